@@ -1,0 +1,58 @@
+# Everything a contributor or a first-time user runs. Needs make, Python 3.11 or newer with venv, and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+MARKED := test-slow test-browser test-ray test-nightly test-gpu
+
+.PHONY: help install study test $(MARKED) lint docs bench lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make study    install, run the shapes study into runs/shapes, say where its report is"
+	@echo "make test     install, run the tests"
+	@echo "make lint     install, check style and types"
+	@echo "make docs     write docs/commands.md from the commands' own help"
+	@echo "make bench    run the scripts in benchmarks/"
+	@echo "make lock     pin every requirement again (needs uv)"
+	@echo "also: $(MARKED)"
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (PyTorch is large: minutes on a fresh machine)"
+	@$(PIP) install --no-deps --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+study: install
+	@$(BIN)/headstart run shapes --out runs/shapes
+
+test: install
+	$(BIN)/python -m pytest
+
+$(MARKED): test-%: install
+	$(BIN)/python -m pytest -m $*
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: install
+	@$(BIN)/typer headstart.cli.main utils docs --name headstart --title "Commands" --output docs/commands.md >/dev/null
+
+bench: install
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+lock:
+	@command -v uv >/dev/null || { echo "error: make lock needs uv on the PATH" >&2; exit 2; }
+	@echo "# Hash-pinned, for Linux and macOS, Python 3.11 to 3.13. Made by: make lock" > requirements.lock.new
+	@uv pip compile pyproject.toml --group dev --constraints constraints.txt --universal --python-version 3.11 \
+		--generate-hashes --no-header --quiet >> requirements.lock.new
+	@mv requirements.lock.new requirements.lock

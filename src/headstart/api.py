@@ -1,0 +1,175 @@
+"""The verbs as typed functions: what users import, and what the command line calls. Imports torch only to predict."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.config import Study
+from headstart.errors import StudyError, UsageError
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended: its directory, the jobs that failed with their messages, the report, and the answer in lines."""
+
+    out: Path
+    failed: list[tuple[str, str]]
+    report: Path
+    lines: list[str]
+    done_already: bool
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """Where predictions are, how many images they cover, and the images that could not be read."""
+
+    out: Path
+    count: int
+    failed: list[tuple[str, str]]
+    lines: list[str]
+
+
+def run_study(
+    study: str,
+    out: Path | None = None,
+    workers: int | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> RunSummary:
+    """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
+
+    Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
+    """
+    from headstart.study.files import find_study, load_study
+
+    settings, base = load_study(study)
+    source = find_study(study)
+    where = out or (source.parent if source.name == "study.toml" else Path("runs") / settings.name)
+    return _run(settings, source, base, where, workers, offline, overwrite, quiet)
+
+
+def plan_study(study: str, out: Path | None = None) -> list[str]:
+    """What `run_study` would do, as lines to print; runs and writes nothing."""
+    from headstart.study.answer import plan_lines
+    from headstart.study.files import load_study
+    from headstart.study.run import planned
+
+    settings, base = load_study(study)
+    where = out or Path("runs") / settings.name
+    return plan_lines(settings, planned(settings, base, where))
+
+
+def compare(
+    data: Path,
+    weights: list[str],
+    task: str | None = None,
+    seeds: int | None = None,
+    budget: str = "normal",
+    out: Path | None = None,
+    workers: int | None = None,
+    offline: bool = False,
+    quiet: bool = False,
+) -> RunSummary:
+    """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
+
+    data: folder of a data set of a known format. weights: two or more weights URIs or cards. task: detect, segment or
+    classify; None for all that the data serve. budget: "quick" or "normal". out: default `runs/compare-DATA[-TASK]`.
+    """
+    from headstart.data.formats import open_dataset
+    from headstart.study.compare import choose_tasks, comparison
+    from headstart.study.files import write_study
+    from headstart.study.run import absolute_uri
+    from headstart.weights.cards import resolve
+
+    if len(weights) < 2:
+        raise UsageError(
+            "a comparison needs at least two weights: repeat -w, for example "
+            "-w tv:ResNet50_Weights.IMAGENET1K_V2 -w tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1 -w random:resnet50. "
+            "`headstart weights list` shows what is known."
+        )
+    uris = [absolute_uri(uri, Path.cwd()) for uri in weights]
+    specs = [resolve(uri, Path.cwd()) for uri in uris]
+    annotations = open_dataset(data)
+    tasks = choose_tasks(annotations, task)
+    if not quiet:
+        print("\n".join(annotations.summary()), file=sys.stderr)
+    candidates = list(zip(uris, specs, strict=True))
+    study = comparison(data.resolve(), annotations, candidates, tasks, budget, seeds)  # type: ignore[arg-type]
+    where = out or Path("runs") / (study.name + (f"-{task}" if task else ""))
+    with tempfile.TemporaryDirectory() as folder:
+        proposal = Path(folder) / "study.toml"
+        write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
+        return _run(study, proposal, where, where, workers, offline, False, quiet)
+
+
+def predict(model: Path, images: Path, out: Path | None = None, threshold: float = 0.5) -> PredictSummary:
+    """Run the task model of a trial on an image or a folder: pictures and `predictions.json` in `out`."""
+    from headstart.tasks.predict import predict_folder
+
+    where = out or Path("predictions")
+    found = predict_folder(model, images, where, threshold, lambda line: print(line, file=sys.stderr))
+    lines = [f"{found.count} images: pictures and predictions.json are in {found.out}"]
+    return PredictSummary(found.out, found.count, found.failed, lines)
+
+
+def build_report(run: Path) -> Path:
+    """Build `report.html` of a run again."""
+    from headstart.report.build import build
+
+    if not (run / "metrics.json").is_file():
+        raise StudyError(f"{run}: not a run directory with results (no metrics.json). Run the study first.")
+    return build(run)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, devices and cache folders."""
+    from headstart.study.run import environment as facts
+
+    home = Path.home()
+    return facts(None, None) | {
+        "cpus": os.cpu_count(),
+        "torch_cache": os.environ.get("TORCH_HOME", str(home / ".cache" / "torch")),
+        "hf_cache": os.environ.get("HF_HOME", str(home / ".cache" / "huggingface")),
+    }
+
+
+def describe_weights(uri: str) -> list[str]:
+    """Facts of some weights, as lines to print."""
+    from headstart.weights.cards import resolve
+
+    spec = resolve(uri, Path.cwd())
+    facts = spec.identity() | {"lineage": " -> ".join(spec.lineage) or "unknown", "licence": spec.licence or "unknown"}
+    return [f"{spec.name}"] + [f"  {key}: {value}" for key, value in facts.items()]
+
+
+def list_weights() -> list[dict[str, Any]]:
+    """Known public weights, one row each."""
+    from headstart.weights import catalogue
+
+    return catalogue.rows()
+
+
+def _run(
+    study: Study, source: Path, base: Path, out: Path, workers: int | None, offline: bool, overwrite: bool, quiet: bool
+) -> RunSummary:
+    from headstart.report.build import build
+    from headstart.study.answer import answer_lines
+    from headstart.study.executors import default_workers
+    from headstart.study.progress import ProgressDisplay
+    from headstart.study.run import run
+
+    with ProgressDisplay(workers or default_workers(study.threads), quiet) as display:
+        result = run(study, source, base, out, display, workers, offline, overwrite)
+    report = out / "report.html"
+    if result.changed or not report.is_file():
+        report = build(out)
+    lines = answer_lines(result.summary, out)
+    lines.append(f"report: {report}")
+    failed = result.outcome.failed + [(label, "not run: a job it needs failed") for label in result.outcome.left]
+    return RunSummary(out, failed, report, lines, result.outcome.finished == 0 and not failed)

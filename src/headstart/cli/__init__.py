@@ -1,0 +1,1 @@
+"""The commands: thin; they parse, call `headstart.api` and print."""

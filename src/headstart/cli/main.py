@@ -1,0 +1,207 @@
+"""The command line. Everything slow is imported inside the command that needs it: `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli import store, weights
+from headstart.cli.show import print_mapping
+from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from headstart.api import RunSummary
+
+app = typer.Typer(
+    help="Which pre-training should a vision model start from, what does it buy, and why?",
+    epilog="Ends with 0: done; 1: done, with failures; 2: wrong usage or unreadable input; 130: stopped, the same "
+    "command goes on.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(weights.app, name="weights")
+app.add_typer(store.app, name="store")
+
+
+class TaskName(StrEnum):
+    """What `compare` may be asked for."""
+
+    detect = "detect"
+    segment = "segment"
+    classify = "classify"
+
+
+class Budget(StrEnum):
+    """How much `compare` may spend."""
+
+    quick = "quick"
+    normal = "normal"
+
+
+Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes at a time; by default all CPUs are used.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"headstart {version('headstart')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The text of `headstart --help` stands with the app above."""
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
+    out: Out = None,
+    workers: Workers = None,
+    offline: Offline = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another study's run in the same directory.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study, or go on with it: only what is not finished yet is done."""
+    from headstart import api
+
+    if verbose:
+        logging.getLogger("headstart").setLevel(logging.INFO)
+    _finish(api.run_study(study, out, workers, offline, overwrite, quiet), quiet, as_json)
+
+
+@app.command()
+def plan(
+    study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
+    out: Out = None,
+) -> None:
+    """Say what `run` would do: trials, what is finished, time, disk. Runs nothing."""
+    from headstart import api
+
+    print("\n".join(api.plan_study(study, out)))
+
+
+@app.command()
+def compare(
+    data: Annotated[Path, typer.Argument(help="Folder of a data set; its format is recognized.")],
+    weights: Annotated[
+        list[str],
+        typer.Option(
+            "--weights", "-w", help="A candidate, such as timm:resnet50.a1_in1k; `weights list` shows some. Repeat it."
+        ),
+    ],
+    task: Annotated[TaskName | None, typer.Option(help="Only this task; by default all that the data serve.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
+    ] = None,
+    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
+    out: Out = None,
+    workers: Workers = None,
+    offline: Offline = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Which of these weights should I start from for this data?"""
+    from headstart import api
+
+    chosen = task.value if task else None
+    summary = api.compare(data, weights, chosen, seeds, budget.value, out, workers, offline, quiet)
+    _finish(summary, quiet, as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A trained task model: a transfer-... folder in a run's store.")],
+    images: Annotated[Path, typer.Argument(help="An image or a folder of images.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where predictions are written.")] = None,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score of a detection that is kept.")] = 0.5,
+) -> None:
+    """Use a task model of a run on other images."""
+    from headstart import api
+
+    summary = api.predict(model, images, out, threshold)
+    _print_lines(summary.lines)
+    _end_with_failures(summary.failed)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+) -> None:
+    """Build the report of a run again, and say where it is."""
+    from headstart import api
+
+    print(api.build_report(run))
+
+
+@app.command()
+def env(as_json: AsJson = False) -> None:
+    """Show versions, devices and where caches are."""
+    from headstart import api
+
+    print_mapping(api.environment(), as_json)
+
+
+def main() -> None:
+    """Entry point: faults that a user can act on end in one line and their exit code."""
+    logging.basicConfig(format="%(message)s")
+    try:
+        app()
+    except HeadstartError as fault:
+        stopped = fault.exit_code == 130
+        print(fault if stopped else f"error: {fault}", file=sys.stderr)
+        sys.exit(fault.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        facts = {
+            "out": str(summary.out),
+            "report": str(summary.report),
+            "done_already": summary.done_already,
+            "failed": [{"job": label, "message": message} for label, message in summary.failed],
+        }
+        print(json.dumps(facts, indent=1))
+    elif not quiet:
+        _print_lines(summary.lines)
+    _end_with_failures(summary.failed)
+
+
+def _print_lines(lines: list[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _end_with_failures(failed: list[tuple[str, str]]) -> None:
+    for label, message in failed:
+        print(f"failed: {label}: {message}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

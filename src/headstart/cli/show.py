@@ -1,0 +1,58 @@
+"""Plain text for a terminal: tables and mappings that other programs can cut, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
+    """Print rows that share their keys, as aligned columns under the keys, or as a JSON list."""
+    if as_json:
+        print(json.dumps(list(rows), indent=1, default=str))
+        return
+    if not rows:
+        return
+    keys = list(rows[0])
+    cells = [keys, *([_text(row.get(key)) for key in keys] for row in rows)]
+    widths = [max(len(line[k]) for line in cells) for k in range(len(keys))]
+    numeric = [all(isinstance(row.get(key), int | float) for row in rows) for key in keys]
+    for line in cells:
+        padded = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True)]
+        print("  ".join(padded).rstrip())
+
+
+def print_mapping(mapping: Mapping[str, Any], as_json: bool = False) -> None:
+    """Print one line a key, nested mappings indented, or JSON."""
+    if as_json:
+        print(json.dumps(mapping, indent=1, default=str))
+        return
+    _print_nested(mapping, "")
+
+
+def bytes_text(count: int) -> str:
+    """Such as 512 B, 1.5 MB or 20 GB (powers of 1000, as disks are sold and `du --si` counts)."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}"
+
+
+def _print_nested(mapping: Mapping[str, Any], indent: str) -> None:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            print(f"{indent}{key}:")
+            _print_nested(value, indent + "  ")
+        else:
+            print(f"{indent}{key}: {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    return str(value)

@@ -1,0 +1,71 @@
+"""`headstart store`: the finished jobs of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli.show import bytes_text, print_table
+from headstart.errors import UsageError
+
+if TYPE_CHECKING:
+    from headstart.store.store import Store
+
+app = typer.Typer(help="Finished jobs of a run: list, measure, verify.", no_args_is_help=True)
+
+Run = Annotated[Path, typer.Argument(help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("ls")
+def ls(run: Run, as_json: AsJson = False) -> None:
+    """List finished jobs."""
+    rows = [
+        {"name": e.name, "seconds": round(e.seconds, 1), "size": _size(e.size, as_json), "job": e.label}
+        for e in _open(run).entries()
+    ]
+    print_table(rows, as_json)
+
+
+@app.command("du")
+def du(run: Run, as_json: AsJson = False) -> None:
+    """Say how much room each kind of job takes."""
+    store = _open(run)
+    kinds: dict[str, list[int]] = {}
+    for entry in store.entries():
+        kinds.setdefault(entry.kind, []).append(entry.size)
+    finished = sum(map(sum, kinds.values()))
+    unfinished = store.unfinished()
+    rows = [
+        *((kind, len(sizes), sum(sizes)) for kind, sizes in sorted(kinds.items())),
+        ("unfinished", unfinished, store.size() - finished),
+        ("all", sum(map(len, kinds.values())) + unfinished, store.size()),
+    ]
+    print_table([{"kind": k, "jobs": jobs, "size": _size(size, as_json)} for k, jobs, size in rows], as_json)
+
+
+@app.command("verify")
+def verify(run: Run) -> None:
+    """Read every file and compare it with the digest taken when it was written. Ends with 1 when one has changed."""
+    store = _open(run)
+    damaged = store.verify()
+    for damage in damaged:
+        print(f"{damage.name}: {damage.what}")
+    if damaged:
+        print("delete these folders of the run's store and run the study again: only they are made again")
+        raise typer.Exit(1)
+    print(f"{len(store.entries())} finished jobs, every file as it was written")
+
+
+def _size(count: int, exact: bool) -> int | str:
+    return count if exact else bytes_text(count)
+
+
+def _open(run: Path) -> Store:
+    from headstart.store.store import Store
+
+    if not (run / "store").is_dir():
+        raise UsageError(f"{run}: no run here (it has no store/ folder); name the directory given to `run --out`")
+    return Store(run)

@@ -1,0 +1,237 @@
+"""Settings of studies and recipes, read from TOML and checked all at once.
+
+A study is one file: sets of images, weights to compare, tasks to transfer them to, seeds. Nothing in it is
+changed after it was read; the resolved copy is saved with every result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Supervision = Literal["boxes", "labels"]
+TaskKind = Literal["detect", "segment", "classify", "probe"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
+
+
+class Settings(BaseModel):
+    """Frozen; unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WorldSet(Settings):
+    """Images drawn by the embedded world (`headstart.data.shapes`)."""
+
+    world: Literal["base", "novel"]
+    """`base`: the classes that are pre-trained on. `novel`: other classes, glyphs, hues and backgrounds."""
+    count: int = Field(gt=0)
+    """Number of images."""
+    first: int = Field(default=0, ge=0)
+    """Index of the first image of the endless world; two sets of one world must not overlap."""
+    size: int = Field(default=96, ge=32)
+    """Height and width, pixels."""
+
+
+class FolderSet(Settings):
+    """Images of a data set on disk, brought to one size once and shared by all trials."""
+
+    path: str
+    """Folder of the data set. In a study file a relative path is relative to that file."""
+    task: Literal["detect", "segment", "classify"]
+    role: Literal["train", "val", "trainval", "test"]
+    """`trainval`: all that is not test, for probes, which split off their own validation images."""
+    fold: int | None = Field(default=None, ge=0)
+    """With cross-fitting: which fold is the test part. None: the data set has test images of its own."""
+    folds: int = Field(default=0, ge=0)
+    """Number of folds of the cross-fitting; 0 when `fold` is None."""
+    size_hw: tuple[int, int]
+    """Height and width in pixels that images are brought to."""
+    resize: Literal["stretch", "crop"] = "stretch"
+    """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center."""
+
+
+class Recipe(Settings):
+    """One training, in full. `version` is raised by hand whenever a value changes."""
+
+    name: Name
+    version: int = Field(default=1, ge=1)
+    updates: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    lr: float | None = Field(default=None, gt=0)
+    """Rate of the heads when it is fixed. Exactly one of `lr` and `rates` is given."""
+    rates: tuple[float, ...] = ()
+    """Rates searched, ascending, chosen on validation; extended by the same ratio when the best is at an edge."""
+    backbone_rate: float = Field(default=1.0, ge=0)
+    """The backbone's rate as a fraction of the heads'."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    warmup: int = Field(default=50, ge=0)
+    """Updates of linear warm-up; then cosine to zero."""
+    clip_norm: float = Field(default=10.0, gt=0)
+    flip: bool = True
+    """Mirror half of the images left to right."""
+    quarter_turns: bool = False
+    """Turn images by a random multiple of 90 degrees."""
+    batch_norm: Literal["train", "frozen"] = "train"
+    reestimate_batch_norm: bool = True
+    """Re-estimate batch-norm statistics on target images before the first update."""
+    trainable: Literal["all", "heads"] = "all"
+    head: Literal["fcos", "faster-rcnn", "pixel", "linear"]
+    levels: tuple[str, ...] = ("C5",)
+    """Stages that the head reads, finest first."""
+    channels: int = Field(default=64, ge=1)
+    """Width of the head."""
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Recipe:
+        if (self.lr is None) == (not self.rates):
+            raise ValueError("give exactly one of `lr` (fixed) and `rates` (searched)")
+        if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):
+            raise ValueError("`rates` needs at least three different values, ascending")
+        return self
+
+
+class Pretraining(Settings):
+    """A pre-training made by the study itself; every seed makes its own."""
+
+    images: Name
+    """Name of the set trained on."""
+    supervision: Supervision
+    recipe: Recipe
+    early: float | None = Field(default=None, gt=0, lt=1)
+    """Keep the backbone of this fraction of the updates too: a control for unequal training."""
+
+
+class WeightsEntry(Settings):
+    """One candidate. Exactly one of `uri` and `pretraining`."""
+
+    name: Name
+    uri: str | None = None
+    """`random:NAME`, `timm:NAME`, `tv:ENUM`, `file:PATH` or the path of a weights card (TOML)."""
+    pretraining: Name | None = None
+    default: bool = False
+    """The candidate that others are compared with: the ImageNet classifier, where there is one."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> WeightsEntry:
+        if (self.uri is None) == (self.pretraining is None):
+            raise ValueError("give exactly one of `uri` and `pretraining`")
+        return self
+
+
+class Task(Settings):
+    """One task on one data set. With folds, `train`, `val` and `test` name one set per fold."""
+
+    name: Name
+    kind: TaskKind
+    train: tuple[Name, ...]
+    val: tuple[Name, ...] = ()
+    """Needed when rates are searched; for probes the validation images are split off `train` where empty."""
+    test: tuple[Name, ...]
+    recipe: Recipe | None = None
+    """None for probes only."""
+    only: tuple[Name, ...] = ()
+    """Candidates that this task is run for; empty: all."""
+    limit: int | None = Field(default=None, gt=0)
+    """Train on the first `limit` images of each training set only."""
+    protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
+    """How detections are scored."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Task:
+        if (self.recipe is None) != (self.kind == "probe"):
+            raise ValueError("probes take no recipe; every other task needs one")
+        if len(self.train) != len(self.test) or (self.val and len(self.val) != len(self.train)):
+            raise ValueError("train, val and test need one set per fold each")
+        if self.recipe and self.recipe.rates and not self.val:
+            raise ValueError("a search over rates needs validation sets (`val`)")
+        return self
+
+
+class Explain(Settings):
+    """Which two candidates to explain, and on which images."""
+
+    boxes: Name
+    """Name of the weights in the role of detection pre-training."""
+    labels: Name
+    """Name of the weights in the role of classification pre-training."""
+    random: Name | None = None
+    """Control: random weights."""
+    images: Name
+    """Set for neighbors, activations and composition; not trained on by any arm."""
+    statistics: Name
+    """Set whose images give the per-channel statistics (other images than `images`)."""
+    probe: Name | None = None
+    """Task (kind `probe`) whose log-loss the composition analysis reads; its test set must be `images`."""
+
+
+class Study(Settings):
+    """A whole study."""
+
+    name: Name
+    title: str = ""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    backbone: str | None = None
+    """Backbone of the study's own pre-trainings (a built-in name or `file.py:function`)."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of each job. Part of every key: another number gives other last bits."""
+    bootstrap: int = Field(default=1000, ge=100)
+    """Resamples of the test images."""
+    margin: float = Field(default=0.01, ge=0)
+    """Practical margin: differences below it do not matter to the user (1 point)."""
+    sets: dict[Name, WorldSet | FolderSet]
+    pretraining: dict[Name, Pretraining] = {}
+    weights: tuple[WeightsEntry, ...] = Field(min_length=1)
+    tasks: tuple[Task, ...] = Field(min_length=1)
+    explain: Explain | None = None
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Study:
+        faults = [
+            f"pretraining.{n}: no set named {p.images!r}"
+            for n, p in self.pretraining.items()
+            if p.images not in self.sets
+        ]
+        faults += [
+            f"weights.{w.name}: no pretraining named {w.pretraining!r}"
+            for w in self.weights
+            if w.pretraining and w.pretraining not in self.pretraining
+        ]
+        names_of_weights = {w.name for w in self.weights}
+        for task in self.tasks:
+            used = (*task.train, *task.val, *task.test)
+            faults += [f"tasks.{task.name}: no set named {s!r}" for s in used if s not in self.sets]
+            faults += [
+                f"tasks.{task.name}.only: no weights named {n!r}" for n in task.only if n not in names_of_weights
+            ]
+        faults += _explain_faults(self)
+        for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
+            faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
+        if self.pretraining and not self.backbone:
+            faults.append("backbone: needed, since the study pre-trains")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _explain_faults(study: Study) -> list[str]:
+    explain = study.explain
+    if explain is None:
+        return []
+    names = {w.name for w in study.weights}
+    faults = [f"explain.{role}: no weights named {value!r}"
+              for role, value in (("boxes", explain.boxes), ("labels", explain.labels), ("random", explain.random))
+              if value and value not in names]  # fmt: skip
+    faults += [f"explain.{role}: no set named {value!r}"
+               for role, value in (("images", explain.images), ("statistics", explain.statistics))
+               if value not in study.sets]  # fmt: skip
+    if explain.probe and explain.probe not in {t.name for t in study.tasks if t.kind == "probe"}:
+        faults.append(f"explain.probe: no probe task named {explain.probe!r}")
+    return faults
+
+
+def builtin_recipes() -> Path:
+    """Folder of the recipes and studies that come with the package."""
+    return Path(__file__).parent / "recipes"

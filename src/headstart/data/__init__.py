@@ -1,0 +1,1 @@
+"""From files to arrays: annotations, splits, prepared images, the embedded world."""

@@ -1,0 +1,1 @@
+"""One file per annotation format on disk."""

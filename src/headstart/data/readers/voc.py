@@ -1,0 +1,165 @@
+"""Pascal VOC: one XML file per image.
+
+Layouts: `Annotations/` with `JPEGImages/` or `images/` (lists of names in `ImageSets/Main/*.txt` make the splits where
+they exist); XML files beside the images, in the folder itself or in `train/`, `valid/`, `test/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.data.annotations import Annotations, annotate
+from headstart.data.images import header_sizes_hw
+from headstart.data.readers.folders import files_in, has_files, read_lines, relative, split_of, subfolders
+from headstart.data.readers.voc_xml import OnBadBox, VocFile, place_boxes, read_voc_xml
+from headstart.errors import DataError
+
+XML = frozenset({".xml"})
+ANNOTATION_FOLDERS = ("annotations", "xmls", "labels")
+IMAGE_FOLDERS = ("jpegimages", "images", "imgs", "image")
+LISTS = ("train", "val", "test", "trainval")
+"""Lists of ImageSets/Main that make splits; an image in `trainval` and `val` is a `val` image."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    xml: Path
+    images: Path
+    split: str
+    prefix: str
+
+
+def looks_like(root: Path) -> str | None:
+    """A sentence of evidence, or None."""
+    places = _places(root)
+    if not places:
+        return None
+    where = ", ".join(f"{relative(p.xml, root)}/*.xml with images in {relative(p.images, root)}/" for p in places)
+    return f"Pascal VOC: {where}"
+
+
+def read(root: Path, on_bad_box: OnBadBox = "report", zero_based: bool = False) -> Annotations:
+    """Boxes with their flags; image ids are the XML files' stems; classes sorted.
+
+    `zero_based`: the corners are continuous edges already and nothing is subtracted.
+    Raises DataError for XML that cannot be read, for files that do not belong together and, with
+    `on_bad_box="error"`, for boxes without extent or outside the image.
+    """
+    ids: list[str] = []
+    images: list[Path] = []
+    files: list[VocFile | None] = []
+    splits: list[str] = []
+    notes: list[str] = []
+    for place in _places(root):
+        pairs = _pair(place, notes)
+        ids += [f"{place.prefix}{stem}" for stem in pairs]
+        images += [image for image, _ in pairs.values()]
+        files += [file for _, file in pairs.values()]
+        splits += [place.split] * len(pairs)
+    sizes = [_size_hw(file, image) for file, image in zip(files, images, strict=True)]
+    classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
+    if not classes:
+        raise DataError(
+            f"{root}: none of the {len(files)} XML files holds an object. Check that this is the annotated folder."
+        )
+    boxes, faults = place_boxes(files, sizes, classes, on_bad_box, zero_based)
+    listed = _listed(root, set(ids))
+    return annotate(
+        root,
+        "voc",
+        ids,
+        [relative(image, root) for image in images],
+        sizes,
+        [listed.get(i, "") for i in ids] if listed else splits,
+        boxes=boxes,
+        notes=[*notes, *faults],
+    )
+
+
+def _places(root: Path) -> list[_Place]:
+    folders = {name.lower(): folder for name, folder in subfolders(root).items()}
+    for name in ANNOTATION_FOLDERS:
+        if name in folders and has_files(folders[name], XML):
+            images = next((folders[k] for k in IMAGE_FOLDERS if k in folders and has_files(folders[k])), None)
+            images = images or (folders[name] if has_files(folders[name]) else None)
+            return [_Place(folders[name], images, "", "")] if images else []
+    if has_files(root, XML) and has_files(root):
+        return [_Place(root, root, "", "")]
+    return [
+        _Place(folder, folder, split, f"{folder.name}/")
+        for folder in folders.values()
+        if (split := split_of(folder.name)) and has_files(folder, XML) and has_files(folder)
+    ]
+
+
+def _pair(place: _Place, notes: list[str]) -> dict[str, tuple[Path, VocFile | None]]:
+    """Stem -> (image, its file). The stem decides, as in VOC's own lists; <filename> only breaks ties."""
+    by_stem: dict[str, list[Path]] = {}
+    for image in files_in(place.images):
+        by_stem.setdefault(image.stem, []).append(image)
+    pairs: dict[str, tuple[Path, VocFile | None]] = {}
+    used = set()
+    others = []
+    for xml in files_in(place.xml, XML):
+        file = read_voc_xml(xml)
+        said = Path(file.filename.replace("\\", "/")).name
+        found = by_stem.get(xml.stem) or [p for p in by_stem.get(Path(said).stem, []) if said]
+        if len(found) > 1:
+            found = [p for p in found if p.name == said]
+        if len(found) != 1:
+            raise DataError(
+                f"{xml}: {'no image' if xml.stem not in by_stem else 'more than one image'} in {place.images} is named "
+                f"{xml.stem!r}{f' or {said!r}' if said else ''}. Put the one image there, or remove the XML file."
+            )
+        if said and found[0].stem != Path(said).stem:
+            others.append(f"{xml.name} ({said})")
+        pairs[xml.stem] = (found[0], file)
+        used.add(found[0])
+    if others:
+        notes.append(f"{place.xml}: {len(others)} files name another image than their own name does, which was used; "
+                     f"first: {others[0]}")  # fmt: skip
+    without = [p for same in by_stem.values() for p in same if p not in used]
+    if without:
+        notes.append(f"{place.images}: {len(without)} images have no XML file and take no part in detection; "
+                     f"first: {without[0].name}")  # fmt: skip
+        pairs |= {p.stem if p.stem not in pairs else p.name: (p, None) for p in without}
+    return dict(sorted(pairs.items()))
+
+
+def _size_hw(file: VocFile | None, image: Path) -> tuple[int, int]:
+    """The file's size where the image bears it out, before or after EXIF turning; (0, 0) when nothing tells."""
+    try:
+        shown, stored = header_sizes_hw(image)
+    except DataError:
+        # A damaged image is reported, or skipped and listed, when it is decoded.
+        return (file.size_hw if file else None) or (0, 0)
+    if file is None or file.size_hw is None:
+        return shown
+    if file.size_hw not in (shown, stored):
+        raise DataError(
+            f"{file.path}: <size> says {file.size_hw[1]} x {file.size_hw[0]}, the image {image.name} is "
+            f"{shown[1]} x {shown[0]}: the boxes may be for another resolution. Put back the image that was annotated; "
+            "if the boxes do fit, correct or remove <size>."
+        )
+    return file.size_hw
+
+
+def _listed(root: Path, ids: set[str]) -> dict[str, str]:
+    """Image id -> split, from ImageSets/Main. Empty where there are no such lists."""
+    folder = next((f for name, f in subfolders(root).items() if name.lower() == "imagesets"), root / "ImageSets")
+    splits: dict[str, str] = {}
+    for split in LISTS:
+        path = folder / "Main" / f"{split}.txt"
+        for line in read_lines(path) if path.is_file() else []:
+            # Lists of one class add 1 or -1 after the name; names themselves may hold blanks.
+            name = line if line in ids else line.split()[0]
+            if name not in ids:
+                raise DataError(
+                    f"{path}: {name!r} has neither an image nor an XML file. Put them back, or take the line out."
+                )
+            if splits.get(name, split) != split and "test" in (split, splits[name]):
+                raise DataError(f"{path}: {name!r} is a test image and in {splits[name]}.txt too. "
+                                "Test images must not be trained on: take it out of one list.")  # fmt: skip
+            splits.setdefault(name, split)
+    return splits

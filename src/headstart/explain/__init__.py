@@ -1,0 +1,1 @@
+"""Why weights differ: neighbors, activations, composition, findings."""

@@ -1,0 +1,283 @@
+"""The findings of *An Analysis of Pre-Training on Object Detection* (arXiv 1904.05871), asked of a study's numbers.
+
+Imports no torch. Every finding is a hypothesis stated here, before any data are seen: a claim, one primary number
+with the sign that the claim predicts, and alternatives that could disagree. `headstart.explain.verdicts` has the rule.
+
+**What to pass.** `roles` maps a role to its `Measured`; all arrays have the same seeds in the same order (S) and
+replicates under shared image weights (B):
+
+- `boxes`, `labels` (needed): the two arms; `random` and `scratch` (random weights trained to their plateau): shown.
+  Keys `{task name}/{metric}` for every task, e.g. `novel/det/voc-area/map@0.5`, `scenes/seg/miou`,
+  `flowers/cls/top1`, `base/probe/logistic/top1`; and, without a task name, what the `activations` job of that arm
+  returned (`auroc/standardized`, ...).
+- `pair`: what the `neighbors` and `composition` jobs returned (`imbalance/boxes_to_labels`, `coef/count`, ...).
+
+A key without replicates (counts such as `auroc/n_images`) may stand in `values` alone. Missing keys are no fault: the
+finding is then `not tested`. `tasks` has the facts of each task. Detection tasks with the same test data and protocol
+form one learning curve: F1a and F1b are taken at its smallest number of training images, F1c between its ends.
+With several curves or tasks of a kind, ids carry the task's name: `F1a@0.5:bccd`.
+
+**Signs.** Every effect is boxes minus labels, or is made of such differences, so swapping the two arms flips every
+sign. For F3 it is imbalance(labels to boxes) - imbalance(boxes to labels). Controls of F3 are that asymmetry less the
+size of the control's own asymmetry (in the direction of the former).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from headstart.explain.evidence import (
+    Measured,
+    Roles,
+    Series,
+    TaskFacts,
+    against_others,
+    contrast,
+    difference,
+    image_count,
+    measures,
+)
+from headstart.explain.verdicts import Draft, Finding, Measure, both, judge, order
+
+__all__ = ["Finding", "Measure", "Measured", "TaskFacts", "findings", "order"]
+
+LOWEST_AP = 0.02
+"""Retention is not tested at an IoU where the mAP of an arm is below this in some seed: its log says nothing."""
+
+CLAIMS = {
+    "F1a@0.5": "Pre-training on boxes serves detection on little data better than pre-training on labels, at IoU 0.5.",
+    "F1a@0.7": "Pre-training on boxes serves detection on little data better than pre-training on labels, at IoU 0.7.",
+    "F1b": "The gain is greatest where precise localization counts: less is lost from IoU 0.5 to IoU 0.7.",
+    "F1c": "The gain is greater the fewer images there are to fine-tune on.",
+    "F2": "Pre-training on boxes helps semantic segmentation but harms image classification.",
+    "F2a": "Pre-training on boxes serves semantic segmentation better than pre-training on labels.",
+    "F2b": "Pre-training on boxes leaves features that classify images worse than pre-training on labels.",
+    "F3": "Images that are near in the boxes arm's features are near in the labels arm's; the converse does not hold.",
+    "F4a": "Features of the boxes arm fire over the whole object, those of the labels arm on parts of it.",
+    "F4b": "Several instances of a class cost the boxes arm's classification more than the labels arm's.",
+    "F4c": "Small instances cost the boxes arm's classification more than the labels arm's.",
+}
+
+
+def findings(roles: Roles, tasks: Sequence[TaskFacts], origins: int) -> list[Finding]:
+    """All findings of a study in the order F1 to F4 (`order` puts contradictions first).
+
+    origins: independent pre-trainings of each of the two kinds (the smaller number): with fewer than three, verdicts
+    are about these checkpoints. Raises KeyError when `boxes` or `labels` is missing, ValueError when arrays that
+    should be paired differ in seeds or resamples.
+    """
+    for arm in ("boxes", "labels"):
+        if arm not in roles:
+            raise KeyError(arm)
+    detect, segment, classify, probes = (
+        [task for task in tasks if task.kind == kind] for kind in ("detect", "segment", "classify", "probe")
+    )
+    curves = [
+        sorted(group, key=lambda task: (task.train_images, task.name))
+        for _, group in groupby(sorted(detect, key=_curve_of), key=_curve_of)
+    ]
+    drafts = [draft for curve in curves for draft in _detection(roles, curve, _suffix(curve[0], curves))]
+    drafts += [] if curves else [_absent(i, "no detection task") for i in CLAIMS if i.startswith("F1")]
+    drafts += [_segmentation(roles, task, _suffix(task, segment)) for task in segment]
+    drafts += [] if segment else [_absent("F2a", "no segmentation task")]
+    drafts += [_probing(roles, task, classify, _suffix(task, probes)) for task in probes]
+    drafts += [] if probes else [_absent("F2b", "no probe task")]
+    drafts += [_neighbors(roles), _activations(roles), _composition(roles, "count"), _composition(roles, "log_area")]
+    judged = judge(drafts, origins)
+    second = [finding for finding in judged if finding["id"].startswith("F2")]
+    after = judged.index(second[-1]) + 1
+    return [*judged[:after], both("F2", CLAIMS["F2"], second, origins), *judged[after:]]
+
+
+def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Draft]:
+    task = curve[0]
+    n = task.test_images
+
+    def at(iou: str, of: TaskFacts = task) -> str:
+        return f"{of.name}/det/{of.protocol}/map@{iou}"
+
+    def gain(iou: str) -> list[Measure]:
+        return difference(roles, f"mAP@{iou}", "points", at(iou), 1, n)
+
+    drafts = []
+    for iou, others in (("0.5", ("0.5:0.95",)), ("0.7", ("0.75", "0.5:0.95"))):
+        what = f"mAP at IoU {iou} ({task.protocol}), {task.train_images} images to fine-tune on"
+        alternatives = [m for other in others for m in gain(other)]
+        beside = against_others(roles, f"mAP@{iou}", "points", at(iou), n)
+        drafts.append(_draft(f"F1a@{iou}", suffix, what, "points", gain(iou), alternatives, beside=beside))
+    return [*drafts, _precision(roles, at, n, suffix), _by_images(roles, curve, at, suffix)]
+
+
+def _precision(roles: Roles, at: Callable[[str], str], n: int, suffix: str) -> Draft:
+    """F1b. The plain slope in points must shrink as both arms go to 0, so it is shown and not tested."""
+    low = [iou for iou in ("0.5", "0.7", "0.75", "0.8") if _too_low(roles, at(iou))]
+    fatal = [iou for iou in ("0.5", "0.7") if iou in low]
+
+    def retention(iou: str) -> list[Measure]:
+        if iou in low or "0.5" in low:
+            return []
+        terms = [(1, "boxes", at(iou)), (-1, "boxes", at("0.5")), (-1, "labels", at(iou)), (1, "labels", at("0.5"))]
+        # A resample of few images can have a mAP of 0; bounding its log only widens the interval.
+        series = contrast(roles, terms, lambda ap: np.log(np.maximum(ap, 1e-4)))
+        return measures(f"log[mAP@{iou} / mAP@0.5], boxes - labels", "log ratio", series, 1, n)
+
+    ends = [(1, "boxes", at("0.7")), (-1, "boxes", at("0.5")), (-1, "labels", at("0.7")), (1, "labels", at("0.5"))]
+    slope = measures("gain in mAP@0.7 - gain in mAP@0.5 (not tested)", "points", contrast(roles, ends), 1, n)
+    return _draft(
+        "F1b",
+        suffix,
+        "retention: log of mAP at IoU 0.7 over mAP at IoU 0.5, boxes - labels",
+        "log ratio",
+        retention("0.7"),
+        [*retention("0.75"), *retention("0.8")],
+        beside=[Measure(**{**m, "p": None}) for m in slope],
+        untested=f"the mAP of an arm is below {LOWEST_AP} at IoU {' and '.join(fatal)}" if fatal else "",
+    )
+
+
+def _too_low(roles: Roles, key: str) -> bool:
+    found = [roles[arm].values[key] for arm in ("boxes", "labels") if key in roles[arm].values]
+    return any(bool((np.asarray(values) < LOWEST_AP).any()) for values in found)
+
+
+def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, TaskFacts], str], suffix: str) -> Draft:
+    few, many = curve[0], curve[-1]
+    what = f"gain at {few.train_images} images to fine-tune on - gain at {many.train_images}, mAP"
+
+    def change(iou: str) -> list[Measure]:
+        near, far = at(iou, few), at(iou, many)
+        terms = [(1, "boxes", near), (-1, "labels", near), (-1, "boxes", far), (1, "labels", far)]
+        return measures(f"{what}@{iou}", "points", contrast(roles, terms), 1, few.test_images)
+
+    beside: list[Measure] = []
+    for task in curve:
+        name, key = f"mAP@0.5 with {task.train_images} images", at("0.5", task)
+        beside += difference(roles, name, "points", key, 1, task.test_images)
+        beside += difference(roles, name, "points", key, 1, task.test_images, minus="scratch")
+    if few.train_images == many.train_images:
+        what, reason = "gain in mAP@0.5 by number of images", "the study has one number of images to fine-tune on"
+        return _draft("F1c", suffix, what, "points", [], beside=beside, untested=reason)
+    return _draft("F1c", suffix, f"{what}@0.5", "points", change("0.5"), change("0.7"), beside=beside)
+
+
+def _segmentation(roles: Roles, task: TaskFacts, suffix: str) -> Draft:
+    key, n = f"{task.name}/seg/miou", task.test_images
+    primary = difference(roles, "mIoU", "points", key, 1, n)
+    return _draft("F2a", suffix, "mIoU", "points", primary, beside=against_others(roles, "mIoU", "points", key, n))
+
+
+def _probing(roles: Roles, task: TaskFacts, fine_tuned: Sequence[TaskFacts], suffix: str) -> Draft:
+    n = task.test_images
+    logistic, ridge = f"{task.name}/probe/logistic", f"{task.name}/probe/ridge"
+    primary = difference(roles, "top-1 of the logistic probe", "points", f"{logistic}/top1", -1, n)
+    alternatives = [
+        *difference(roles, "top-1 of the ridge probe", "points", f"{ridge}/top1", -1, n),
+        *difference(roles, "log-loss of the logistic probe", "nats", f"{logistic}/log_loss", 1, n),
+    ]
+    beside = against_others(roles, "top-1 of the logistic probe", "points", f"{logistic}/top1", n)
+    for other in fine_tuned:
+        name, key = f"top-1 after fine-tuning on {other.name}", f"{other.name}/cls/top1"
+        beside += difference(roles, name, "points", key, -1, other.test_images)
+    what = "top-1 of a linear probe on frozen features"
+    return _draft("F2b", suffix, what, "points", primary, alternatives, beside=beside)
+
+
+def _neighbors(roles: Roles) -> Draft:
+    n = image_count(roles, "pair", "imbalance/n_images")
+    unit, what = "imbalance", "imbalance(labels to boxes) - imbalance(boxes to labels)"
+
+    def asymmetry(prefix: str, arm: str = "boxes") -> Series | None:
+        return contrast(roles, [(1, "pair", f"{prefix}/labels_to_{arm}"), (-1, "pair", f"{prefix}/{arm}_to_labels")])
+
+    main = asymmetry("imbalance")
+    alternatives = [
+        *measures(f"{what}, 50 neighbors", unit, asymmetry("imbalance_k50"), 1, n),
+        *measures(f"{what}, channels not standardized", unit, asymmetry("imbalance_raw"), 1, n),
+    ]
+    controls = measures("asymmetry after PCA to equal dimension", unit, asymmetry("imbalance_pca"), 1, n)
+    missing = [] if controls else ["PCA to equal dimension"]
+    for arm, name in (("early", "the labels arm stopped early"), ("random", "random weights")):
+        beyond = _beyond(main, asymmetry("imbalance", arm))
+        controls += measures(f"asymmetry beyond that of {name} against labels", unit, beyond, 1, n)
+        missing += [] if beyond else [name]
+    untested = f"a control is missing: {', '.join(missing)}" if missing and main else ""
+    primary = measures(what, unit, main, 1, n)
+    what += ", first neighbor, standardized pooled C5"
+    return _draft("F3", "", what, unit, primary, alternatives, controls, untested=untested)
+
+
+def _beyond(main: Series | None, control: Series | None) -> Series | None:
+    """main less the size of control, in the direction of main."""
+    if main is None or control is None:
+        return None
+    turn = np.sign(main[0].mean()) * np.sign(control[0].mean())
+    return main[0] - turn * control[0], main[1] - turn * control[1]
+
+
+def _activations(roles: Roles) -> Draft:
+    n = image_count(roles, "boxes", "auroc/n_images")
+    main = ("AUROC of the standardized energy", "AUROC", "auroc/standardized")
+    others = [
+        ("AUROC of the mean |activation|", "AUROC", "auroc/raw"),
+        ("mean AUROC of single channels", "AUROC", "auroc/per_unit"),
+        ("share of the object above a quarter of its peak", "points", "area/standardized"),
+    ]
+    alternatives = [m for other in others for m in difference(roles, *other, 1, n)]
+    what = "AUROC of the energy map, inside against outside the objects, less a shuffled-mask control"
+    beside = against_others(roles, *main, n)
+    return _draft("F4a", "", what, "AUROC", difference(roles, *main, 1, n), alternatives, beside=beside)
+
+
+def _composition(roles: Roles, name: str) -> Draft:
+    n = image_count(roles, "pair", "coef/n_images")
+    finding, sign, per = ("F4b", 1, "instance") if name == "count" else ("F4c", -1, "e-fold of area")
+
+    def coefficient(prefix: str, what: str, unit: str) -> list[Measure]:
+        return measures(what, f"{unit} per {per}", contrast(roles, [(1, "pair", f"{prefix}/{name}")]), sign, n)
+
+    alternatives = [
+        *coefficient("coef_total", "total area in place of mean instance area", "nats"),
+        *coefficient("coef_top1", "difference of 0/1 errors", "errors"),
+    ]
+    what = "difference of the probes' log-losses, boxes - labels, regressed on count and log of mean instance area"
+    primary = coefficient("coef", "difference of log-losses, boxes - labels", "nats")
+    return _draft(finding, "", f"{what} jointly, class effects removed", f"nats per {per}", primary, alternatives)
+
+
+def _draft(
+    finding: str,
+    suffix: str,
+    measure: str,
+    unit: str,
+    primary: Sequence[Measure],
+    alternatives: Sequence[Measure] = (),
+    controls: Sequence[Measure] = (),
+    beside: Sequence[Measure] = (),
+    untested: str = "",
+) -> Draft:
+    return Draft(
+        id=finding + suffix,
+        claim=CLAIMS[finding],
+        measure=measure,
+        unit=unit,
+        primary=primary[0] if primary else None,
+        alternatives=tuple(alternatives),
+        controls=tuple(controls),
+        beside=tuple(beside),
+        untested=untested or ("" if primary else "the study did not measure it for both arms"),
+    )
+
+
+def _absent(finding: str, what: str) -> Draft:
+    return Draft(finding, CLAIMS[finding], "", "", None, untested=f"the study has {what}")
+
+
+def _curve_of(task: TaskFacts) -> tuple[str, str]:
+    return task.test, task.protocol
+
+
+def _suffix(task: TaskFacts, among: Sequence[object]) -> str:
+    return f":{task.name}" if len(among) > 1 else ""

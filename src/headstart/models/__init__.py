@@ -1,0 +1,1 @@
+"""Backbones and the heads that tasks put on them."""

@@ -1,0 +1,194 @@
+"""Backbones: networks that return their stages by name. Built in, from timm, or from a user's own file.
+
+A backbone is an `nn.Module` with `stages`, a tuple of `Stage`, finest first, and `forward(x) -> dict[str, Tensor]`
+with the same names as keys: x (B, 3, H, W) float32 -> each (B, channels, about H / stride, about W / stride). C2..C5
+are the outputs of `layer1`..`layer4`. Parameters keep the names of the classifier that the backbone was taken from.
+
+Letters: B images, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import WeightsError
+from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.models.stages import Stage, evaluating
+from headstart.models.user_backbones import load_user_backbone, split_user_backbone
+
+__all__ = [
+    "BUILTIN_BACKBONES",
+    "IMAGENET",
+    "Preprocessing",
+    "Stage",
+    "backbone_cost",
+    "build_backbone",
+    "evaluating",
+    "source_key",
+    "split_user_backbone",
+]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al., arXiv 1512.03385); named as in torchvision."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, dilation, dilation, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(out)) + self.downsample(x))
+
+
+class ShapesResNet(nn.Module):
+    """ResNet for 96-pixel images: one block a stage, the last stage dilated (C5 has stride 8), 0.3 M parameters."""
+
+    stages = (Stage("C2", 16, 2), Stage("C3", 32, 4), Stage("C4", 64, 8), Stage("C5", 128, 8))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = nn.Sequential(BasicBlock(16, 16))
+        self.layer2 = nn.Sequential(BasicBlock(16, 32, stride=2))
+        self.layer3 = nn.Sequential(BasicBlock(32, 64, stride=2))
+        self.layer4 = nn.Sequential(BasicBlock(64, 128, dilation=2))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        c2 = self.layer1(torch.relu(self.bn1(self.conv1(x))))
+        c3 = self.layer2(c2)
+        c4 = self.layer3(c3)
+        return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
+
+
+class ResNetBackbone(nn.Module):
+    """A ResNet of timm without its classifier; parameters named as in timm and torchvision: `conv1`, .., `layer4`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        parts: Any = model
+        self.conv1, self.bn1, self.act1, self.maxpool = parts.conv1, parts.bn1, parts.act1, parts.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = parts.layer1, parts.layer2, parts.layer3, parts.layer4
+        self.stages = tuple(Stage(f"C{i + 1}", facts["num_chs"], facts["reduction"])
+                            for i, facts in enumerate(parts.feature_info) if i > 0)  # fmt: skip
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        c2 = self.layer1(self.maxpool(self.act1(self.bn1(self.conv1(x)))))
+        c3 = self.layer2(c2)
+        c4 = self.layer3(c3)
+        return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
+
+
+class TimmBackbone(nn.Module):
+    """Any other network of timm that gives features. The deepest stage is C5, names count down from it."""
+
+    def __init__(self, body: nn.Module, classifier_keys: frozenset[str]) -> None:
+        super().__init__()
+        self.body, self.classifier_keys = body, classifier_keys
+        facts: Any = body.feature_info
+        channels, strides = facts.channels(), facts.reduction()
+        self.kept = range(max(0, len(channels) - 5), len(channels))
+        self.stages = tuple(Stage(f"C{5 - (len(channels) - 1 - i)}", channels[i], strides[i]) for i in self.kept)
+        self.channels_last = str(getattr(body, "output_fmt", "NCHW")).upper().endswith("NHWC")
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        maps = self.body(x)
+        maps = [maps[i].permute(0, 3, 1, 2) if self.channels_last else maps[i] for i in self.kept]
+        return {stage.name: values for stage, values in zip(self.stages, maps, strict=True)}
+
+    def source_key(self, key: str) -> str:
+        """timm's feature wrappers prefix or flatten names: `body.stages_0.x` was `stages.0.x` in the classifier."""
+        key = key.removeprefix("body.").removeprefix("model.")
+        child = key.partition(".")[0]
+        cuts = [i for i, letter in enumerate(child) if letter == "_"]
+        return next((k for k in (key, *(f"{key[:i]}.{key[i + 1 :]}" for i in cuts)) if k in self.classifier_keys), key)
+
+
+def source_key(backbone: nn.Module, key: str) -> str:
+    """Name that the entry `key` of `backbone.state_dict()` has in the classifier that the backbone was taken from."""
+    rename = getattr(backbone, "source_key", None)
+    return rename(key) if callable(rename) else key
+
+
+BUILTIN_BACKBONES: dict[str, Callable[[], nn.Module]] = {"shapes-resnet": ShapesResNet}
+
+
+def build_backbone(name: str, base: Path = Path()) -> nn.Module:
+    """A backbone with fresh random weights, drawn from torch's global generator: seed it first.
+
+    name: a built-in name, a model name of timm without tag ("resnet50"), or `path/to/file.py:function` with the path
+    relative to `base`. The user's function takes no arguments. Raises WeightsError.
+    """
+    if name in BUILTIN_BACKBONES:
+        return BUILTIN_BACKBONES[name]()
+    user = split_user_backbone(name)
+    return load_user_backbone(base / user[0], user[1]) if user else _from_timm(name)
+
+
+def _from_timm(name: str) -> nn.Module:
+    import timm
+    from timm.models.resnet import ResNet
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*BUILTIN_BACKBONES, *timm.list_models()], n=3)
+        raise WeightsError(
+            f"backbone {name!r} is unknown. "
+            + (f"Nearest names: {', '.join(near)}. " if near else "")
+            + f"Give a built-in name ({', '.join(BUILTIN_BACKBONES)}), a model name of timm such as resnet50, "
+            "or path/to/file.py:function."
+        )
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            classifier = timm.create_model(name)
+        if isinstance(classifier, ResNet):
+            # timm starts the last norm of each block at 0, which switches a random network's blocks off.
+            return ResNetBackbone(timm.create_model(name, zero_init_last=False))
+        return TimmBackbone(timm.create_model(name, features_only=True), frozenset(classifier.state_dict()))
+    except (RuntimeError, AttributeError, TypeError, AssertionError) as error:
+        raise WeightsError(
+            f"backbone {name!r}: timm cannot give its stages ({error}). Choose a model that supports features_only, "
+            "or write your own: path/to/file.py:function."
+        ) from error
+
+
+def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, float]:
+    """(parameters, GFLOPs) of one image of `size_hw` pixels.
+
+    GFLOPs = 2 x multiply-adds of convolutions and linear layers / 1e9; norms, activations, attention products and
+    pooling are left out, as is usual for published counts (which often give multiply-adds, half of ours).
+    """
+    multiply_adds = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal multiply_adds
+        weight: Any = module.weight  # (out, in / groups, ...): products per output value are all but the first
+        multiply_adds += output.numel() * weight[0].numel()
+
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    hooks = [part.register_forward_hook(count) for part in backbone.modules() if isinstance(part, kinds)]
+    first = next(backbone.parameters())
+    try:
+        with evaluating(backbone):
+            backbone(torch.zeros(1, 3, *size_hw, device=first.device, dtype=first.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(p.numel() for p in backbone.parameters()), 2 * multiply_adds / 1e9

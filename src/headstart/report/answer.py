@@ -1,0 +1,133 @@
+"""The answer first: which weights to start from, for each task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from headstart.page.intervals import Band, IntervalRow, interval_chart
+from headstart.page.numbers import fixed, listed
+from headstart.report.run_dir import RunDir
+from headstart.report.section import Section, render
+from headstart.report.words import capital, metric_words, task_words
+
+
+def section(run: RunDir) -> Section | None:
+    """For each task the ranking by its main metric in full, those by other metrics folded; None without rankings."""
+    rankings = [r for r in run.metrics.get("rankings") or [] if r.get("rows")]
+    if not rankings:
+        return None
+    tasks = []
+    for task in dict.fromkeys(r["task"] for r in rankings):
+        main, *others = [_ranking(run, r) for r in rankings if r["task"] == task]
+        for other in others:
+            other["differs"] = (other["best"], other["best_set"]) != (main["best"], main["best_set"])
+        tasks.append({"heading": capital(task_words(run, task)), "main": main, "others": others})
+    body = render("answer", tasks=tasks, one_seed=len(run.seeds) == 1)
+    return Section("answer", "Where to start from", body)
+
+
+def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
+    costs = run.metrics.get("costs") or {}
+    metric = metric_words(ranking["metric"])
+    task = task_words(run, ranking["task"])
+    rows = [row | {"cost": costs.get(row["weights"]) or {}} for row in ranking["rows"]]
+    return {
+        "task": task,
+        "metric": metric,
+        "sentence": sentence(ranking, task),
+        "short": _short(ranking),
+        "chart": _chart(run, ranking, f"{capital(task)}: {metric}"),
+        "rows": rows,
+        "default": ranking.get("default"),
+        "best": ranking["best"],
+        "best_set": ranking.get("best_set") or [ranking["best"]],
+        "cheapest": ranking.get("cheapest_adequate"),
+        "unit": ranking.get("unit", "points"),
+        "scope": ranking.get("scope", ""),
+        "test_images": ranking.get("test_images"),
+        "has_costs": any(value for row in rows for value in row["cost"].values()),
+        "margin": ranking.get("margin"),
+        "unconverged": [row["weights"] for row in rows if row.get("not_converged")],
+    }
+
+
+def sentence(ranking: dict[str, Any], task: str) -> Markup:
+    """The answer in one plain sentence or two."""
+    best, tied = ranking["best"], _tied(ranking)
+    cheapest = ranking.get("cheapest_adequate")
+    text = Markup("For {}, start from {}").format(task, _name(best))
+    if len(ranking["rows"]) == 1:
+        return text + Markup(": nothing else was tried.")
+    if len(tied) == len(ranking["rows"]) - 1:
+        text = Markup("For {}, this study cannot tell its candidates apart: {} has the best mean, but {} {} not "
+                      "distinguishable from it").format(task, _name(best), _names(tied), _be(tied))  # fmt: skip
+    elif tied:
+        text += Markup("; {} {} not distinguishable from it").format(_names(tied), _be(tied))
+    elif len(ranking["rows"]) == 2:
+        text += Markup("; the other is distinguishably behind")
+    else:
+        text += Markup("; all others are distinguishably behind")
+    if cheapest == best:
+        text += Markup(". Cheapest adequate choice: also {}").format(_name(best))
+    elif cheapest:
+        text += Markup(". Cheapest adequate choice: {}").format(_name(cheapest))
+    return text + Markup(".")
+
+
+def _short(ranking: dict[str, Any]) -> str:
+    tied = _tied(ranking)
+    return ranking["best"] + (f"; not distinguishable: {listed(tied)}" if tied else "")
+
+
+def _tied(ranking: dict[str, Any]) -> list[str]:
+    return [name for name in ranking.get("best_set") or [] if name != ranking["best"]]
+
+
+def _be(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _name(name: str) -> Markup:
+    return Markup("<strong>{}</strong>").format(name)
+
+
+def _names(names: list[str]) -> Markup:
+    if len(names) == 1:
+        return _name(names[0])
+    return Markup("{} and {}").format(Markup(", ").join(_name(n) for n in names[:-1]), _name(names[-1]))
+
+
+def _chart(run: RunDir, ranking: dict[str, Any], title: str) -> Markup:
+    best_set = ranking.get("best_set") or [ranking["best"]]
+    unit = ranking.get("unit", "points")
+    rows = [
+        IntervalRow(
+            row["weights"], row["mean"], row["lo"], row["hi"], tuple(row.get("per_seed") or ()),
+            series=run.series(row["weights"]), strong=row["weights"] in best_set, tags=_tags(row, ranking),
+        )
+        for row in ranking["rows"]
+    ]  # fmt: skip
+    top = next((row["mean"] for row in ranking["rows"] if row["weights"] == ranking["best"]), None)
+    margin = ranking.get("margin") or 0.0
+    bands = []
+    if top is not None and margin > 0:
+        ends = (top - margin, top) if ranking.get("higher_is_better", True) else (top, top + margin)
+        said = f"{fixed(margin * 100)} points" if unit == "points" else f"{margin:g} {unit}"
+        bands = [Band(*ends, f"within {said} of the best: the margin below which a difference does not matter")]
+    return interval_chart(rows, title, unit, bands=bands)
+
+
+def _tags(row: dict[str, Any], ranking: dict[str, Any]) -> tuple[str, ...]:
+    name = row["weights"]
+    tags = []
+    if name == ranking["best"]:
+        tags.append("best")
+    elif name in (ranking.get("best_set") or []):
+        tags.append("not distinguishable")
+    if name == ranking.get("default"):
+        tags.append("default")
+    if row.get("not_converged"):
+        tags.append("not converged")
+    return tuple(tags)

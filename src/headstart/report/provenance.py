@@ -1,0 +1,158 @@
+"""What was run: settings, weights and their histories, data, software, time, and how to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headstart.page.numbers import count as count_text
+from headstart.page.numbers import finite, fixed, significant
+from headstart.report.run_dir import RunDir
+from headstart.report.section import Section, render
+from headstart.report.words import set_words
+
+
+def section(run: RunDir) -> Section:
+    """Always there. Built last: it lists what the sections before it looked for and did not find."""
+    body = render(
+        "provenance",
+        settings=_settings(run),
+        weights=[_weights(entry) for entry in run.metrics.get("weights") or []],
+        pretrainings=[_training(name, p["recipe"], f"{p['images']}, {p['supervision']}") for name, p in
+                      (run.study.get("pretraining") or {}).items() if p.get("recipe")],
+        transfers=[_training(t["name"], t["recipe"], _train_sets(t)) for t in run.study.get("tasks") or []
+                   if t.get("recipe")],
+        sets=_sets(run),
+        jobs=_jobs(run),
+        environment=_pairs(run.env),
+        notes=list(dict.fromkeys(run.notes)),
+    )  # fmt: skip
+    return Section("provenance", "What was run", body)
+
+
+def _settings(run: RunDir) -> list[tuple[str, str]]:
+    study, metrics = run.study, run.metrics
+    margin = finite(study.get("margin"))
+    pairs = [
+        ("Study", metrics.get("study")),
+        ("Study key", str(metrics.get("digest") or "")[:16]),
+        ("Seeds", ", ".join(map(str, run.seeds))),
+        (
+            "Bootstrap",
+            f"{count_text(metrics['bootstrap'])} resamples of the test images" if metrics.get("bootstrap") else "",
+        ),
+        ("Practical margin", f"{fixed(margin * 100)} points" if margin is not None else ""),
+        ("Backbone", study.get("backbone")),
+        ("Threads of each job", study.get("threads")),
+    ]
+    return [(name, str(value)) for name, value in pairs if value not in (None, "")]
+
+
+def _weights(entry: dict[str, Any]) -> dict[str, Any]:
+    load = entry.get("load") or {}
+    return {
+        "name": entry["name"],
+        "source": entry.get("uri")
+        or (f"pre-trained here ({entry['pretraining']})" if entry.get("pretraining") else ""),
+        "lineage": ", then ".join(str(step) for step in entry.get("lineage") or []),
+        "licence": entry.get("licence"),
+        "digest": str(entry.get("digest") or "")[:12],
+        "load": _load(load),
+        "stages": _stages(load),
+    }
+
+
+def _load(load: Mapping[str, Any]) -> str:
+    """The load report in a few words; empty where there is none."""
+    coverage = finite(load.get("coverage"))
+    if coverage is None:
+        return ""
+    if coverage == 0:
+        return str(load.get("source") or "nothing loaded")
+    missing = load.get("missing") or []
+    words = [f"{fixed(coverage * 100)} % of the backbone’s tensors"]
+    words += [f"missing: {', '.join(map(str, missing[:4]))}{' …' if len(missing) > 4 else ''}"] if missing else []
+    return "; ".join([*words, *map(str, load.get("notes") or [])])
+
+
+def _stages(load: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:
+    """(stage, matched, missing, left over), numbers of tensors; empty where nothing came from a file."""
+    stages = load.get("stages")
+    if not isinstance(stages, dict) or not finite(load.get("coverage")):
+        return []
+    return [(str(name), int(row[0]), int(row[1]), int(row[2])) for name, row in stages.items() if len(row) == 3]
+
+
+def _train_sets(task: dict[str, Any]) -> str:
+    sets = ", ".join(task.get("train") or ())
+    return f"{sets}, first {task['limit']}" if task.get("limit") else sets
+
+
+def _training(name: str, recipe: dict[str, Any], what: str) -> dict[str, str]:
+    rates = recipe.get("rates") or []
+    rate = (
+        significant(recipe["lr"]) + ", fixed" if recipe.get("lr") else ", ".join(map(significant, rates)) + ", searched"
+    )
+    fraction = finite(recipe.get("backbone_rate"))
+    flips = [words for key, words in (("flip", "flips"), ("quarter_turns", "quarter turns")) if recipe.get(key)]
+    jitter = finite(recipe.get("scale_jitter"))
+    norm = recipe.get("batch_norm", "")
+    return {
+        "name": name,
+        "what": what,
+        "recipe": f"{recipe.get('name')} v{recipe.get('version', 1)}",
+        "head": " + ".join([str(recipe.get("head")), ", ".join(recipe.get("levels") or ())]).rstrip(" +"),
+        "steps": f"{recipe.get('updates')} × {recipe.get('batch_size')}",
+        "rate": rate if fraction in (None, 1.0) else f"{rate}; backbone × {significant(fraction)}",
+        "augmentation": ", ".join([*flips, *([f"scale up to +{jitter:.0%}"] if jitter else [])]) or "none",
+        "norm": norm + (", re-estimated first" if recipe.get("reestimate_batch_norm") and norm != "frozen" else ""),
+        "trainable": str(recipe.get("trainable", "all")),
+    }
+
+
+def _sets(run: RunDir) -> list[dict[str, str]]:
+    counts = _image_counts(run)
+    rows = []
+    for name, settings in (run.study.get("sets") or run.metrics.get("sets") or {}).items():
+        if "world" in settings:
+            first = int(settings.get("first") or 0)
+            size, count = settings.get("size"), int(settings.get("count") or 0)
+            rows.append({"name": name, "source": set_words(settings), "part": f"images {first} to {first + count - 1}",
+                         "images": str(count), "size": f"{size} × {size}"})  # fmt: skip
+            continue
+        height, width = settings.get("size_hw") or ("", "")
+        fold = f", fold {settings['fold'] + 1} of {settings['folds']}" if settings.get("fold") is not None else ""
+        rows.append({"name": name, "source": str(settings.get("path", "")), "images": counts.get(name, ""),
+                     "part": f"{settings.get('role', '')}{fold}",
+                     "size": f"{height} × {width}, {settings.get('resize', '')}"})  # fmt: skip
+    return rows
+
+
+def _image_counts(run: RunDir) -> dict[str, str]:
+    """Numbers of images of prepared sets, by the names that their jobs' labels end with."""
+    found = {}
+    for record in run.job_records():
+        if record.get("kind") == "prepare":
+            facts = run.json(record["dir"], "metrics.json") or {}
+            found[str(record.get("label", "")).removeprefix("prepare ")] = count_text(facts.get("images"))
+    return found
+
+
+def _jobs(run: RunDir) -> list[tuple[str, int, float]]:
+    """(kind, number of jobs, seconds) of everything in the store."""
+    totals: dict[str, list[float]] = {}
+    for record in run.job_records():
+        totals.setdefault(str(record.get("kind")), []).append(finite(record.get("seconds")) or 0.0)
+    return [(kind, len(seconds), sum(seconds)) for kind, seconds in totals.items()]
+
+
+def _pairs(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as flat (name, text) pairs."""
+    pairs: list[tuple[str, str]] = []
+    for name, item in value.items():
+        if isinstance(item, dict):
+            pairs += _pairs(item, "" if name in ("packages", "versions") else f"{prefix}{name} ")
+        elif item not in (None, "", []):
+            text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+            pairs.append((f"{prefix}{name}".replace("_", " "), text))
+    return pairs

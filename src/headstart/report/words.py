@@ -1,0 +1,118 @@
+"""Names of metrics, tasks and data as a reader says them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Any
+
+from headstart.report.run_dir import RunDir
+
+KINDS = {
+    "detect": "detection",
+    "segment": "segmentation",
+    "classify": "classification",
+    "probe": "a probe of frozen features",
+}
+HEADLINES = {
+    "detect": r"det/[^/]+/map@(0\.5|0\.7|0\.5:0\.95)",
+    "segment": r"seg/miou",
+    "classify": r"cls/(top1|mean_class_accuracy|log_loss)",
+    "probe": r"probe/[^/]+/(top1|log_loss)",
+}
+"""Metrics shown in the table of results, by kind of task."""
+PLAIN = {
+    "seg/miou": "mean IoU",
+    "cls/top1": "top-1 accuracy",
+    "cls/mean_class_accuracy": "mean class accuracy",
+    "cls/log_loss": "log-loss",
+    "top1": "top-1 accuracy",
+    "log_loss": "log-loss",
+}
+
+
+def metric_words(name: str, protocol: bool = True) -> str:
+    """A metric's name in words: "mAP at IoU 0.7 (voc-area)", "mean IoU", "logistic probe, top-1 accuracy"."""
+    match = re.fullmatch(r"det/([^/]+)/map@([0-9.]+)(?::([0-9.]+))?", name)
+    if match:
+        scored, low, high = match.groups()
+        range_ = f"{low} to {high}" if high else low
+        return f"mAP at IoU {range_}" + (f" ({scored})" if protocol else "")
+    match = re.fullmatch(r"probe/([^/]+)/(.+)", name)
+    if match:
+        return f"{match[1]} probe, {PLAIN.get(match[2], match[2])}"
+    return PLAIN.get(name, name)
+
+
+def metric_unit(name: str) -> str:
+    """The unit of a metric: points for fractions, nats for log-losses."""
+    return "nats" if name.endswith("log_loss") else "points"
+
+
+def capital(text: str) -> str:
+    """First letter in upper case, the rest untouched; mAP keeps its own."""
+    return text if text.startswith("mAP") else text[:1].upper() + text[1:]
+
+
+def plural(number: int, word: str) -> str:
+    """A number with its noun: "1 seed", "3 seeds"."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def task_settings(run: RunDir, task: str) -> dict[str, Any]:
+    """Settings of a task from study.json; empty where they are not there."""
+    return next((t for t in run.study.get("tasks") or [] if t.get("name") == task), {})
+
+
+def task_kind(run: RunDir, task: str) -> str:
+    """Kind of a task: from its ranking, else from study.json, else from its metrics."""
+    ranked = next((r["kind"] for r in run.metrics.get("rankings") or [] if r["task"] == task), None)
+    kind = ranked or task_settings(run, task).get("kind")
+    if kind:
+        return str(kind)
+    names = [name for t in run.trials(task) for name in t["metrics"]]
+    prefixes = {"det": "detect", "seg": "segment", "cls": "classify", "probe": "probe"}
+    return next((prefixes[n.split("/")[0]] for n in names if n.split("/")[0] in prefixes), "")
+
+
+def set_words(settings: dict[str, Any]) -> str:
+    """A set of images in words: "the drawn world (novel classes)", or the name of its folder."""
+    if "world" in settings:
+        return f"the drawn world ({settings['world']} classes)"
+    return PurePath(str(settings.get("path", "")).replace("\\", "/")).name
+
+
+def data_words(run: RunDir, task: str) -> str:
+    """The data of a task in words; empty where study.json does not say."""
+    names = task_settings(run, task).get("test") or []
+    found = [(run.study.get("sets") or {}).get(name) for name in names]
+    return next((words for settings in found if settings and (words := set_words(settings))), "")
+
+
+def task_words(run: RunDir, task: str) -> str:
+    """A task in words ("detection on voc_raccoon"); the task's own name is added where two tasks would read the same."""
+    own = _kind_on_data(run, task)
+    same = [other for other in run.tasks if other != task and _kind_on_data(run, other) == own]
+    return f"{own}, task {task}" if same else own
+
+
+def _kind_on_data(run: RunDir, task: str) -> str:
+    kind = KINDS.get(task_kind(run, task), task_kind(run, task) or "task")
+    data = data_words(run, task)
+    return f"{kind} on {data}" if data else f"{kind} (task {task})"
+
+
+def primary_metric(run: RunDir, task: str) -> str | None:
+    """The metric that a task is ranked by; else the first headline metric that its trials have."""
+    for ranking in run.metrics.get("rankings") or []:
+        if ranking["task"] == task:
+            return str(ranking["metric"])
+    names = headline_metrics(run, task)
+    return names[0] if names else None
+
+
+def headline_metrics(run: RunDir, task: str) -> list[str]:
+    """Metrics of a task worth a column, in the order of their names."""
+    pattern = HEADLINES.get(task_kind(run, task), r"$^")
+    names = {name for t in run.trials(task) for name in t["metrics"] if re.fullmatch(pattern, name)}
+    return sorted(names, key=lambda n: (n.endswith("log_loss"), ":" in n, n))

@@ -1,0 +1,1 @@
+"""Intervals, contrasts, multiplicity and detectable effects."""

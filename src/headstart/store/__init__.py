@@ -1,0 +1,1 @@
+"""Finished jobs on disk: written under a temporary name, sealed, renamed; never read half-written."""

@@ -1,0 +1,1 @@
+"""Jobs of a study: which there are, in which order, on which processes."""

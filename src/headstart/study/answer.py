@@ -1,0 +1,85 @@
+"""The answer of a study as lines for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headstart.config import Study
+from headstart.study.jobs import Expansion
+
+
+def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
+    """Rankings, findings and where the winning models are."""
+    lines: list[str] = []
+    for ranking in summary["rankings"]:
+        lines += [*_ranking_lines(ranking, summary["costs"]), *_model_lines(ranking, summary, out), ""]
+    for finding in summary["findings"]:
+        lines.append(f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}")
+    return [*lines, ""] if summary["findings"] else lines
+
+
+def _ranking_lines(ranking: dict[str, Any], costs: dict[str, Any]) -> list[str]:
+    name = ranking["metric"]
+    lines = [f"{ranking['task']}: {name}, {ranking['test_images']} test images ({ranking['scope']})"]
+    width = max(len(row["weights"]) for row in ranking["rows"])
+    for row in ranking["rows"]:
+        mark = "*" if row["weights"] in ranking["best_set"] else " "
+        cost = costs[row["weights"]]
+        facts = [f"{_points(row['mean'])} [{_points(row['lo'])}, {_points(row['hi'])}]"]
+        if row["weights"] != ranking["best"]:
+            facts.append(f"to best {_difference(row['to_best'])}")
+        if cost["gflops"] is not None:
+            facts.append(f"{cost['parameters'] / 1e6:.2f} M parameters, {cost['gflops']:.2f} GFLOPs")
+        if row["not_converged"]:
+            facts.append("not converged: the loss was still falling")
+        lines.append(f" {mark} {row['weights']:<{width}}  {'; '.join(facts)}")
+    others = [n for n in ranking["best_set"] if n != ranking["best"]]
+    tail = f"; not distinguishable from it: {', '.join(others)}" if others else ""
+    lines.append(f"   best: {ranking['best']}{tail}; cheapest adequate choice: {ranking['cheapest_adequate']}")
+    return lines
+
+
+def _model_lines(ranking: dict[str, Any], summary: dict[str, Any], out: Path) -> list[str]:
+    first = next(r for r in summary["rankings"] if r["task"] == ranking["task"])
+    if first is not ranking:
+        return []
+    trial = next(t for t in summary["trials"] if t["task"] == ranking["task"] and t["weights"] == ranking["best"])
+    if not trial["transfer_keys"]:
+        return []
+    return [f"   model: {out / 'store' / trial['transfer_keys'][0]}  (headstart predict MODEL IMAGES)"]
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _difference(effect: dict[str, Any]) -> str:
+    p = effect["p_holm"]
+    return f"{_points(effect['effect'])} [{_points(effect['lo'])}, {_points(effect['hi'])}]" + (
+        "" if p is None else f", p {p:.3f}"
+    )
+
+
+def _effect(measure: dict[str, Any] | None) -> str:
+    if not measure or measure.get("effect") is None:
+        return ""
+    return f"{measure['effect']:+.3f} [{measure['lo']:+.3f}, {measure['hi']:+.3f}]"
+
+
+def plan_lines(study: Study, expansion: Expansion) -> list[str]:
+    """Trials, jobs and expected time, without running anything."""
+    waiting = {job.key for job in expansion.known} - expansion.done
+    kinds: dict[str, list[float]] = {}
+    for job in expansion.known:
+        if job.key in waiting:
+            kinds.setdefault(job.kind, []).append(job.cost)
+    lines = [f"{study.name}: {len(study.weights)} weights x {len(study.tasks)} tasks x {len(study.seeds)} seeds"]
+    lines += [
+        f"  {kind:<12} {len(costs):4d} jobs, about {sum(costs) / 60:6.1f} CPU minutes" for kind, costs in kinds.items()
+    ]
+    if expansion.hidden:
+        lines.append(f"  and at least {expansion.hidden} jobs more once rates are chosen on validation")
+    done = len(expansion.known) - len(waiting)
+    lines.append(f"  {done} of {len(expansion.known)} known jobs are done")
+    return lines

@@ -1,0 +1,149 @@
+"""From a data set and some weights to a study: sizes, splits, recipes and rates, the same for every candidate."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from headstart.config import FolderSet, Recipe, Study, Task, WeightsEntry
+from headstart.data.annotations import Annotations
+from headstart.data.splits import has_test
+from headstart.errors import UsageError
+from headstart.weights.cards import WeightsSpec
+
+Budget = Literal["quick", "normal"]
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a budget buys. Never an unfair search: only fewer updates, smaller images, fewer seeds."""
+
+    seeds: int
+    pixels: int
+    """Area of the input for detection and segmentation."""
+    detect: int
+    segment: int
+    classify: int
+    """Updates of each task."""
+
+
+EFFORTS: dict[str, Effort] = {
+    "quick": Effort(seeds=2, pixels=320 * 240, detect=300, segment=100, classify=100),
+    "normal": Effort(seeds=3, pixels=512 * 384, detect=1500, segment=600, classify=500),
+}
+
+
+def comparison(
+    data: Path,
+    annotations: Annotations,
+    candidates: list[tuple[str, WeightsSpec]],
+    tasks: list[str],
+    budget: Budget,
+    seeds: int | None,
+) -> Study:
+    """The study that `headstart compare` writes and runs. candidates: (uri with absolute paths, its facts)."""
+    effort = EFFORTS[budget]
+    sets: dict[str, FolderSet] = {}
+    made: list[Task] = []
+    for task in tasks:
+        made += _tasks_of(task, data, annotations, effort, budget, sets)
+    default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
+    names = _unique([spec.name for _, spec in candidates])
+    return Study(
+        name=_clean(f"compare-{data.name}"),
+        title=f"Starting weights for {data.name}",
+        seeds=tuple(range(seeds or effort.seeds)),
+        bootstrap=1000,
+        sets=sets,  # type: ignore[arg-type]
+        weights=tuple(
+            WeightsEntry(name=name, uri=uri, default=k == default)
+            for k, (name, (uri, _)) in enumerate(zip(names, candidates, strict=True))
+        ),
+        tasks=tuple(made),
+    )
+
+
+def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:
+    """The task asked for, or all that the data set has annotations for."""
+    able: list[str] = [t for t in ("detect", "segment", "classify") if t in annotations.tasks]
+    if wanted is None:
+        return able
+    if wanted not in able:
+        raise UsageError(
+            f"{annotations.root}: cannot be used for {wanted!r}; its annotations ({annotations.format}) serve "
+            f"{', '.join(able) or 'no task'}. Choose one of these with --task."
+        )
+    return [wanted]
+
+
+def _tasks_of(
+    task: str, data: Path, annotations: Annotations, effort: Effort, budget: str, sets: dict[str, FolderSet]
+) -> list[Task]:
+    folds = 0 if has_test(annotations, task) else FOLDS  # type: ignore[arg-type]
+    size_hw = (224, 224) if task == "classify" else input_size(annotations.sizes_hw, effort.pixels)
+    resize = "crop" if task == "classify" else "stretch"
+    names: dict[str, tuple[str, ...]] = {}
+    for role in ("train", "val", "test", *(("trainval",) if task == "classify" else ())):
+        names[role] = tuple(f"{task}-{role}" + (f"-{k + 1}" if folds else "") for k in range(folds or 1))
+        for k, name in enumerate(names[role]):
+            sets[name] = FolderSet(
+                path=str(data), task=task, role=role, fold=k if folds else None, folds=folds,  # type: ignore[arg-type]
+                size_hw=size_hw, resize=resize,  # type: ignore[arg-type]
+            )  # fmt: skip
+    common: dict[str, Any] = {"train": names["train"], "val": names["val"], "test": names["test"]}
+    recipe = RECIPES[task](getattr(effort, task), f"{task}-{budget}")
+    if task == "classify":
+        probe = Task(name="classify-probe", kind="probe", train=names["trainval"], test=names["test"])
+        return [probe, Task(name="classify-finetune", kind="classify", recipe=recipe, **common)]
+    return [Task(name=task, kind=task, recipe=recipe, **common)]  # type: ignore[arg-type]
+
+
+def _detect_recipe(updates: int, name: str) -> Recipe:
+    return Recipe(
+        name=name, updates=updates, batch_size=8, rates=(1.5e-3, 5e-3, 1.5e-2), warmup=updates // 10,
+        head="fcos", levels=("C3", "C4", "C5"), channels=48,
+    )  # fmt: skip
+
+
+def _segment_recipe(updates: int, name: str) -> Recipe:
+    return Recipe(
+        name=name, updates=updates, batch_size=8, rates=(1.5e-3, 5e-3, 1.5e-2), warmup=updates // 10,
+        head="pixel", levels=("C3", "C4", "C5"), channels=48,
+    )  # fmt: skip
+
+
+def _classify_recipe(updates: int, name: str) -> Recipe:
+    return Recipe(
+        name=name, updates=updates, batch_size=16, rates=(5e-4, 1.5e-3, 5e-3), warmup=updates // 10, head="linear",
+        levels=("C5",),
+    )  # fmt: skip
+
+
+RECIPES = {"detect": _detect_recipe, "segment": _segment_recipe, "classify": _classify_recipe}
+
+
+def input_size(sizes_hw: np.ndarray, pixels: int) -> tuple[int, int]:
+    """Height and width of about `pixels` in all, of the images' median aspect, in multiples of 32."""
+    known = sizes_hw[(sizes_hw > 0).all(1)]
+    aspect = float(np.median(known[:, 0] / known[:, 1])) if len(known) else 1.0
+    height = (pixels * aspect) ** 0.5
+    return max(64, round(height / 32) * 32), max(64, round(height / aspect / 32) * 32)
+
+
+def _is_plain_classifier(spec: WeightsSpec) -> bool:
+    """Trained on ImageNet labels and on nothing after: what people start from today."""
+    return len(spec.lineage) == 1 and "imagenet" in spec.lineage[0].lower() and "label" in spec.lineage[0].lower()
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", name).strip("-.")[:60] or "unnamed"
+
+
+def _unique(names: list[str]) -> list[str]:
+    cleaned = [_clean(n) for n in names]
+    return [n if cleaned.count(n) == 1 else f"{n}-{cleaned[: k + 1].count(n)}" for k, n in enumerate(cleaned)]

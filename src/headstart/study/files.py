@@ -1,0 +1,132 @@
+"""Study files: found, read, and every fault of one named at once with its line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from headstart import config
+from headstart.config import Study, builtin_recipes
+from headstart.errors import StudyError
+
+
+def builtin_studies() -> list[str]:
+    """Names of the studies that come with the package."""
+    return sorted(p.stem for p in builtin_recipes().glob("*.toml"))
+
+
+def find_study(name: str) -> Path:
+    """The file of a built-in study, or the path given. Raises StudyError when there is neither."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if name in builtin_studies():
+        return builtin_recipes() / f"{name}.toml"
+    if path.is_dir() and (path / "study.toml").is_file():
+        return path / "study.toml"
+    near = difflib.get_close_matches(name, builtin_studies(), 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise StudyError(
+        f"{name}: no such study. It is neither a file nor one of the built-in studies: "
+        f"{', '.join(builtin_studies())}.{hint}"
+    )
+
+
+def load_study(name: str) -> tuple[Study, Path]:
+    """A checked study and the folder that its relative paths are relative to."""
+    path = find_study(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except UnicodeDecodeError as fault:
+        raise StudyError(f"{path}: not UTF-8 text ({fault}). A study is a TOML file.") from None
+    except tomllib.TOMLDecodeError as fault:
+        raise StudyError(f"{path}: not valid TOML: {fault}. Mend the file at that place.") from None
+    return checked(values, text, path), path.resolve().parent
+
+
+def checked(values: dict[str, Any], text: str, path: Path) -> Study:
+    """Validate; on faults raise one StudyError that lists all of them as `file:line: key: what is wrong`."""
+    try:
+        return Study.model_validate(values)
+    except ValidationError as fault:
+        errors = [e for e in fault.errors() if not _echo(e, fault.errors())]
+        lines = [_sentence(error, text, path) for error in errors]
+        count = f"{len(lines)} faults" if len(lines) > 1 else "1 fault"
+        raise StudyError(f"{path}: {count} in the study:\n  " + "\n  ".join(lines)) from None
+
+
+def _echo(error: Any, errors: list[Any]) -> bool:
+    """Whether a list is called too short only because pydantic left out its faulty items."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(e["loc"][: len(place)] == place != e["loc"] for e in errors)
+
+
+def _sentence(error: Any, text: str, path: Path) -> str:
+    place = [p for p in error["loc"] if p not in ("WorldSet", "FolderSet", "[key]")]
+    dotted = ".".join(str(p) for p in place)
+    where = f"{path.name}:{line_of(text, place)}"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), sorted(_known_keys()), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{where}: {dotted}: unknown key{hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    given = error["input"]
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}: {dotted or 'study'}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _known_keys() -> set[str]:
+    models = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, BaseModel)]
+    return {key for model in models for key in model.model_fields}
+
+
+def line_of(text: str, place: list[str | int]) -> int:
+    """Line (1-based) of a key in a TOML text; that of its table where the key itself is missing; else 1.
+
+    place: keys and list indices as pydantic gives them. Values inside inline tables are found at their key's line.
+    """
+    best = 1
+    header: list[str | int] = []
+    seen: dict[tuple[str, ...], int] = {}
+    key: list[str | int]
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[(\[?)([^\[\]]+)\]\]?\s*(#.*)?$", line):
+            name = tuple(_unquoted(part) for part in found[2].split("."))
+            header = [*name]
+            if found[1]:
+                seen[name] = seen.get(name, -1) + 1
+                header.append(seen[name])
+            elif len(name) > 1 and name[:1] in seen:
+                header.insert(1, seen[name[:1]])
+            key = header
+        elif found := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            key = [*header, *(_unquoted(part) for part in found[1].split("."))]
+        else:
+            continue
+        if key == place:
+            return number
+        if len(key) < len(place) and key == place[: len(key)] and key:
+            best = number
+    return best
+
+
+def _unquoted(part: str) -> str:
+    return part.strip().strip("\"'")
+
+
+def write_study(study: Study, path: Path, comment: str) -> None:
+    """Write a study as TOML with a comment at its top, leaving out what has its default value."""
+    import tomli_w
+
+    values = study.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    values["seeds"] = list(study.seeds)
+    heading = "".join(f"# {line}\n" for line in comment.splitlines())
+    temporary = path.with_suffix(".writing")
+    temporary.write_text(heading + "\n" + tomli_w.dumps(values), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,103 @@
+"""Jobs: what a study is made of, and the keys under which their results are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+VERSIONS = {
+    "draw": 1,
+    "split": 1,
+    "prepare": 1,
+    "pretrain": 1,
+    "transfer": 1,
+    "evaluate": 1,
+    "features": 1,
+    "probe": 1,
+    "neighbors": 1,
+    "activations": 1,
+    "composition": 1,
+}
+"""Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON, 64 hex digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One piece of work, stored under a key that hashes everything its result depends on.
+
+    `settings` and the keys of `inputs` are hashed; `local` (paths, whether to stay offline) is not: a run directory
+    or a data set may be moved.
+    """
+
+    kind: str
+    settings: dict[str, Any]
+    inputs: dict[str, Job] = field(default_factory=dict)
+    local: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+    """What the user reads while it runs."""
+    cost: float = 1.0
+    """Expected CPU seconds, for the order of work and the time left."""
+
+    @cached_property
+    def key(self) -> str:
+        """64 hex digits."""
+        return digest(
+            {
+                "kind": self.kind,
+                "version": VERSIONS.get(self.kind, 1),
+                "settings": self.settings,
+                "inputs": {name: job.key for name, job in self.inputs.items()},
+            }
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the directory in the store."""
+        return f"{self.kind}-{self.key[:16]}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One (weights, task, recipe, seed): how it was trained and where it is evaluated."""
+
+    weights: str
+    task: str
+    seed: int
+    evaluate: Job
+    transfers: tuple[Job, ...]
+    """One a fold; empty for probes."""
+    rates: tuple[float, ...]
+    """Rate used in each fold; empty for probes."""
+    at_edge: bool
+    """The best rate is still the lowest or highest tried, after the search was extended."""
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What is known of a study at one moment: rates that are still being searched hide the jobs that follow."""
+
+    known: list[Job]
+    ready: list[Job]
+    """Not done, and all their inputs are."""
+    complete: bool
+    """Every job of the study is known and done."""
+    trials: list[Trial] = field(default_factory=list)
+    explain: list[tuple[str, int, Job]] = field(default_factory=list)
+    """(kind, seed, job) of the explanations."""
+    hidden: int = 0
+    """Jobs that will follow once rates are chosen, at least."""
+    done: frozenset[str] = frozenset()
+    """Keys of finished jobs."""

@@ -1,0 +1,281 @@
+"""From a study to its jobs: a pure function of the study and of what the store already holds.
+
+It is asked again whenever a job ends. Jobs that depend on a choice not yet made (the best rate) appear once it can
+be made, so resuming, extending and planning are the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headstart.config import FolderSet, Recipe, Study, Task, WeightsEntry, WorldSet
+from headstart.data.annotations import Annotations
+from headstart.data.formats import open_dataset
+from headstart.study.jobs import Expansion, Job, Trial
+from headstart.study.search import Search, search_rate
+from headstart.weights.cards import WeightsSpec, resolve
+
+Lookup = Callable[[Job], dict[str, float | None] | None]
+"""Metrics of a finished job, None while it is not finished."""
+
+PIXELS_PER_SECOND = 2.3e6
+"""Pixels a small network is trained on in a CPU second, for the first estimate of the time left."""
+
+
+@dataclass
+class Planner:
+    """Expands one study. Data sets and weights are looked at once and remembered."""
+
+    study: Study
+    base: Path
+    """Folder that relative paths in the study are relative to."""
+    offline: bool = False
+    _annotations: dict[Path, Annotations] = field(default_factory=dict)
+    _specs: dict[str, WeightsSpec] = field(default_factory=dict)
+
+    def expand(self, lookup: Lookup) -> Expansion:
+        """All jobs that can be named now, the ready ones among them, the trials and explanations."""
+        known: dict[str, Job] = {}
+        trials: list[Trial] = []
+        hidden = 0
+        for task in self.study.tasks:
+            for entry in self.study.weights:
+                if task.only and entry.name not in task.only:
+                    continue
+                found, later = self._trials(task, entry, lookup, known)
+                trials += found
+                hidden += later
+        explain = self._explain()
+        for job in [t.evaluate for t in trials] + [job for _, _, job in explain]:
+            _collect(job, known)
+        done = {key for key, job in known.items() if lookup(job) is not None}
+        ready = [
+            job for key, job in known.items() if key not in done and all(j.key in done for j in job.inputs.values())
+        ]
+        return Expansion(
+            list(known.values()),
+            ready,
+            not hidden and len(done) == len(known),
+            trials,
+            explain,
+            hidden,
+            frozenset(done),
+        )
+
+    def annotations(self, path: str) -> Annotations:
+        """The data set at `path`, opened once."""
+        where = (self.base / path).resolve()
+        if where not in self._annotations:
+            self._annotations[where] = open_dataset(where)
+        return self._annotations[where]
+
+    def spec(self, entry: WeightsEntry) -> WeightsSpec:
+        """Facts of a candidate that is not pre-trained by the study."""
+        assert entry.uri
+        if entry.uri not in self._specs:
+            self._specs[entry.uri] = resolve(entry.uri, self.base)
+        return self._specs[entry.uri]
+
+    def images(self, name: str) -> Job:
+        """Job that draws or prepares a set."""
+        settings = self.study.sets[name]
+        if isinstance(settings, WorldSet):
+            cost = settings.count * settings.size**2 / 96**2 / 500
+            return Job("draw", settings.model_dump(), label=f"draw {name}", cost=cost)
+        return self._prepare(name, settings)
+
+    def _prepare(self, name: str, settings: FolderSet) -> Job:
+        annotations = self.annotations(settings.path)
+        local = {"root": str((self.base / settings.path).resolve())}
+        count = len(annotations.image_ids)
+        split = Job(
+            "split",
+            {"data": annotations.fingerprint, "task": settings.task, "folds": settings.folds},
+            local=local,
+            label="split the images",
+            cost=count / 100,
+        )
+        wanted = settings.model_dump(exclude={"path"}) | {"data": annotations.fingerprint}
+        return Job("prepare", wanted, {"split": split}, local, f"prepare {name}", count / 60)
+
+    def pretraining(self, name: str, seed: int) -> Job:
+        """Job of one origin."""
+        settings = self.study.pretraining[name]
+        recipe = settings.recipe
+        return Job(
+            "pretrain",
+            {
+                "backbone": self.study.backbone,
+                "supervision": settings.supervision,
+                "recipe": _recipe_settings(recipe),
+                "lr": recipe.lr,
+                "seed": seed,
+                "early": settings.early,
+                "threads": self.study.threads,
+            },
+            {"images": self.images(settings.images)},
+            {"base": str(self.base)},
+            f"pre-train {name}, seed {seed}",
+            self._train_cost(recipe, settings.images),
+        )
+
+    def start(self, entry: WeightsEntry, seed: int, early: bool = False) -> tuple[dict[str, Any], dict[str, Job], dict]:
+        """How a job is told its starting weights: (settings, inputs, local)."""
+        if entry.pretraining:
+            settings = {"pretrained": "early" if early else "backbone", "backbone": self.study.backbone}
+            return settings, {"weights": self.pretraining(entry.pretraining, seed)}, {"base": str(self.base)}
+        spec = self.spec(entry)
+        settings = spec.identity() | ({"seed": seed} if spec.kind == "random" else {})
+        return settings, {}, {"spec": spec.to_json(), "base": str(self.base), "offline": self.offline}
+
+    def _trials(
+        self, task: Task, entry: WeightsEntry, lookup: Lookup, known: dict[str, Job]
+    ) -> tuple[list[Trial], int]:
+        """Trials of a candidate on a task; jobs of searches under way go into `known`; the number still hidden."""
+        seeds = self.study.seeds
+        if task.kind == "probe":
+            return [Trial(entry.name, task.name, s, self._probe(task, entry, s), (), (), False) for s in seeds], 0
+        searches = [self._search(task, entry, fold, lookup) for fold in range(len(task.train))]
+        for job in [job for s in searches for job in s.jobs]:
+            _collect(job, known)
+        if any(s.rate is None for s in searches):
+            return [], len(seeds) * 2
+        rates = tuple(s.rate for s in searches if s.rate is not None)
+        trials = []
+        for seed in seeds:
+            transfers = tuple(self.transfer(task, entry, seed, fold, rates[fold]) for fold in range(len(rates)))
+            edge = any(s.at_edge for s in searches)
+            trials.append(
+                Trial(entry.name, task.name, seed, self._evaluate(task, entry, seed, transfers), transfers, rates, edge)
+            )
+        return trials, 0
+
+    def _search(self, task: Task, entry: WeightsEntry, fold: int, lookup: Lookup) -> Search:
+        """The rate of one fold. It is searched with the first seed, in the same way for every candidate."""
+        recipe = task.recipe
+        assert recipe
+        if recipe.lr is not None:
+            return Search(recipe.lr, False, ())
+        seed = self.study.seeds[0]
+        return search_rate(task, recipe.rates, lambda lr: self.transfer(task, entry, seed, fold, lr), lookup)
+
+    def transfer(self, task: Task, entry: WeightsEntry, seed: int, fold: int, lr: float) -> Job:
+        """Job that trains one task model."""
+        weights, inputs, local = self.start(entry, seed)
+        assert task.recipe
+        settings = {
+            "weights": weights,
+            "task": task.kind,
+            "recipe": _recipe_settings(task.recipe),
+            "lr": lr,
+            "seed": seed,
+            "limit": task.limit,
+            "protocol": task.protocol,
+            "resize": getattr(self.study.sets[task.train[fold]], "resize", "stretch"),
+            "threads": self.study.threads,
+        }
+        inputs = inputs | {"train": self.images(task.train[fold])}
+        if task.val:
+            inputs["val"] = self.images(task.val[fold])
+        where = f", fold {fold + 1}" if len(task.train) > 1 else ""
+        label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
+        return Job("transfer", settings, inputs, local, label, self._train_cost(task.recipe, task.train[fold]))
+
+    def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
+        inputs = {f"model{k}": job for k, job in enumerate(transfers)}
+        inputs |= {f"test{k}": self.images(name) for k, name in enumerate(task.test)}
+        settings = {
+            "task": task.kind,
+            "protocol": task.protocol,
+            "bootstrap": self.study.bootstrap,
+            "threads": self.study.threads,
+        }
+        cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
+        return Job("evaluate", settings, inputs, {}, f"test {task.name} from {entry.name}, seed {seed}", cost)
+
+    def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
+        """Pooled features of a set; one job for all seeds where the weights are the same file."""
+        weights, inputs, local = self.start(entry, seed, early)
+        settings = {"weights": weights, "threads": self.study.threads}
+        label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
+        cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
+        return Job("features", settings, inputs | {"images": self.images(images)}, local, label, cost)
+
+    def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
+        inputs = {}
+        for k, (train, test) in enumerate(zip(task.train, task.test, strict=True)):
+            inputs[f"train{k}"] = self.features(entry, train, seed)
+            inputs[f"test{k}"] = self.features(entry, test, seed)
+            inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.images(train), self.images(test)
+        settings = {
+            "seed": seed, "limit": task.limit, "bootstrap": self.study.bootstrap, "threads": self.study.threads,
+        }  # fmt: skip
+        return Job("probe", settings, inputs, {}, f"{task.name} from {entry.name}, seed {seed}", 3.0)
+
+    def _explain(self) -> list[tuple[str, int, Job]]:
+        explain = self.study.explain
+        if explain is None:
+            return []
+        entries = {w.name: w for w in self.study.weights}
+        roles = {"boxes": entries[explain.boxes], "labels": entries[explain.labels]}
+        if explain.random:
+            roles["random"] = entries[explain.random]
+        settings = {"bootstrap": self.study.bootstrap, "threads": self.study.threads}
+        jobs = []
+        for seed in self.study.seeds:
+            images = {"images": self.images(explain.images)}
+            features = {role: self.features(entry, explain.images, seed) for role, entry in roles.items()}
+            labels = roles["labels"]
+            if labels.pretraining and self.study.pretraining[labels.pretraining].early:
+                features["early"] = self.features(labels, explain.images, seed, early=True)
+            jobs.append(
+                ("neighbors", seed, Job("neighbors", settings, features | images, {}, f"neighbors, seed {seed}", 8))
+            )
+            jobs.append(("activations", seed, self._activations(roles, seed, settings)))
+            if explain.probe:
+                task = next(t for t in self.study.tasks if t.name == explain.probe)
+                probes = {role: self._probe(task, roles[role], seed) for role in ("boxes", "labels")}
+                label = f"composition, seed {seed}"
+                jobs.append(("composition", seed, Job("composition", settings, probes | images, {}, label, 4)))
+        return jobs
+
+    def _activations(self, roles: dict[str, WeightsEntry], seed: int, settings: dict[str, Any]) -> Job:
+        assert self.study.explain
+        weights: dict[str, Any] = {}
+        inputs: dict[str, Job] = {}
+        local: dict[str, Any] = {}
+        for role, entry in roles.items():
+            weights[role], made, local[role] = self.start(entry, seed)
+            inputs |= {f"weights_{role}": job for job in made.values()}
+        inputs["images"] = self.images(self.study.explain.images)
+        inputs["statistics"] = self.images(self.study.explain.statistics)
+        label = f"activation maps, seed {seed}"
+        return Job("activations", settings | {"weights": weights, "seed": seed}, inputs, local, label, 15)
+
+    def _pixels(self, name: str) -> float:
+        settings = self.study.sets[name]
+        if isinstance(settings, WorldSet):
+            return settings.count * settings.size**2
+        return len(self.annotations(settings.path).image_ids) * settings.size_hw[0] * settings.size_hw[1]
+
+    def _train_cost(self, recipe: Recipe, images: str) -> float:
+        settings = self.study.sets[images]
+        pixels = settings.size**2 if isinstance(settings, WorldSet) else settings.size_hw[0] * settings.size_hw[1]
+        return recipe.updates * recipe.batch_size * pixels / PIXELS_PER_SECOND
+
+
+def _recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without its rates: the one used stands beside it, so that a longer search keeps its first results."""
+    return recipe.model_dump(mode="json", exclude={"lr", "rates"})
+
+
+def _collect(job: Job, known: dict[str, Job]) -> None:
+    """Put a job and all that it needs into `known`, inputs first."""
+    if job.key in known:
+        return
+    for needed in job.inputs.values():
+        _collect(needed, known)
+    known[job.key] = job

@@ -1,0 +1,278 @@
+"""From finished jobs to the study's answer: trials, rankings, findings. Reads the store; needs no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.config import Explain, FolderSet, Pretraining, Study, WeightsEntry, WorldSet
+from headstart.explain.findings import Measured, TaskFacts, findings
+from headstart.stats.contrasts import ranking
+from headstart.store.store import Store
+from headstart.study.jobs import Expansion, Job, Trial, digest
+from headstart.study.plan import Planner
+
+RANKED_BY = {
+    "detect": ("det/{protocol}/map@0.5", "det/{protocol}/map@0.7"),
+    "segment": ("seg/miou",),
+    "classify": ("cls/top1",),
+    "probe": ("probe/logistic/top1", "probe/ridge/top1"),
+}
+"""Metrics that candidates are ranked by, the task's main one first."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Metrics and replicates of one finished job."""
+
+    metrics: dict[str, float | None]
+    replicates: dict[str, np.ndarray]
+
+
+class Results:
+    """Reads finished jobs of one run, each once."""
+
+    def __init__(self, planner: Planner, store: Store, expansion: Expansion) -> None:
+        self.planner = planner
+        self.study = planner.study
+        self.store = store
+        self.expansion = expansion
+        self._read: dict[str, Finished | None] = {}
+
+    def of(self, job: Job) -> Finished | None:
+        """What a job found; None when it failed or has not run."""
+        if job.key not in self._read:
+            folder = self.store.find(job.name, job.key)
+            self._read[job.key] = None if folder is None else _read(folder)
+        return self._read[job.key]
+
+    def summary(self) -> dict[str, Any]:
+        """The study's metrics.json: no times, no paths."""
+        trials = [t for t in self.expansion.trials if self.of(t.evaluate)]
+        costs = {w.name: self._cost(w.name, trials) for w in self.study.weights}
+        return {
+            "study": self.study.name,
+            "title": self.study.title,
+            "digest": study_digest(self.study),
+            "seeds": list(self.study.seeds),
+            "bootstrap": self.study.bootstrap,
+            "trials": [self._trial(t) for t in trials],
+            "rankings": self._rankings(trials, costs),
+            "findings": self._findings(trials),
+            "costs": costs,
+            "weights": [self._weights(w, trials) for w in self.study.weights],
+            "sets": {name: _set_facts(s) for name, s in self.study.sets.items()},
+            "notes": self._notes(),
+            "explain": [
+                {"kind": kind, "seed": seed, "dir": job.name}
+                for kind, seed, job in self.expansion.explain
+                if self.of(job)
+            ],
+        }
+
+    def _trial(self, trial: Trial) -> dict[str, Any]:
+        found = self.of(trial.evaluate)
+        assert found
+        curves = [f for f in map(self.of, trial.transfers) if f]
+        first = curves[0].metrics if curves else found.metrics
+        return {
+            "weights": trial.weights,
+            "task": trial.task,
+            "seed": trial.seed,
+            "lr": list(trial.rates),
+            "edge": trial.at_edge,
+            "metrics": found.metrics,
+            "not_converged": any(bool(c.metrics.get("train/not_converged")) for c in curves),
+            "train_images": first.get("train/images"),
+            "test_images": found.metrics.get("test/images"),
+            "transfer_keys": [job.name for job in trial.transfers],
+            "evaluate_key": trial.evaluate.name,
+        }
+
+    def _rankings(self, trials: list[Trial], costs: dict[str, dict]) -> list[dict[str, Any]]:
+        rankings = []
+        default = next((w.name for w in self.study.weights if w.default), None)
+        for task in self.study.tasks:
+            for metric in (m.format(protocol=task.protocol) for m in RANKED_BY[task.kind]):
+                values, replicates = self._measured(trials, task.name, metric)
+                complete = {n for n, v in values.items() if len(v) == len(self.study.seeds)}
+                if not complete:
+                    continue
+                ranked = ranking(
+                    {n: values[n] for n in complete_in_order(values, complete)},
+                    {n: replicates[n] for n in complete_in_order(values, complete)},
+                    self.study.margin,
+                    {n: costs[n]["gflops"] for n in complete if costs[n]["gflops"] is not None},
+                    default if default in complete else None,
+                )
+                of_task = [t for t in trials if t.task == task.name]
+                for row in ranked["rows"]:
+                    own = [t for t in of_task if t.weights == row["weights"]]
+                    row["lr"] = [list(t.rates) for t in own]
+                    row["not_converged"] = any(self._trial(t)["not_converged"] for t in own)
+                rankings.append(
+                    {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points",
+                     "test_images": int(self._trial(of_task[0])["test_images"] or 0), **ranked}
+                )  # fmt: skip
+        return rankings
+
+    def _measured(self, trials: list[Trial], task: str, metric: str) -> tuple[dict, dict]:
+        values: dict[str, list[float]] = {}
+        replicates: dict[str, list[np.ndarray]] = {}
+        for trial in trials:
+            found = self.of(trial.evaluate)
+            if trial.task == task and found and metric in found.replicates:
+                value = found.metrics[metric]
+                values.setdefault(trial.weights, []).append(np.nan if value is None else value)
+                replicates.setdefault(trial.weights, []).append(found.replicates[metric])
+        return {n: np.array(v) for n, v in values.items()}, {n: np.stack(r) for n, r in replicates.items()}
+
+    def _findings(self, trials: list[Trial]) -> list[dict[str, Any]]:
+        explain = self.study.explain
+        if explain is None:
+            return []
+        roles = {"boxes": explain.boxes, "labels": explain.labels, "random": explain.random}
+        found = {role: self._role(role, name, trials) for role, name in roles.items() if name}
+        found["pair"] = measured([self._explained(seed, "") for seed in self.study.seeds], len(self.study.seeds))
+        tasks = [
+            TaskFacts(t.name, t.kind, t.test[0], int(facts["train_images"]), int(facts["test_images"]), t.protocol)
+            for t in self.study.tasks
+            if (facts := next((self._trial(x) for x in trials if x.task == t.name), None))
+        ]
+        return [dict(f) for f in findings(found, tasks, self._origins(explain))]
+
+    def _role(self, role: str, name: str, trials: list[Trial]) -> Measured:
+        rows = []
+        for seed in self.study.seeds:
+            own = [t for t in trials if t.weights == name and t.seed == seed]
+            row = {f"{t.task}/": found for t in own if (found := self.of(t.evaluate))}
+            rows.append(row | self._explained(seed, f"{role}/"))
+        return measured(rows, len(self.study.seeds))
+
+    def _explained(self, seed: int, role: str) -> dict[str, Finished]:
+        """What the explanations of one seed say of a role; of the pair where `role` is empty."""
+        merged: dict[str, Finished] = {}
+        for kind, of_seed, job in self.expansion.explain:
+            found = self.of(job)
+            if of_seed != seed or not found or (kind == "activations") != bool(role):
+                continue
+            keep = [n for n in found.metrics if n.startswith(role)]
+            merged[""] = Finished(
+                (merged[""].metrics if merged else {}) | {n.removeprefix(role): found.metrics[n] for n in keep},
+                (merged[""].replicates if merged else {})
+                | {n.removeprefix(role): found.replicates[n] for n in keep if n in found.replicates},
+            )
+        return merged
+
+    def _origins(self, explain: Explain) -> int:
+        """Independent pre-trainings of each kind: one a seed where the study makes them, else one."""
+        arms = [w for w in self.study.weights if w.name in (explain.boxes, explain.labels)]
+        return len(self.study.seeds) if all(w.pretraining for w in arms) else 1
+
+    def _cost(self, name: str, trials: list[Trial]) -> dict[str, Any]:
+        jobs = [j for t in trials if t.weights == name for j in (*t.transfers, *t.evaluate.inputs.values())]
+        found = [f for f in map(self.of, jobs) if f and "cost/gflops" in f.metrics]
+        facts = found[0].metrics if found else {}
+        entry = next(w for w in self.study.weights if w.name == name)
+        licence = "" if entry.uri is None else self.planner.spec(entry).licence
+        return {"parameters": facts.get("cost/parameters"), "gflops": facts.get("cost/gflops"), "licence": licence}
+
+    def _weights(self, entry: WeightsEntry, trials: list[Trial]) -> dict[str, Any]:
+        facts: dict[str, Any] = {"name": entry.name, "default": entry.default, "load": self._load_report(entry, trials)}
+        if entry.pretraining:
+            settings = self.study.pretraining[entry.pretraining]
+            lineage = [lineage_of(settings, self.study.sets[settings.images])]
+            return facts | {"pretraining": entry.pretraining, "lineage": lineage, "licence": "", "digest": ""}
+        spec = self.planner.spec(entry)
+        return facts | {
+            "uri": _without_folders(entry.uri or ""),
+            "lineage": list(spec.lineage),
+            "licence": spec.licence,
+            "digest": spec.digest,
+        }
+
+    def _notes(self) -> list[str]:
+        """What readers and splits had to say of the data, with paths from the data set's own folder on."""
+        found: list[str] = []
+        for job in {j.key: j for j in self.expansion.known if j.kind == "split"}.values():
+            path = self.store.path(job.name) / "notes.json"
+            root = Path(job.local["root"])
+            if path.is_file():
+                found += [note.replace(str(root), root.name) for note in json.loads(path.read_text())]
+        return list(dict.fromkeys(found))
+
+    def _load_report(self, entry: WeightsEntry, trials: list[Trial]) -> dict[str, Any]:
+        for trial in trials:
+            for job in (*trial.transfers, *trial.evaluate.inputs.values()):
+                path = self.store.path(job.name) / "load.json"
+                if trial.weights == entry.name and path.is_file():
+                    return json.loads(path.read_text())
+        return {}
+
+
+def measured(rows: list[dict[str, Finished]], study_seeds: int) -> Measured:
+    """Stack what every seed measured: rows[s] maps a prefix to the finished job of seed s."""
+    values: dict[str, list[float]] = {}
+    replicates: dict[str, list[np.ndarray]] = {}
+    for row in rows:
+        for prefix, found in row.items():
+            for name, value in found.metrics.items():
+                values.setdefault(prefix + name, []).append(np.nan if value is None else value)
+            for name, drawn in found.replicates.items():
+                replicates.setdefault(prefix + name, []).append(drawn)
+    return Measured(
+        {n: np.array(v) for n, v in values.items() if len(v) == study_seeds},
+        {n: np.stack(r) for n, r in replicates.items() if len(r) == study_seeds},
+    )
+
+
+def complete_in_order(values: dict[str, Any], complete: set[str]) -> list[str]:
+    """Names of complete candidates in the order of the study."""
+    return [n for n in values if n in complete]
+
+
+def study_digest(study: Study) -> str:
+    """Identity of a study whatever the places of its files."""
+    values = study.model_dump(mode="json")
+    values["sets"] = {name: _set_facts(s) for name, s in study.sets.items()}
+    for entry in values["weights"]:
+        entry["uri"] = entry["uri"] and _without_folders(entry["uri"])
+    return digest(values)
+
+
+def _without_folders(uri: str) -> str:
+    """A weights URI without the folders of its files: results say what was used, not where it lay."""
+    has_files = uri.startswith(("file:", "random:")) or uri.endswith(".toml")
+    return re.sub(r"[^:@]*/", "", uri) if has_files else uri
+
+
+def lineage_of(settings: Pretraining, images: WorldSet | FolderSet) -> str:
+    """One sentence: data, supervision, resolution, images seen."""
+    recipe = settings.recipe
+    seen = recipe.updates * recipe.batch_size
+    if isinstance(images, WorldSet):
+        what, size = f"{images.count:,} drawn images ({images.world} classes)", f"{images.size} px"
+    else:
+        what, size = Path(images.path).name, f"{images.size_hw[0]} x {images.size_hw[1]} px"
+    return f"{what}, {settings.supervision}, {size}, {seen:,} images seen"
+
+
+def _set_facts(images: WorldSet | FolderSet) -> dict[str, Any]:
+    facts = images.model_dump(mode="json")
+    if isinstance(images, FolderSet):
+        facts["path"] = Path(images.path).name  # where the folder lies is nobody's result
+    return facts
+
+
+def _read(folder: Path) -> Finished:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    path = folder / "replicates.npz"
+    if not path.is_file():
+        return Finished(metrics, {})
+    with np.load(path) as arrays:
+        return Finished(metrics, {name: arrays[name] for name in arrays.files})

@@ -1,0 +1,189 @@
+"""Run a study into its directory: expand, work, and write down what came out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from headstart.config import Study
+from headstart.errors import StudyError
+from headstart.store.files import write_json, write_text
+from headstart.store.lock import RunLock
+from headstart.store.store import Store
+from headstart.study.executors import Event, Outcome, default_workers, run_jobs
+from headstart.study.files import write_study
+from headstart.study.jobs import Expansion, Job
+from headstart.study.plan import Planner
+from headstart.study.results import Results
+
+VERSIONS_OF = ("headstart", "torch", "torchvision", "timm", "numpy", "numba", "scipy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended and what the study says."""
+
+    out: Path
+    outcome: Outcome
+    summary: dict[str, Any]
+    changed: bool
+    """False when everything was there already and nothing was written."""
+
+
+def run(
+    study: Study,
+    source: Path,
+    base: Path,
+    out: Path,
+    on_event: Callable[[Event], None],
+    workers: int | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+) -> RunResult:
+    """Run `study` (read from the file `source`, its paths relative to `base`) into `out`, or go on there.
+
+    Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
+    """
+    claim(study, source, base, out, overwrite)
+    with RunLock(out):
+        if overwrite and (out / "study.json").is_file():
+            _empty(out)
+        settle(study, source, base, out)
+        planner, store = Planner(study, base, offline), Store(out)
+        count = workers or default_workers(study.threads)
+        write_json(out / "env.json", environment(study, count))
+        outcome = run_jobs(lambda: planner.expand(lookup(store)), store, count, study.threads, on_event)
+        expansion = planner.expand(lookup(store))
+        summary = Results(planner, store, expansion).summary()
+        return RunResult(out, outcome, summary, write_results(out, summary))
+
+
+def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:
+    """Metrics of finished jobs, each file read once."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def metrics(job: Job) -> dict[str, Any] | None:
+        if job.key not in known:
+            folder = store.find(job.name, job.key)
+            if folder is None:
+                return None
+            known[job.key] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return known[job.key]
+
+    return metrics
+
+
+def planned(study: Study, base: Path, out: Path) -> Expansion:
+    """What a run into `out` would do now; runs and writes nothing."""
+    return Planner(study, base).expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
+
+
+def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) -> None:
+    """Refuse a directory that holds something else; an edited study file of the run itself goes on."""
+    settled = out / "study.json"
+    if not settled.is_file():
+        if (
+            out.is_dir()
+            and any(not p.name.startswith(".") for p in out.iterdir())
+            and source.resolve() != (out / "study.toml").resolve()
+        ):
+            raise StudyError(
+                f"{out}: not empty and not a run. Give a new folder with --out, or empty this one yourself."
+            )
+        return
+    if overwrite or json.loads(settled.read_text(encoding="utf-8")) == resolved(study, base):
+        return
+    if source.resolve() == (out / "study.toml").resolve():
+        return
+    there = json.loads(settled.read_text(encoding="utf-8"))
+    changed = sorted(k for k in {*there, *resolved(study, base)} if there.get(k) != resolved(study, base).get(k))
+    raise StudyError(
+        f"{out}: holds a different study (name {there.get('name')!r}; they differ in: {', '.join(changed)}). "
+        "Give another folder with --out, run that folder's own study.toml to extend it, "
+        "or pass --overwrite to delete it and start anew."
+    )
+
+
+def _empty(out: Path) -> None:
+    """Delete a run but for the lock that this process holds; study.json last, so that it stays a run until then."""
+    for path in sorted(out.iterdir(), key=lambda p: p.name == "study.json"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+def settle(study: Study, source: Path, base: Path, out: Path) -> None:
+    """Write the study file and its resolved settings."""
+    own = out / "study.toml"
+    values = resolved(study, base)
+    if source.resolve() != own.resolve() and not own.is_file():
+        if values == study.model_dump(mode="json"):  # no path in it: keep the text with its comments
+            write_text(own, source.read_text(encoding="utf-8"))
+        else:
+            write_study(Study.model_validate(values), own, f"From {source.name}, with every path absolute.")
+    write_json(out / "study.json", values)
+
+
+def resolved(study: Study, base: Path) -> dict[str, Any]:
+    """All settings, with every path absolute."""
+    values = study.model_dump(mode="json")
+    for images in values["sets"].values():
+        if "path" in images:
+            images["path"] = str((base / images["path"]).resolve())
+    for entry in values["weights"]:
+        if entry["uri"]:
+            entry["uri"] = absolute_uri(entry["uri"], base)
+    return values
+
+
+def absolute_uri(uri: str, base: Path) -> str:
+    """The same weights, named so that the name holds from any folder."""
+    if uri.endswith(".toml"):
+        return str((base / uri).resolve())
+    scheme, _, rest = uri.partition(":")
+    if scheme == "file":
+        path, _, backbone = rest.rpartition("@")
+        return f"file:{(base / path).resolve()}@{_absolute_backbone(backbone, base)}" if path else uri
+    return f"random:{_absolute_backbone(rest, base)}" if scheme == "random" else uri
+
+
+def _absolute_backbone(name: str, base: Path) -> str:
+    path, colon, function = name.rpartition(":")
+    return f"{(base / path).resolve()}:{function}" if colon and path.endswith(".py") else name
+
+
+def write_results(out: Path, summary: dict[str, Any]) -> bool:
+    """metrics.json and results.jsonl; True when something changed."""
+    text = json.dumps(summary, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    lines = "".join(json.dumps(t, sort_keys=True, allow_nan=False) + "\n" for t in summary["trials"])
+    path = out / "metrics.json"
+    if path.is_file() and path.read_text(encoding="utf-8") == text and (out / "results.jsonl").is_file():
+        return False
+    write_text(out / "results.jsonl", lines)
+    write_text(path, text)
+    return True
+
+
+def environment(study: Study | None, workers: int | None) -> dict[str, Any]:
+    """Versions and machine, without importing what it names."""
+    versions = {}
+    for name in VERSIONS_OF:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    facts: dict[str, Any] = {
+        "versions": versions,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+    }
+    return facts | ({} if study is None else {"threads": study.threads, "workers": workers})

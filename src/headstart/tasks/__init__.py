@@ -1,0 +1,1 @@
+"""Detection, segmentation, classification and probes: losses and evaluation."""

@@ -1,0 +1,93 @@
+"""Detection: model, losses, predictions, mAP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.config import Recipe
+from headstart.data.batches import Batch, in_order, pixels_of
+from headstart.data.prepared import PreparedSet
+from headstart.metrics.average_precision import Detections, Truth, average_precision
+from headstart.models.backbones import Preprocessing
+from headstart.models.detectors import FcosDetector, Targets
+from headstart.models.faster_rcnn import FasterRcnnDetector
+
+IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
+BATCH_SIZE = 32
+
+
+def classes_of(images: PreparedSet) -> tuple[str, ...]:
+    """Names of the classes that this task tells apart."""
+    return tuple(str(c) for c in images.box_classes)
+
+
+def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
+    """The detector that the recipe names, its head fresh from torch's generator."""
+    if recipe.head == "faster-rcnn":
+        return FasterRcnnDetector(backbone, num_classes, recipe.levels[-1], recipe.channels, max(size_hw))
+    return FcosDetector(backbone, num_classes, recipe.levels, recipe.channels)
+
+
+def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
+    """Losses of a batch; `images` are its preprocessed pixels."""
+    return model.losses(images, Targets(batch.boxes_xyxy, batch.box_labels))  # type: ignore[operator]
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, preprocessing: Preprocessing, images: PreparedSet, progress: Callable[[float, str], None]
+) -> dict[str, np.ndarray]:
+    """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
+    model.eval()
+    columns: dict[str, list[np.ndarray]] = {"image_index": [], "boxes_xyxy": [], "labels": [], "scores": []}
+    for part in in_order(images, BATCH_SIZE):
+        for i, found in enumerate(model.detect(preprocessing.apply(pixels_of(images, part))), part.start):  # type: ignore[operator]
+            columns["image_index"].append(np.full(len(found.labels), i, np.int64))
+            columns["boxes_xyxy"].append(found.boxes_xyxy.double().numpy() / np.tile(images.scale_xy(i), 2))
+            columns["labels"].append(found.labels.numpy().astype(np.int64))
+            columns["scores"].append(found.scores.numpy())
+        progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
+    return {name: np.concatenate(values) for name, values in columns.items()}
+
+
+def score(
+    predictions: Sequence[dict[str, np.ndarray]],
+    sets: Sequence[PreparedSet],
+    image_weights: np.ndarray | None,
+    protocol: str,
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Metrics of all folds together, and their replicates where image weights (B, n) are given."""
+    starts = np.cumsum([0, *(len(s) for s in sets)])
+    classes = classes_of(sets[0])
+    truth = Truth(
+        image_index=np.concatenate(
+            [np.repeat(np.arange(len(s)), np.diff(s.box_offsets)) + k for s, k in zip(sets, starts, strict=False)]
+        ),
+        boxes_xyxy=np.concatenate([s.boxes_source_xyxy for s in sets]),
+        labels=np.concatenate([s.box_labels for s in sets]),
+        flags=np.concatenate([s.box_flags for s in sets]),
+        num_images=int(starts[-1]),
+        num_classes=len(classes),
+    )
+    found = Detections(
+        image_index=np.concatenate([p["image_index"] + k for p, k in zip(predictions, starts, strict=False)]),
+        boxes_xyxy=np.concatenate([p["boxes_xyxy"] for p in predictions]),
+        labels=np.concatenate([p["labels"] for p in predictions]),
+        scores=np.concatenate([p["scores"] for p in predictions]),
+    )
+    result = average_precision(truth, found, protocol, IOU_THRESHOLDS)  # type: ignore[arg-type]
+    names = [f"det/{protocol}/map@{t:.2g}" for t in IOU_THRESHOLDS]
+    metrics = dict(zip(names, map(float, result.map), strict=True))
+    metrics[f"det/{protocol}/map@0.5:0.95"] = float(result.map.mean())
+    for name, value in zip(classes, result.ap[0], strict=True):
+        metrics[f"det/{protocol}/ap@0.5/{name}"] = float(value)
+    replicates: dict[str, np.ndarray] = {}
+    if image_weights is not None:
+        columns = result.replicates(image_weights)
+        replicates = {name: columns[:, k] for k, name in enumerate(names)}
+        replicates[f"det/{protocol}/map@0.5:0.95"] = columns.mean(1)
+    return metrics, replicates

@@ -1,0 +1,74 @@
+"""Semantic segmentation: model, losses, predictions, mIoU at the masks' own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.config import Recipe
+from headstart.data.batches import Batch, in_order, pixels_of
+from headstart.data.images import read_mask
+from headstart.data.prepared import PreparedSet
+from headstart.metrics.mean_iou import confusion, mean_iou
+from headstart.models.backbones import Preprocessing
+from headstart.models.segmenters import Segmenter
+
+BATCH_SIZE = 16
+
+
+def classes_of(images: PreparedSet) -> tuple[str, ...]:
+    """Names of the classes that this task tells apart, background among them."""
+    return tuple(str(c) for c in images.mask_classes)
+
+
+def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
+    """A segmenter with a fresh head."""
+    return Segmenter(backbone, num_classes, recipe.levels, recipe.channels)
+
+
+def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
+    """Losses of a batch; `images` are its preprocessed pixels."""
+    return model.losses(images, batch.masks)  # type: ignore[operator]
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, preprocessing: Preprocessing, images: PreparedSet, progress: Callable[[float, str], None]
+) -> dict[str, np.ndarray]:
+    """Confusion of every image (n, K, K), truth in rows, counted at the size of the original mask."""
+    model.eval()
+    num_classes = len(classes_of(images))
+    tables = []
+    for part in in_order(images, BATCH_SIZE):
+        logits = model(preprocessing.apply(pixels_of(images, part)))
+        for i, logit in enumerate(logits, part.start):
+            truth = true_mask(images, i)
+            enlarged = nn.functional.interpolate(logit[None], size=truth.shape, mode="bilinear", align_corners=False)
+            tables.append(confusion(truth, enlarged[0].argmax(0).to(torch.uint8).numpy(), num_classes))
+        progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
+    return {"confusion": np.stack(tables)}
+
+
+def true_mask(images: PreparedSet, i: int) -> np.ndarray:
+    """Mask of image i at its original size (the prepared one where the set was drawn)."""
+    if images.mask_paths[i]:
+        return images.mask_lut[read_mask(Path(str(images.mask_paths[i])))]
+    assert images.masks is not None
+    return np.asarray(images.masks[i])
+
+
+def score(
+    predictions: Sequence[dict[str, np.ndarray]],
+    sets: Sequence[PreparedSet],
+    image_weights: np.ndarray | None,
+    protocol: str,
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """mIoU over all images of all folds, and replicates where image weights (B, n) are given."""
+    result = mean_iou(np.concatenate([p["confusion"] for p in predictions]))
+    metrics = {"seg/miou": float(result.miou)}
+    metrics |= {f"seg/iou/{n}": float(v) for n, v in zip(classes_of(sets[0]), result.iou, strict=True)}
+    return metrics, {} if image_weights is None else {"seg/miou": result.replicates(image_weights)}

@@ -1,0 +1,1 @@
+"""The one training loop, its schedule, its state and its batches."""

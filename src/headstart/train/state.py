@@ -1,0 +1,77 @@
+"""Training state as data: safetensors and JSON, never a pickle. Written to a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+STATE = "state.safetensors"
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
+    """Write tensors atomically; `facts` travel in the file's metadata as JSON."""
+    temporary = path.with_suffix(".writing")
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, temporary, metadata={"facts": json.dumps(facts or {})})
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The JSON facts in the header of a file written by `save_tensors`."""
+    with safe_open(path, "pt") as file:
+        return json.loads((file.metadata() or {}).get("facts", "{}"))
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers, each once even where two modules share it."""
+    names = set(model.state_dict())
+    named = dict(model.named_parameters()) | dict(model.named_buffers())
+    return {name: tensor for name, tensor in named.items() if name in names}
+
+
+@dataclass(frozen=True)
+class History:
+    """Losses so far: their names and one tensor (len(names),) an update."""
+
+    names: tuple[str, ...]
+    losses: list[Tensor]
+
+
+def save_state(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+    """Everything that the loop needs to go on at `step` bit for bit."""
+    tensors = {f"model/{k}": v for k, v in model_tensors(model).items()}
+    for i, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v) for k, v in values.items()}
+    tensors["losses"] = torch.stack(history.losses)
+    tensors["rng"] = torch.get_rng_state()
+    save_tensors(folder / STATE, tensors, {"step": step, "names": history.names})
+
+
+def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, History]:
+    """Step to go on at and the losses so far; (0, nothing) where there is no usable state."""
+    path = folder / STATE
+    try:
+        facts, tensors = read_facts(path), load_file(path)
+    except (FileNotFoundError, SafetensorError):
+        return 0, History((), [])
+    with torch.no_grad():
+        for name, tensor in model_tensors(model).items():
+            tensor.copy_(tensors[f"model/{name}"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors["rng"])
+    return int(facts["step"]), History(tuple(facts["names"]), list(tensors["losses"]))

@@ -1,0 +1,237 @@
+"""Which weights are meant: from a URI or a weights card to a `WeightsSpec`. Imports no torch for what it knows itself.
+
+    random:NAME            fresh random weights; NAME is a backbone
+    timm:NAME[.TAG]        a classifier of timm
+    tv:ENUM.MEMBER         weights of torchvision, classifiers and ResNet detectors (their backbone part)
+    file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std
+    PATH.toml              a weights card: a checkpoint file with its facts
+
+A backbone is a built-in name, a model name of timm, or `path/to/file.py:function`. Paths are relative to the study file
+or card that names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from headstart.config import Name, Settings
+from headstart.errors import WeightsError
+from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.weights import catalogue, libraries
+
+Kind = Literal["random", "timm", "tv", "file", "card"]
+FORMS = "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, file:PATH@BACKBONE, or the path of a weights card (.toml)"
+
+
+@dataclass(frozen=True)
+class WeightsSpec:
+    """Everything needed to load weights, without having opened them as tensors."""
+
+    name: str
+    uri: str
+    kind: Kind
+    backbone: str
+    """Built-in or timm name, or `/absolute/file.py:function`."""
+    file: str | None
+    """Absolute path of the checkpoint; None for random, timm and torchvision weights."""
+    digest: str
+    """SHA-256 of the file; for torchvision its first digits, for timm the name with its tag, "" for random."""
+    key_prefix: str | None
+    """Taken off the file's keys. None: found by looking for the backbone's keys."""
+    preprocessing: Preprocessing
+    lineage: tuple[str, ...]
+    licence: str
+    backbone_digest: str = ""
+    """SHA-256 of the user's file that defines the backbone, "" for other backbones."""
+    checkpoint_key: str | None = None
+    """Dotted path of the state dict inside the file. None: the usual places are tried."""
+    norm_eps: float | None = None
+    """Epsilon of batch norm that the weights were trained with. None: the backbone's own."""
+    url: str = ""
+    source: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What the weights are, without names, paths or prose: equal for equal weights on any machine."""
+        kind = "file" if self.kind == "card" else self.kind
+        backbone = self.backbone.rpartition(":")[2] if self.backbone_digest else self.backbone
+        return {
+            "kind": kind,
+            "backbone": backbone,
+            "backbone_digest": self.backbone_digest,
+            "digest": self.digest,
+            "key_prefix": self.key_prefix,
+            "checkpoint_key": self.checkpoint_key,
+            "norm_eps": self.norm_eps,
+            "preprocessing": self.preprocessing.to_json(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, paths included: for settings that stay on one machine."""
+        return {**asdict(self), "preprocessing": self.preprocessing.to_json(), "lineage": list(self.lineage)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> WeightsSpec:
+        """Inverse of `to_json`."""
+        lineage = tuple(value["lineage"])
+        return cls(**{**value, "preprocessing": Preprocessing.from_json(value["preprocessing"]), "lineage": lineage})
+
+
+def resolve(uri: str, base: Path = Path()) -> WeightsSpec:
+    """The weights that `uri` means; paths relative to `base`. Raises WeightsError for what is unknown or not there.
+
+    Reads and hashes the checkpoint file, if any, and opens no tensor. timm and torchvision are imported only for
+    names that the catalogue does not have.
+    """
+    known = catalogue.find(uri.removesuffix("#backbone"))
+    if known is not None:
+        return _public(known)
+    if uri.endswith(".toml"):
+        return _card(base / uri, uri)
+    scheme, colon, rest = uri.partition(":")
+    if colon and scheme == "random":
+        backbone, digest = _backbone(rest, base, uri)
+        name = f"random-{rest.rpartition(':')[2]}"
+        return WeightsSpec(name, uri, "random", backbone, None, "", "", IMAGENET, (), "", digest)
+    if colon and scheme == "timm":
+        return _public(libraries.timm_weights(rest))
+    if colon and scheme == "tv":
+        return _public(libraries.torchvision_weights(rest.removesuffix("#backbone")))
+    if colon and scheme == "file":
+        return _plain_file(rest, base, uri)
+    raise WeightsError(f"weights {uri!r} are unknown. {_near(uri)}Give {FORMS}.")
+
+
+def _near(word: str) -> str:
+    names = catalogue.nearest(word)
+    return f"Nearest known: {', '.join(names)}. " if names else ""
+
+
+def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
+    kind: Kind = "tv" if entry.uri.startswith("tv:") else "timm"
+    return WeightsSpec(
+        entry.name, entry.uri, kind, entry.backbone, None, entry.digest, entry.key_prefix, entry.preprocessing,
+        entry.lineage, entry.licence, norm_eps=entry.norm_eps, url=entry.url, source=entry.source,
+    )  # fmt: skip
+
+
+def _plain_file(rest: str, base: Path, uri: str) -> WeightsSpec:
+    path, at, name = rest.rpartition("@")
+    if not at or not path or not name:
+        raise WeightsError(f"weights {uri!r} do not say which backbone the file holds. Give file:PATH@BACKBONE, for "
+                           f"example file:{rest or 'weights.pth'}@resnet50, or write a weights card.")  # fmt: skip
+    backbone, backbone_digest = _backbone(name, base, uri)
+    file = _existing(base / path, uri)
+    return WeightsSpec(file.stem, uri, "file", backbone, str(file), file_digest(file), None, IMAGENET,
+                       ("not stated",), "not stated", backbone_digest)  # fmt: skip
+
+
+def _backbone(name: str, base: Path, where: str) -> tuple[str, str]:
+    """(backbone with an absolute path, digest of the user's file or "")."""
+    path, colon, function = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        file = _existing(base / path, where)
+        return f"{file}:{function}", file_digest(file)
+    if name not in catalogue.BUILTIN_NAMES + catalogue.ARCHITECTURES:
+        libraries.require_timm_model(name, where)
+    return name, ""
+
+
+def _existing(path: Path, where: str) -> Path:
+    path = path.resolve()
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise WeightsError(
+            f"{where}: the file {path} {what}. Correct the path; it is relative to the file that names it."
+        )
+    return path
+
+
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the file's bytes, 64 hex digits; remembered within the process while size and time are unchanged."""
+    facts = path.stat()
+    key = (str(path), facts.st_size, facts.st_mtime_ns)
+    if key not in _digests:
+        with path.open("rb") as stream:
+            _digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _digests[key]
+
+
+Three = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class _Strict(Settings):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _CardPreprocessing(_Strict):
+    channel_order: Literal["rgb", "bgr"]
+    scale: float = Field(gt=0)
+    mean: Three
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+
+
+class _Card(_Strict):
+    """A weights card as written."""
+
+    name: Name
+    backbone: str
+    file: str
+    key_prefix: str | None = None
+    checkpoint_key: str | None = None
+    norm_eps: float | None = Field(default=None, ge=0)
+    lineage: list[str] = Field(min_length=1)
+    licence: str
+    source: str = ""
+    preprocessing: _CardPreprocessing
+
+
+def _card(path: Path, uri: str) -> WeightsSpec:
+    path = _existing(path, "weights card")
+    try:
+        text = path.read_text(encoding="utf-8")
+        card = _Card.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: not a readable weights card: {error}. Correct the file.") from error
+    except ValidationError as error:
+        faults = "".join(f"\n  {_fault(fault, text)}" for fault in error.errors())
+        raise WeightsError(f"{path}: {error.error_count()} faults in this weights card:{faults}\n"
+                           f"Keys of a card: {', '.join(_Card.model_fields)}.") from error  # fmt: skip
+    backbone, backbone_digest = _backbone(card.backbone, path.parent, str(path))
+    file = _existing(path.parent / card.file, str(path))
+    given = card.preprocessing
+    return WeightsSpec(
+        card.name, uri, "card", backbone, str(file), file_digest(file), card.key_prefix,
+        Preprocessing.from_json(given.model_dump()), tuple(card.lineage), card.licence, backbone_digest,
+        card.checkpoint_key, card.norm_eps, source=card.source,
+    )  # fmt: skip
+
+
+def _fault(fault: Any, text: str) -> str:
+    keys = [str(part) for part in fault["loc"]]
+    line = _line(text, keys)
+    what = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(fault["type"], fault["msg"])
+    return f"{f'line {line}: ' if line else ''}{'.'.join(keys)}: {what}"
+
+
+def _line(text: str, keys: list[str]) -> int | None:
+    """Line of the key, or of its table where the key is missing or in an inline table; None if neither is found."""
+    table, found = "", None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            table = header[1].strip()
+            found = number if table == keys[0] else found
+        elif assigned := re.match(r"\s*([\w.-]+)\s*=", line):
+            here = [*([table] if table else []), *assigned[1].split(".")]
+            if here == keys[: len(here)]:
+                found = number
+    return found

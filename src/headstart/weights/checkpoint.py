@@ -1,0 +1,167 @@
+"""Loading weights into a backbone, with a report of what matched, and a refusal of what does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import WeightsError
+from headstart.models.backbones import build_backbone, source_key
+from headstart.models.preprocessing import Preprocessing
+from headstart.weights import cards, downloads, files
+from headstart.weights.cards import WeightsSpec
+from headstart.weights.load_report import (
+    MINIMUM_COVERAGE,
+    LoadReport,
+    StageLoad,
+    load_report,
+    misfit,
+    random_report,
+    surplus_blocks,
+)
+
+__all__ = ["LoadReport", "Loaded", "StageLoad", "load"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A backbone in training mode on the CPU, with what its input must look like."""
+
+    backbone: nn.Module
+    preprocessing: Preprocessing
+    report: LoadReport
+
+
+def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = downloads.to_stderr) -> Loaded:
+    """The backbone of `spec` with its weights. Leaves torch's global random state as it was.
+
+    seed: for random weights, and for the few tensors that a file may lack. offline: refuse to download, as do the
+    environment variables HEADSTART_OFFLINE and HF_HUB_OFFLINE. say: told before anything is downloaded.
+    Raises WeightsError: file changed since `spec` was resolved, not a checkpoint, fewer than 99 % of the backbone's
+    tensors filled, blocks left over, values that are not finite, batch-norm variances that cannot be.
+    """
+    _unchanged(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # not CUDA's: those are not put back
+        backbone = build_backbone(spec.backbone)
+        if spec.kind == "random":
+            return Loaded(backbone, spec.preprocessing, random_report(spec, backbone, seed))
+        tensors, source = _source(spec, offline, say)
+    where = spec.file or spec.uri
+    wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()}
+    found, left_over, prefix = _strip(tensors, list(wanted), spec, where)
+    filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}
+    report = load_report(spec, source + (f", prefix {prefix!r}" if prefix else ""), wanted, found, filled, left_over)
+    if report.coverage < MINIMUM_COVERAGE:
+        raise WeightsError(misfit(spec, where, wanted, found, filled, list(tensors)))
+    deeper = surplus_blocks(wanted, [key.removeprefix(prefix) for key in left_over])
+    if deeper and spec.kind != "timm":
+        raise WeightsError(f"{where} has {len(deeper)} tensors of blocks that backbone {spec.backbone} lacks "
+                           f"({', '.join(deeper[:3])}, ..): it is of a deeper network. Name its backbone.")  # fmt: skip
+    with torch.no_grad():
+        for key in filled:
+            wanted[key].copy_(found[key])
+    notes = _check_values(backbone, where, 1e-5 if spec.norm_eps is None else spec.norm_eps)
+    if spec.norm_eps is not None:
+        notes += _fold_eps(backbone, spec.norm_eps)
+    return Loaded(backbone, spec.preprocessing, replace(report, notes=notes))
+
+
+def _unchanged(spec: WeightsSpec) -> None:
+    user = spec.backbone.rpartition(":")[0] if spec.backbone_digest else None
+    for path, digest in ((spec.file, spec.digest), (user, spec.backbone_digest)):
+        if path is None:
+            continue
+        if not Path(path).is_file():
+            raise WeightsError(f"{path} is gone; {spec.name} was resolved from it. Put it back.")
+        if cards.file_digest(Path(path)) != digest:
+            raise WeightsError(f"{path} has changed since {spec.name} was resolved. Run the study again to use the new "
+                               "file: its results get keys of their own.")  # fmt: skip
+
+
+def _source(spec: WeightsSpec, offline: bool, say: downloads.Say) -> tuple[dict[str, Tensor], str]:
+    """(tensors by name, how they were had)."""
+    if spec.kind == "timm":
+        import timm
+
+        path = downloads.timm_file(spec, offline, say)
+        try:
+            # With `file` timm reads this file only, renames old layouts, and demands that every tensor is there.
+            model = timm.create_model(spec.digest, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+        except Exception as error:
+            raise WeightsError(
+                f"{path}: timm cannot load {spec.uri} from it: {type(error).__name__}: {str(error)[:500]}. "
+                "Delete the file, so that it is fetched again."
+            ) from error
+        return model.state_dict(), spec.uri
+    path = downloads.torchvision_file(spec, offline, say) if spec.kind == "tv" else Path(spec.file or "")
+    tensors, taken_from = files.read_state(path, spec.checkpoint_key)
+    return tensors, f"file {path.name}" + (f", under {taken_from!r}" if taken_from else "")
+
+
+def _strip(
+    tensors: dict[str, Tensor], wanted: list[str], spec: WeightsSpec, where: str
+) -> tuple[dict[str, Tensor], list[str], str]:
+    """(tensors under the backbone's names, names of the others, prefix taken off)."""
+    prefix = spec.key_prefix
+    if prefix is None:
+        prefix = _find_prefix(list(tensors), wanted, where)
+    elif not prefix.startswith("module.") and all(key.startswith("module.") for key in tensors):
+        prefix = f"module.{prefix}"  # written by DataParallel
+    known = set(wanted)
+    found = {key.removeprefix(prefix): value for key, value in tensors.items()
+             if key.startswith(prefix) and key.removeprefix(prefix) in known}  # fmt: skip
+    return found, [key for key in tensors if not (key.startswith(prefix) and key.removeprefix(prefix) in known)], prefix
+
+
+def _find_prefix(keys: list[str], wanted: list[str], where: str) -> str:
+    """Prefix under which the file has most of the backbone's names."""
+    first, have = wanted[0], set(keys)
+    prefixes = {key.removesuffix(first) for key in keys if key == first or key.endswith(f".{first}")}
+    counts = {prefix: sum(prefix + name in have for name in wanted) for prefix in prefixes}
+    best = sorted(prefix for prefix, count in counts.items() if count == max(counts.values()))
+    if len(best) > 1:
+        raise WeightsError(f"{where} holds the backbone more than once, under {', '.join(map(repr, best))}. Write a "
+                           "weights card whose `key_prefix` says which one is meant.")  # fmt: skip
+    return best[0] if best else ""
+
+
+def _check_values(backbone: nn.Module, where: str, eps: float) -> tuple[str, ...]:
+    """Raise WeightsError for values that no training gives; note channels whose variance is 0."""
+    for key, value in backbone.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{where}: {source_key(backbone, key)} holds NaN or infinite values. The file is "
+                               "damaged or its training diverged; use another.")  # fmt: skip
+    notes = []
+    for key, value in backbone.state_dict().items():
+        if not key.endswith("running_var"):
+            continue
+        name, zeros = source_key(backbone, key), int((value == 0).sum())
+        if bool((value < 0).any()) or (zeros and eps == 0) or 2 * zeros > value.numel():
+            raise WeightsError(
+                f"{where}: {name} must be above 0, but {int((value < 0).sum())} of {value.numel()} channels are "
+                f"negative and {zeros} are 0. The file is damaged, or its batch norms were folded or never trained; "
+                "use another file."
+            )
+        if zeros:
+            notes.append(f"{name}: variance 0 in {zeros} of {value.numel()} channels (never active)")
+    return tuple(notes)
+
+
+def _fold_eps(backbone: nn.Module, eps: float) -> tuple[str, ...]:
+    """Make norms with their own epsilon compute what they computed with `eps`, by scaling their weights.
+
+    weight / sqrt(var + eps) = [weight * sqrt((var + own) / (var + eps))] / sqrt(var + own). Exact in evaluation mode,
+    and nothing but the state dict has to be kept afterwards.
+    """
+    folded = 0
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.affine and module.running_var is not None:
+            variance = module.running_var.double()
+            with torch.no_grad():
+                module.weight.mul_(torch.sqrt((variance + module.eps) / (variance + eps)))
+            folded += 1
+    return (f"{folded} batch norms trained with epsilon {eps:g}: folded into their weights, epsilon is the usual one",)

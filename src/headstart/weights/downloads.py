@@ -1,0 +1,112 @@
+"""Files of public weights in the libraries' own caches: fetched on first use, never in silence, never when offline."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import WeightsError
+from headstart.weights.cards import WeightsSpec
+
+Say = Callable[[str], None]
+
+
+def to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def is_offline(offline: bool) -> bool:
+    """Whether downloads are forbidden: by the argument, HEADSTART_OFFLINE or HF_HUB_OFFLINE."""
+    values = (os.environ.get(name, "").lower() for name in ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE"))
+    return offline or any(value in ("1", "on", "yes", "true") for value in values)
+
+
+def torchvision_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
+    """torchvision's file of these weights in torch's cache (TORCH_HOME), with the digest in its name checked."""
+    import torch
+
+    path = _in_torch_cache(spec.url)
+    if not path.exists():
+        _announce(spec, spec.url, path, offline, say)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.digest, progress=False)
+        except Exception as error:
+            raise _failed(spec, spec.url, f"put the file at {path}", error) from error
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not digest.startswith(spec.digest):
+        raise WeightsError(f"{path} is not the file that {spec.uri} names: its SHA-256 begins with {digest[:8]}, not "
+                           f"{spec.digest}. Delete it, so that it is fetched again.")  # fmt: skip
+    return path
+
+
+def timm_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
+    """timm's file of these weights in the Hugging Face cache (HF_HOME), or in torch's for those that are not there."""
+    import timm
+
+    facts: Any = timm.get_pretrained_cfg(spec.uri.removeprefix("timm:"))
+    if facts is not None and facts.hf_hub_id:
+        return _hub_file(spec, facts, offline, say)
+    if facts is None or not facts.url:
+        raise WeightsError(f"{spec.uri}: this version of timm has no trained weights of that name. Use timm:NAME.TAG "
+                           "as listed by timm.list_pretrained().")  # fmt: skip
+    path = _in_torch_cache(facts.url)
+    if not path.exists():
+        import torch
+
+        _announce(spec, facts.url, path, offline, say)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(facts.url, str(path), progress=False)
+        except Exception as error:
+            raise _failed(spec, facts.url, f"put the file at {path}", error) from error
+    return path
+
+
+def _hub_file(spec: WeightsSpec, facts: Any, offline: bool, say: Say) -> Path:
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    names = [facts.hf_hub_filename] if facts.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    cache = Path(constants.HF_HUB_CACHE)
+    for name in names:
+        found = try_to_load_from_cache(facts.hf_hub_id, name, cache_dir=cache)
+        if isinstance(found, str):
+            return Path(found)
+    _announce(spec, f"{facts.hf_hub_id} on the Hugging Face hub", cache, offline, say)
+    last: Exception | None = None
+    for name in names:
+        try:
+            return Path(hf_hub_download(facts.hf_hub_id, name, cache_dir=cache))
+        except EntryNotFoundError as error:
+            last = error
+        except Exception as error:
+            last = error
+            break
+    assert last is not None
+    advice = f"copy a Hugging Face cache that holds {facts.hf_hub_id} to {cache}"
+    raise _failed(spec, facts.hf_hub_id, advice, last) from last
+
+
+def _in_torch_cache(url: str) -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def _announce(spec: WeightsSpec, source: str, target: Path, offline: bool, say: Say) -> None:
+    if is_offline(offline):
+        raise WeightsError(f"{spec.uri} is not in the cache ({target}) and downloads are off (--offline, "
+                           "HEADSTART_OFFLINE or HF_HUB_OFFLINE). Run once without, or copy the cache from a machine "
+                           "that has it.")  # fmt: skip
+    say(f"downloading {spec.uri} from {source} to {target}")
+
+
+def _failed(spec: WeightsSpec, source: str, advice: str, error: Exception) -> WeightsError:
+    return WeightsError(f"{spec.uri} could not be downloaded from {source}: {type(error).__name__}: {error}. "
+                        f"Check the connection and run again, or {advice}.")  # fmt: skip

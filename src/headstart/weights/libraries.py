@@ -1,0 +1,85 @@
+"""Facts of weights that timm and torchvision know and the catalogue does not. Imports those libraries when asked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from headstart.errors import WeightsError
+from headstart.models.preprocessing import Preprocessing
+from headstart.weights import catalogue
+from headstart.weights.catalogue import PublicWeights
+
+
+def require_timm_model(name: str, where: str) -> None:
+    """Raise WeightsError unless timm has a model of this name (without tag)."""
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*catalogue.BUILTIN_NAMES, *timm.list_models()], n=3)
+        raise WeightsError(
+            f"{where}: backbone {name!r} is unknown. " + (f"Nearest names: {', '.join(near)}. " if near else "")
+            + f"Give a built-in name ({', '.join(catalogue.BUILTIN_NAMES)}), a model name of timm such as resnet50, "
+            "or path/to/file.py:function."
+        )  # fmt: skip
+
+
+def timm_weights(name: str) -> PublicWeights:
+    """Facts of `architecture.tag`, or of the architecture's default tag, from timm's own table. Downloads nothing."""
+    import timm
+
+    architecture, _, tag = name.partition(".")
+    require_timm_model(architecture, f"timm:{name}")
+    tagged = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in tagged:
+        has = f"It has: {', '.join(tagged[:12])}." if tagged else "It has none: use random:" + architecture + "."
+        raise WeightsError(f"timm:{name}: timm has no weights with the tag {tag!r} for {architecture}. {has}")
+    facts = timm.get_pretrained_cfg(name)
+    if facts is None or not tagged:
+        raise WeightsError(f"timm:{name}: timm has no trained weights for {architecture}. Use random:{architecture}.")
+    tag = tag or str(facts.tag or "")
+    full = f"{architecture}.{tag}" if tag else architecture
+    mean, std = facts.mean, facts.std
+    preprocessing = Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+    return PublicWeights(
+        full, f"timm:{full}", architecture, catalogue.timm_lineage(tag), 0, facts.license or "not stated",
+        source="timm's pretrained_cfg", preprocessing=preprocessing,
+    )  # fmt: skip
+
+
+def torchvision_weights(name: str) -> PublicWeights:
+    """Facts of `Enum.MEMBER` from torchvision's own table: ResNets, and detectors built on them."""
+    import torchvision
+
+    try:
+        weights: Any = torchvision.models.get_weight(name)
+    except (ValueError, KeyError, AttributeError) as error:
+        near = catalogue.nearest(f"tv:{name}", [f"tv:{known}" for known in _torchvision_names()])
+        raise WeightsError(
+            f"weights 'tv:{name}' are unknown to torchvision. "
+            + (f"Nearest known: {', '.join(near)}. " if near else "")
+            + "Give ENUM.MEMBER, for example tv:ResNet50_Weights.IMAGENET1K_V2."
+        ) from error  # fmt: skip
+    canonical = f"tv:{type(weights).__name__}.{weights.name}"
+    known = catalogue.find(canonical)
+    if known is not None:
+        return known
+    detector = ".detection." in type(weights).__module__
+    network = re.search(r"(Wide_ResNet\d+_2|ResNeXt\d+_\d+X\d+D|ResNet\d+)", type(weights).__name__)
+    if network is None or ".segmentation." in type(weights).__module__ or ".quantization." in type(weights).__module__:
+        raise WeightsError(
+            f"{canonical}: only torchvision's ResNet classifiers and the detectors built on ResNets can be read. "
+            "Many of its other classifiers are in timm: try timm:NAME.tv_in1k."
+        )
+    backbone = network[1].lower()
+    lineage = (f"{'COCO boxes' if detector else 'ImageNet-1k labels'} (earlier training not stated)",)
+    return PublicWeights(canonical.removeprefix("tv:"), canonical, backbone, lineage, 0, "bsd-3-clause", weights.url,
+                         "backbone.body." if detector else "", source="torchvision's weight enums")  # fmt: skip
+
+
+def _torchvision_names() -> list[str]:
+    from torchvision import models
+
+    enums = [models.get_model_weights(name) for name in models.list_models()]
+    return [f"{enum.__name__}.{member.name}" for enum in enums for member in enum if "Res" in enum.__name__]

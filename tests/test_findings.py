@@ -1,0 +1,305 @@
+"""Verdicts on made-up measurements: the rule, the signs, the symmetry, what withholds a verdict."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from headstart.explain.findings import Measured, TaskFacts, findings, order
+from headstart.explain.verdicts import Draft, as_measure, both, judge
+from headstart.stats.intervals import Interval
+
+TASKS = (
+    TaskFacts("few", "detect", "novel", 160, 1000, "voc-area"),
+    TaskFacts("many", "detect", "novel", 1000, 1000, "voc-area"),
+    TaskFacts("scenes", "segment", "novel", 160, 1000),
+    TaskFacts("base", "probe", "base", 2000, 2000),
+    TaskFacts("tuned", "classify", "base", 2000, 2000),
+)
+LEVELS = {
+    # metric: boxes, labels, random; as the embedded world was found to behave
+    "few/det/voc-area/map@0.5": (0.65, 0.355, 0.224),
+    "few/det/voc-area/map@0.7": (0.345, 0.046, 0.05),
+    "few/det/voc-area/map@0.75": (0.25, 0.03, 0.04),
+    "few/det/voc-area/map@0.8": (0.15, 0.01, 0.01),
+    "few/det/voc-area/map@0.5:0.95": (0.33, 0.11, 0.09),
+    "many/det/voc-area/map@0.5": (0.72, 0.557, 0.434),
+    "many/det/voc-area/map@0.7": (0.60, 0.427, 0.30),
+    "scenes/seg/miou": (0.576, 0.524, 0.372),
+    "base/probe/logistic/top1": (0.82, 0.93, 0.18),
+    "base/probe/ridge/top1": (0.80, 0.91, 0.17),
+    "base/probe/logistic/log_loss": (0.6, 0.25, 2.2),
+    "tuned/cls/top1": (0.90, 0.95, 0.60),
+    "auroc/standardized": (0.30, 0.22, 0.05),
+    "auroc/raw": (0.25, 0.21, 0.04),
+    "auroc/per_unit": (0.10, 0.08, 0.01),
+    "area/standardized": (0.91, 0.65, 0.9),
+}
+PAIR = {
+    "imbalance/boxes_to_labels": 0.13, "imbalance/labels_to_boxes": 0.22,
+    "imbalance_k50/boxes_to_labels": 0.20, "imbalance_k50/labels_to_boxes": 0.28,
+    "imbalance_raw/boxes_to_labels": 0.18, "imbalance_raw/labels_to_boxes": 0.23,
+    "imbalance_pca/boxes_to_labels": 0.14, "imbalance_pca/labels_to_boxes": 0.21,
+    "imbalance/early_to_labels": 0.06, "imbalance/labels_to_early": 0.08,
+    "imbalance/random_to_labels": 0.62, "imbalance/labels_to_random": 0.60,
+    "coef/count": 0.05, "coef/log_area": -0.20, "coef_total/count": 0.10, "coef_total/log_area": -0.20,
+    "coef_top1/count": 0.02, "coef_top1/log_area": -0.08,
+}  # fmt: skip
+
+
+def rows(levels, seeds, spread, rng):
+    values, replicates = {}, {}
+    for name, level in levels.items():
+        values[name] = level * (1 + spread * rng.standard_normal(seeds))
+        # Noise of the images is shared by the seeds.
+        replicates[name] = values[name][:, None] + 0.01 * abs(level) * rng.standard_normal((1, 200))
+    return Measured(values, replicates)
+
+
+def study(seeds=4, spread=0.01, seed=0, levels=LEVELS, pair=PAIR):
+    rng = np.random.default_rng(seed)
+    roles = {
+        arm: rows({name: three[i] for name, three in levels.items()}, seeds, spread, rng)
+        for i, arm in enumerate(("boxes", "labels", "random"))
+    }
+    roles["boxes"].values["auroc/n_images"] = np.full(seeds, 1900.0)
+    both_ways = rows(pair, seeds, spread, rng)
+    both_ways.values["imbalance/n_images"] = np.full(seeds, 2000.0)
+    return roles | {"pair": both_ways}
+
+
+def swapped(roles):
+    """The same study with the two arms exchanged, per seed where a mask is given."""
+    return exchanged(roles, np.ones(len(next(iter(roles["boxes"].values.values()))), dtype=bool))
+
+
+def exchanged(roles, mask):
+    def choose(a, b):
+        return {k: np.where(mask.reshape(-1, *[1] * (np.ndim(v) - 1)), b[k], v) for k, v in a.items() if k in b}
+
+    def merged(a, b):
+        return Measured(choose(a.values, b.values), choose(a.replicates, b.replicates))
+
+    pair = roles["pair"]
+    mirror = {}
+    for table_name in ("values", "replicates"):
+        table = getattr(pair, table_name)
+        turned = {}
+        for name, value in table.items():
+            prefix, _, end = name.partition("/")
+            other = {"boxes_to_labels": "labels_to_boxes", "labels_to_boxes": "boxes_to_labels"}.get(end)
+            turned[name] = table[f"{prefix}/{other}"] if other else -value if prefix.startswith("coef") else value
+        mirror[table_name] = turned
+    arms = {"boxes": merged(roles["boxes"], roles["labels"]), "labels": merged(roles["labels"], roles["boxes"])}
+    return roles | arms | {"pair": merged(pair, Measured(**mirror))}
+
+
+def by_id(roles, tasks=TASKS, origins=4):
+    return {finding["id"]: finding for finding in findings(roles, tasks, origins)}
+
+
+ALL = ["F1a@0.5", "F1a@0.7", "F1b", "F1c", "F2a", "F2b", "F2", "F3", "F4a", "F4b", "F4c"]
+
+
+def test_what_was_planted_is_found():
+    found = by_id(study())
+    assert list(found) == ALL
+    for finding in found.values():
+        assert finding["verdict"] == "supported", (finding["id"], finding["why"])
+        assert finding["scope"] == "for these kinds of pre-training (4 independent pre-trainings each)"
+        assert finding["origins"] == 4
+    first = found["F1a@0.5"]["primary"]
+    assert first["effect"] == pytest.approx(0.295, abs=0.02) and first["lo"] < first["effect"] < first["hi"]
+    assert first["unit"] == "points" and first["predicted_sign"] == 1 and first["n_images"] == 1000
+    assert 0 < first["detectable"] < first["effect"] and len(first["per_seed"]) == 4
+    assert first["p"] <= first["p_holm"] < 0.05
+    assert found["F2b"]["primary"]["predicted_sign"] == -1 and found["F2b"]["primary"]["effect"] < 0
+    assert found["F4a"]["primary"]["n_images"] == 1900 and found["F3"]["primary"]["n_images"] == 2000
+    assert found["F2"]["primary"] is None and found["F2"]["why"] == "F2a, F2b supported."
+
+
+def test_effects_are_what_they_say():
+    roles = study(spread=0.0)
+    found = by_id(roles)
+    assert found["F1b"]["primary"]["effect"] == pytest.approx(np.log(0.345 / 0.65) - np.log(0.046 / 0.355))
+    assert found["F1c"]["primary"]["effect"] == pytest.approx((0.65 - 0.355) - (0.72 - 0.557))
+    assert found["F3"]["primary"]["effect"] == pytest.approx(0.22 - 0.13)
+    beyond = {m["name"]: m["effect"] for m in found["F3"]["controls"]}
+    assert beyond["asymmetry beyond that of random weights against labels"] == pytest.approx(0.09 - abs(0.60 - 0.62))
+    assert beyond["asymmetry beyond that of the labels arm stopped early against labels"] == pytest.approx(0.09 - 0.02)
+    assert found["F4b"]["primary"]["effect"] == pytest.approx(0.05)
+    shown = {m["name"]: m for m in found["F1b"]["beside"]}["gain in mAP@0.7 - gain in mAP@0.5 (not tested)"]
+    assert shown["effect"] == pytest.approx((0.345 - 0.046) - (0.65 - 0.355)) and shown["p"] is None
+    assert [m["name"] for m in found["F1b"]["alternatives"]] == ["log[mAP@0.75 / mAP@0.5], boxes - labels"]
+    names = [m["name"] for m in found["F2b"]["beside"]]
+    assert "top-1 after fine-tuning on tuned, boxes - labels" in names
+    assert "top-1 of the logistic probe, boxes - random" in names
+
+
+def test_swapping_the_arms_flips_every_sign_exactly():
+    roles = study()
+    forth, back = by_id(roles), by_id(swapped(roles))
+    opposite = {"supported": "contradicted"}
+    for name in ALL:
+        assert back[name]["verdict"] == opposite[forth[name]["verdict"]], back[name]["why"]
+        if name == "F2":
+            continue
+        for field in ("alternatives", "controls"):
+            pairs = zip(forth[name][field], back[name][field], strict=True)
+            assert all(a["effect"] == -b["effect"] and a["p"] == b["p"] for a, b in pairs), name
+        a, b = forth[name]["primary"], back[name]["primary"]
+        assert a["effect"] == -b["effect"] and a["lo"] == -b["hi"] and a["p"] == b["p"] and a["p_holm"] == b["p_holm"]
+        assert a["per_seed"] == [-v for v in b["per_seed"]] and a["detectable"] == b["detectable"]
+
+
+def test_permuted_labels_support_nothing():
+    roles = study()
+    for mask in ([True, True, False, False], [True, False, True, False], [False, True, True, False]):
+        for finding in by_id(exchanged(roles, np.array(mask))).values():
+            assert finding["verdict"] == "not distinguishable", (finding["id"], finding["why"])
+
+
+def test_random_weights_in_the_place_of_boxes_end_f1_and_f2a():
+    roles = study()
+    found = by_id(roles | {"boxes": roles["random"]})
+    for name in ("F1a@0.5", "F2a", "F2"):
+        assert found[name]["verdict"] == "contradicted"
+    assert found["F1a@0.7"]["verdict"] != "supported"
+
+
+def test_one_seed_is_not_tested():
+    for finding in by_id(study(seeds=1), origins=1).values():
+        assert finding["verdict"] == "not tested"
+        assert finding["scope"] == "this trained model only"
+        if finding["primary"]:
+            assert finding["primary"]["p"] is None and finding["primary"]["p_holm"] is None
+            assert finding["why"].endswith("in one seed: no test is possible.")
+
+
+def test_few_origins_narrow_the_scope():
+    for finding in by_id(study(), origins=2).values():
+        assert finding["scope"] == "for these checkpoints" and finding["verdict"] == "supported"
+
+
+def test_no_effect_is_not_distinguishable_and_says_what_could_have_been_seen():
+    levels = LEVELS | {"scenes/seg/miou": (0.525, 0.524, 0.37)}
+    finding = by_id(study(levels=levels, spread=0.02))["F2a"]
+    assert finding["verdict"] == "not distinguishable"
+    assert "predicted above 0, Holm-adjusted p" in finding["why"] and finding["primary"]["detectable"] > 0.005
+
+
+def test_retention_needs_some_precision():
+    levels = LEVELS | {"few/det/voc-area/map@0.7": (0.345, 0.018, 0.05)}
+    finding = by_id(study(levels=levels))["F1b"]
+    assert finding["verdict"] == "not tested" and finding["primary"] is None
+    assert finding["why"] == "the mAP of an arm is below 0.02 at IoU 0.7."
+    assert len(finding["beside"]) == 1
+
+
+def test_alternatives_that_say_the_opposite_make_it_depend_on_the_measure():
+    finding = by_id(study(levels=LEVELS | {"auroc/raw": (0.21, 0.49, 0.04)}))["F4a"]
+    assert finding["verdict"] == "depends on the measure"
+    assert "significant the other way round: AUROC of the mean |activation|, boxes - labels (-0.277 [" in finding["why"]
+    log_loss = by_id(study(levels=LEVELS | {"base/probe/logistic/log_loss": (0.2, 0.4, 2.0)}))["F2b"]
+    assert log_loss["verdict"] == "depends on the measure"  # predicted to rise, and falls
+
+
+@pytest.mark.parametrize("arm", ["early", "random"])
+def test_asymmetry_must_be_beyond_the_controls(arm):
+    # Either direction of the control's asymmetry counts.
+    for there, back in ((0.30, 0.15), (0.15, 0.30)):
+        pair = PAIR | {f"imbalance/{arm}_to_labels": there, f"imbalance/labels_to_{arm}": back}
+        finding = by_id(study(pair=pair))["F3"]
+        assert finding["verdict"] == "not distinguishable"
+        assert "not clearly beyond the control: asymmetry beyond that of" in finding["why"]
+        assert finding["primary"]["p_holm"] < 0.05
+
+
+def test_asymmetry_that_pca_takes_away_is_not_supported():
+    pair = PAIR | {"imbalance_pca/boxes_to_labels": 0.2, "imbalance_pca/labels_to_boxes": 0.2}
+    finding = by_id(study(pair=pair, spread=0.02))["F3"]
+    assert finding["verdict"] == "not distinguishable" and "after PCA" in finding["why"]
+
+
+def test_a_missing_control_withholds_the_verdict():
+    finding = by_id(study(pair={k: v for k, v in PAIR.items() if "early" not in k}))["F3"]
+    assert finding["verdict"] == "not tested" and finding["primary"]["effect"] > 0
+    assert finding["why"] == "a control is missing: the labels arm stopped early."
+
+
+def test_what_a_study_lacks_is_said():
+    roles = study()
+    found = by_id({"boxes": roles["boxes"], "labels": roles["labels"]}, tasks=())
+    assert list(found) == ALL
+    whys = {name: finding["why"] for name, finding in found.items() if finding["verdict"] == "not tested"}
+    assert whys["F1c"] == "the study has no detection task." and whys["F2b"] == "the study has no probe task."
+    assert whys["F3"] == whys["F4c"] == "the study did not measure it for both arms."
+    assert set(ALL) - set(whys) == {"F4a"}  # activations need no task
+    one = by_id(roles, tasks=TASKS[:1])
+    assert one["F1c"]["why"] == "the study has one number of images to fine-tune on."
+    with pytest.raises(KeyError, match="labels"):
+        findings({"boxes": roles["boxes"]}, TASKS, 4)
+
+
+def test_several_tasks_carry_their_names():
+    other = [TaskFacts("cells", "detect", "bccd", 200, 72, "voc-area"), TaskFacts("pets", "segment", "pets", 100, 60)]
+    found = by_id(study(), tasks=(*TASKS, *other))
+    assert found["F1a@0.5:few"]["verdict"] == found["F2a:scenes"]["verdict"] == "supported"
+    assert found["F1a@0.5:cells"]["verdict"] == found["F2a:pets"]["verdict"] == found["F2"]["verdict"] == "not tested"
+
+
+def test_curves_start_at_the_fewest_images_whatever_the_order():
+    assert by_id(study(), tasks=TASKS[::-1])["F1a@0.5"]["primary"] == by_id(study())["F1a@0.5"]["primary"]
+
+
+def test_unpaired_arrays_are_refused():
+    roles = study()
+    short = study(seeds=3)
+    with pytest.raises(ValueError, match=r"boxes few/det/voc-area/map@.*, labels few/.*pairs need the same seeds"):
+        findings(roles | {"labels": short["labels"]}, TASKS, 4)
+
+
+def measure(effect, p, sign=1, name="m"):
+    return as_measure(
+        name, "points", Interval(effect, effect - 0.01, effect + 0.01, p, 0.005, 3, (effect,) * 4), sign, 9
+    )
+
+
+def test_holm_runs_over_the_primary_tests_of_the_study():
+    # 0.02 x 3 = 0.06 for the smallest: nothing is significant; a draft without verdict takes no part.
+    drafts = [Draft(str(i), "", "", "", measure(0.1, p)) for i, p in enumerate((0.02, 0.03, 0.9))]
+    drafts.append(Draft("3", "", "", "", measure(0.1, 0.001), untested="no control"))
+    judged = judge(drafts, 3)
+    assert [f["primary"]["p_holm"] for f in judged] == pytest.approx([0.06, 0.06, 0.9, None])
+    assert [f["verdict"] for f in judged] == ["not distinguishable"] * 3 + ["not tested"]
+    assert judge(drafts[:1], 3)[0]["verdict"] == "supported"
+
+
+def test_alternatives_are_their_own_family():
+    against = (measure(-0.1, 0.03, name="a"), measure(-0.1, 0.04, name="b"))
+    one, two = (judge([Draft("x", "", "", "", measure(0.1, 0.001), against[:n])], 3)[0] for n in (1, 2))
+    assert one["verdict"] == "depends on the measure" and "a (-10.0 [-11.0, -9.0] points)" in one["why"]
+    assert two["verdict"] == "supported" and [m["p_holm"] for m in two["alternatives"]] == pytest.approx([0.06, 0.06])
+
+
+def test_significant_alternatives_of_an_indistinct_primary_are_named():
+    draft = Draft("x", "", "", "", measure(0.01, 0.5), (measure(0.1, 0.01, name="other"),))
+    assert judge([draft], 3)[0]["why"].endswith("Significant all the same: other (+10.0 [+9.0, +11.0] points).")
+
+
+def test_contradictions_come_first_and_both_needs_all():
+    supported, contradicted, open_ = judge(
+        [Draft("a", "", "", "", measure(0.1, 1e-4)), Draft("b", "", "", "", measure(-0.1, 1e-4)),
+         Draft("c", "", "", "", measure(0.1, 0.8))], 3,
+    )  # fmt: skip
+    assert [f["id"] for f in order([open_, supported, contradicted])] == ["b", "a", "c"]
+    assert both("F", "", [supported, supported], 3)["verdict"] == "supported"
+    assert both("F", "", [supported, open_], 3)["verdict"] == "not distinguishable"
+    half = both("F", "", [supported, contradicted], 3)
+    assert half["verdict"] == "contradicted" and half["why"] == "b contradicted; a supported."
+
+
+def test_no_torch():
+    code = "import sys, headstart.explain.findings; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,181 @@
+"""The house: imports point one way, nothing slow is imported early, files stay short, nothing private is committed."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "headstart"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+LEAVES = ("metrics", "stats", "page", "store")
+STAGES = ["data", "models", "weights", "train", "tasks", "explain", "study", "report", "api", "cli"]
+RANKS = {"errors": 0, "config": 1, **dict.fromkeys(LEAVES, 2), **{name: 3 + k for k, name in enumerate(STAGES)}}
+OUTSIDE = {"__init__", "__main__"}  # the package itself: may show the API and start the command line
+
+WITHOUT_TORCH = [
+    "headstart",
+    "headstart.api",
+    "headstart.cli.main",
+    "headstart.config",
+    "headstart.data.annotations",
+    "headstart.data.formats",
+    "headstart.data.prepared",
+    "headstart.data.splits",
+    "headstart.explain.findings",
+    "headstart.study.executors",
+    "headstart.study.jobs",
+    "headstart.study.plan",
+    "headstart.study.progress",
+    "headstart.study.run",
+    "headstart.study.worker",
+    "headstart.weights.cards",
+]
+WITHOUT_TORCH_FOLDERS = ("metrics", "stats", "page", "store", "report", "cli")
+
+
+def dotted(path):
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree, package):
+    """Full names of the modules that any statement of the tree imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # `from headstart import api` imports a stage; `from headstart.data import x` is told by its module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def stage(name):
+    """`headstart.data.readers.coco.read` -> `data`; None for anything that is not ours."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "headstart" and len(parts) > 1 else None
+
+
+def wrong_imports(path, text):
+    here = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
+    for name in imported(ast.parse(text), package):
+        there = stage(name)
+        if there is None or there == here or here in OUTSIDE:
+            continue
+        if there not in RANKS or RANKS[there] >= RANKS[here]:
+            yield f"{path.relative_to(ROOT)}: {here} imports {name}"
+
+
+def test_every_module_belongs_to_a_stage():
+    stages = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in MODULES}
+    assert stages - OUTSIDE <= set(RANKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "wrong"),
+    [
+        ("data/images.py", "import headstart.models.backbones", True),
+        ("data/images.py", "from headstart.store.files import read_json", False),
+        ("stats/bootstrap.py", "from headstart.metrics.boxes import iou", True),
+        ("stats/bootstrap.py", "from ..errors import DataError", False),
+        ("stats/bootstrap.py", "from ..page import lines", True),
+        ("study/plan.py", "def f():\n    from headstart import api", True),
+        ("cli/main.py", "from headstart import api", False),
+    ],
+)
+def test_the_check_of_imports_itself(name, line, wrong):
+    assert bool(list(wrong_imports(SOURCE / name, line))) == wrong
+
+
+def test_imports_point_one_way():
+    assert [fault for path in MODULES for fault in wrong_imports(path, path.read_text())] == []
+
+
+def test_stages_have_a_docstring_and_import_nothing():
+    for path in SOURCE.rglob("__init__.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        if path.parent != SOURCE:
+            assert len(tree.body) == 1, f"{path}: only a docstring"
+
+
+def test_what_a_finished_study_needs_imports_no_torch():
+    modules = [name for name in WITHOUT_TORCH if (SOURCE.parent / name.replace(".", "/")).with_suffix(".py").exists()]
+    modules += [dotted(p) for folder in WITHOUT_TORCH_FOLDERS for p in sorted((SOURCE / folder).rglob("*.py"))]
+    modules += [dotted(p) for p in sorted((SOURCE / "data" / "readers").glob("*.py"))]
+    code = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
+    code += "    if 'torch' in sys.modules: sys.exit(f'{name} imports torch')"
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_itself_imports_nothing():
+    code = "import sys; import headstart; dir(headstart); headstart.__all__\n"
+    code += "print([m for m in ('typer', 'numpy', 'pydantic', 'torch', 'headstart.api') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_files_are_short_and_named_for_what_they_do():
+    for path in [*MODULES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]:
+        lines = path.read_text().count("\n")
+        assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines; split it"
+        assert not re.search(r"util|helper|misc|common", path.stem), f"{path}: name it for what it does"
+
+
+def files(*options):
+    """Paths that git lists; skips where this is no checkout."""
+    try:
+        done = subprocess.run(["git", "ls-files", "-z", *options], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+# Written in parts, so that this file does not name them either.
+PRIVATE = re.compile(
+    "|".join(
+        [
+            r"files\.python" + "hosted",
+            r"https?://[^\s/]+/sim" + r"ple\b",
+            r"index" + "-url",
+            r"(?<![\w.])/(?:wo" + "rk|ho" + "me|ro" + "ot|Us" + r"ers)/[\w.]",
+        ]
+    )
+)
+
+
+def test_no_file_names_a_package_index_or_a_path_of_one_machine():
+    for path in files("--cached", "--others", "--exclude-standard"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found = PRIVATE.search(text)
+        assert found is None, f"{path.relative_to(ROOT)}: names {found.group()!r}"
+
+
+def test_the_lock_that_names_hosts_is_not_tracked():
+    assert ROOT / "uv.lock" not in files("--cached")
+
+
+def test_the_lock_pins_every_requirement_with_a_hash():
+    first, *rest = (ROOT / "requirements.lock").read_text().splitlines()
+    assert first.startswith("#") and "make lock" in first
+    pins = [line for line in rest if line and not line.startswith((" ", "#"))]
+    assert len(pins) > 20
+    assert all(re.match(r"[a-z0-9-]+==\S+ (; .*)?\\$", pin) for pin in pins)
+    text = "\n".join(rest)
+    assert all("--hash=sha256:" in part for part in re.split(r"\n(?=[a-z0-9-]+==)", text))
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: no {target}"

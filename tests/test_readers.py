@@ -1,0 +1,187 @@
+"""Every reader through one battery on miniature folders in the official layouts; formats; real data."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.data.annotations import TRUNCATED, Annotations
+from headstart.data.formats import READERS, open_dataset, recognize
+from headstart.errors import DataError
+from miniatures import (
+    HEIGHT,
+    MAKERS,
+    WIDTH,
+    image,
+    make_index_masks,
+    make_voc,
+    text,
+)
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+SPLITS = {
+    "voc": ["train", "val", "test", ""],
+    "class-folders": ["test", "test", "train", "train", "train"],
+    "index-masks": ["test", "train", "train", "val"],
+    "oxford-pets": ["test", "trainval", "trainval", "test"],
+}
+TASKS = {
+    "voc": ("detect",),
+    "class-folders": ("classify",),
+    "index-masks": ("segment",),
+    "oxford-pets": ("detect", "segment", "classify"),
+}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class TestEveryReader:
+    def test_is_recognized_alone(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path)
+        assert list(recognize(tmp_path)) == [kind]
+
+    def test_columns_fit_and_files_exist(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path)
+        table = open_dataset(tmp_path)
+        n, m = len(table), len(table.box_labels)
+        assert table.format == kind
+        assert len(set(table.image_ids)) == n == len(table.paths) == len(table.splits) == len(table.mask_paths)
+        assert (
+            table.sizes_hw.shape == (n, 2) and table.box_offsets.shape == (n + 1,) and table.boxes_known.shape == (n,)
+        )
+        assert table.boxes_xyxy.shape == table.boxes_source.shape == (m, 4) and table.box_flags.shape == (m,)
+        assert table.box_offsets[0] == 0 and table.box_offsets[-1] == m
+        assert all(table.image_path(i).is_file() for i in range(n))
+        assert all(path.is_file() for i in range(n) if (path := table.mask_path(i)))
+        known = table.sizes_hw.any(1)
+        assert known.all() or kind == "class-folders"
+        assert (table.sizes_hw[known] == (HEIGHT, WIDTH)).all()
+        assert table.tasks == TASKS[kind] and list(table.splits) == SPLITS[kind]
+        assert sorted(table.box_classes) == list(table.box_classes)
+
+    def test_fingerprint_knows_content_not_place(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path / "here")
+        first = open_dataset(tmp_path / "here").fingerprint
+        shutil.copytree(tmp_path / "here", tmp_path / "there", copy_function=shutil.copyfile)  # New times, same bytes.
+        assert open_dataset(tmp_path / "there").fingerprint == first
+        longer = open_dataset(tmp_path / "there").image_path(0)
+        longer.write_bytes(longer.read_bytes() + b"\0")
+        assert open_dataset(tmp_path / "there").fingerprint != first
+
+    def test_fingerprint_names_a_lost_file(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path)
+        table = open_dataset(tmp_path)
+        table.image_path(1).unlink()
+        with pytest.raises(DataError, match="Put the file back") as caught:
+            _ = table.fingerprint
+        assert str(table.image_path(1)) in str(caught.value)
+
+    def test_select_takes_rows_with_their_boxes(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path)
+        table = open_dataset(tmp_path)
+        chosen = table.select([2, 0])
+        assert list(chosen.image_ids) == [table.image_ids[2], table.image_ids[0]]
+        for new, old in enumerate((2, 0)):
+            rows, before = (t.box_offsets[i : i + 2] for t, i in ((chosen, new), (table, old)))
+            assert np.array_equal(chosen.boxes_xyxy[slice(*rows)], table.boxes_xyxy[slice(*before)])
+        assert len(table.select([])) == 0 and len(table.select([]).box_labels) == 0
+
+    def test_summary_tells_format_and_counts(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path)
+        table = open_dataset(tmp_path)
+        lines = table.summary()
+        assert f"{kind}, {len(table)} images" in lines[0]
+        for name in (*table.box_classes, *table.image_classes, *table.mask_classes):
+            assert any(name in line for line in lines[1:])
+
+    def test_damaged_image_is_left_to_decoding(self, kind: str, tmp_path: Path) -> None:
+        MAKERS[kind](tmp_path)
+        open_dataset(tmp_path).image_path(0).write_bytes(b"no image")
+        assert open_dataset(tmp_path).tasks == TASKS[kind]
+
+
+class TestFormats:
+    def test_missing_folder_and_file(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"nowhere: does not exist\. Check the path"):
+            open_dataset(tmp_path / "nowhere")
+        text(tmp_path / "data.zip", "x")
+        with pytest.raises(DataError, match=r"data\.zip: is a file, not a folder\. Unpack it"):
+            open_dataset(str(tmp_path / "data.zip"))
+
+    def test_unknown_says_what_was_looked_for_and_found(self, tmp_path: Path) -> None:
+        text(tmp_path / "labels.csv", "x")
+        make_voc(tmp_path / "VOC2007")
+        with pytest.raises(DataError, match="in no known format") as caught:
+            open_dataset(tmp_path)
+        message = str(caught.value)
+        assert all(f"{name} ({reader.layout})" in message for name, reader in READERS.items())
+        assert "Found: VOC2007/, labels.csv" in message and f"Did you mean {tmp_path / 'VOC2007'}?" in message
+
+    def test_two_formats_at_once_are_both_named(self, tmp_path: Path) -> None:
+        make_voc(tmp_path)
+        make_index_masks(tmp_path)
+        with pytest.raises(DataError, match=r"2 ways: voc \(Pascal VOC.*index-masks \(index masks.*folder of its own"):
+            open_dataset(tmp_path)
+
+    def test_equal_ids_are_a_fault(self, tmp_path: Path) -> None:
+        make_index_masks(tmp_path)
+        image(tmp_path / "train/x.jpg")
+        with pytest.raises(DataError, match="the image id 'train/x' stands for 2 images"):
+            open_dataset(tmp_path)
+
+
+def real(name: str) -> Annotations:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"no {name} beside the repository")
+    return open_dataset(SHARED / name)
+
+
+def test_raccoon() -> None:
+    table = real("voc_raccoon")
+    assert (len(table), len(table.box_labels), table.box_classes, table.notes) == (200, 217, ("raccoon",), ())
+    first = int(np.flatnonzero(table.image_ids == "raccoon-1")[0])
+    assert table.boxes_xyxy[table.box_offsets[first]].tolist() == [80, 87, 522, 408]
+    assert table.sizes_hw[first].tolist() == [417, 650] and (table.box_flags == TRUNCATED).sum() == 59
+
+
+def test_bccd_two_boxes_without_extent() -> None:
+    table = real("voc_bccd")
+    assert len(table) == 364 and len(table.box_labels) + len(table.notes) == 4888
+    assert dict(zip(table.box_classes, np.bincount(table.box_labels).tolist(), strict=True)) == {
+        "Platelets": 361, "RBC": 4155 - 2, "WBC": 372}  # fmt: skip
+    assert [note.split("/")[-1] for note in table.notes] == [
+        "BloodImage_00338.xml: object 12 ('RBC') has xmax 504 <= xmin 504: left out",
+        "BloodImage_00343.xml: object 3 ('RBC') has xmax 181 <= xmin 181: left out",
+    ]
+    assert {s: int((table.splits == s).sum()) for s in ("train", "val", "test")} == {
+        "train": 205,
+        "val": 87,
+        "test": 72,
+    }
+    with pytest.raises(DataError, match=r"BloodImage_00338\.xml: object 12"):
+        open_dataset(SHARED / "voc_bccd", on_bad_box="error")
+
+
+def test_flowers() -> None:
+    table = real("flowers17")
+    for split, count in (("train", 16), ("test", 8)):
+        assert np.bincount(table.image_labels[table.splits == split]).tolist() == [count] * 17
+
+
+def test_oxford_pets() -> None:
+    table = real("oxford_pets3")
+    assert table.image_classes == ("Abyssinian", "american_bulldog", "Bengal")
+    assert (table.splits == "trainval").sum() == 120 == table.boxes_known.sum() and (table.splits == "test").sum() == 60
+    assert table.supports("segment").all() and len(table.box_labels) == 121
+
+
+def test_camvid() -> None:
+    table = real("camvid")
+    assert {s: int((table.splits == s).sum()) for s in ("train", "val", "test")} == {"train": 18, "val": 8, "test": 12}
+    assert len(table.mask_classes) == 11 and table.mask_void == (11,) and table.tasks == ("segment",)

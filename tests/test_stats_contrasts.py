@@ -1,0 +1,126 @@
+"""Holm's adjustment and rankings."""
+
+import json
+
+import numpy as np
+import pytest
+
+from headstart.stats.contrasts import holm, ranking
+
+
+def test_holm_by_hand():
+    """.01 x 3; .02 x 2 = .04; .03 x 1 = .03, raised to .04."""
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_leaves_out_what_is_no_test():
+    assert holm([None, 0.02, float("nan"), 0.03]) == [None, 0.04, None, 0.04]
+
+
+def arms(num_seeds=3, resamples=200, noise=0.002, **means):
+    """Arms whose seeds and resamples move by `noise` around their means, independently."""
+    rng = np.random.default_rng(0)
+    values = {n: m + noise * rng.normal(size=num_seeds) for n, m in means.items()}
+    return values, {n: v[:, None] + noise * rng.normal(size=(num_seeds, resamples)) for n, v in values.items()}
+
+
+def test_ranking_is_a_set():
+    values, replicates = arms(random=0.3, a=0.700, b=0.701, mid=0.6)
+    result = ranking(values, replicates, 0.01, {"a": 1, "b": 2, "mid": 0.5, "random": 0.1}, "mid")
+    assert [row["weights"] for row in result["rows"]][2:] == ["mid", "random"]
+    assert result["best"] == result["rows"][0]["weights"] and set(result["best_set"]) == {"a", "b"}
+    assert result["cheapest_adequate"] == "a"
+    assert result["scope"] == "these weights, over 3 seeds"
+    best, _, mid, random = result["rows"]
+    assert best["to_best"]["effect"] == 0 and best["to_best"]["p"] == 1.0 and best["to_best"]["p_holm"] is None
+    assert best["to_default"]["effect"] == pytest.approx(0.1, abs=0.01)
+    assert mid["to_default"] is None
+    assert random["to_default"]["effect"] == pytest.approx(-0.3, abs=0.01)
+    assert random["to_best"]["effect"] == pytest.approx(values["random"].mean() - values[result["best"]].mean())
+    json.dumps(result, allow_nan=False)
+
+
+def test_families_are_adjusted_separately():
+    values, replicates = arms(noise=0.02, a=0.5, b=0.47, c=0.45, d=0.43)
+    rows = ranking(values, replicates, 0.01, {}, "d")["rows"]
+    for which in ("to_best", "to_default"):
+        effects = [row[which] for row in rows if row[which] and row[which]["effect"] != 0]
+        assert len(effects) == 3
+        assert [e["p_holm"] for e in effects] == pytest.approx(holm([e["p"] for e in effects]))
+
+
+def test_without_costs_or_default():
+    result = ranking(*arms(a=0.5, b=0.9), 0.01, {})
+    assert result["cheapest_adequate"] == "b" and result["default"] is None
+    assert all(row["to_default"] is None for row in result["rows"])
+
+
+def test_cheapest_adequate_needs_the_margin():
+    """`near` is shown to be worse, but by less than 2 points: adequate at a margin of 2 points, not at 0.5."""
+    values, replicates = arms(noise=0.0005, best=0.70, near=0.69, far=0.5)
+    costs = {"best": 10.0, "near": 1.0, "far": 0.1}
+    assert ranking(values, replicates, 0.02, costs)["cheapest_adequate"] == "near"
+    result = ranking(values, replicates, 0.005, costs)
+    assert result["cheapest_adequate"] == "best" and result["best_set"] == ["best"]
+
+
+def test_indistinct_by_noise_alone_is_not_adequate():
+    """Two seeds cannot tell 0.5 from 0.6 here, but a measured loss of 10 points is no adequate choice."""
+    values = {"best": np.array([0.55, 0.65]), "cheap": np.array([0.6, 0.4])}
+    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
+    result = ranking(values, replicates, 0.01, {"best": 2.0, "cheap": 1.0})
+    assert set(result["best_set"]) == {"best", "cheap"}
+    assert result["cheapest_adequate"] == "best"
+
+
+def test_one_seed():
+    values, replicates = arms(num_seeds=1, noise=0.01, a=0.700, b=0.705, c=0.3)
+    result = ranking(values, replicates, 0.01, {}, "c")
+    assert result["scope"] == "this trained model only"
+    assert set(result["best_set"]) == {"a", "b"}
+    assert all(row["to_best"]["p"] is None and row["to_best"]["p_holm"] is None for row in result["rows"])
+
+
+def test_identical_arms_share_the_best_set():
+    values, replicates = arms(a=0.5)
+    result = ranking({"a": values["a"], "b": values["a"]}, {"a": replicates["a"], "b": replicates["a"]}, 0.0,
+                     {"a": 2.0, "b": 1.0})  # fmt: skip
+    assert result["best"] == "a" and result["best_set"] == ["a", "b"]
+    assert result["cheapest_adequate"] == "b"
+    assert result["rows"][1]["to_best"]["p_holm"] == 1.0
+
+
+def test_one_arm():
+    result = ranking(*arms(only=0.5), 0.01, {"only": 1.0}, "only")
+    assert result["best_set"] == ["only"] and result["cheapest_adequate"] == "only"
+    assert result["rows"][0]["to_default"] is None
+
+
+def test_lower_is_better():
+    values, replicates = arms(noise=0.001, good=0.40, near=0.405, bad=0.9)
+    result = ranking(values, replicates, 0.02, {"good": 3, "near": 2, "bad": 1}, higher_is_better=False)
+    assert [row["weights"] for row in result["rows"]] == ["good", "near", "bad"]
+    assert result["cheapest_adequate"] == "near"
+    assert result["rows"][2]["to_best"]["effect"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_arm_without_a_value_stands_last():
+    values, replicates = arms(a=0.5, b=0.4)
+    values["none"], replicates["none"] = np.full(3, np.nan), np.full((3, 200), np.nan)
+    result = ranking(values, replicates, 1.0, {"none": 0.0, "b": 1.0, "a": 2.0})
+    assert [row["weights"] for row in result["rows"]] == ["a", "b", "none"]
+    assert "none" not in result["best_set"] and result["cheapest_adequate"] == "b"
+    assert result["rows"][2]["mean"] is None
+    json.dumps(result, allow_nan=False)
+
+
+def test_faults():
+    values, replicates = arms(a=0.5, b=0.4)
+    with pytest.raises(ValueError, match=r"the default 'c' is not among \['a', 'b'\]"):
+        ranking(values, replicates, 0.01, {}, "c")
+    with pytest.raises(ValueError, match="both need the same arms"):
+        ranking(values, {}, 0.01, {})
+    with pytest.raises(ValueError, match="cannot be paired"):
+        ranking({**values, "a": values["a"][:2]}, {**replicates, "a": replicates["a"][:2]}, 0.01, {})
