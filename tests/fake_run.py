@@ -29,7 +29,6 @@ def write_run(run: Path, seeds: tuple[int, ...] = (0, 1, 2), classes: tuple[str,
             ("detect-novel", "detect", "det/voc-area/map@0.5"), ("detect-novel", "detect", "det/voc-area/map@0.7"),
             ("segment-novel", "segment", "seg/miou"), ("probe-base", "probe", "probe/logistic/top1"))],
         "findings": _findings(seeds),
-        "costs": {w: {"parameters": 702_344, "gflops": 0.113, "licence": "Apache-2.0"} for w in ARMS},
         "weights": [_weights(w) for w in ARMS],
         "explain": [{"kind": k, "seed": s, "dir": f"{k}-{s:016x}"} for k in ("neighbors", "activations", "composition")
                     for s in seeds],
@@ -60,6 +59,7 @@ def write_comparison(run: Path, name: str = "my data", classes: tuple[str, ...] 
     ]  # fmt: skip
     rows = [
         {"weights": w, "mean": v, "lo": v - 0.07, "hi": v + 0.07, "per_seed": [v], "not_converged": w == "random",
+         "cost": {"parameters": 25_557_032, "gflops": 4.09, "licence": "BSD-3-Clause"} if w == "imagenet" else {},
          "lr": [0.005], "to_best": _effect(v - 0.712, 0.05, (0,)), "to_default": _effect(v - 0.695, 0.05, (0,))}
         for w, v in values.items()
     ]  # fmt: skip
@@ -71,7 +71,6 @@ def write_comparison(run: Path, name: str = "my data", classes: tuple[str, ...] 
                       "best": "coco-detector", "best_set": ["coco-detector", "imagenet"],
                       "cheapest_adequate": "coco-detector", "scope": "this trained model only", "rows": rows}],
         "findings": [], "explain": [],
-        "costs": {"imagenet": {"parameters": 25_557_032, "gflops": 4.09, "licence": "BSD-3-Clause"}},
         "weights": [_weights(w) for w in values],
     })  # fmt: skip
     return run
@@ -109,6 +108,7 @@ def _trial(
     key = f"transfer-{('detect', 'segment', 'probe').index(kind)}{ARMS.index(weights)}{seed:014x}"
     if kind != "probe":
         _curve(rng, run / "store" / key, weights, kind)
+    _write_json(run / "store" / f"evaluate-{seed:016x}" / "cost.json", {"ms_per_image": 1.234})
     return {
         "weights": weights, "task": task, "seed": seed, "lr": [] if kind == "probe" else [0.001], "edge": False,
         "metrics": metrics, "not_converged": weights == "random" and kind == "detect" and seed != 1,
@@ -145,6 +145,7 @@ def _ranking(trials: list[dict], task: str, kind: str, metric: str, seeds: tuple
         rows.append({
             "weights": w, "mean": m, "lo": m - 0.021, "hi": m + 0.021, "per_seed": per[w],
             "not_converged": w == "random" and kind == "detect", "lr": [0.001] * len(seeds),
+            "cost": {"parameters": 702_344, "gflops": 0.113, "licence": "Apache-2.0"},
             "to_best": _effect(m - float(np.mean(per[best])), 0.008, seeds),
             "to_default": None if w == "labels" else _effect(m - float(np.mean(per["labels"])), 0.008, seeds),
         })  # fmt: skip

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from browser import Browser, browser, find_chromium
 from fake_run import CLASSES, HOSTILE, write_comparison, write_run
-
 from headstart.report.build import build
 
 pytestmark = [
@@ -87,7 +87,7 @@ def test_every_picture_has_a_name(chromium, report):
 
 
 def test_strips_share_their_axis(chromium, report):
-    """The dot of a row lies where the axis below says: half the way between two ticks for their mean."""
+    """All rows and the axis below them begin and end at the same place, or a dot would not lie where the axis says."""
     chromium.visit(report)
     strips = chromium.evaluate(
         "[...document.querySelector('.forest').querySelectorAll('.strip')].map(s => [s.getBoundingClientRect().left,"

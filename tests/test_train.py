@@ -120,7 +120,7 @@ def test_heads_only_leaves_the_backbone_untouched(drawn, tmp_path):
 def test_statistics_are_those_of_the_target_images(drawn):
     begin = start()
     batches = Batches(drawn, 32, 0, flip=False, quarter_turns=False)
-    assert reestimate_batch_norm(begin.backbone, batches, begin.preprocessing) == 12  # stem, two a block, three shortcuts
+    assert reestimate_batch_norm(begin.backbone, batches, begin.preprocessing) == 12
     stem = begin.backbone.conv1(begin.preprocessing.apply(batches.batch(0).images))
     assert torch.allclose(begin.backbone.bn1.running_mean, stem.mean((0, 2, 3)), atol=1e-5)
     assert torch.allclose(begin.backbone.bn1.running_var, stem.var((0, 2, 3)), rtol=1e-4)
@@ -131,9 +131,7 @@ def test_frozen_statistics_stay_and_are_refused_for_random_weights(drawn):
     model = Classifier(build_backbone("shapes-resnet"), 3)
     set_mode(model, recipe(batch_norm="frozen"))
     assert model.training and not model.backbone.bn1.training
-    with pytest.raises(
-        WeightsError, match=r"recipe test: frozen batch norm.*random weights.*leave the random"
-    ):
+    with pytest.raises(WeightsError, match=r"recipe test: frozen batch norm.*random weights.*leave the random"):
         refuse_frozen_random(recipe(batch_norm="frozen"), is_random=True)
 
 

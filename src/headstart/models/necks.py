@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class TopDown(nn.Module):
-    """1x1 convolution and group norm on each level; coarser levels are enlarged and added (arXiv 1612.03144, without
+    """1x1 convolution and batch norm on each level; coarser levels are enlarged and added (arXiv 1612.03144, without
     the smoothing convolutions: heads here have a tower of their own). The norm makes backbones with features of very
     different scale equal before the head. Returns the levels, finest first.
     """
@@ -30,4 +30,4 @@ class TopDown(nn.Module):
 
 
 def _lateral(channels_in: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels_in, channels, 1, bias=False), nn.GroupNorm(channels // 8, channels))
+    return nn.Sequential(nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels))

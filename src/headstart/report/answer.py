@@ -29,10 +29,11 @@ def section(run: RunDir) -> Section | None:
 
 
 def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
-    costs = run.metrics.get("costs") or {}
     metric = metric_words(ranking["metric"])
     task = task_words(run, ranking["task"])
-    rows = [row | {"cost": costs.get(row["weights"]) or {}} for row in ranking["rows"]]
+    rows = [
+        row | {"cost": (row.get("cost") or {}) | {"ms": _milliseconds(run, ranking, row)}} for row in ranking["rows"]
+    ]
     return {
         "task": task,
         "metric": metric,
@@ -51,6 +52,13 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "margin": ranking.get("margin"),
         "unconverged": [row["weights"] for row in rows if row.get("not_converged")],
     }
+
+
+def _milliseconds(run: RunDir, ranking: dict[str, Any], row: dict[str, Any]) -> float | None:
+    """Mean time an image took when the test images were scored; times are no results, so they lie with the jobs."""
+    found = [run.json(t["evaluate_key"], "cost.json") for t in run.trials(ranking["task"], row["weights"])]
+    times = [cost["ms_per_image"] for cost in found if cost]
+    return sum(times) / len(times) if times else None
 
 
 def sentence(ranking: dict[str, Any], task: str) -> Markup:

@@ -96,7 +96,7 @@ def _per_class(run: RunDir, task: str) -> dict[str, Any] | None:
     for label in sorted(names):
         values = [mean([t["metrics"].get(names[label]) for t in run.trials(task, w)]) for w in weights]
         present = [v for v in values if v is not None]
-        top = max(present) if len(present) > 1 else None
+        top = max(present) if present and max(present) > min(present) else None
         rows.append({"label": label, "cells": [(v, v is not None and v == top) for v in values]})
     if not rows:
         return None

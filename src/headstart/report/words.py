@@ -90,7 +90,7 @@ def data_words(run: RunDir, task: str) -> str:
 
 
 def task_words(run: RunDir, task: str) -> str:
-    """A task in words ("detection on voc_raccoon"); the task's own name is added where two tasks would read the same."""
+    """A task in words: "detection on voc_raccoon"; with its own name where two tasks would read the same."""
     own = _kind_on_data(run, task)
     same = [other for other in run.tasks if other != task and _kind_on_data(run, other) == own]
     return f"{own}, task {task}" if same else own

@@ -13,19 +13,19 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
     """Rankings, findings and where the winning models are."""
     lines: list[str] = []
     for ranking in summary["rankings"]:
-        lines += [*_ranking_lines(ranking, summary["costs"]), *_model_lines(ranking, summary, out), ""]
+        lines += [*_ranking_lines(ranking), *_model_lines(ranking, summary, out), ""]
     for finding in summary["findings"]:
         lines.append(f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}")
     return [*lines, ""] if summary["findings"] else lines
 
 
-def _ranking_lines(ranking: dict[str, Any], costs: dict[str, Any]) -> list[str]:
+def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
     name = ranking["metric"]
     lines = [f"{ranking['task']}: {name}, {ranking['test_images']} test images ({ranking['scope']})"]
     width = max(len(row["weights"]) for row in ranking["rows"])
     for row in ranking["rows"]:
         mark = "*" if row["weights"] in ranking["best_set"] else " "
-        cost = costs[row["weights"]]
+        cost = row["cost"]
         facts = [f"{_points(row['mean'])} [{_points(row['lo'])}, {_points(row['hi'])}]"]
         if row["weights"] != ranking["best"]:
             facts.append(f"to best {_difference(row['to_best'])}")

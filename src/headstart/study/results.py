@@ -54,7 +54,6 @@ class Results:
     def summary(self) -> dict[str, Any]:
         """The study's metrics.json: no times, no paths."""
         trials = [t for t in self.expansion.trials if self.of(t.evaluate)]
-        costs = {w.name: self._cost(w.name, trials) for w in self.study.weights}
         return {
             "study": self.study.name,
             "title": self.study.title,
@@ -62,9 +61,8 @@ class Results:
             "seeds": list(self.study.seeds),
             "bootstrap": self.study.bootstrap,
             "trials": [self._trial(t) for t in trials],
-            "rankings": self._rankings(trials, costs),
+            "rankings": self._rankings(trials),
             "findings": self._findings(trials),
-            "costs": costs,
             "weights": [self._weights(w, trials) for w in self.study.weights],
             "sets": {name: _set_facts(s) for name, s in self.study.sets.items()},
             "notes": self._notes(),
@@ -94,25 +92,27 @@ class Results:
             "evaluate_key": trial.evaluate.name,
         }
 
-    def _rankings(self, trials: list[Trial], costs: dict[str, dict]) -> list[dict[str, Any]]:
+    def _rankings(self, trials: list[Trial]) -> list[dict[str, Any]]:
         rankings = []
         default = next((w.name for w in self.study.weights if w.default), None)
         for task in self.study.tasks:
             for metric in (m.format(protocol=task.protocol) for m in RANKED_BY[task.kind]):
                 values, replicates = self._measured(trials, task.name, metric)
-                complete = {n for n, v in values.items() if len(v) == len(self.study.seeds)}
-                if not complete:
+                names = [n for n, v in values.items() if len(v) == len(self.study.seeds)]
+                if not names:
                     continue
-                ranked = ranking(
-                    {n: values[n] for n in complete_in_order(values, complete)},
-                    {n: replicates[n] for n in complete_in_order(values, complete)},
-                    self.study.margin,
-                    {n: costs[n]["gflops"] for n in complete if costs[n]["gflops"] is not None},
-                    default if default in complete else None,
-                )
                 of_task = [t for t in trials if t.task == task.name]
+                costs = {n: self._cost(n, of_task) for n in names}
+                ranked = ranking(
+                    {n: values[n] for n in names},
+                    {n: replicates[n] for n in names},
+                    self.study.margin,
+                    {n: cost["gflops"] for n, cost in costs.items() if cost["gflops"] is not None},
+                    default if default in names else None,
+                )
                 for row in ranked["rows"]:
                     own = [t for t in of_task if t.weights == row["weights"]]
+                    row["cost"] = costs[row["weights"]]
                     row["lr"] = [list(t.rates) for t in own]
                     row["not_converged"] = any(self._trial(t)["not_converged"] for t in own)
                 rankings.append(
@@ -175,6 +175,7 @@ class Results:
         return len(self.study.seeds) if all(w.pretraining for w in arms) else 1
 
     def _cost(self, name: str, trials: list[Trial]) -> dict[str, Any]:
+        """Of the backbone at the size that the task uses."""
         jobs = [j for t in trials if t.weights == name for j in (*t.transfers, *t.evaluate.inputs.values())]
         found = [f for f in map(self.of, jobs) if f and "cost/gflops" in f.metrics]
         facts = found[0].metrics if found else {}
@@ -229,11 +230,6 @@ def measured(rows: list[dict[str, Finished]], study_seeds: int) -> Measured:
         {n: np.array(v) for n, v in values.items() if len(v) == study_seeds},
         {n: np.stack(r) for n, r in replicates.items() if len(r) == study_seeds},
     )
-
-
-def complete_in_order(values: dict[str, Any], complete: set[str]) -> list[str]:
-    """Names of complete candidates in the order of the study."""
-    return [n for n in values if n in complete]
 
 
 def study_digest(study: Study) -> str:

@@ -7,6 +7,7 @@ run in worker processes; what imports torch is imported inside them.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -149,7 +150,7 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     for k, found in enumerate(predictions):
         _save_arrays(out / f"predictions{k}.npz", found)
     count = sum(len(s) for s in sets)
-    (out / "cost.json").write_text(json.dumps({"ms_per_image": 1000 * seconds / count}))
+    _save_cost(out, seconds, count)
     return metrics | {"test/images": float(count)}
 
 
@@ -162,9 +163,11 @@ def features(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     weights = settings["weights"]
     start, load_report = _start(weights, local, inputs.get("weights"), weights.get("seed", 0))
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
+    started = time.perf_counter()
     pooled = pooled_features(
         start.backbone, start.preprocessing, images.images, progress=lambda f: progress(f, f"{f:.0%} of the images")
     )
+    _save_cost(out, time.perf_counter() - started, len(images))
     _save_arrays(out / "pooled.npz", pooled)
     parameters, gflops = backbone_cost(start.backbone, (int(images.images.shape[1]), int(images.images.shape[2])))
     return {"cost/parameters": float(parameters), "cost/gflops": gflops}
@@ -186,6 +189,7 @@ def probe(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
     metrics, replicates, predictions = measure(folds, num_classes, weights, settings["seed"])
     _save_arrays(out / "replicates.npz", replicates)
     _save_arrays(out / "predictions.npz", predictions)
+    shutil.copyfile(inputs["test0"] / "cost.json", out / "cost.json")
     return metrics | {"train/images": float(count), "test/images": float(len(predictions["label"]))}
 
 
@@ -282,6 +286,11 @@ def _resume(out: Path) -> Path:
     folder = out / RESUME
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def _save_cost(out: Path, seconds: float, images: int) -> None:
+    """Time is kept apart from the metrics, which are equal in equal runs."""
+    (out / "cost.json").write_text(json.dumps({"ms_per_image": 1000 * seconds / images}))
 
 
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
