@@ -25,6 +25,7 @@ class Summary:
     lines: list = field(default_factory=lambda: ["report: runs/x/report.html"])
     done_already: bool = False
     count: int = 0
+    exit_code: int = 0
 
 
 @pytest.fixture
@@ -81,11 +82,18 @@ def test_run_hands_everything_to_the_api(api, command):
 
 
 def test_run_with_failures_names_them_and_ends_with_1(api, command):
-    api.run_study = lambda *given: Summary(failed=[("voc from random, seed 1", "the loss is not finite")])
+    failed = [("voc from random, seed 1", "the loss is not finite")]
+    api.run_study = lambda *given: Summary(failed=failed, exit_code=1)
     code, out, err = command("run", "shapes")
     assert code == 1
     assert out == "report: runs/x/report.html\n"
     assert err == "failed: voc from random, seed 1: the loss is not finite\n"
+
+
+def test_a_run_whose_input_cannot_be_read_ends_with_2(api, command):
+    api.run_study = lambda *given: Summary(failed=[("prepare train", "a.jpg: cannot be decoded")], exit_code=2)
+    code, _, err = command("run", "shapes")
+    assert (code, err) == (2, "failed: prepare train: a.jpg: cannot be decoded\n")
 
 
 def test_run_as_json(api, command):

@@ -119,7 +119,18 @@ def test_a_bad_image_fails_with_its_path(tmp_path, card, tiny_effort):
     data = voc_folder(tmp_path / "bad", 18, {"train": range(10), "val": range(10, 14), "test": range(14, 18)})
     (data / "JPEGImages" / "003.png").write_bytes((data / "JPEGImages" / "003.png").read_bytes()[:300])
     done = api.compare(data, [str(card), "random:shapes-resnet"], budget="quick", out=tmp_path / "run", quiet=True)
-    assert any("003.png" in message for _, message in done.failed)
+    assert any("003.png" in message for _, message in done.failed) and done.exit_code == 2
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_job(tmp_path, card, tiny_effort):
+    data = voc_folder(tmp_path / "d", 8, {"train": range(4), "val": range(4, 6), "test": range(6, 8)})
+    torch.manual_seed(2)
+    tensors = {k: v for k, v in build_backbone("shapes-resnet").state_dict().items() if "layer3" not in k}
+    save_file(tensors, card.parent / "part.safetensors")
+    (card.parent / "part.toml").write_text(CARD.replace("weights.safetensors", "part.safetensors"))
+    with pytest.raises(WeightsError, match=r"part\.safetensors(?s:.*)layer3"):
+        api.compare(data, [str(card), str(card.parent / "part.toml")], budget="quick", out=tmp_path / "run", quiet=True)
+    assert not list((tmp_path / "run").glob("store/*"))
 
 
 def test_search_is_the_same_for_every_candidate(tmp_path, card):

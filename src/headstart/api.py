@@ -22,6 +22,7 @@ class RunSummary:
     report: Path
     lines: list[str]
     done_already: bool
+    exit_code: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,23 @@ def environment() -> dict[str, Any]:
 
 
 def describe_weights(uri: str) -> list[str]:
-    """Facts of some weights, as lines to print."""
+    """Facts of some weights and how they fit their backbone, as lines to print. Downloads nothing."""
     from headstart.weights.cards import resolve
+    from headstart.weights.checkpoint import load
 
     spec = resolve(uri, Path.cwd())
-    facts = spec.identity() | {"lineage": " -> ".join(spec.lineage) or "unknown", "licence": spec.licence or "unknown"}
-    return [f"{spec.name}"] + [f"  {key}: {value}" for key, value in facts.items()]
+    given = spec.preprocessing
+    lines = [
+        spec.name,
+        f"  lineage        {' -> '.join(spec.lineage) or 'unknown'}",
+        f"  licence        {spec.licence or 'unknown'}",
+        f"  backbone       {spec.backbone}",
+        f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
+        f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+    ]
+    if spec.kind in ("tv", "timm"):
+        return [*lines, "  not loaded here: it may have to be downloaded first"]
+    return lines + ["  " + line for line in load(spec, 0, offline=True).report.text().splitlines()]
 
 
 def list_weights() -> list[dict[str, Any]]:
@@ -171,5 +183,7 @@ def _run(
         report = build(out)
     lines = answer_lines(result.summary, out)
     lines.append(f"report: {report}")
-    failed = result.outcome.failed + [(label, "not run: a job it needs failed") for label in result.outcome.left]
-    return RunSummary(out, failed, report, lines, result.outcome.finished == 0 and not failed)
+    failed = list(result.outcome.failed)
+    if failed and result.outcome.left:
+        failed.append((f"{len(result.outcome.left)} more jobs", "not run, since they need what failed"))
+    return RunSummary(out, failed, report, lines, not result.outcome.finished and not failed, result.outcome.exit_code)

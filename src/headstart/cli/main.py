@@ -188,7 +188,7 @@ def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:
         print(json.dumps(facts, indent=1))
     elif not quiet:
         _print_lines(summary.lines)
-    _end_with_failures(summary.failed)
+    _end_with_failures(summary.failed, summary.exit_code)
 
 
 def _print_lines(lines: list[str]) -> None:
@@ -196,11 +196,11 @@ def _print_lines(lines: list[str]) -> None:
         print(line)
 
 
-def _end_with_failures(failed: list[tuple[str, str]]) -> None:
+def _end_with_failures(failed: list[tuple[str, str]], exit_code: int = 1) -> None:
     for label, message in failed:
         print(f"failed: {label}: {message}", file=sys.stderr)
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(exit_code or 1)
 
 
 if __name__ == "__main__":

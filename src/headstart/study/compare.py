@@ -33,8 +33,8 @@ class Effort:
 
 
 EFFORTS: dict[str, Effort] = {
-    "quick": Effort(seeds=2, pixels=320 * 240, detect=300, segment=100, classify=80),
-    "normal": Effort(seeds=3, pixels=512 * 384, detect=1500, segment=600, classify=200),
+    "quick": Effort(seeds=3, pixels=320 * 240, detect=300, segment=100, classify=80),
+    "normal": Effort(seeds=5, pixels=512 * 384, detect=1500, segment=600, classify=200),
 }
 
 

@@ -90,6 +90,8 @@ class Outcome:
     complete: bool
     """Everything that the study asks for is in the store."""
     seconds: float
+    exit_code: int = 0
+    """For the command: 0, 1 when a job failed, 2 when one failed because its input cannot be read or used."""
 
 
 def default_workers(threads: int) -> int:
@@ -142,6 +144,7 @@ class _Floor:
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     notes: dict[str, tuple[float, str]] = field(default_factory=dict)
     finished: int = 0
+    exit_code: int = 0
 
     def work(self) -> Outcome:
         began = time.monotonic()
@@ -157,7 +160,8 @@ class _Floor:
         missing = [job for job in expansion.known if self.store.find(job.name, job.key) is None]
         left = [job.label for job in missing if job.name not in self.failed]
         complete = expansion.complete and not missing
-        return Outcome(self.finished, list(self.failed.values()), left, complete, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return Outcome(self.finished, list(self.failed.values()), left, complete, seconds, self.exit_code)
 
     def close(self) -> None:
         """End the workers: at once where they still work, in good order where they wait."""
@@ -243,6 +247,7 @@ class _Floor:
 
     def _take(self, job: Job, report: Report) -> None:
         if report.message:
+            self.exit_code = max(self.exit_code, report.exit_code)
             self._fail(job, report.message, report.trace, report.seconds)
             return
         info = {
@@ -279,6 +284,7 @@ class _Floor:
                 self.on_event(Event("retried", job, message=died))
 
     def _fail(self, job: Job, message: str, trace: str, seconds: float) -> None:
+        self.exit_code = max(self.exit_code, 1)
         self.failed[job.name] = (job.label, message)
         self._log(f"failed {job.name} ({job.label}): {message}\n{trace}".rstrip())
         self.on_event(Event("failed", job, message=message, seconds=seconds))

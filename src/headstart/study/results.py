@@ -113,6 +113,8 @@ class Results:
                 for row in ranked["rows"]:
                     own = [t for t in of_task if t.weights == row["weights"]]
                     row["cost"] = costs[row["weights"]]
+                    if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
+                        row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
                     row["lr"] = [list(t.rates) for t in own]
                     row["not_converged"] = any(self._trial(t)["not_converged"] for t in own)
                 rankings.append(

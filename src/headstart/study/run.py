@@ -59,10 +59,24 @@ def run(
         planner, store = Planner(study, base, offline), Store(out)
         count = workers or default_workers(study.threads)
         write_json(out / "env.json", environment(study, count))
+        check_weights(planner, planner.expand(lookup(store)))
         outcome = run_jobs(lambda: planner.expand(lookup(store)), store, count, study.threads, on_event)
         expansion = planner.expand(lookup(store))
         summary = Results(planner, store, expansion).summary()
         return RunResult(out, outcome, summary, write_results(out, summary))
+
+
+def check_weights(planner: Planner, expansion: Expansion) -> None:
+    """Load every checkpoint file once before the first job: one that does not fit is known after seconds, not hours.
+
+    Nothing is loaded (and torch not imported) when the study has nothing left to do.
+    """
+    entries = [w for w in planner.study.weights if w.uri and planner.spec(w).file]
+    if expansion.ready and entries:
+        from headstart.weights.checkpoint import load
+
+        for entry in entries:
+            load(planner.spec(entry), seed=0, offline=True)
 
 
 def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:

@@ -52,6 +52,8 @@ class Report:
     seconds: float
     message: str = ""
     trace: str = ""
+    exit_code: int = 1
+    """Of the command, when the message is not empty: 2 for input that cannot be read, 1 for other failures."""
 
 
 class Note:
@@ -106,7 +108,7 @@ def execute(order: Order) -> Report:
         metrics = run(order.settings, order.local, order.inputs, order.out, Note(order.out))
         write_json(order.out / "metrics.json", dict(metrics))
     except HeadstartError as fault:
-        return Report(time.perf_counter() - began, str(fault), traceback.format_exc())
+        return Report(time.perf_counter() - began, str(fault), traceback.format_exc(), fault.exit_code)
     except Exception as fault:
         return Report(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
     finally:
