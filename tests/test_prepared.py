@@ -82,7 +82,7 @@ def test_masks_at_both_sizes(annotations: Annotations, tmp_path: Path) -> None:
     expected = np.repeat([[0] * 5 + [1] * 5], 10, axis=0)
     expected[:2] = IGNORED
     assert np.array_equal(images.masks[0], expected)
-    original = images.mask_lut[read_mask(Path(images.mask_paths[1]))]
+    original = images.mask_lut[read_mask(annotations.root / images.mask_paths[1])]
     assert original.shape == (20, 40) and original[10, [0, 39]].tolist() == [0, 1] and (original[:4] == IGNORED).all()
     assert images.mask_classes.tolist() == ["l", "r"]
 

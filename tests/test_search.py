@@ -10,7 +10,8 @@ RATES = (1e-3, 3e-3, 9e-3)
 
 
 def task(kind: str = "segment") -> Task:
-    recipe = Recipe(name="r", updates=1, batch_size=1, rates=RATES, head="pixel")
+    head = {"segment": "pixel", "classify": "linear"}[kind]
+    recipe = Recipe(name="r", updates=1, batch_size=1, rates=RATES, head=head)
     return Task(name="t", kind=kind, train=("a",), val=("b",), test=("c",), recipe=recipe)
 
 
@@ -66,3 +67,9 @@ def test_a_metric_without_value_is_never_the_best():
         return {"val/seg/miou": None if job.settings["lr"] == 9e-3 else 0.1 - abs(job.settings["lr"] - 3e-3)}
 
     assert search_rate(task(), RATES, lambda lr: Job("t", {"lr": lr}), lookup).rate == 3e-3
+
+
+def test_rates_that_cannot_be_told_apart_give_the_middle_one():
+    """All diverged, or a metric at 0 everywhere: nothing says that a lower or higher rate would be better."""
+    found = search_rate(task(), RATES, lambda lr: Job("t", {"lr": lr}), lambda job: {"train/diverged": 1.0})
+    assert (found.rate, found.at_edge, len(found.jobs)) == (3e-3, False, 3)

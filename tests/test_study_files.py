@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from headstart.config import Study
+from headstart.config import Study, builtin_recipes
 from headstart.errors import StudyError
 from headstart.study.files import builtin_studies, find_study, line_of, load_study, write_study
 
@@ -115,3 +115,21 @@ def test_defaults_are_frozen():
     study = Study.model_validate(load_study("shapes")[0].model_dump())
     with pytest.raises(ValueError, match="frozen"):
         study.name = "other"
+
+
+def test_what_would_make_a_study_untrue_is_refused(tmp_path):
+    """Repetitions that are none, training on test images, heads that cannot do the task."""
+    for old, new, said in (
+        ("seeds = [0, 1, 2]", "seeds = [0, 1, 0]", "a seed stands twice"),
+        ("seeds = [0, 1, 2]", "seeds = [0, -1]", "greater than or equal to 0"),
+        ("first = 8", "first = 7", "sets.test: overlaps sets.train; both hold image 7 of the novel world"),
+        ('head = "pixel"', 'head = "fcos"', "head 'fcos' cannot segment; use pixel"),
+        ('head = "pixel"', 'head = "pixel"\nlevels = ["C5", "C4"]', "finest first"),
+    ):
+        assert said in faults(tmp_path, GOOD.replace(old, new)), said
+
+
+def test_explanations_need_images_of_their_own(tmp_path):
+    text = (builtin_recipes() / "shapes.toml").read_text()
+    assert "must be other images" in faults(tmp_path, text.replace('statistics = "probe"', 'statistics = "test"'))
+    assert "is tested on other images" in faults(tmp_path, text.replace('probe = "probe-base"', 'probe = "probe"'))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_results_change_only_with_a_version(folder):
     for label, metrics in golden["metrics"].items():
         for name, value in metrics.items():
             # Other processors round otherwise; a change of what is computed is far larger than this.
-            assert measured[label][name] == pytest.approx(value, rel=0.02, abs=0.02), (label, name)
+            assert measured[label][name] == pytest.approx(value, rel=0.02, abs=1e-3), (label, name)
 
 
 def test_running_again_does_nothing_and_imports_no_torch(folder):
@@ -142,18 +143,28 @@ def test_running_again_does_nothing_and_imports_no_torch(folder):
     assert (folder / "whole" / "metrics.json").read_bytes() == before
 
 
-def test_killed_and_continued_gives_the_same_bytes(folder):
-    arguments = [sys.executable, "-m", "headstart", "run", "tiny.toml", "--out", "killed", "-q"]
-    process = subprocess.Popen(arguments, cwd=folder, start_new_session=True)
-    store, limit = folder / "killed" / "store", time.monotonic() + 120
-    while time.monotonic() < limit and not (store.is_dir() and len(list(store.iterdir())) >= 6):
-        time.sleep(0.05)
+def killed_when(folder: Path, out: str, ready: Callable[[Path], bool]) -> None:
+    """Start the study in a session of its own, and kill all its processes as soon as `ready`."""
+    arguments = [sys.executable, "-m", "headstart", "run", "tiny.toml", "--out", out, "-q"]
+    environment = os.environ | {"HEADSTART_SAVE_SECONDS": "0"}
+    process = subprocess.Popen(arguments, cwd=folder, start_new_session=True, env=environment)
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit and not ready(folder / out):
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (folder / "killed" / "metrics.json").exists(), "the run had ended before it could be killed"
-    done = headstart("run", "tiny.toml", "--out", "killed", "-q", cwd=folder)
+    assert not (folder / out / "metrics.json").exists(), "the run had ended before it could be killed"
+
+
+@pytest.mark.parametrize(
+    ("out", "pattern"),
+    [("killed-training", "partial/pretrain-*/resume/state.safetensors"), ("killed-later", "store/transfer-*")],
+)
+def test_killed_and_continued_gives_the_same_bytes(folder, out, pattern):
+    killed_when(folder, out, lambda run: any(run.glob(pattern)))
+    done = headstart("run", "tiny.toml", "--out", out, "-q", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert (folder / "killed" / "metrics.json").read_bytes() == (folder / "whole" / "metrics.json").read_bytes()
+    assert (folder / out / "metrics.json").read_bytes() == (folder / "whole" / "metrics.json").read_bytes()
 
 
 def test_a_damaged_artefact_is_named_and_made_again(folder):
@@ -166,7 +177,7 @@ def test_a_damaged_artefact_is_named_and_made_again(folder):
     assert (folder / "whole" / "metrics.json").read_bytes() == before
 
 
-def test_another_study_is_refused_and_an_edited_one_goes_on(folder):
+def test_another_study_is_refused(folder):
     (folder / "other.toml").write_text(TINY.format(updates=4))
     done = headstart("run", "other.toml", "--out", "whole", cwd=folder)
     assert done.returncode == 2
@@ -178,6 +189,36 @@ def test_another_study_is_refused_and_an_edited_one_goes_on(folder):
     done = headstart("run", "tiny.toml", "--out", "not-a-run", "--overwrite", cwd=folder)
     assert done.returncode == 2 and "not empty and not a run" in done.stderr
     assert (folder / "not-a-run" / "thesis.tex").read_text() == "precious"
+
+
+def test_an_edited_study_goes_on_with_what_it_has(folder):
+    subprocess.run(["cp", "-r", "whole", "edited"], cwd=folder, check=True)
+    text = (folder / "edited" / "study.toml").read_text()
+    (folder / "edited" / "study.toml").write_text(
+        text.replace('test = ["test"]\nrecipe', 'only = ["boxes"]\ntest = ["test"]\nrecipe')
+    )
+    done = headstart("run", "edited", "-q", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "edited" / "metrics.json").read_text())
+    assert {t["weights"] for t in summary["trials"] if t["task"] == "detect"} == {"boxes"}
+    assert not (folder / "edited" / "log.txt").read_text().count("started transfer") > 6, "nothing was trained again"
+
+
+def test_overwriting_deletes_results_and_nothing_else(folder):
+    subprocess.run(["cp", "-r", "whole", "mine"], cwd=folder, check=True)
+    (folder / "mine" / "thesis.tex").write_text("precious")
+    (folder / "other.toml").write_text(TINY.format(updates=4).replace("seeds = [0, 1]", "seeds = [7]"))
+    done = headstart("run", "other.toml", "--out", "mine", "--overwrite", "-q", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "mine" / "thesis.tex").read_text() == "precious"
+    assert json.loads((folder / "mine" / "metrics.json").read_text())["seeds"] == [7]
+    assert "seeds = [7]" in (folder / "mine" / "study.toml").read_text()
+
+
+def test_a_file_in_the_way_is_an_error_and_no_traceback(folder):
+    (folder / "in-the-way").write_text("a file")
+    done = headstart("run", "tiny.toml", "--out", "in-the-way", cwd=folder)
+    assert done.returncode == 2 and "in-the-way" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_swapping_the_arms_turns_every_effect_round(folder):

@@ -51,19 +51,19 @@ def run_study(
 
     settings, base = load_study(study)
     source = find_study(study)
-    where = out or (source.parent if source.name == "study.toml" else Path("runs") / settings.name)
+    where = _directory(source, settings.name, out)
     return _run(settings, source, base, where, workers, offline, overwrite, quiet)
 
 
 def plan_study(study: str, out: Path | None = None) -> list[str]:
     """What `run_study` would do, as lines to print; runs and writes nothing."""
     from headstart.study.answer import plan_lines
-    from headstart.study.files import load_study
+    from headstart.study.files import find_study, load_study
     from headstart.study.run import planned
 
     settings, base = load_study(study)
-    where = out or Path("runs") / settings.name
-    return plan_lines(settings, planned(settings, base, where))
+    where = _directory(find_study(study), settings.name, out)
+    return [f"run directory: {where}", *plan_lines(settings, planned(settings, base, where))]
 
 
 def compare(
@@ -76,6 +76,7 @@ def compare(
     workers: int | None = None,
     offline: bool = False,
     quiet: bool = False,
+    overwrite: bool = False,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
@@ -106,7 +107,7 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        return _run(study, proposal, where, where, workers, offline, False, quiet)
+        return _run(study, proposal, where, where, workers, offline, overwrite, quiet)
 
 
 def predict(model: Path, images: Path, out: Path | None = None, threshold: float = 0.5) -> PredictSummary:
@@ -133,7 +134,11 @@ def environment() -> dict[str, Any]:
     from headstart.study.run import environment as facts
 
     home = Path.home()
+    import torch
+
+    gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
     return facts(None, None) | {
+        "gpus": gpus or "none",
         "cpus": os.cpu_count(),
         "torch_cache": os.environ.get("TORCH_HOME", str(home / ".cache" / "torch")),
         "hf_cache": os.environ.get("HF_HOME", str(home / ".cache" / "huggingface")),
@@ -167,6 +172,13 @@ def list_weights() -> list[dict[str, Any]]:
     return catalogue.rows()
 
 
+def _directory(source: Path, name: str, out: Path | None) -> Path:
+    """Where a study runs: as told; in its own directory when its file is the one of a run; else runs/NAME."""
+    run = source.parent
+    own = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
+    return out or (source.parent if own else Path("runs") / name)
+
+
 def _run(
     study: Study, source: Path, base: Path, out: Path, workers: int | None, offline: bool, overwrite: bool, quiet: bool
 ) -> RunSummary:
@@ -179,7 +191,7 @@ def _run(
     with ProgressDisplay(workers or default_workers(study.threads), quiet) as display:
         result = run(study, source, base, out, display, workers, offline, overwrite)
     report = out / "report.html"
-    if result.changed or not report.is_file():
+    if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)
     lines = answer_lines(result.summary, out)
     lines.append(f"report: {report}")

@@ -88,9 +88,20 @@ class Recipe(Settings):
     def _one_rate(self) -> Recipe:
         if (self.lr is None) == (not self.rates):
             raise ValueError("give exactly one of `lr` (fixed) and `rates` (searched)")
+        if len(set(self.levels)) != len(self.levels) or list(self.levels) != sorted(self.levels):
+            raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
         if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):
             raise ValueError("`rates` needs at least three different values, ascending")
         return self
+
+
+HEADS = {"detect": ("fcos", "faster-rcnn"), "segment": ("pixel",), "classify": ("linear",)}
+"""Heads that each kind of training can have."""
+
+
+def _require_head(recipe: Recipe, kind: str) -> None:
+    if recipe.head not in HEADS[kind]:
+        raise ValueError(f"recipe {recipe.name!r}: head {recipe.head!r} cannot {kind}; use {' or '.join(HEADS[kind])}")
 
 
 class Pretraining(Settings):
@@ -102,6 +113,13 @@ class Pretraining(Settings):
     recipe: Recipe
     early: float | None = Field(default=None, gt=0, lt=1)
     """Keep the backbone of this fraction of the updates too: a control for unequal training."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Pretraining:
+        _require_head(self.recipe, {"boxes": "detect", "labels": "classify"}[self.supervision])
+        if self.recipe.lr is None:
+            raise ValueError("a pre-training needs a fixed `lr`; rates are searched on tasks only")
+        return self
 
 
 class WeightsEntry(Settings):
@@ -143,6 +161,8 @@ class Task(Settings):
     def _fits(self) -> Task:
         if (self.recipe is None) != (self.kind == "probe"):
             raise ValueError("probes take no recipe; every other task needs one")
+        if self.recipe:
+            _require_head(self.recipe, self.kind)
         if len(self.train) != len(self.test) or (self.val and len(self.val) != len(self.train)):
             raise ValueError("train, val and test need one set per fold each")
         if self.recipe and self.recipe.rates and not self.val:
@@ -172,7 +192,8 @@ class Study(Settings):
 
     name: Name
     title: str = ""
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    """Different numbers; each makes its own pre-trainings, heads and orders of images."""
     backbone: str | None = None
     """Backbone of the study's own pre-trainings (a built-in name or `file.py:function`)."""
     threads: int = Field(default=1, ge=1)
@@ -206,7 +227,15 @@ class Study(Settings):
             faults += [
                 f"tasks.{task.name}.only: no weights named {n!r}" for n in task.only if n not in names_of_weights
             ]
-        faults += _explain_faults(self)
+            if task.limit and any(isinstance(self.sets.get(name), FolderSet) for name in task.train):
+                faults.append(
+                    f"tasks.{task.name}.limit: works on drawn sets only; images of a folder are in class order"
+                )
+        if len(set(self.seeds)) != len(self.seeds):
+            faults.append("seeds: a seed stands twice; it would be counted as an independent repetition")
+        if sum(w.default for w in self.weights) > 1:
+            faults.append("weights: only one can be the default")
+        faults += _overlap_faults(self) + _explain_faults(self)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
         if self.pretraining and not self.backbone:
@@ -227,9 +256,25 @@ def _explain_faults(study: Study) -> list[str]:
     faults += [f"explain.{role}: no set named {value!r}"
                for role, value in (("images", explain.images), ("statistics", explain.statistics))
                if value not in study.sets]  # fmt: skip
-    if explain.probe and explain.probe not in {t.name for t in study.tasks if t.kind == "probe"}:
+    if explain.statistics == explain.images:
+        faults.append("explain.statistics: must be other images than explain.images")
+    probes = {t.name: t for t in study.tasks if t.kind == "probe"}
+    if explain.probe and explain.probe not in probes:
         faults.append(f"explain.probe: no probe task named {explain.probe!r}")
+    elif explain.probe and probes[explain.probe].test != (explain.images,):
+        faults.append(f"explain.probe: {explain.probe!r} is tested on other images than explain.images")
     return faults
+
+
+def _overlap_faults(study: Study) -> list[str]:
+    """Drawn sets are slices of one endless world: two that share images would train on what is tested."""
+    drawn = [(name, s) for name, s in study.sets.items() if isinstance(s, WorldSet)]
+    return [
+        f"sets.{b}: overlaps sets.{a}; both hold image {max(x.first, y.first)} of the {x.world} world"
+        for k, (a, x) in enumerate(drawn)
+        for b, y in drawn[k + 1 :]
+        if x.world == y.world and max(x.first, y.first) < min(x.first + x.count, y.first + y.count)
+    ]
 
 
 def builtin_recipes() -> Path:

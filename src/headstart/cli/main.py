@@ -49,6 +49,7 @@ class Budget(StrEnum):
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes at a time; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -77,9 +78,7 @@ def run(
     out: Out = None,
     workers: Workers = None,
     offline: Offline = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another study's run in the same directory.")
-    ] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -97,7 +96,7 @@ def plan(
     study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
     out: Out = None,
 ) -> None:
-    """Say what `run` would do: trials, what is finished, time, disk. Runs nothing."""
+    """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
     print("\n".join(api.plan_study(study, out)))
@@ -120,6 +119,7 @@ def compare(
     out: Out = None,
     workers: Workers = None,
     offline: Offline = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +127,7 @@ def compare(
     from headstart import api
 
     chosen = task.value if task else None
-    summary = api.compare(data, weights, chosen, seeds, budget.value, out, workers, offline, quiet)
+    summary = api.compare(data, weights, chosen, seeds, budget.value, out, workers, offline, quiet, overwrite)
     _finish(summary, quiet, as_json)
 
 
@@ -175,6 +175,13 @@ def main() -> None:
         sys.exit(fault.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        print(
+            f"error: {fault.filename}: {fault.strerror}. Check the path, its permissions and the disk.", file=sys.stderr
+        )
+        sys.exit(2)
 
 
 def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:

@@ -62,7 +62,7 @@ class PreparedSet:
     """(n,) images of one cluster are near-duplicates and are resampled together."""
     mask_classes: NDArray[np.str_]
     mask_paths: NDArray[np.str_]
-    """(n,) absolute path of the mask at original size, or ''."""
+    """(n,) of the original masks, relative to the data set; '' where there is none."""
     mask_lut: NDArray[np.uint8]
     """(256,) value in such a mask -> class, or 255 (ignored)."""
     masks: NDArray[np.uint8] | None = None
@@ -236,7 +236,6 @@ def _records(
     scale = np.array([size_hw[1], size_hw[0]]) / sizes_hw[:, ::-1]
     scaled = boxes * np.tile(np.repeat(scale, np.diff(offsets), axis=0), 2)
     masked = task == "segment"
-    root = kept.root.absolute()
     return {
         "image_ids": kept.image_ids,
         "sizes_hw": sizes_hw,
@@ -249,7 +248,7 @@ def _records(
         "image_labels": kept.image_labels,
         "image_classes": np.array(kept.image_classes, np.str_),
         "mask_classes": np.array(kept.mask_classes if masked else (), np.str_),
-        "mask_paths": np.array([str(root / m) if masked and m else "" for m in kept.mask_paths.tolist()], np.str_),
+        "mask_paths": np.array([m if masked else "" for m in kept.mask_paths.tolist()], np.str_),
         "mask_lut": kept.mask_lut,
     }
 

@@ -50,8 +50,9 @@ class FcosDetector(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes
-        self.strides = tuple(s.stride for s in backbone.stages if s.name in levels)  # type: ignore[union-attr]
         self.neck = TopDown(backbone, levels, channels)
+        stride_of = {stage.name: stage.stride for stage in backbone.stages}  # type: ignore[union-attr]
+        self.strides = tuple(stride_of[level] for level in levels)
         self.tower = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
         )

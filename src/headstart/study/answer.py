@@ -34,6 +34,7 @@ def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
         if row["not_converged"]:
             facts.append("not converged: the loss was still falling")
         lines.append(f" {mark} {row['weights']:<{width}}  {'; '.join(facts)}")
+    lines += [f"   not ranked: {name}, {count} were finished" for name, count in ranking["not_ranked"].items()]
     others = [n for n in ranking["best_set"] if n != ranking["best"]]
     tail = f"; not distinguishable from it: {', '.join(others)}" if others else ""
     lines.append(f"   best: {ranking['best']}{tail}; cheapest adequate choice: {ranking['cheapest_adequate']}")

@@ -145,5 +145,7 @@ def _clean(name: str) -> str:
 
 
 def _unique(names: list[str]) -> list[str]:
-    cleaned = [_clean(n) for n in names]
-    return [n if cleaned.count(n) == 1 else f"{n}-{cleaned[: k + 1].count(n)}" for k, n in enumerate(cleaned)]
+    """The names in order; those that stand more than once are numbered."""
+    cleaned = [_clean(n)[:56] for n in names]
+    numbered = [n if cleaned.count(n) == 1 else f"{n}-{cleaned[: k + 1].count(n)}" for k, n in enumerate(cleaned)]
+    return numbered if len(set(numbered)) == len(numbered) else [f"{k}-{n}" for k, n in enumerate(cleaned, 1)]

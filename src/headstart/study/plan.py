@@ -101,6 +101,13 @@ class Planner:
         wanted = settings.model_dump(exclude={"path"}) | {"data": annotations.fingerprint}
         return Job("prepare", wanted, {"split": split}, local, f"prepare {name}", count / 60)
 
+    def backbone(self) -> dict[str, str]:
+        """What the study's own backbone is, whatever the place of a user's file."""
+        assert self.study.backbone
+        spec = resolve(f"random:{self.study.backbone}", self.base)
+        name = spec.backbone.rpartition(":")[2] if spec.backbone_digest else spec.backbone
+        return {"name": name, "digest": spec.backbone_digest}
+
     def pretraining(self, name: str, seed: int) -> Job:
         """Job of one origin."""
         settings = self.study.pretraining[name]
@@ -108,7 +115,7 @@ class Planner:
         return Job(
             "pretrain",
             {
-                "backbone": self.study.backbone,
+                "backbone": self.backbone(),
                 "supervision": settings.supervision,
                 "recipe": _recipe_settings(recipe),
                 "lr": recipe.lr,
@@ -117,7 +124,7 @@ class Planner:
                 "threads": self.study.threads,
             },
             {"images": self.images(settings.images)},
-            {"base": str(self.base)},
+            {"base": str(self.base), "backbone": self.study.backbone},
             f"pre-train {name}, seed {seed}",
             self._train_cost(recipe, settings.images),
         )
@@ -125,8 +132,9 @@ class Planner:
     def start(self, entry: WeightsEntry, seed: int, early: bool = False) -> tuple[dict[str, Any], dict[str, Job], dict]:
         """How a job is told its starting weights: (settings, inputs, local)."""
         if entry.pretraining:
-            settings = {"pretrained": "early" if early else "backbone", "backbone": self.study.backbone}
-            return settings, {"weights": self.pretraining(entry.pretraining, seed)}, {"base": str(self.base)}
+            settings = {"pretrained": "early" if early else "backbone"}
+            local = {"base": str(self.base), "backbone": self.study.backbone}
+            return settings, {"weights": self.pretraining(entry.pretraining, seed)}, local
         spec = self.spec(entry)
         settings = spec.identity() | ({"seed": seed} if spec.kind == "random" else {})
         return settings, {}, {"spec": spec.to_json(), "base": str(self.base), "offline": self.offline}
@@ -173,13 +181,14 @@ class Planner:
             "lr": lr,
             "seed": seed,
             "limit": task.limit,
-            "protocol": task.protocol,
+            "protocol": task.protocol if task.val else None,  # only validation is scored by it here
             "resize": getattr(self.study.sets[task.train[fold]], "resize", "stretch"),
             "threads": self.study.threads,
         }
         inputs = inputs | {"train": self.images(task.train[fold])}
         if task.val:
             inputs["val"] = self.images(task.val[fold])
+            local = local | self._root(task.val[fold])
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
         return Job("transfer", settings, inputs, local, label, self._train_cost(task.recipe, task.train[fold]))
@@ -194,7 +203,14 @@ class Planner:
             "threads": self.study.threads,
         }
         cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
-        return Job("evaluate", settings, inputs, {}, f"test {task.name} from {entry.name}, seed {seed}", cost)
+        return Job(
+            "evaluate",
+            settings,
+            inputs,
+            self._root(task.test[0]),
+            f"test {task.name} from {entry.name}, seed {seed}",
+            cost,
+        )
 
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
         """Pooled features of a set; one job for all seeds where the weights are the same file."""
@@ -254,6 +270,11 @@ class Planner:
         inputs["statistics"] = self.images(self.study.explain.statistics)
         label = f"activation maps, seed {seed}"
         return Job("activations", settings | {"weights": weights, "seed": seed}, inputs, local, label, 15)
+
+    def _root(self, images: str) -> dict[str, str]:
+        """Where the data set of a prepared set lies now: original masks are read from there."""
+        settings = self.study.sets[images]
+        return {"root": str((self.base / settings.path).resolve())} if isinstance(settings, FolderSet) else {}
 
     def _pixels(self, name: str) -> float:
         settings = self.study.sets[name]

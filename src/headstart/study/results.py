@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.config import Explain, FolderSet, Pretraining, Study, WeightsEntry, WorldSet
+from headstart.config import Explain, FolderSet, Pretraining, Study, Task, WeightsEntry, WorldSet
 from headstart.explain.findings import Measured, TaskFacts, findings
 from headstart.stats.contrasts import ranking
 from headstart.store.store import Store
@@ -93,35 +93,38 @@ class Results:
         }
 
     def _rankings(self, trials: list[Trial]) -> list[dict[str, Any]]:
-        rankings = []
-        default = next((w.name for w in self.study.weights if w.default), None)
+        found = []
         for task in self.study.tasks:
-            for metric in (m.format(protocol=task.protocol) for m in RANKED_BY[task.kind]):
-                values, replicates = self._measured(trials, task.name, metric)
-                names = [n for n, v in values.items() if len(v) == len(self.study.seeds)]
-                if not names:
-                    continue
-                of_task = [t for t in trials if t.task == task.name]
-                costs = {n: self._cost(n, of_task) for n in names}
-                ranked = ranking(
-                    {n: values[n] for n in names},
-                    {n: replicates[n] for n in names},
-                    self.study.margin,
-                    {n: cost["gflops"] for n, cost in costs.items() if cost["gflops"] is not None},
-                    default if default in names else None,
-                )
-                for row in ranked["rows"]:
-                    own = [t for t in of_task if t.weights == row["weights"]]
-                    row["cost"] = costs[row["weights"]]
-                    if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
-                        row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
-                    row["lr"] = [list(t.rates) for t in own]
-                    row["not_converged"] = any(self._trial(t)["not_converged"] for t in own)
-                rankings.append(
-                    {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points",
-                     "test_images": int(self._trial(of_task[0])["test_images"] or 0), **ranked}
-                )  # fmt: skip
-        return rankings
+            of_task = [t for t in trials if t.task == task.name]
+            for metric in RANKED_BY[task.kind]:
+                ranked = self._ranking(task, metric.format(protocol=task.protocol), of_task)
+                found += [ranked] if ranked else []
+        return found
+
+    def _ranking(self, task: Task, metric: str, trials: list[Trial]) -> dict[str, Any] | None:
+        """Candidates with all their seeds, ranked; those with fewer are named. None when no candidate is complete."""
+        values, replicates = self._measured(trials, task.name, metric)
+        names = [n for n, v in values.items() if len(v) == len(self.study.seeds)]
+        if not names:
+            return None
+        costs = {n: self._cost(n, trials) for n in names}
+        default = next((w.name for w in self.study.weights if w.default and w.name in names), None)
+        known = {n: cost["gflops"] for n, cost in costs.items() if cost["gflops"] is not None}
+        ranked = ranking(
+            {n: values[n] for n in names}, {n: replicates[n] for n in names}, self.study.margin, known, default
+        )
+        for row in ranked["rows"]:
+            own = [t for t in trials if t.weights == row["weights"]]
+            row["cost"] = costs[row["weights"]]
+            row["lr"] = [list(t.rates) for t in own]
+            row["not_converged"] = any(self._trial(t)["not_converged"] for t in own)
+            if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
+                row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
+        facts: dict[str, Any] = {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points"}
+        facts["test_images"] = int(self._trial(trials[0])["test_images"] or 0)
+        seeds = len(self.study.seeds)
+        facts["not_ranked"] = {n: f"{len(v)} of {seeds} seeds" for n, v in values.items() if n not in names}
+        return facts | ranked
 
     def _measured(self, trials: list[Trial], task: str, metric: str) -> tuple[dict, dict]:
         values: dict[str, list[float]] = {}
@@ -141,12 +144,21 @@ class Results:
         roles = {"boxes": explain.boxes, "labels": explain.labels, "random": explain.random}
         found = {role: self._role(role, name, trials) for role, name in roles.items() if name}
         found["pair"] = measured([self._explained(seed, "") for seed in self.study.seeds], len(self.study.seeds))
-        tasks = [
-            TaskFacts(t.name, t.kind, t.test[0], int(facts["train_images"]), int(facts["test_images"]), t.protocol)
-            for t in self.study.tasks
-            if (facts := next((self._trial(x) for x in trials if x.task == t.name), None))
-        ]
+        tasks = [facts for t in self.study.tasks if not self._only_explains(t) and (facts := self._facts(t, trials))]
         return [dict(f) for f in findings(found, tasks, self._origins(explain))]
+
+    def _facts(self, task: Task, trials: list[Trial]) -> TaskFacts | None:
+        found = next((self._trial(t) for t in trials if t.task == task.name), None)
+        if found is None:
+            return None
+        images = int(found["train_images"]), int(found["test_images"])
+        return TaskFacts(task.name, task.kind, task.test[0], *images, task.protocol)
+
+    def _only_explains(self, task: Task) -> bool:
+        """A probe on the classes of pre-training answers no finding where another probe asks for new classes: the
+        labels arm was trained to tell just these apart. Composition reads it."""
+        others = [t for t in self.study.tasks if t.kind == "probe" and t.name != task.name]
+        return self.study.explain is not None and task.name == self.study.explain.probe and bool(others)
 
     def _role(self, role: str, name: str, trials: list[Trial]) -> Measured:
         rows = []
@@ -238,6 +250,7 @@ def study_digest(study: Study) -> str:
     """Identity of a study whatever the places of its files."""
     values = study.model_dump(mode="json")
     values["sets"] = {name: _set_facts(s) for name, s in study.sets.items()}
+    values["backbone"] = study.backbone and _without_folders(f"random:{study.backbone}")
     for entry in values["weights"]:
         entry["uri"] = entry["uri"] and _without_folders(entry["uri"])
     return digest(values)

@@ -7,10 +7,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from headstart.config import Study
 from headstart.errors import StudyError
@@ -54,12 +57,13 @@ def run(
     claim(study, source, base, out, overwrite)
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
-            _empty(out)
+            _empty(out, source)
         settle(study, source, base, out)
         planner, store = Planner(study, base, offline), Store(out)
         count = workers or default_workers(study.threads)
-        write_json(out / "env.json", environment(study, count))
         check_weights(planner, planner.expand(lookup(store)))
+        if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
+            write_json(out / "env.json", environment(study, count))
         outcome = run_jobs(lambda: planner.expand(lookup(store)), store, count, study.threads, on_event)
         expansion = planner.expand(lookup(store))
         summary = Results(planner, store, expansion).summary()
@@ -67,16 +71,18 @@ def run(
 
 
 def check_weights(planner: Planner, expansion: Expansion) -> None:
-    """Load every checkpoint file once before the first job: one that does not fit is known after seconds, not hours.
+    """Load every checkpoint once before the first job, here, where the user sees that something is downloaded: one
+    that does not fit, or that --offline refuses, is known after seconds and not after hours.
 
     Nothing is loaded (and torch not imported) when the study has nothing left to do.
     """
-    entries = [w for w in planner.study.weights if w.uri and planner.spec(w).file]
-    if expansion.ready and entries:
+    specs = [planner.spec(w) for w in planner.study.weights if w.uri]
+    checkpoints = [spec for spec in specs if spec.kind != "random"]
+    if expansion.ready and checkpoints:
         from headstart.weights.checkpoint import load
 
-        for entry in entries:
-            load(planner.spec(entry), seed=0, offline=True)
+        for spec in checkpoints:
+            load(spec, seed=0, offline=planner.offline)
 
 
 def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:
@@ -112,26 +118,28 @@ def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) ->
                 f"{out}: not empty and not a run. Give a new folder with --out, or empty this one yourself."
             )
         return
-    if overwrite or json.loads(settled.read_text(encoding="utf-8")) == resolved(study, base):
-        return
-    if source.resolve() == (out / "study.toml").resolve():
+    if overwrite or source.resolve() == (out / "study.toml").resolve():
         return
     there = json.loads(settled.read_text(encoding="utf-8"))
-    changed = sorted(k for k in {*there, *resolved(study, base)} if there.get(k) != resolved(study, base).get(k))
-    raise StudyError(
-        f"{out}: holds a different study (name {there.get('name')!r}; they differ in: {', '.join(changed)}). "
-        "Give another folder with --out, run that folder's own study.toml to extend it, "
-        "or pass --overwrite to delete it and start anew."
-    )
+    wanted = resolved(study, base)
+    with suppress(ValidationError):  # read by today's rules: a setting added since, at its default, is no difference
+        there = Study.model_validate(there).model_dump(mode="json")
+    changed = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
+    if changed:
+        raise StudyError(
+            f"{out}: holds a different study (name {there.get('name')!r}; they differ in: {', '.join(changed)}). "
+            "Give another folder with --out, run that folder's own study.toml to extend it, "
+            "or pass --overwrite to delete its results and start anew."
+        )
 
 
-def _empty(out: Path) -> None:
-    """Delete a run but for the lock that this process holds; study.json last, so that it stays a run until then."""
-    for path in sorted(out.iterdir(), key=lambda p: p.name == "study.json"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != ".lock":
-            path.unlink()
+def _empty(out: Path, source: Path) -> None:
+    """Delete what a run writes, and nothing else; study.json last, so that it stays a run until then."""
+    for name in ("store", "partial"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("report.html", "metrics.json", "results.jsonl", "env.json", "log.txt", "study.toml", "study.json"):
+        if (out / name).resolve() != source.resolve():
+            (out / name).unlink(missing_ok=True)
 
 
 def settle(study: Study, source: Path, base: Path, out: Path) -> None:
@@ -149,6 +157,8 @@ def settle(study: Study, source: Path, base: Path, out: Path) -> None:
 def resolved(study: Study, base: Path) -> dict[str, Any]:
     """All settings, with every path absolute."""
     values = study.model_dump(mode="json")
+    if study.backbone:
+        values["backbone"] = _absolute_backbone(study.backbone, base)
     for images in values["sets"].values():
         if "path" in images:
             images["path"] = str((base / images["path"]).resolve())

@@ -41,6 +41,8 @@ def search_rate(
         if any(r is None for r in results):
             return Search(None, False, tuple(jobs))
         scores = [_score(task, r) for r in results if r is not None]
+        if len(set(scores)) == 1:  # nothing to choose by: the middle rate, and no reason to look further out
+            return Search(tried[len(tried) // 2], False, tuple(jobs))
         best = max(range(len(tried)), key=lambda k: scores[k])
         at_edge = best in (0, len(tried) - 1)
         if not at_edge or extensions == MOST_EXTENSIONS:

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from headstart.config import FolderSet, Recipe
 from headstart.data.prepared import PreparedSet
+from headstart.errors import TrainingError
 from headstart.stats.bootstrap import image_weights
 from headstart.store.store import RESUME
 
@@ -79,8 +81,8 @@ def pretrain(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     images = PreparedSet.open(inputs["images"])
     recipe = Recipe.model_validate(settings["recipe"] | {"lr": settings["lr"]})
     torch.manual_seed(settings["seed"])
-    backbone = build_backbone(settings["backbone"], Path(local["base"]))
-    start = Start(backbone, settings["backbone"], Path(local["base"]), Preprocessing(), is_random=True)
+    backbone = build_backbone(local["backbone"], Path(local["base"]))
+    start = Start(backbone, local["backbone"], Path(local["base"]), Preprocessing(), is_random=True)
 
     def at_step(model: Any) -> dict[int, Callable[[], None]]:
         if not settings["early"]:
@@ -108,14 +110,19 @@ def transfer(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     parameters, gflops = backbone_cost(start.backbone, size_hw)
-    model, curve = fit(
-        start, settings["task"], images, recipe, settings["lr"], settings["seed"], _resume(out),
-        lambda f, m: progress(0.9 * f, m), settings["limit"],
-    )  # fmt: skip
+    try:
+        model, curve = fit(
+            start, settings["task"], images, recipe, settings["lr"], settings["seed"], _resume(out),
+            lambda f, m: progress(0.9 * f, m), settings["limit"],
+        )  # fmt: skip
+    except TrainingError:
+        if "val" not in inputs:
+            raise
+        return {"train/diverged": 1.0}  # a rate of the search that is too high: it has no score, others have
     metrics = _curve_metrics(curve) | {"cost/parameters": float(parameters), "cost/gflops": gflops}
     metrics["train/images"] = float(min(len(images), settings["limit"] or len(images)))
     if "val" in inputs:
-        held_out = PreparedSet.open(inputs["val"])
+        held_out = _with_masks(PreparedSet.open(inputs["val"]), local)
         kind = TASKS[settings["task"]]
         found = kind.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
         scores, _ = kind.score([found], [held_out], None, settings["protocol"])
@@ -131,7 +138,12 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
 
     kind = TASKS[settings["task"]]
     folds = sum(name.startswith("model") for name in inputs)
-    sets = [PreparedSet.open(inputs[f"test{k}"]) for k in range(folds)]
+    for k in range(folds):
+        if not (inputs[f"model{k}"] / "model.json").is_file():
+            raise TrainingError(
+                "the training diverged at the rate that was best on validation; lower the rates searched"
+            )
+    sets = [_with_masks(PreparedSet.open(inputs[f"test{k}"]), local) for k in range(folds)]
     predictions = []
     started = time.perf_counter()
     for k, images in enumerate(sets):
@@ -288,6 +300,14 @@ def _resume(out: Path) -> Path:
     return folder
 
 
+def _with_masks(images: PreparedSet, local: dict) -> PreparedSet:
+    """Original masks are looked for in the data set where it lies now: it may have been moved since."""
+    if "root" not in local or not any(images.mask_paths):
+        return images
+    found = [str(Path(local["root"]) / path) if path else "" for path in images.mask_paths.tolist()]
+    return replace(images, mask_paths=np.array(found))
+
+
 def _save_cost(out: Path, seconds: float, images: int) -> None:
     """Time is kept apart from the metrics, which are equal in equal runs."""
     (out / "cost.json").write_text(json.dumps({"ms_per_image": 1000 * seconds / images}))
@@ -344,12 +364,12 @@ def _start(weights: dict[str, Any], local: dict, made: Path | None, seed: int) -
         loaded.backbone.to(memory_format=torch.channels_last)
         start = Start(loaded.backbone, spec.backbone, base, loaded.preprocessing, spec.kind == "random")
         return start, loaded.report.to_json()
-    backbone = build_backbone(weights["backbone"], base).to(memory_format=torch.channels_last)
+    backbone = build_backbone(local["backbone"], base).to(memory_format=torch.channels_last)
     tensors, stored = model_tensors(backbone), load_file(made / f"{weights['pretrained']}.safetensors")
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(stored[name])
-    return Start(backbone, weights["backbone"], base, Preprocessing(), is_random=False), _made_here(
+    return Start(backbone, local["backbone"], base, Preprocessing(), is_random=False), _made_here(
         tensors, weights["pretrained"]
     )
 

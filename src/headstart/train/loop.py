@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from headstart.train.state import History, load_state, save_state
 Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]
 """(model, batch, preprocessed images) -> losses to be added, by name."""
 
-SAVE_EVERY_SECONDS = 20.0
+SAVE_EVERY_SECONDS = float(os.environ.get("HEADSTART_SAVE_SECONDS", "20"))
+"""Between two saved states of a training: what a kill costs at most. 0 saves after every update."""
 REESTIMATION_IMAGES = 512
 
 
