@@ -79,7 +79,7 @@ def test_contradiction_is_said_before_the_answer(full):
     words = structure.words
     assert "This study contradicts the paper" in words
     assert words.index("This study contradicts the paper") < words.index("Where to start from")
-    assert "One of 9 findings tested comes out against" in words
+    assert "One of 8 findings tested comes out against" in words
 
 
 def test_findings_stand_by_verdict(tmp_path):

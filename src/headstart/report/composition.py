@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from headstart.page.lines import Axes, Line, legend, line_chart
@@ -46,8 +47,11 @@ def _curves(run: RunDir, job: str) -> dict[str, Any]:
         own = {k.split("/")[2]: v for k, v in (arrays or {}).items() if k.startswith(f"curve/{binning}/")}
         if "edges" not in own or "n" not in own:
             continue
-        found[binning] = {"names": bin_names(own["edges"].tolist(), binning), "n": own["n"].tolist()} | {
-            role: {key: own[f"{key}_{role}"].tolist() for key, *_ in MEASURES if f"{key}_{role}" in own}
+        filled = np.flatnonzero(own["n"])
+        shown = slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0)  # no empty bins at the ends
+        names = bin_names(own["edges"].tolist(), binning)[shown]
+        found[binning] = {"names": names, "n": own["n"][shown].tolist()} | {
+            role: {key: own[f"{key}_{role}"][shown].tolist() for key, *_ in MEASURES if f"{key}_{role}" in own}
             for role in ("boxes", "labels")
         }
     return found

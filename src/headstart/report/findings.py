@@ -32,7 +32,7 @@ def ordered(run: RunDir) -> list[dict[str, Any]]:
 
 def contradictions(run: RunDir) -> Markup | None:
     """What stands above everything else when the study contradicts the paper."""
-    against = [f for f in ordered(run) if f["verdict"] == "contradicted"]
+    against = [f for f in ordered(run) if f["verdict"] == "contradicted" and f.get("primary")]
     if not against:
         return None
     return render("contradictions", findings=[_shown(f) for f in against], tested=_tested(run))
@@ -50,7 +50,8 @@ def section(run: RunDir) -> Section | None:
 
 
 def _tested(run: RunDir) -> int:
-    return sum(f["verdict"] != "not tested" for f in run.metrics["findings"])
+    """Findings with a test of their own; one that only joins others (F2) would count these twice."""
+    return sum(f["verdict"] != "not tested" and bool(f.get("primary")) for f in run.metrics["findings"])
 
 
 def _shown(finding: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePath
 from typing import Any
 
+from headstart.page.numbers import count
 from headstart.report.run_dir import RunDir
 
 KINDS = {
@@ -90,10 +91,16 @@ def data_words(run: RunDir, task: str) -> str:
 
 
 def task_words(run: RunDir, task: str) -> str:
-    """A task in words: "detection on voc_raccoon"; with its own name where two tasks would read the same."""
+    """A task in words: "detection on voc_raccoon"; where two would read the same, with the number of images trained
+    on if that tells them apart, else with the task's own name."""
     own = _kind_on_data(run, task)
     same = [other for other in run.tasks if other != task and _kind_on_data(run, other) == own]
-    return f"{own}, task {task}" if same else own
+    if not same:
+        return own
+    sizes = [{t.get("train_images") for t in run.trials(name)} for name in (task, *same)]
+    if all(len(size) == 1 for size in sizes) and sizes[0] not in sizes[1:] and None not in sizes[0]:
+        return f"{own}, trained on {count(next(iter(sizes[0])))} images"
+    return f"{own}, task {task}"
 
 
 def _kind_on_data(run: RunDir, task: str) -> str:
