@@ -19,6 +19,7 @@ from headstart.models.backbones import (
     Preprocessing,
     Stage,
     backbone_cost,
+    backbone_milliseconds,
     build_backbone,
     source_key,
 )  # fmt: skip
@@ -228,3 +229,10 @@ def test_cost_worked_by_hand() -> None:
     parameters, gflops = backbone_cost(Tiny(), (10, 20))
     assert parameters == 224 + 72 + 44
     assert gflops == pytest.approx(2 * (400 * 27 + 400 * 9 + 160 * 10) / 1e9)
+
+
+def test_time_is_measured_without_touching_the_backbone():
+    backbone = build_backbone("shapes-resnet")
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    assert 0 < backbone_milliseconds(backbone, (32, 32), batch_size=2, repeats=2) < 1000
+    assert backbone.training and all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())

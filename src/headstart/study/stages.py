@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +128,7 @@ def transfer(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
         metrics |= {f"val/{name}": value for name, value in scores.items()}
     save_model(out, model, model_facts(start, settings["task"], recipe, images, settings["resize"]))
     save_curve(out / "curve.npz", curve)
+    _save_cost(out, model.backbone, size_hw)
     return metrics
 
 
@@ -145,7 +145,6 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
             )
     sets = [_with_masks(PreparedSet.open(inputs[f"test{k}"]), local) for k in range(folds)]
     predictions = []
-    started = time.perf_counter()
     for k, images in enumerate(sets):
         trained = load_model(inputs[f"model{k}"])
         part = (k / folds, 0.8 / folds)
@@ -154,7 +153,6 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
                 trained.model, trained.preprocessing, images, lambda f, m, p=part: progress(0.8 * p[0] + p[1] * f, m)
             )
         )
-    seconds = time.perf_counter() - started
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings["bootstrap"])
     progress(0.85, f"{settings['bootstrap']} resamples of the test images")
     metrics, replicates = kind.score(predictions, sets, weights, settings["protocol"])
@@ -162,7 +160,7 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     for k, found in enumerate(predictions):
         _save_arrays(out / f"predictions{k}.npz", found)
     count = sum(len(s) for s in sets)
-    _save_cost(out, seconds, count)
+    shutil.copyfile(inputs["model0"] / "cost.json", out / "cost.json")
     return metrics | {"test/images": float(count)}
 
 
@@ -175,13 +173,13 @@ def features(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     weights = settings["weights"]
     start, load_report = _start(weights, local, inputs.get("weights"), weights.get("seed", 0))
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
-    started = time.perf_counter()
     pooled = pooled_features(
         start.backbone, start.preprocessing, images.images, progress=lambda f: progress(f, f"{f:.0%} of the images")
     )
-    _save_cost(out, time.perf_counter() - started, len(images))
     _save_arrays(out / "pooled.npz", pooled)
-    parameters, gflops = backbone_cost(start.backbone, (int(images.images.shape[1]), int(images.images.shape[2])))
+    size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
+    _save_cost(out, start.backbone, size_hw)
+    parameters, gflops = backbone_cost(start.backbone, size_hw)
     return {"cost/parameters": float(parameters), "cost/gflops": gflops}
 
 
@@ -308,9 +306,11 @@ def _with_masks(images: PreparedSet, local: dict) -> PreparedSet:
     return replace(images, mask_paths=np.array(found))
 
 
-def _save_cost(out: Path, seconds: float, images: int) -> None:
+def _save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:
     """Time is kept apart from the metrics, which are equal in equal runs."""
-    (out / "cost.json").write_text(json.dumps({"ms_per_image": 1000 * seconds / images}))
+    from headstart.models.backbones import backbone_milliseconds
+
+    (out / "cost.json").write_text(json.dumps({"ms_per_image": backbone_milliseconds(backbone, size_hw)}))
 
 
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
