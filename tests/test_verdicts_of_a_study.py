@@ -27,20 +27,19 @@ EXPLAIN = 'boxes = "boxes"\nlabels = "labels"\nrandom = "random"'
 
 
 def miniature() -> Study:
-    """The shapes study with smaller and fewer images, and without its second detection task."""
+    """The shapes study with fewer images to test on and without its second detection task. Its pre-training is left
+    whole: where seeds do not agree on the sign of an effect, a permutation can make them agree by chance."""
     values = load_study("shapes")[0].model_dump(mode="json")
     values["name"] = "miniature"
-    for images in values["sets"].values():
-        images |= {"size": 64, "count": min(images["count"], 3500 if images["count"] == 5000 else 600)}
+    counts = {"probe": 1000, "test": 1000, "novel-train": 600, "novel-test": 800}
+    for name, count in counts.items():
+        values["sets"][name]["count"] = count
     values["tasks"] = [task for task in values["tasks"] if task["name"] != "detect-40"]
-    for task in values["tasks"]:
-        if task["kind"] == "segment":
-            task["recipe"]["updates"] = 80
     return Study.model_validate(values)
 
 
 def run(folder: Path, name: str) -> dict:
-    command = [sys.executable, "-m", "headstart", "run", f"{name}/study.toml", "-q"]
+    command = [sys.executable, "-m", "headstart", "run", f"{name}/study.toml", "--out", name, "-q"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / name / "metrics.json").read_text())
@@ -76,7 +75,7 @@ def straight(folder: Path) -> dict:
 
 def test_the_effects_are_there_to_begin_with(folder):
     found = verdicts(straight(folder))
-    assert found["F1a@0.7"] == "supported" and found["F1b"] == "supported"
+    assert found["F1a@0.5"] == found["F1a@0.7"] == "supported"
 
 
 def test_swapped_arms_reverse_the_sign_of_every_effect(folder):
