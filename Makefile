@@ -53,6 +53,6 @@ bench: install
 lock:
 	@command -v uv >/dev/null || { echo "error: make lock needs uv on the PATH" >&2; exit 2; }
 	@echo "# Hash-pinned, for Linux and macOS, Python 3.11 to 3.13. Made by: make lock" > requirements.lock.new
-	@uv pip compile pyproject.toml --group dev --constraints constraints.txt --universal --python-version 3.11 \
+	@uv pip compile pyproject.toml --all-extras --group dev --constraints constraints.txt --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet >> requirements.lock.new
 	@mv requirements.lock.new requirements.lock
