@@ -179,13 +179,17 @@ def test_plan_predict_report_weights_and_env(api, command):
     api.predict = lambda *given: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
     api.describe_weights = lambda uri: [uri, "license: MIT"]
-    api.list_weights = lambda: [{"uri": "random:resnet50", "kind": "random"}]
+    asked = []
+    api.list_weights = lambda *given: asked.append(given) or [{"uri": "random:resnet50", "kind": "random"}]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
     assert command("plan", "shapes") == (0, "study shapes\n2 jobs\n", "")
     assert command("predict", "m", "i", "--threshold", "0.25") == (1, "0.25\n", "failed: a.jpg: not an image\n")
     assert command("report", "runs/x") == (0, "runs/x/report.html\n", "")
     assert command("weights", "show", "random:x") == (0, "random:x\nlicense: MIT\n", "")
     assert command("weights", "list") == (0, "uri              kind\nrandom:resnet50  random\n", "")
+    assert command("weights", "list", "--supervision", "boxes", "--licence", "commercial")[0] == 0
+    assert command("weights", "list", "--license", "mit", "--json")[0] == 0
+    assert asked == [(None, None, False), ("boxes", "commercial", False), (None, "mit", True)]
     assert command("env") == (0, "python: 3.11\ncaches:\n  timm: there\n", "")
     assert json.loads(command("env", "--json")[1]) == {"python": "3.11", "caches": {"timm": "there"}}
 

@@ -34,6 +34,8 @@ WITHOUT_TORCH = [
     "headstart.study.run",
     "headstart.study.worker",
     "headstart.weights.cards",
+    "headstart.weights.catalogue",
+    "headstart.weights.listing",
 ]
 WITHOUT_TORCH_FOLDERS = ("metrics", "stats", "page", "store", "report", "cli")
 

@@ -147,29 +147,38 @@ def environment() -> dict[str, Any]:
 
 def describe_weights(uri: str) -> list[str]:
     """Facts of some weights and how they fit their backbone, as lines to print. Downloads nothing."""
+    from headstart.weights import catalogue, listing
     from headstart.weights.cards import resolve
-    from headstart.weights.checkpoint import load
 
+    entry = catalogue.find(uri.removesuffix("#backbone"))
+    if entry is not None:
+        return listing.entry_lines(entry)
     spec = resolve(uri, Path.cwd())
     given = spec.preprocessing
     lines = [
         spec.name,
         f"  lineage        {' -> '.join(spec.lineage) or 'unknown'}",
-        f"  licence        {spec.licence or 'unknown'}",
+        f"  license        {spec.licence or 'unknown'}",
         f"  backbone       {spec.backbone}",
         f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
         f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
     ]
     if spec.kind in ("tv", "timm"):
         return [*lines, "  not loaded here: it may have to be downloaded first"]
+    from headstart.weights.checkpoint import load
+
     return lines + ["  " + line for line in load(spec, 0, offline=True).report.text().splitlines()]
 
 
-def list_weights() -> list[dict[str, Any]]:
-    """Known public weights, one row each."""
-    from headstart.weights import catalogue
+def list_weights(
+    supervision: str | None = None, license: str | None = None, every_fact: bool = False
+) -> list[dict[str, Any]]:
+    """Known public weights, one row each. supervision: boxes, labels, masks, self, or none for random weights.
+    license: a license's name, or "commercial" for those that allow commercial use as they stand.
+    """
+    from headstart.weights import listing
 
-    return catalogue.rows()
+    return (listing.full_rows if every_fact else listing.rows)(supervision, license)
 
 
 def _directory(source: Path, name: str, out: Path | None) -> Path:

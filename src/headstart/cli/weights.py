@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,12 +12,32 @@ from headstart.cli.show import print_table
 app = typer.Typer(help="Starting weights: which there are, and what they hold.", no_args_is_help=True)
 
 
+class Supervision(StrEnum):
+    """What the last training used of the images' annotations."""
+
+    boxes = "boxes"
+    labels = "labels"
+    masks = "masks"
+    self = "self"
+    none = "none"
+
+
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_(
+    supervision: Annotated[
+        Supervision | None, typer.Option(help="Only weights last trained so; none: random weights.")
+    ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option("--license", "--licence", help="Only under this license; commercial: all that allow such use."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every fact as JSON.")] = False,
+) -> None:
     """List the weights that are known by name."""
     from headstart import api
 
-    print_table(api.list_weights(), as_json)
+    rows = api.list_weights(supervision.value if supervision else None, license, as_json)
+    print_table(rows, as_json)
 
 
 @app.command()

@@ -114,6 +114,9 @@ def _near(word: str) -> str:
 
 
 def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
+    if not entry.uri.startswith(("tv:", "timm:")) or entry.output_stride != 32:
+        raise WeightsError(f"{entry.name} cannot be loaded by name. It is at {entry.url or entry.where or entry.uri}; "
+                           f"give the file as file:PATH@{entry.backbone} or in a weights card.")  # fmt: skip
     kind: Kind = "tv" if entry.uri.startswith("tv:") else "timm"
     return WeightsSpec(
         entry.name, entry.uri, kind, entry.backbone, None, entry.digest, entry.key_prefix, entry.preprocessing,

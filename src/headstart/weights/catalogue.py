@@ -1,11 +1,19 @@
-"""A small table of public weights with their facts. Data only: imports no torch, downloads nothing."""
+"""Public weights known by name, with their facts. Data only: imports no torch, downloads nothing.
+
+The facts are in `public/*.toml`: a table per library or project with what its weights share, and its weights. A fact
+without a source is not written there; it reads "unknown". `headstart.weights.listing` prints the catalogue.
+"""
 
 from __future__ import annotations
 
 import difflib
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from headstart.models.preprocessing import IMAGENET, Preprocessing
 
@@ -16,8 +24,32 @@ ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """Model names of timm that need no look-up in timm."""
 
 IMAGENET_LABELS = "ImageNet-1k labels"
-COCO_BOXES = "COCO boxes"
-_TORCHVISION = "https://download.pytorch.org/models/"
+UNKNOWN = "unknown"
+
+PREPROCESSINGS = MappingProxyType({
+    "imagenet": IMAGENET,
+    "half": Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "caffe": Preprocessing("bgr", 1.0, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)),
+    "sniper": Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+})  # fmt: skip
+"""Ways of preparing images, by the names that `public/*.toml` uses."""
+
+COMMERCIAL = frozenset(("apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-3.0", "mit"))
+"""Licenses that allow commercial use as they stand; others forbid it, or have terms of their own, or are not known."""
+
+Checked = Literal["library", "file", "unverified"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that the makers of the weights published, in percent."""
+
+    metric: str
+    data: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} {self.metric}, {self.data}"
 
 
 @dataclass(frozen=True)
@@ -27,77 +59,89 @@ class PublicWeights:
     name: str
     """Short name; also accepted where weights are asked for."""
     uri: str
+    """`tv:`, `timm:` or `hf:`, or the address of the file; "" where the user has to fetch it (`where`)."""
     backbone: str
     lineage: tuple[str, ...]
     """What made the weights, in order."""
-    parameters: int
-    """Of the backbone alone, without classifier or heads."""
-    licence: str
+    licence: str = UNKNOWN
     url: str = ""
-    """torchvision's file; timm's weights are fetched by name from the Hugging Face hub."""
-    key_prefix: str = ""
+    """The file, where it has an address; timm's weights are fetched by name from the Hugging Face hub."""
+    key_prefix: str | None = ""
     norm_eps: float | None = None
     """Epsilon that the batch norms were trained with, where it is not the usual 1e-5."""
     source: str = ""
     """Where the facts come from."""
     preprocessing: Preprocessing = IMAGENET
+    supervision: tuple[str, ...] = ()
+    """Kinds of annotation that the last training used: labels, boxes, masks, or self."""
+    published: Published | None = None
+    layout: str = ""
+    """Importer that reads the file; "" for the layouts of torchvision and timm."""
+    stride_in: str = "conv2"
+    """Convolution of a bottleneck that carries the stride: conv2 (3x3), or conv1 (1x1) in the first ResNets."""
+    output_stride: int = 32
+    """Stride of the last stage: 16 where C5 is dilated, 8 where C4 is, too."""
+    checked: Checked = "library"
+    """library: read back in the tests from the library's own model. file: from a public file. unverified: neither."""
+    sha256: str = ""
+    md5: str = ""
+    """First digits of the file's digest, where its makers published them."""
+    where: str = ""
+    licence_note: str = ""
 
     @property
     def digest(self) -> str:
-        """First digits of the file's SHA-256 (torchvision writes them into the name), or timm's name with its tag."""
-        return self.url.rpartition("-")[2].removesuffix(".pth") if self.url else self.uri.removeprefix("timm:")
+        """First digits of the file's SHA-256, or else a name that means one file: its address, or timm's with a tag."""
+        return self.sha256 or self.url or self.uri.partition(":")[2]
+
+    @property
+    def parameters(self) -> int | None:
+        """Of the backbone alone, without classifier or heads; None: unknown."""
+        return _architectures().get(self.backbone, {}).get("parameters")
+
+    @property
+    def gflops(self) -> float | None:
+        """Of the backbone for one image of 224x224 pixels, 2 x multiply-adds / 1e9; None: unknown."""
+        if self.output_stride != 32 or self.stride_in != "conv2":
+            return None
+        return _architectures().get(self.backbone, {}).get("gflops")
+
+    @property
+    def is_commercial(self) -> bool:
+        return self.licence in COMMERCIAL
+
+    @property
+    def address(self) -> str:
+        """What to write where weights are asked for: the URI if it is one of a scheme, else the name."""
+        return self.uri if self.uri.startswith(("tv:", "timm:", "hf:")) else self.name
 
 
-_SIZES = MappingProxyType({"resnet18": 11_176_512, "resnet34": 21_284_672, "resnet50": 23_508_032,
-                           "resnet101": 42_500_160})  # fmt: skip
+_FOLDER = Path(__file__).parent / "public"
+_FILES = ("classifiers", "detectors", "segmenters", "selfsupervised", "transformers")
 
 
-def _classifier(name: str, backbone: str, enum: str, file: str) -> PublicWeights:
-    return PublicWeights(
-        name, f"tv:{enum}", backbone, (IMAGENET_LABELS,), _SIZES[backbone], "bsd-3-clause", _TORCHVISION + file,
-        source="torchvision's weight enums, references/classification",
-    )  # fmt: skip
+@cache
+def _architectures() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((_FOLDER / "architectures.toml").read_text(encoding="utf-8"))
 
 
-def _timm(name: str, uri: str, backbone: str) -> PublicWeights:
-    return PublicWeights(name, uri, backbone, (IMAGENET_LABELS,), _SIZES[backbone], "apache-2.0",
-                         source="timm's pretrained_cfg; ResNet strikes back, arXiv 2110.00476")  # fmt: skip
+def _read(name: str) -> Iterator[PublicWeights]:
+    families = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    for shared in families.values():
+        for own in shared.pop("weights"):
+            facts = shared | own
+            if facts.get("uri", "").startswith("tv:"):
+                facts["sha256"] = facts["url"].rpartition("-")[2].removesuffix(".pth")
+            facts["uri"] = facts.get("uri", facts.get("url", ""))
+            facts["lineage"], facts["supervision"] = tuple(facts["lineage"]), tuple(facts["supervision"])
+            facts["preprocessing"] = PREPROCESSINGS[facts.get("preprocessing", "imagenet")]
+            facts["published"] = Published(**facts["published"]) if "published" in facts else None
+            if facts.get("layout"):
+                facts["key_prefix"] = None  # found by the importer
+            yield PublicWeights(**facts)
 
 
-def _detector(name: str, enum: str, file: str, norm_eps: float | None = None) -> PublicWeights:
-    return PublicWeights(
-        name, f"tv:{enum}", "resnet50", (IMAGENET_LABELS, COCO_BOXES), _SIZES["resnet50"], "bsd-3-clause",
-        _TORCHVISION + file, "backbone.body.", norm_eps,
-        "torchvision's weight enums, references/detection: the backbone starts from ResNet50_Weights.IMAGENET1K_V1",
-    )  # fmt: skip
-
-
-CATALOGUE: tuple[PublicWeights, ...] = (
-    _classifier("resnet18-imagenet", "resnet18", "ResNet18_Weights.IMAGENET1K_V1", "resnet18-f37072fd.pth"),
-    _classifier("resnet34-imagenet", "resnet34", "ResNet34_Weights.IMAGENET1K_V1", "resnet34-b627a593.pth"),
-    _classifier("resnet50-imagenet", "resnet50", "ResNet50_Weights.IMAGENET1K_V1", "resnet50-0676ba61.pth"),
-    _classifier("resnet50-imagenet-v2", "resnet50", "ResNet50_Weights.IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
-    _classifier("resnet101-imagenet", "resnet101", "ResNet101_Weights.IMAGENET1K_V1", "resnet101-63fe2227.pth"),
-    _classifier("resnet101-imagenet-v2", "resnet101", "ResNet101_Weights.IMAGENET1K_V2", "resnet101-cd907fc2.pth"),
-    _timm("resnet18-a1", "timm:resnet18.a1_in1k", "resnet18"),
-    _timm("resnet34-a1", "timm:resnet34.a1_in1k", "resnet34"),
-    _timm("resnet50-a1", "timm:resnet50.a1_in1k", "resnet50"),
-    _timm("resnet101-a1", "timm:resnet101.a1_in1k", "resnet101"),
-    _timm("resnet101-a1h", "timm:resnet101.a1h_in1k", "resnet101"),
-    _detector("faster-rcnn-resnet50-coco", "FasterRCNN_ResNet50_FPN_Weights.COCO_V1",
-              "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", norm_eps=0.0),
-    _detector("retinanet-resnet50-coco", "RetinaNet_ResNet50_FPN_Weights.COCO_V1",
-              "retinanet_resnet50_fpn_coco-eeacb38b.pth", norm_eps=0.0),
-    _detector("fcos-resnet50-coco", "FCOS_ResNet50_FPN_Weights.COCO_V1", "fcos_resnet50_fpn_coco-99b0c9b7.pth"),
-    _detector("mask-rcnn-resnet50-coco", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1",
-              "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", norm_eps=0.0),
-    _detector("keypoint-rcnn-resnet50-coco", "KeypointRCNN_ResNet50_FPN_Weights.COCO_V1",
-              "keypointrcnn_resnet50_fpn_coco-fc266e95.pth", norm_eps=0.0),
-    PublicWeights("faster-rcnn-resnet50-v2-coco", "tv:FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "resnet50",
-                  (COCO_BOXES,), _SIZES["resnet50"], "bsd-3-clause",
-                  _TORCHVISION + "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", "backbone.body.",
-                  source="pytorch/vision pull request 5763: 400 epochs; its command names no starting weights"),
-)  # fmt: skip
+CATALOGUE: tuple[PublicWeights, ...] = tuple(entry for name in _FILES for entry in _read(name))
 
 TIMM_DEFAULTS = MappingProxyType({"resnet18": "a1_in1k", "resnet34": "a1_in1k", "resnet50": "a1_in1k",
                                   "resnet101": "a1h_in1k"})  # fmt: skip
@@ -112,13 +156,13 @@ def find(uri: str) -> PublicWeights | None:
     scheme, _, rest = uri.partition(":")
     if scheme == "timm" and rest in TIMM_DEFAULTS:
         uri = f"{uri}.{TIMM_DEFAULTS[rest]}"
-    return next((entry for entry in CATALOGUE if uri in (entry.uri, entry.name)), None)
+    return next((entry for entry in CATALOGUE if uri and uri in (entry.uri, entry.name)), None)
 
 
 def nearest(word: str, more: list[str] | tuple[str, ...] = ()) -> list[str]:
     """Up to three known URIs, or names among `more`, most like `word`."""
-    known = [*(entry.uri for entry in CATALOGUE), *(f"random:{name}" for name in BUILTIN_NAMES + ARCHITECTURES), *more]
-    lowered = {name.lower(): name for name in known} | {entry.name: entry.uri for entry in CATALOGUE}
+    known = [*(e.address for e in CATALOGUE), *(f"random:{name}" for name in BUILTIN_NAMES + ARCHITECTURES), *more]
+    lowered = {name.lower(): name for name in known} | {entry.name: entry.address for entry in CATALOGUE}
     found = difflib.get_close_matches(word.lower(), list(lowered), n=3, cutoff=0.5)
     return list(dict.fromkeys(lowered[name] for name in found))
 
@@ -129,17 +173,3 @@ def timm_lineage(tag: str) -> tuple[str, ...]:
     if data == "in1k" and recipe in _RECIPES:
         return (IMAGENET_LABELS,)
     return (f"not known in full (timm tag {tag})",) if tag else ("not stated",)
-
-
-def rows() -> list[dict[str, Any]]:
-    """One dict an entry, for printing."""
-    return [
-        {
-            "uri": entry.uri,
-            "backbone": entry.backbone,
-            "lineage": " -> ".join(entry.lineage),
-            "parameters": entry.parameters,
-            "licence": entry.licence,
-        }
-        for entry in CATALOGUE
-    ]

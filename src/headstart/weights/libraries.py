@@ -43,7 +43,7 @@ def timm_weights(name: str) -> PublicWeights:
     mean, std = facts.mean, facts.std
     preprocessing = Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
     return PublicWeights(
-        full, f"timm:{full}", architecture, catalogue.timm_lineage(tag), 0, facts.license or "not stated",
+        full, f"timm:{full}", architecture, catalogue.timm_lineage(tag), facts.license or catalogue.UNKNOWN,
         source="timm's pretrained_cfg", preprocessing=preprocessing,
     )  # fmt: skip
 
@@ -74,8 +74,11 @@ def torchvision_weights(name: str) -> PublicWeights:
         )
     backbone = network[1].lower()
     lineage = (f"{'COCO boxes' if detector else 'ImageNet-1k labels'} (earlier training not stated)",)
-    return PublicWeights(canonical.removeprefix("tv:"), canonical, backbone, lineage, 0, "bsd-3-clause", weights.url,
-                         "backbone.body." if detector else "", source="torchvision's weight enums")  # fmt: skip
+    sha256 = weights.url.rpartition("-")[2].removesuffix(".pth")
+    return PublicWeights(
+        canonical.removeprefix("tv:"), canonical, backbone, lineage, "bsd-3-clause", weights.url,
+        "backbone.body." if detector else "", source="torchvision's weight enums", sha256=sha256,
+    )  # fmt: skip
 
 
 def _torchvision_names() -> list[str]:

@@ -1,0 +1,154 @@
+"""The catalogue as rows for a terminal, as JSON, and as `docs/weights.md`. Imports no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import UsageError
+from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights
+
+SUPERVISIONS = ("boxes", "labels", "masks", "self", "none")
+
+_CHECKED = {
+    "library": "the library's own model, in the tests",
+    "file": "a public file",
+    "unverified": "unverified: never tried on a real file",
+}
+
+
+def rows(supervision: str | None = None, licence: str | None = None) -> list[dict[str, Any]]:
+    """One dict an entry, for printing. supervision: of the last training; "none" for random weights. licence: a
+    license's name, or "commercial" for those that allow commercial use as they stand. Raises UsageError.
+    """
+    if supervision is not None and supervision not in SUPERVISIONS:
+        raise UsageError(f"supervision {supervision!r} is unknown. Give one of {', '.join(SUPERVISIONS)}.")
+    licenses = sorted({entry.licence for entry in CATALOGUE})
+    if licence is not None and licence != "commercial" and licence.lower() not in licenses:
+        raise UsageError(f"no weights have the license {licence!r}. Give commercial, or one of {', '.join(licenses)}.")
+    if supervision == "none":
+        return [_random_row(name) for name in ARCHITECTURES]
+    return [_row(entry) for entry in CATALOGUE
+            if (supervision is None or supervision in entry.supervision)
+            and (licence is None or (entry.is_commercial if licence == "commercial"
+                                     else entry.licence == licence.lower()))]  # fmt: skip
+
+
+def _row(entry: PublicWeights) -> dict[str, Any]:
+    return {
+        "weights": entry.address,
+        "backbone": entry.backbone,
+        "lineage": " -> ".join(entry.lineage),
+        "parameters": entry.parameters,
+        "gflops": entry.gflops,
+        "license": entry.licence,
+        "published": str(entry.published or UNKNOWN),
+        "checked": entry.checked,
+    }
+
+
+def _random_row(backbone: str) -> dict[str, Any]:
+    facts = PublicWeights(f"random-{backbone}", "", backbone, ())
+    return _row(facts) | {"weights": f"random:{backbone}", "lineage": "random", "license": "", "published": ""}
+
+
+def full_rows(supervision: str | None = None, licence: str | None = None) -> list[dict[str, Any]]:
+    """The rows with every fact, for `--json`."""
+    found = rows(supervision, licence)
+    entries = {entry.address: entry for entry in CATALOGUE}
+    return [row | facts(entries[row["weights"]]) if row["weights"] in entries else row for row in found]
+
+
+def facts(entry: PublicWeights) -> dict[str, Any]:
+    """What the row leaves out."""
+    number = entry.published
+    return {
+        "name": entry.name,
+        "uri": entry.uri,
+        "lineage": list(entry.lineage),
+        "supervision": list(entry.supervision),
+        "published": {"metric": number.metric, "data": number.data, "value": number.value} if number else None,
+        "preprocessing": entry.preprocessing.to_json(),
+        "stride_in": entry.stride_in,
+        "output_stride": entry.output_stride,
+        "norm_eps": entry.norm_eps,
+        "url": entry.url,
+        "where": entry.where,
+        "sha256": entry.sha256,
+        "md5": entry.md5,
+        "license_note": entry.licence_note,
+        "source": entry.source,
+    }
+
+
+def entry_lines(entry: PublicWeights) -> list[str]:
+    """Every fact of an entry, one a line, for `weights show`."""
+    given, eps = entry.preprocessing, entry.norm_eps
+    cost = [f"{entry.parameters:,} parameters" if entry.parameters else "parameters unknown",
+            f"{entry.gflops} GFLOPs at 224x224" if entry.gflops else "GFLOPs unknown"]  # fmt: skip
+    strides = f"stride in {entry.stride_in} of a block, {entry.output_stride} at the last stage"
+    return [
+        entry.name,
+        f"  URI            {entry.address}",
+        f"  lineage        {' -> '.join(entry.lineage)}",
+        f"  license        {entry.licence}" + (f" ({entry.licence_note})" if entry.licence_note else ""),
+        f"  backbone       {entry.backbone}; {strides}" + ("" if eps is None else f"; batch norm's epsilon {eps:g}"),
+        f"  cost           {', '.join(cost)}",
+        f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+        f"  published      {entry.published or UNKNOWN}",
+        f"  fetched from   {entry.url or entry.where or entry.uri}",
+        f"  digest         {_digest(entry)}",
+        f"  checked with   {_CHECKED[entry.checked]}",
+        f"  source         {entry.source}",
+        "  not loaded here: it may have to be downloaded first",
+    ]
+
+
+def _digest(entry: PublicWeights) -> str:
+    if entry.sha256:
+        return f"SHA-256 {entry.sha256}.."
+    return f"MD5 {entry.md5}.." if entry.md5 else f"{UNKNOWN}; the name means one file"
+
+
+_HEAD = """# Public weights
+
+Written by `make docs` from `src/headstart/weights/public/*.toml`; do not edit. `headstart weights list` prints the
+same, `headstart weights show NAME` one entry with where its facts come from.
+
+- **Parameters and GFLOPs** are of the backbone alone, for one image of 224x224 pixels; a multiply-add counts as two.
+- **Published** is what the makers of the weights state, in percent; tests compare it with torchvision's own metadata
+  for torchvision's weights. "unknown": no source states it.
+- **License** is that of the weights where their makers state one. Torchvision states none: given is that of its code.
+  `--license commercial` lists those under {commercial}.
+  Whatever the license of the weights, the images that they were trained on have terms of their own.
+- **Checked**: *library*: the tests read the backbone back from the library's own model, with random values.
+  *unverified*: no file in this layout was ever tried; loading such weights says so.
+"""
+
+_TITLES = {
+    "boxes": "Detectors",
+    "masks": "Segmenters",
+    "labels": "Classifiers",
+    "self": "Self-supervised",
+}
+
+
+def markdown() -> str:
+    """The text of `docs/weights.md`."""
+    parts = [_HEAD.format(commercial=", ".join(sorted(COMMERCIAL)))]
+    for kind, title in _TITLES.items():
+        chosen = [e for e in CATALOGUE if e.supervision[0] == kind]
+        parts.append(f"\n## {title}\n\n| weights | backbone | trained on | parameters | GFLOPs | license | published | "
+                     "checked |\n|---|---|---|---:|---:|---|---|---|\n")  # fmt: skip
+        for entry in chosen:
+            million = f"{entry.parameters / 1e6:.1f} M" if entry.parameters else UNKNOWN
+            gflops = f"{entry.gflops:.1f}" if entry.gflops else UNKNOWN
+            cells = [f"`{entry.address}`", entry.backbone, " → ".join(entry.lineage), million, gflops, entry.licence,
+                     str(entry.published or UNKNOWN), entry.checked]  # fmt: skip
+            parts.append(f"| {' | '.join(cells)} |\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(markdown(), encoding="utf-8")
