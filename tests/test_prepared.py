@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from headstart.data.annotations import IGNORED, Annotations, BoxColumns, annotate
+from headstart.data.annotate import annotate
+from headstart.data.annotations import IGNORED, Annotations
+from headstart.data.columns import BoxColumns
 from headstart.data.images import read_mask
 from headstart.data.prepared import PreparedSet, prepare
 from headstart.data.shapes import draw_set
@@ -38,7 +41,6 @@ def annotations(tmp_path: Path) -> Annotations:
     boxes = BoxColumns(
         offsets=np.array([0, 2, 3, 3]),
         source=np.array([[1.0, 1, 20, 10], [21, 11, 40, 20], [5, 5, 8, 8]]),
-        xyxy=np.array([[0.0, 0, 20, 10], [20, 10, 40, 20], [4, 4, 8, 8]]),
         labels=np.array([1, 0, 1], np.int32),
         flags=np.array([0, 1, 0], np.uint8),
         known=np.ones(3, bool),
@@ -52,6 +54,14 @@ def annotations(tmp_path: Path) -> Annotations:
         image_classes=("x", "y"), mask_paths=[f"m{n}" for n in names], mask_lut=lut, mask_void=(3,),
         mask_classes=("l", "r"),
     )  # fmt: skip
+
+
+def with_column(annotations: Annotations, name: str, values: list[int]) -> Annotations:
+    batch = annotations.batch
+    column = pa.array(values, pa.int32())
+    return Annotations(
+        batch.set_column(batch.schema.get_field_index(name), name, column), annotations.facts, annotations.place
+    )
 
 
 def made(annotations: Annotations, task: str, out: Path, **options: object) -> PreparedSet:
@@ -98,7 +108,7 @@ def test_crop_drops_boxes_and_is_for_classification(annotations: Annotations, tm
 
 
 def test_unknown_sizes_are_filled_in(annotations: Annotations, tmp_path: Path) -> None:
-    unknown = replace(annotations, sizes_hw=np.zeros((3, 2), np.int32))
+    unknown = with_column(annotations, "height", [0, 0, 0])
     assert made(unknown, "classify", tmp_path / "out").sizes_hw.tolist() == [[20, 40]] * 2
 
 
@@ -111,7 +121,7 @@ def test_equal_input_gives_equal_bytes(annotations: Annotations, tmp_path: Path)
 
 
 def test_damaged_image_is_named_or_skipped_and_listed(annotations: Annotations, tmp_path: Path) -> None:
-    annotations.image_path(2).write_bytes(b"no image")
+    (annotations.root / annotations.image_name(2)).write_bytes(b"no image")
     with pytest.raises(DataError, match=r"2\.png: cannot be decoded as an image"):
         made(annotations, "segment", tmp_path / "stopped")
     out = tmp_path / "out"
@@ -127,7 +137,7 @@ def test_damaged_image_is_named_or_skipped_and_listed(annotations: Annotations, 
 
 
 def test_masks_that_do_not_fit_are_named(annotations: Annotations, tmp_path: Path) -> None:
-    path = annotations.mask_path(0)
+    path = annotations.root / str(annotations.mask_paths[0])
     assert path
     Image.new("L", (40, 21), 1).save(path)
     with pytest.raises(DataError, match=r"m0\.png: the mask is 40 x 21 pixels, its image 40 x 20\. Export the mask"):
@@ -138,7 +148,7 @@ def test_masks_that_do_not_fit_are_named(annotations: Annotations, tmp_path: Pat
 
 
 def test_rows_without_annotation_are_refused(annotations: Annotations, tmp_path: Path) -> None:
-    unlabeled = replace(annotations, image_labels=np.array([0, 1, -1], np.int32))
+    unlabeled = with_column(annotations, "label", [0, 1, -1])
     with pytest.raises(DataError, match=r"image 'c' has no annotation for classify.*detect, segment, classify"):
         made(unlabeled, "classify", tmp_path / "out")
     with pytest.raises(DataError, match="there are no images for detect"):

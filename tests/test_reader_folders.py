@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from headstart.data.formats import open_dataset, recognize
+from headstart.data.places import open_place
 from headstart.errors import DataError
 from miniatures import (
     HEIGHT,
@@ -66,7 +67,7 @@ class TestClassFolders:
     def test_other_layouts_are_not_taken_for_classes(self, tmp_path: Path, folders: tuple[str, ...]) -> None:
         for folder in folders:
             image(tmp_path / folder / "1.jpg")
-        assert "class-folders" not in recognize(tmp_path)
+        assert "class-folders" not in recognize(open_place(tmp_path))
 
 
 class TestIndexMasks:

@@ -8,7 +8,6 @@ import pytest
 
 from headstart.data.annotations import DIFFICULT, OCCLUDED, TRUNCATED
 from headstart.data.formats import open_dataset
-from headstart.data.readers import voc
 from headstart.errors import DataError
 from miniatures import (
     HEIGHT,
@@ -35,28 +34,30 @@ class TestVoc:
     def test_zero_based_files_keep_their_corners(self, tmp_path: Path) -> None:
         image(tmp_path / "images/a.jpg")
         voc_xml(tmp_path / "annotations/a.xml", voc_object("cat", 0, 0, WIDTH, 9))
-        assert voc.read(tmp_path, zero_based=True).boxes_xyxy.tolist() == [[0, 0, WIDTH, 9]]
-        counted_from_one = voc.read(tmp_path)
-        assert counted_from_one.boxes_xyxy.tolist() == [[0, 0, WIDTH, 9]]
-        assert "count from 0?): clipped" in counted_from_one.notes[0]
+        assert open_dataset(tmp_path, zero_based=True).boxes_xyxy.tolist() == [[0, 0, WIDTH, 9]]
+        counted_from_one = open_dataset(tmp_path)
+        assert counted_from_one.boxes_xyxy.tolist() == [[-1, -1, WIDTH, 9]]
+        assert "1 boxes leave their images" in counted_from_one.notes[0] and "zero_based" in counted_from_one.notes[0]
 
-    def test_odd_boxes_are_repaired_and_listed(self, tmp_path: Path) -> None:
+    def test_odd_boxes_are_refused_or_listed(self, tmp_path: Path) -> None:
         make_voc(tmp_path)
         odd = (voc_object("cat", 5, 5, 5, 9), voc_object("cat", 30, 20, 99, 25), voc_object("dog", 50, 1, 60, 9),
                voc_object("dog", 1, 1, 9, 9))  # fmt: skip
         path = voc_xml(tmp_path / "Annotations/d.xml", *odd)
-        table = open_dataset(tmp_path)
-        assert table.boxes_xyxy[3:].tolist() == [[29, 19, WIDTH, 25], [0, 0, 9, 9]]
+        table = open_dataset(tmp_path, on_bad_box="skip")
+        assert table.boxes_xyxy[3:].tolist() == [[29, 19, 99, 25], [0, 0, 9, 9]]
         assert table.boxes_source[3].tolist() == [30, 20, 99, 25]
+        assert [str(fault).replace(str(path), "d.xml") for fault in table.left_out] == [
+            "d.xml: object 0 ('cat') has xmax 5 <= xmin 5. Correct the file",
+            "d.xml: object 2 ('dog') lies outside the image of 40 x 30 with (50, 1, 60, 9). Correct the file",
+        ]
         assert [note.replace(str(path), "d.xml") for note in table.notes] == [
-            "d.xml: object 0 ('cat') has xmax 5 <= xmin 5: left out",
-            "d.xml: object 1 ('cat') leaves the image of 40 x 30 with (30, 20, 99, 25): clipped",
-            "d.xml: object 2 ('dog') leaves the image of 40 x 30 with (50, 1, 60, 9): left out",
+            "1 boxes leave their images and are clipped where they are trained on; first: d.xml: object 1 ('cat')"
         ]
         with pytest.raises(
-            DataError, match=r"object 0 \('cat'\) has xmax 5 <= xmin 5\. Correct the file; or"
+            DataError, match=r"object 0 \('cat'\) has xmax 5 <= xmin 5\. Correct the file, or pass --on-bad-box skip"
         ) as caught:
-            open_dataset(tmp_path, on_bad_box="error")
+            open_dataset(tmp_path)
         assert str(path) in str(caught.value)
 
     @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from headstart.data.annotations import Annotations, BoxColumns, annotate
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.columns import BoxColumns
 from headstart.data.formats import open_dataset
 from headstart.data.splits import assign, has_test, near_duplicate_clusters
 from headstart.errors import DataError
@@ -31,7 +33,6 @@ def boxed(per_image: Sequence[Sequence[int] | None], num_classes: int) -> Annota
     boxes = BoxColumns(
         offsets=np.cumsum([0, *(len(image or ()) for image in per_image)]),
         source=np.tile([1.0, 1, 8, 8], (len(labels), 1)),
-        xyxy=np.tile([0.0, 0, 8, 8], (len(labels), 1)),
         labels=np.array(labels, np.int32),
         flags=np.zeros(len(labels), np.uint8),
         known=np.array([image is not None for image in per_image]),

@@ -77,11 +77,15 @@ def compare(
     offline: bool = False,
     quiet: bool = False,
     overwrite: bool = False,
+    format: str | None = None,
+    on_bad_image: str = "error",
+    read: dict[str, Any] | None = None,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
     data: folder of a data set of a known format. weights: two or more weights URIs or cards. task: detect, segment or
     classify; None for all that the data serve. budget: "quick" or "normal". out: default `runs/compare-DATA[-TASK]`.
+    format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     """
     from headstart.data.formats import open_dataset
     from headstart.study.compare import choose_tasks, comparison
@@ -97,12 +101,13 @@ def compare(
         )
     uris = [absolute_uri(uri, Path.cwd()) for uri in weights]
     specs = [resolve(uri, Path.cwd()) for uri in uris]
-    annotations = open_dataset(data)
+    annotations = open_dataset(data, format, **(read or {}))
     tasks = choose_tasks(annotations, task)
     if not quiet:
         print("\n".join(annotations.summary()), file=sys.stderr)
     candidates = list(zip(uris, specs, strict=True))
-    study = comparison(data.resolve(), annotations, candidates, tasks, budget, seeds)  # type: ignore[arg-type]
+    study = comparison(data.resolve(), annotations, candidates, tasks, budget, seeds,  # type: ignore[arg-type]
+                       {"format": format, "read": read or {}, "on_bad_image": on_bad_image})  # fmt: skip
     where = out or Path("runs") / (study.name + (f"-{task}" if task else ""))
     with tempfile.TemporaryDirectory() as folder:
         proposal = Path(folder) / "study.toml"

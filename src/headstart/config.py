@@ -49,6 +49,12 @@ class FolderSet(Settings):
     """Number of folds of the cross-fitting; 0 when `fold` is None."""
     size_hw: tuple[int, int]
     """Height and width in pixels that images are brought to."""
+    format: str | None = None
+    """Name of the reader; None: the format is recognized."""
+    read: dict[str, str | int | bool] = {}
+    """Options of the reader, such as `on_bad_box = "skip"` or `zero_based = true`."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """`skip`: images that cannot be decoded are left out, in training and evaluation alike, counted and listed."""
     resize: Literal["stretch", "crop"] = "stretch"
     """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center."""
 

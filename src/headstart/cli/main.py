@@ -46,12 +46,29 @@ class Budget(StrEnum):
     normal = "normal"
 
 
+class OnBad(StrEnum):
+    """What happens to what is wrong in the data."""
+
+    error = "error"
+    skip = "skip"
+
+
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes at a time; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
+Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
+OnBadBox = Annotated[
+    OnBad, typer.Option("--on-bad-box", help="A box that cannot be: stop, or leave it out and list it.")
+]
+OnBadRecord = Annotated[
+    OnBad, typer.Option("--on-bad-record", help="Another fault in an image's annotation: stop, or leave out and list.")
+]
+OnBadImage = Annotated[
+    OnBad, typer.Option("--on-bad-image", help="An image that cannot be decoded: stop, or leave it out and list it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -116,6 +133,10 @@ def compare(
         int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
     ] = None,
     budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
+    format: Format = None,
+    on_bad_box: OnBadBox = OnBad.error,
+    on_bad_record: OnBadRecord = OnBad.error,
+    on_bad_image: OnBadImage = OnBad.error,
     out: Out = None,
     workers: Workers = None,
     offline: Offline = False,
@@ -127,7 +148,12 @@ def compare(
     from headstart import api
 
     chosen = task.value if task else None
-    summary = api.compare(data, weights, chosen, seeds, budget.value, out, workers, offline, quiet, overwrite)
+    read = {"on_bad_box": on_bad_box.value, "on_bad_record": on_bad_record.value}
+    skipped = {name: value for name, value in read.items() if value == "skip"}
+    summary = api.compare(
+        data, weights, chosen, seeds, budget.value, out, workers, offline, quiet, overwrite,
+        format, on_bad_image.value, skipped,
+    )  # fmt: skip
     _finish(summary, quiet, as_json)
 
 

@@ -1,118 +1,303 @@
-"""The table that every reader returns: one row per image, boxes of all images end to end in shared columns.
+"""The table that every reader returns: Arrow columns, memory-mapped where they come from the cache, a row per image.
 
-Letters used for shapes: n images, m boxes. No Python object exists per box; the boxes of image i are rows
-`box_offsets[i]:box_offsets[i + 1]`.
+Letters used for shapes: n images, m boxes, k boxes of one image. No Python object exists per box; those of image i are
+rows `box_offsets[i]:box_offsets[i + 1]`, and `boxes_of(i)` gives them in microseconds whatever m is. The table keeps
+what the source said in its own precision; edges in pixels are computed from it when asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.data.boxes import RELATIVE, Convention, to_edges
+from headstart.data.columns import Facts, Lists, hashable, nested, plain
+from headstart.data.faults import Fault
+from headstart.data.places import DataPath, Place
 from headstart.errors import DataError
 
 DIFFICULT, CROWD, GROUP_OF, OCCLUDED, TRUNCATED, DEPICTION, INSIDE = 1, 2, 4, 8, 16, 32, 64
+UNKNOWN_FLAGS = 128
+"""The source does not say for this box (-1 in OpenImages)."""
 IGNORED = 255
 """Value of a prepared mask that is neither trained on nor scored."""
 SPLITS = ("train", "val", "trainval", "test", "")
 Target = Literal["detect", "segment", "classify"]
-NOTES_SHOWN = 10
+FACTS_KEY = b"headstart"
 
 
 @dataclass(frozen=True, eq=False)
-class BoxColumns:
-    """Boxes as a reader hands them over; the fields are those of `Annotations`."""
+class ImageBoxes:
+    """The k boxes of one image: xyxy (k, 4) float64 pixels, labels (k,), flags (k,) uint8."""
 
-    offsets: NDArray[np.int64]
-    source: NDArray[np.float64]
     xyxy: NDArray[np.float64]
-    labels: NDArray[np.int32]
+    labels: NDArray[np.integer]
     flags: NDArray[np.uint8]
-    known: NDArray[np.bool_]
-    classes: tuple[str, ...] = ()
-    convention: str = ""
 
 
-def no_boxes(num_images: int) -> BoxColumns:
-    """Columns of a data set that says nothing about boxes: m = 0, and no image's boxes are known."""
-    return BoxColumns(
-        offsets=np.zeros(num_images + 1, np.int64),
-        source=np.zeros((0, 4)),
-        xyxy=np.zeros((0, 4)),
-        labels=np.zeros(0, np.int32),
-        flags=np.zeros(0, np.uint8),
-        known=np.zeros(num_images, bool),
-    )
-
-
-@dataclass(frozen=True, eq=False)
 class Annotations:
-    """What a data set on disk says. Made by `annotate`, which fills the columns that a format lacks."""
+    """What a data set says. Made by `annotate`, which fills what a format lacks; columns are read-only.
 
-    root: Path
-    """Folder that `paths` and `mask_paths` are relative to."""
-    format: str
-    """Name of the reader."""
-    image_ids: NDArray[np.str_]
-    """(n,) the source's own names, unique."""
-    paths: NDArray[np.str_]
-    """(n,) with forward slashes, relative to `root`."""
-    sizes_hw: NDArray[np.int32]
-    """(n, 2) height and width that the annotation was made for; 0, 0 where not known until the image is decoded."""
-    splits: NDArray[np.str_]
-    """(n,) each one of `SPLITS`; '' is in no list of the source."""
-    image_labels: NDArray[np.int32]
-    """(n,) index into `image_classes`; -1 none."""
-    image_classes: tuple[str, ...]
-    image_class_ids: tuple[int, ...]
-    """The source's own numbers of `image_classes`, where it has such; else empty."""
-    box_offsets: NDArray[np.int64]
-    """(n + 1,)"""
-    boxes_source: NDArray[np.float64]
-    """(m, 4) exactly as the source says, in its own convention."""
-    source_convention: str
-    """`voc`: xmin, ymin, xmax, ymax, 1-based, both ends inclusive. `voc-zero-based`: edges. '': no boxes."""
-    boxes_xyxy: NDArray[np.float64]
-    """(m, 4) absolute pixels of the original image, continuous edges, width = x2 - x1 > 0."""
-    box_labels: NDArray[np.int32]
-    """(m,) index into `box_classes`, no background."""
-    box_flags: NDArray[np.uint8]
-    """(m,) bits DIFFICULT, CROWD, ..."""
-    box_classes: tuple[str, ...]
-    boxes_known: NDArray[np.bool_]
-    """(n,) whether the source lists the boxes of this image; such a list may be empty."""
-    mask_paths: NDArray[np.str_]
-    """(n,) relative to `root`; '' where there is no mask."""
-    mask_lut: NDArray[np.uint8]
-    """(256,) value in a mask file -> index into `mask_classes`, or IGNORED."""
-    mask_void: tuple[int, ...]
-    """Values in mask files that the source calls void. A value that is neither void nor a class is a fault."""
-    mask_classes: tuple[str, ...]
-    notes: tuple[str, ...]
-    """What was repaired, left out or odd: one sentence each, with file and object. Callers show them."""
+    Properties that return one value per image or box are numpy views of Arrow memory where the types allow it. Those of
+    strings (`image_ids`, `paths`, `splits`) are made when first asked for: with millions of images, use `image_id(i)`,
+    `image_path(i)` and `rows_of(split)`.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, facts: Facts, place: Place, file: Path | None = None) -> None:
+        self.batch = batch
+        self.facts = facts
+        self.place = place
+        """Where images and masks are."""
+        self.file = file
+        """The Arrow file behind the columns; None while they are in memory only."""
+        boxes = batch.column("boxes")
+        self.box_offsets, rows = nested(boxes)
+        """(n + 1,)"""
+        self._rows = rows
+        self._source = plain(rows.field("source").flatten()).reshape(-1, 4)
+        self.box_labels: NDArray[np.integer] = plain(rows.field("label"))
+        """(m,) index into `box_classes`, no background."""
+        self.box_flags: NDArray[np.uint8] = plain(rows.field("flags"))
+        """(m,) bits DIFFICULT, CROWD, ..."""
+        self._heights, self._widths = plain(batch.column("height")), plain(batch.column("width"))
+
+    # What the table says as a whole
+
+    @property
+    def root(self) -> Path:
+        """The folder, archive or URL that was opened; for messages and names."""
+        return Path(self.place.root)
+
+    @property
+    def format(self) -> str:
+        """Name of the reader."""
+        return self.facts.format
+
+    @property
+    def source_convention(self) -> Convention:
+        """A key of `headstart.data.boxes.CONVENTIONS`."""
+        return self.facts.source_convention
+
+    @property
+    def box_classes(self) -> tuple[str, ...]:
+        return self.facts.box_classes
+
+    @property
+    def box_class_ids(self) -> tuple[int | str, ...]:
+        """The source's own ids of `box_classes`; empty where names are all it has."""
+        return self.facts.box_class_ids
+
+    @property
+    def image_classes(self) -> tuple[str, ...]:
+        return self.facts.image_classes
+
+    @property
+    def image_class_ids(self) -> tuple[int | str, ...]:
+        return self.facts.image_class_ids
+
+    @property
+    def mask_classes(self) -> tuple[str, ...]:
+        return self.facts.mask_classes
+
+    @cached_property
+    def mask_lut(self) -> NDArray[np.uint8]:
+        """(256,) value in a mask file -> index into `mask_classes`, or IGNORED."""
+        return np.array(self.facts.mask_lut or [IGNORED] * 256, np.uint8)
+
+    @property
+    def mask_void(self) -> tuple[int, ...]:
+        """Values in mask files that the source calls void. A value that is neither void nor a class is a fault."""
+        return self.facts.mask_void
+
+    @property
+    def mask_kind(self) -> str:
+        """`index`: values are looked up in `mask_lut`. `panoptic`: R + 256 G + 256^2 B is a box's id."""
+        return self.facts.mask_kind
+
+    @property
+    def hierarchy(self) -> dict[str, str]:
+        """Class name -> name of the class above it; empty without a hierarchy."""
+        return self.facts.hierarchy
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd: one sentence each, with file and object. Callers show them."""
+        return self.facts.notes
+
+    @cached_property
+    def left_out(self) -> tuple[Fault, ...]:
+        """Records that reading left out, since it was told to skip bad ones."""
+        return tuple(Fault(*entry) for entry in self.facts.left_out)
 
     def __len__(self) -> int:
-        return len(self.image_ids)
+        return self.batch.num_rows
 
-    def image_path(self, i: int) -> Path:
-        return self.root / str(self.paths[i])
+    # One value per image
 
-    def mask_path(self, i: int) -> Path | None:
-        return self.root / str(self.mask_paths[i]) if self.mask_paths[i] else None
+    def image_id(self, i: int) -> str:
+        """The source's own name of image i; unique."""
+        return str(self.batch.column("id")[i].as_py())
+
+    def image_name(self, i: int) -> str:
+        """Path of image i, with forward slashes, relative to the place."""
+        if self.facts.path_pattern:
+            return self.facts.path_pattern.format(id=self.image_id(i), split=self.batch.column("split")[i].as_py())
+        return str(self.batch.column("path")[i].as_py())
+
+    def image_path(self, i: int) -> DataPath:
+        return DataPath(self.place, self.image_name(i))
+
+    def mask_path(self, i: int) -> DataPath | None:
+        name = self.batch.column("mask")[i].as_py() if "mask" in self.batch.schema.names else None
+        return DataPath(self.place, name) if name else None
+
+    def size_hw(self, i: int) -> tuple[int, int]:
+        """Height and width that the annotation was made for; (0, 0) where not known until the image is decoded."""
+        return int(self._heights[i]), int(self._widths[i])
+
+    @cached_property
+    def image_ids(self) -> NDArray[np.str_]:
+        """(n,)"""
+        return _strings(self.batch.column("id"))
+
+    @cached_property
+    def paths(self) -> NDArray[np.str_]:
+        """(n,) relative to the place, with forward slashes."""
+        if self.facts.path_pattern:
+            return np.array([self.image_name(i) for i in range(len(self))], np.str_)
+        return _strings(self.batch.column("path"))
+
+    @cached_property
+    def sizes_hw(self) -> NDArray[np.int32]:
+        """(n, 2), see `size_hw`."""
+        return np.stack([self._heights, self._widths], 1)
+
+    @cached_property
+    def splits(self) -> NDArray[np.str_]:
+        """(n,) each one of `SPLITS`; '' is in no list of the source."""
+        return _strings(self.batch.column("split"))
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Rows of the images of a split, ascending."""
+        column = self.batch.column("split")
+        names = column.dictionary.to_pylist()
+        return np.flatnonzero(plain(column.indices) == names.index(split)) if split in names else np.zeros(0, np.int64)
+
+    @cached_property
+    def groups(self) -> NDArray[np.str_] | None:
+        """(n,) images of one group (a video, a patient) belong together; '' stands alone. None: the source has none."""
+        return _strings(self.batch.column("group")) if "group" in self.batch.schema.names else None
+
+    @cached_property
+    def image_labels(self) -> NDArray[np.int32]:
+        """(n,) index into `image_classes`; -1 where the image has no label, or several."""
+        if "label" in self.batch.schema.names:
+            return plain(self.batch.column("label"))
+        offsets, present = self._listed("present")
+        single = np.diff(offsets) == 1
+        return np.where(single, np.append(present, -1)[np.minimum(offsets[:-1], len(present))], -1).astype(np.int32)
+
+    @cached_property
+    def mask_paths(self) -> NDArray[np.str_]:
+        """(n,) relative to the place; '' where there is no mask."""
+        if "mask" not in self.batch.schema.names:
+            return np.full(len(self), "", np.str_)
+        return _strings(self.batch.column("mask"))
+
+    @cached_property
+    def boxes_known(self) -> NDArray[np.bool_]:
+        """(n,) whether the source lists the boxes of this image; such a list may be empty."""
+        return np.asarray(self.batch.column("boxes_known").to_numpy(zero_copy_only=False), bool)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several image-level labels, or labels verified as absent."""
+        return "present" in self.batch.schema.names
+
+    def verified(self, i: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        """Indices into `image_classes` that people said of image i: present, absent, and present but not every instance
+        is boxed (LVIS: not exhaustive). Empty where the source says nothing."""
+        present, absent, partial = (self._listed(name) for name in ("present", "absent", "partial"))
+        return tuple(values[offsets[i] : offsets[i + 1]] for offsets, values in (present, absent, partial))  # type: ignore[return-value]
+
+    def verified_lists(self, what: Literal["present", "absent", "partial"]) -> Lists:
+        """Offsets (n + 1,) and class indices of all images, see `verified`."""
+        return self._listed(what)
+
+    def _listed(self, name: str) -> Lists:
+        if name not in self.batch.schema.names:
+            return np.zeros(len(self) + 1, np.int64), np.zeros(0, np.int32)
+        offsets, values = nested(self.batch.column(name))
+        return offsets, plain(values)
+
+    # One value per box
+
+    def boxes_of(self, i: int, size_hw: tuple[int, int] | None = None) -> ImageBoxes:
+        """Boxes of image i. `size_hw`: of the decoded image, for relative boxes where the table does not know it."""
+        rows = slice(self.box_offsets[i], self.box_offsets[i + 1])
+        size = size_hw or (self._heights[i], self._widths[i])
+        if self.source_convention in RELATIVE and not all(size):
+            raise DataError(f"{self.image_path(i)}: its boxes are fractions of the image, and its size is unknown. "
+                            "Fill it in with `headstart.data.sizes.with_sizes`, or pass it here.")  # fmt: skip
+        values = self._source[rows] / self.facts.box_scale
+        xyxy = to_edges(values, self.source_convention, np.array(size))
+        return ImageBoxes(xyxy, self.box_labels[rows], self.box_flags[rows])
+
+    @property
+    def boxes_source(self) -> NDArray[np.float64]:
+        """(m, 4) exactly as the source says, in its own convention. Computed when asked for."""
+        return self._source / self.facts.box_scale
+
+    @cached_property
+    def boxes_xyxy(self) -> NDArray[np.float64]:
+        """(m, 4) absolute pixels of the original image, continuous edges; a box may leave its image. Computed when
+        first asked for. Raises DataError where boxes are relative and sizes not known."""
+        counts = np.diff(self.box_offsets)
+        if self.source_convention in RELATIVE:
+            unknown = np.flatnonzero((counts > 0) & ~self.sizes_hw.any(1))
+            if len(unknown):
+                self.boxes_of(int(unknown[0]))
+            return to_edges(self.boxes_source, self.source_convention, np.repeat(self.sizes_hw, counts, axis=0))
+        return to_edges(self.boxes_source, self.source_convention, np.zeros(2, np.int32))
+
+    @property
+    def box_ids(self) -> NDArray[np.int64] | None:
+        """(m,) the source's own ids of the boxes, where it has such."""
+        return plain(self._rows.field("id")) if self._has("id") else None
+
+    @property
+    def box_areas(self) -> NDArray[np.float64] | None:
+        """(m,) the source's own areas (COCO: of the mask), where it has such."""
+        return plain(self._rows.field("area")) if self._has("area") else None
+
+    def outline(self, row: int) -> tuple[str, Any] | None:
+        """How box `row` (0..m-1) is outlined: ("polygons", list of rings) or ("rle", bytes); None where it is not."""
+        for name in ("polygons", "rle"):
+            value = self._rows.field(name)[row].as_py() if self._has(name) else None
+            if value is not None:
+                return name, value
+        return None
+
+    def _has(self, name: str) -> bool:
+        return any(field.name == name for field in self._rows.type)
+
+    # What it can be used for, and parts of it
 
     def supports(self, task: Target) -> NDArray[np.bool_]:
         """(n,) which images can be trained on and scored for the task. An empty list of boxes counts."""
         if task == "detect":
             return self.boxes_known.copy()
-        return self.mask_paths != "" if task == "segment" else self.image_labels >= 0
+        if task == "segment":
+            return (self.mask_paths != "") if self.mask_kind == "index" else np.zeros(len(self), bool)
+        return self.image_labels >= 0
 
     @property
     def tasks(self) -> tuple[Target, ...]:
@@ -132,119 +317,65 @@ class Annotations:
         as decoding. Raises DataError when a file is gone.
         """
         digest = hashlib.sha256()
-        facts = [self.format, self.source_convention, self.image_classes, self.image_class_ids, self.box_classes,
-                 self.mask_classes, self.mask_void]  # fmt: skip
-        digest.update(json.dumps(facts).encode())
-        for strings in (self.image_ids, self.paths, self.splits, self.mask_paths):
-            digest.update(json.dumps(strings.tolist()).encode())
-        for array in (self.sizes_hw, self.image_labels, self.box_offsets, self.boxes_source, self.boxes_xyxy,
-                      self.box_labels, self.box_flags, self.boxes_known, self.mask_lut):  # fmt: skip
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-        files = [str(p) for p in (*self.paths, *self.mask_paths) if p]
-        digest.update(json.dumps([_bytes_in(self.root / p) for p in files]).encode())
+        facts = self.facts.to_json()
+        kept = {k: v for k, v in facts.items() if k not in ("notes", "left_out")}
+        digest.update(json.dumps(kept, sort_keys=True).encode())
+        for name in self.batch.schema.names:
+            digest.update(name.encode())
+            for part in hashable(self.batch.column(name)):
+                digest.update(part)
+        images = (self.image_path(i).size() for i in range(len(self)))
+        masks = (m.size() if (m := self.mask_path(i)) else -1 for i in range(len(self)))
+        digest.update(np.fromiter(images, np.int64, len(self)).tobytes())
+        digest.update(np.fromiter(masks, np.int64, len(self)).tobytes())
         return digest.hexdigest()
 
     def select(self, indices: ArrayLike) -> Annotations:
-        """The rows `indices` (k,), in that order; classes, table look-ups and notes stay."""
-        rows = np.asarray(indices, np.int64)
-        counts = np.diff(self.box_offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        boxes = np.repeat(self.box_offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        per_image = ("image_ids", "paths", "sizes_hw", "splits", "image_labels", "boxes_known", "mask_paths")
-        per_box = ("boxes_source", "boxes_xyxy", "box_labels", "box_flags")
-        return replace(
-            self,
-            box_offsets=offsets,
-            **{name: getattr(self, name)[rows] for name in per_image},
-            **{name: getattr(self, name)[boxes] for name in per_box},
-        )
+        """The rows `indices` (k,), in that order, with their boxes; facts and notes stay."""
+        rows = pa.array(np.asarray(indices, np.int64))
+        return Annotations(self.batch.take(rows), self.facts, self.place)
+
+    def with_facts(self, **changes: Any) -> Annotations:
+        """The same rows with other facts (fields of `Facts`)."""
+        return Annotations(self.batch, replace(self.facts, **changes), self.place, self.file)
+
+    # Files
+
+    def write(self, path: Path) -> None:
+        """The table as an Arrow IPC file of one record batch, which `read` maps into memory."""
+        facts = {FACTS_KEY: json.dumps(self.facts.to_json()).encode()}
+        batch = self.batch.replace_schema_metadata(facts)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+
+    @classmethod
+    def read(cls, path: Path, place: Place) -> Annotations:
+        """A table that `write` wrote, mapped into memory: opening reads no rows. Raises DataError for other files."""
+        try:
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+                batch = reader.get_batch(0)
+                facts = Facts.from_json(json.loads(reader.schema.metadata[FACTS_KEY]))
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a table of annotations ({error}). Delete it; it is made again.") from error
+        return cls(batch, facts, place, path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tables from a file are sent to other processes as its path, so that all share one mapping."""
+        if self.file is not None:
+            return Annotations.read, (self.file, self.place)
+        return _from_buffer, (self.batch.schema.serialize(), self.batch.serialize(), self.facts, self.place)
 
     def summary(self) -> tuple[str, ...]:
-        """A few lines to print: format, counts, splits, label maps with counts, the first notes."""
-        splits = ", ".join(f"{k or 'in no list'} {c}" for k in SPLITS if (c := int((self.splits == k).sum())))
-        lines = [f"{self.root.name}: {self.format}, {len(self)} images ({splits}); tasks: {', '.join(self.tasks)}"]
-        if self.box_classes:
-            empty = int((self.boxes_known & (np.diff(self.box_offsets) == 0)).sum())
-            odd = int((self.box_flags & DIFFICULT > 0).sum())
-            lines.append(f"boxes: {len(self.box_labels)} in {int(self.boxes_known.sum())} images ({empty} without "
-                         f"any; {odd} difficult): {_counted(self.box_classes, self.box_labels)}")  # fmt: skip
-        if self.image_classes:
-            lines.append(f"image labels: {_counted(self.image_classes, self.image_labels)}")
-        if self.mask_classes:
-            values = [int(np.flatnonzero(self.mask_lut == k)[0]) for k in range(len(self.mask_classes))]
-            named = ", ".join(f"{k} {name} (value {v})" for k, (name, v) in enumerate(zip(self.mask_classes, values, strict=True)))  # noqa: E501  # fmt: skip
-            void = f"; ignored: value {', '.join(map(str, self.mask_void))}" if self.mask_void else ""
-            lines.append(f"masks: {int(self.supports('segment').sum())}: {named}{void}")
-        more = len(self.notes) - NOTES_SHOWN
-        lines += [f"note: {note}" for note in self.notes[:NOTES_SHOWN]]
-        return (*lines, *([f"note: and {more} more"] if more > 0 else []))
+        """A few lines to print, see `headstart.data.summaries`."""
+        from headstart.data.summaries import lines
+
+        return lines(self)
 
 
-def annotate(
-    root: Path,
-    format: str,
-    image_ids: Sequence[str],
-    paths: Sequence[str],
-    sizes_hw: ArrayLike,
-    splits: Sequence[str],
-    *,
-    image_labels: ArrayLike | None = None,
-    image_classes: Sequence[str] = (),
-    image_class_ids: Sequence[int] = (),
-    boxes: BoxColumns | None = None,
-    mask_paths: Sequence[str] | None = None,
-    mask_lut: NDArray[np.uint8] | None = None,
-    mask_void: Sequence[int] = (),
-    mask_classes: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> Annotations:
-    """A table from a reader's columns; what the format lacks is filled with "none". Fields: see `Annotations`."""
-    n = len(image_ids)
-    boxes = boxes or no_boxes(n)
-    table = Annotations(
-        root=root,
-        format=format,
-        image_ids=np.array(image_ids, np.str_),
-        paths=np.array(paths, np.str_),
-        sizes_hw=np.asarray(sizes_hw, np.int32).reshape(n, 2),
-        splits=np.array(splits, np.str_),
-        image_labels=np.full(n, -1, np.int32) if image_labels is None else np.asarray(image_labels, np.int32),
-        image_classes=tuple(image_classes),
-        image_class_ids=tuple(image_class_ids),
-        box_offsets=boxes.offsets,
-        boxes_source=boxes.source,
-        source_convention=boxes.convention,
-        boxes_xyxy=boxes.xyxy,
-        box_labels=boxes.labels,
-        box_flags=boxes.flags,
-        box_classes=boxes.classes,
-        boxes_known=boxes.known,
-        mask_paths=np.array([""] * n if mask_paths is None else mask_paths, np.str_),
-        mask_lut=np.full(256, IGNORED, np.uint8) if mask_lut is None else mask_lut,
-        mask_void=tuple(mask_void),
-        mask_classes=tuple(mask_classes),
-        notes=tuple(notes),
-    )
-    _require_unique_ids(table)
-    return table
+def _from_buffer(schema: pa.Buffer, batch: pa.Buffer, facts: Facts, place: Place) -> Annotations:
+    return Annotations(pa.ipc.read_record_batch(batch, pa.ipc.read_schema(schema)), facts, place)
 
 
-def _require_unique_ids(table: Annotations) -> None:
-    values, counts = np.unique(table.image_ids, return_counts=True)
-    if (counts > 1).any():
-        raise DataError(
-            f"{table.root}: the image id {str(values[counts > 1][0])!r} stands for {counts.max()} images. "
-            "Ids must differ: rename one of the files."
-        )
-
-
-def _bytes_in(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Put the file back and start again.") from error
-
-
-def _counted(classes: tuple[str, ...], labels: NDArray[np.int32]) -> str:
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    return ", ".join(f"{k} {name} {count}" for k, (name, count) in enumerate(zip(classes, counts, strict=True)))
+def _strings(array: pa.Array) -> NDArray[np.str_]:
+    values = array.to_pylist()
+    return np.array(["" if v is None else v for v in values], np.str_) if values else np.zeros(0, np.str_)

@@ -1,25 +1,34 @@
-"""Which format is this folder in? Every reader is asked; exactly one has to recognize it."""
+"""Which format is this data set in? Every reader is asked; exactly one has to recognize it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from headstart.data.annotations import Annotations
+from headstart.data.cache import cached
+from headstart.data.options import ReadOptions
+from headstart.data.places import DataPath, Place, open_place
 from headstart.data.readers import class_folders, index_masks, pets, voc
-from headstart.data.readers.folders import subfolders
-from headstart.data.readers.voc_xml import OnBadBox
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
 class Reader:
-    """`looks_like` gives a sentence of evidence or None; `read` may raise DataError. `layout`: what is looked for."""
+    """One format on disk.
 
-    looks_like: Callable[[Path], str | None]
-    read: Callable[[Path, OnBadBox], Annotations]
+    `looks_like` gives a sentence of evidence or None; it gets the data set's root, or the one file that the user named.
+    `read` may raise DataError. `layout`: what is looked for. `takes`: options of `ReadOptions` beyond those that
+    every reader takes. `version` is raised by hand when the table of an unchanged source changes.
+    """
+
+    looks_like: Callable[[DataPath], str | None]
+    read: Callable[[DataPath, ReadOptions], Annotations]
     layout: str
+    takes: tuple[str, ...] = ()
+    version: int = 1
 
 
 READERS = {
@@ -27,7 +36,10 @@ READERS = {
         pets.looks_like, pets.read, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
     ),
     "voc": Reader(
-        voc.looks_like, voc.read, "Annotations/*.xml with JPEGImages/ or images/; or XML files beside the images"
+        voc.looks_like,
+        voc.read,
+        "Annotations/*.xml with JPEGImages/ or images/; or XML files beside the images",
+        takes=("zero_based",),
     ),
     "index-masks": Reader(index_masks.looks_like, index_masks.read, "images/ with masks/; or train/ with trainannot/"),
     "class-folders": Reader(
@@ -35,45 +47,79 @@ READERS = {
     ),
 }
 """Most specific first, as they are named in messages."""
+EVERY_READER = ("on_bad_box", "on_bad_record")
 FOUND_SHOWN = 12
 
 
-def open_dataset(path: Path | str, on_bad_box: OnBadBox = "report") -> Annotations:
-    """The table of the data set in the folder `path`.
+def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
+    """The table of the data set at `path`: a folder, an archive, a URL, or the one file that describes it.
 
-    `on_bad_box`: boxes without extent are left out and boxes that leave the image clipped, each listed in
-    `.notes` (`report`); or the first one raises (`error`).
-    Raises DataError when the folder is missing, in no known format, in more than one, or has faults.
+    format: a key of `READERS`; None finds out. options: fields of `headstart.data.options.ReadOptions`. The table is
+    kept in the cache folder and opened from there while its sources are unchanged.
+    Raises DataError when nothing is there, when it is in no known format, in more than one, or has faults; UsageError
+    for an option that the format does not have.
     """
-    root = Path(path)
-    if not root.is_dir():
-        what = "is a file, not a folder. Unpack it and" if root.is_file() else "does not exist. Check the path and"
-        raise DataError(f"{root}: {what} name the folder of the data set.")
-    evidence = recognize(root)
-    if len(evidence) > 1:
-        both = "; ".join(f"{name} ({sentence})" for name, sentence in evidence.items())
-        raise DataError(f"{root}: it could be read in {len(evidence)} ways: {both}. "
-                        "Move each data set into a folder of its own and name that one.")  # fmt: skip
-    if not evidence:
-        raise DataError(_unknown(root))
-    annotations = READERS[next(iter(evidence))].read(root, on_bad_box)
-    if not annotations.tasks:
+    root, name = recognized(open_place(path), format)
+    reader = READERS[name]
+    chosen = _checked_options(name, reader, options)
+    image_place = open_place(chosen.images).place if chosen.images else None
+
+    def read(place: Place) -> Annotations:
+        return reader.read(DataPath(place, root.relative), chosen)
+
+    settings = {"reader": name, "version": reader.version, "at": root.relative, "options": asdict(chosen)}
+    annotations = cached(root.place, settings, read, image_place)
+    if not (annotations.tasks or annotations.multi_label):
         raise DataError(f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
                         "Check that the annotation belongs to these images.")  # fmt: skip
     return annotations
 
 
-def recognize(root: Path) -> dict[str, str]:
-    """Reader name -> its evidence, for every reader that recognizes the folder."""
+def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str]:
+    """Where in the place the data set begins, and its format. Raises DataError, see `open_dataset`."""
+    if format is not None:
+        if format not in READERS:
+            raise UsageError(f"format {format!r} is unknown. Known: {', '.join(READERS)}.")
+        return root, format
+    evidence = recognize(root)
+    if not evidence and root.local() is None:  # Archives often hold everything in one folder.
+        inside = [entry for entry, is_folder in root.iterdir() if is_folder]
+        if len(inside) == 1:
+            return recognized(inside[0])
+    if len(evidence) > 1:
+        both = "; ".join(f"{name} ({sentence})" for name, sentence in evidence.items())
+        raise DataError(f"{root}: it could be read in {len(evidence)} ways: {both}. Say which with --format "
+                        f"{next(iter(evidence))}, or move each data set into a folder of its own.")  # fmt: skip
+    if not evidence:
+        raise DataError(_unknown(root))
+    return root, next(iter(evidence))
+
+
+def recognize(root: DataPath) -> dict[str, str]:
+    """Reader name -> its evidence, for every reader that recognizes the place."""
     return {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
 
 
-def _unknown(root: Path) -> str:
-    entries = sorted(p.name + ("/" if p.is_dir() else "") for p in root.iterdir() if not p.name.startswith("."))
+def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> ReadOptions:
+    known = {f.name for f in fields(ReadOptions)}
+    for option in options:
+        if option not in known:
+            raise UsageError(f"option {option!r} is unknown. Known: {', '.join(sorted(known))}.")
+        if option not in (*EVERY_READER, *reader.takes) and options[option] != getattr(ReadOptions(), option):
+            able = [other for other, r in READERS.items() if option in r.takes]
+            raise UsageError(f"option {option!r} means nothing to a {name} data set; it is for {', '.join(able)}.")
+    return replace(ReadOptions(), **options)
+
+
+def _unknown(root: DataPath) -> str:
+    looked = "; ".join(f"{name} ({reader.layout})" for name, reader in READERS.items())
+    if root.is_file():
+        return (f"{root}: in no known format. Looked for: {looked}. "
+                "Name the folder of the data set, or say what it is with --format.")  # fmt: skip
+    entries = [entry.name + ("/" if is_folder else "") for entry, is_folder in root.iterdir()]
     found = ", ".join(entries[:FOUND_SHOWN]) + (
         f" and {len(entries) - FOUND_SHOWN} more" if len(entries) > FOUND_SHOWN else ""
     )
-    looked = "; ".join(f"{name} ({reader.layout})" for name, reader in READERS.items())
-    inside = [folder for folder in subfolders(root).values() if recognize(folder)]
+    inside = [entry for entry, is_folder in root.iterdir() if is_folder and recognize(entry)]
     advice = f"Did you mean {inside[0]}?" if inside else "Bring it into one of these layouts, or name its folder."
     return f"{root}: in no known format. Looked for: {looked}. Found: {found or 'nothing'}. {advice}"

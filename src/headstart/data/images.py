@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from headstart.data.places import DataPath
 from headstart.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+ImageFile = Path | DataPath
 EXIF_ORIENTATION = 0x0112
 DECODER_FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError,
                   TypeError, Image.DecompressionBombError)  # fmt: skip
 """What Pillow's decoders raise on damaged files; their documentation promises OSError only."""
 
 
-def read_rgb(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_rgb(path: ImageFile, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """The image as uint8 (h, w, 3) RGB, as a viewer shows it: turned by its EXIF orientation, transparent over white.
 
     Gray, palette, CMYK and 16-bit images are converted (16 bits by their upper byte); of several frames the
@@ -44,7 +46,7 @@ def read_rgb(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np.u
     return pixels
 
 
-def header_sizes_hw(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+def header_sizes_hw(path: ImageFile) -> tuple[tuple[int, int], tuple[int, int]]:
     """(height, width) as `read_rgb` returns them, and as stored before any EXIF turning; from the header alone.
 
     Of a mask, the second is that of `read_mask`. Raises DataError.
@@ -59,7 +61,7 @@ def turned_size_hw(image: Image.Image) -> tuple[int, int]:
     return (image.width, image.height) if sideways else (image.height, image.width)
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
+def read_mask(path: ImageFile) -> NDArray[np.uint8]:
     """An index mask as uint8 (h, w): the numbers in the file, whatever colors a palette gives them.
 
     Gray masks of 1, 2 or 4 bits keep their values 0..1, 0..3, 0..15 (decoders stretch them to 0..255).
@@ -80,7 +82,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return (values // stretch if stretch > 1 else values).astype(np.uint8)
 
 
-def read_thumbnail(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def read_thumbnail(path: ImageFile, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """A gray version, uint8 `size_hw`, for comparing images: JPEGs are decoded at a fraction of their size."""
     height, width = size_hw
     with _decoding(path, "an image") as image:
@@ -119,9 +121,9 @@ def resize_mask(mask: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np
 
 
 @contextmanager
-def _decoding(path: Path, what: str) -> Iterator[Image.Image]:
+def _decoding(path: ImageFile, what: str) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             yield image
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. Put it back, or take it out of the annotation.") from error
@@ -132,7 +134,7 @@ def _decoding(path: Path, what: str) -> Iterator[Image.Image]:
         ) from error
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def _to_rgb(image: Image.Image, path: ImageFile) -> Image.Image:
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
         values = np.asarray(image)
         if values.size and (values.max() > 65535 or values.min() < 0):
@@ -149,7 +151,7 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _gray_stretch(path: Path) -> int:
+def _gray_stretch(path: ImageFile) -> int:
     """By what the decoder multiplied the values of a gray PNG of fewer than 8 bits. PNG specification, IHDR."""
     with path.open("rb") as file:
         header = file.read(26)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.annotations import IGNORED, Annotations, Target
+from headstart.data.boxes import impossible, to_edges
 from headstart.data.images import read_mask, read_rgb, resize_mask, resize_rgb
 from headstart.errors import DataError, StoreError
 
@@ -169,7 +170,7 @@ def prepare(
         except DataError as error:
             if on_bad_image == "error":
                 raise
-            image_id, path = str(annotations.image_ids[row]), str(annotations.paths[row])
+            image_id, path = annotations.image_id(int(row)), annotations.image_name(int(row))
             skipped.append({"image_id": image_id, "path": path, "why": str(error)})
             continue
         arrays["images"][len(kept)] = resize_rgb(image, size_hw, resize)
@@ -208,8 +209,10 @@ def _require_usable(
 
 def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """The image and, for segmentation, its mask as classes, both at original size."""
-    height, width = map(int, annotations.sizes_hw[row])
-    image = read_rgb(annotations.image_path(row), (height, width) if height and width else None)
+    size_hw = annotations.size_hw(row)
+    image = read_rgb(annotations.image_path(row), size_hw if all(size_hw) else None)
+    if not all(size_hw):
+        _require_boxes_inside(annotations, row, (image.shape[0], image.shape[1]))
     path = annotations.mask_path(row) if task == "segment" else None
     if path is None:
         return image, None
@@ -225,6 +228,14 @@ def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[n
     return image, mask
 
 
+def _require_boxes_inside(annotations: Annotations, row: int, size_hw: tuple[int, int]) -> None:
+    """What reading could not check, since it did not know the image's size."""
+    boxes = annotations.boxes_of(row, size_hw).xyxy
+    for k, _, why in impossible(boxes, "edges", np.array(size_hw))[:1]:
+        raise DataError(f"{annotations.image_path(row)}: box {k} of image {annotations.image_id(row)!r} {why}. "
+                        "Correct the annotation; or leave such images out with --on-bad-image skip.")  # fmt: skip
+
+
 def _records(
     kept: Annotations, sizes_hw: NDArray[np.int32], size_hw: tuple[int, int], task: Target, resize: str
 ) -> dict[str, np.ndarray]:
@@ -232,14 +243,17 @@ def _records(
         boxes, labels, flags = np.zeros((0, 4)), kept.box_labels[:0], kept.box_flags[:0]
         offsets = np.zeros_like(kept.box_offsets)
     else:
-        boxes, labels, flags, offsets = kept.boxes_xyxy, kept.box_labels, kept.box_flags, kept.box_offsets
+        labels, flags, offsets = kept.box_labels, kept.box_flags, kept.box_offsets
+        boxes = to_edges(kept.boxes_source, kept.source_convention, np.repeat(sizes_hw, np.diff(offsets), axis=0))
     scale = np.array([size_hw[1], size_hw[0]]) / sizes_hw[:, ::-1]
     scaled = boxes * np.tile(np.repeat(scale, np.diff(offsets), axis=0), 2)
+    # What is trained on ends at the image's border; what is scored (`boxes_source_xyxy`) is what the source says.
+    clipped = np.clip(scaled, 0, np.tile([size_hw[1], size_hw[0]], 2))
     masked = task == "segment"
     return {
         "image_ids": kept.image_ids,
         "sizes_hw": sizes_hw,
-        "boxes_xyxy": scaled.astype(np.float32),
+        "boxes_xyxy": clipped.astype(np.float32),
         "boxes_source_xyxy": boxes,
         "box_offsets": offsets,
         "box_labels": labels,

@@ -45,13 +45,17 @@ def comparison(
     tasks: list[str],
     budget: Budget,
     seeds: int | None,
+    reading: dict[str, Any] | None = None,
 ) -> Study:
-    """The study that `headstart compare` writes and runs. candidates: (uri with absolute paths, its facts)."""
+    """The study that `headstart compare` writes and runs. candidates: (uri with absolute paths, its facts).
+
+    reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image.
+    """
     effort = EFFORTS[budget]
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
-        made += _tasks_of(task, data, annotations, effort, budget, sets)
+        made += _tasks_of(task, data, annotations, effort, budget, sets, reading or {})
     default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
     names = _unique([spec.name for _, spec in candidates])
     return Study(
@@ -82,8 +86,9 @@ def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:
 
 
 def _tasks_of(
-    task: str, data: Path, annotations: Annotations, effort: Effort, budget: str, sets: dict[str, FolderSet]
-) -> list[Task]:
+    task: str, data: Path, annotations: Annotations, effort: Effort, budget: str, sets: dict[str, FolderSet],
+    reading: dict[str, Any],
+) -> list[Task]:  # fmt: skip
     folds = 0 if has_test(annotations, task) else FOLDS  # type: ignore[arg-type]
     size_hw = (224, 224) if task == "classify" else input_size(annotations.sizes_hw, effort.pixels)
     resize = "crop" if task == "classify" else "stretch"
@@ -93,7 +98,7 @@ def _tasks_of(
         for k, name in enumerate(names[role]):
             sets[name] = FolderSet(
                 path=str(data), task=task, role=role, fold=k if folds else None, folds=folds,  # type: ignore[arg-type]
-                size_hw=size_hw, resize=resize,  # type: ignore[arg-type]
+                size_hw=size_hw, resize=resize, **reading,  # type: ignore[arg-type]
             )  # fmt: skip
     common: dict[str, Any] = {"train": names["train"], "val": names["val"], "test": names["test"]}
     recipe = RECIPES[task](getattr(effort, task), f"{task}-{budget}")

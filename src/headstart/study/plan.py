@@ -6,6 +6,7 @@ be made, so resuming, extending and planning are the same thing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class Planner:
     base: Path
     """Folder that relative paths in the study are relative to."""
     offline: bool = False
-    _annotations: dict[Path, Annotations] = field(default_factory=dict)
+    _annotations: dict[str, Annotations] = field(default_factory=dict)
     _specs: dict[str, WeightsSpec] = field(default_factory=dict)
 
     def expand(self, lookup: Lookup) -> Expansion:
@@ -65,12 +66,19 @@ class Planner:
             frozenset(done),
         )
 
-    def annotations(self, path: str) -> Annotations:
-        """The data set at `path`, opened once."""
-        where = (self.base / path).resolve()
-        if where not in self._annotations:
-            self._annotations[where] = open_dataset(where)
-        return self._annotations[where]
+    def annotations(self, settings: FolderSet) -> Annotations:
+        """The data set of a set, opened once."""
+        where = self._local(settings)
+        key = json.dumps(where, sort_keys=True)
+        if key not in self._annotations:
+            self._annotations[key] = open_dataset(where["root"], where["format"], **where["read"])
+        return self._annotations[key]
+
+    def _local(self, settings: FolderSet) -> dict[str, Any]:
+        """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
+        remote = "://" in settings.path
+        root = settings.path if remote else str((self.base / settings.path).resolve())
+        return {"root": root, "format": settings.format, "read": settings.read}
 
     def spec(self, entry: WeightsEntry) -> WeightsSpec:
         """Facts of a candidate that is not pre-trained by the study."""
@@ -88,17 +96,22 @@ class Planner:
         return self._prepare(name, settings)
 
     def _prepare(self, name: str, settings: FolderSet) -> Job:
-        annotations = self.annotations(settings.path)
-        local = {"root": str((self.base / settings.path).resolve())}
-        count = len(annotations.image_ids)
+        annotations = self.annotations(settings)
+        local = self._local(settings)
+        count = len(annotations)
         split = Job(
             "split",
-            {"data": annotations.fingerprint, "task": settings.task, "folds": settings.folds},
+            {
+                "data": annotations.fingerprint,
+                "task": settings.task,
+                "folds": settings.folds,
+                "on_bad_image": settings.on_bad_image,
+            },
             local=local,
             label="split the images",
             cost=count / 100,
         )
-        wanted = settings.model_dump(exclude={"path"}) | {"data": annotations.fingerprint}
+        wanted = settings.model_dump(exclude={"path", "format", "read"}) | {"data": annotations.fingerprint}
         return Job("prepare", wanted, {"split": split}, local, f"prepare {name}", count / 60)
 
     def backbone(self) -> dict[str, str]:
@@ -274,13 +287,13 @@ class Planner:
     def _root(self, images: str) -> dict[str, str]:
         """Where the data set of a prepared set lies now: original masks are read from there."""
         settings = self.study.sets[images]
-        return {"root": str((self.base / settings.path).resolve())} if isinstance(settings, FolderSet) else {}
+        return self._local(settings) if isinstance(settings, FolderSet) else {}
 
     def _pixels(self, name: str) -> float:
         settings = self.study.sets[name]
         if isinstance(settings, WorldSet):
             return settings.count * settings.size**2
-        return len(self.annotations(settings.path).image_ids) * settings.size_hw[0] * settings.size_hw[1]
+        return len(self.annotations(settings)) * settings.size_hw[0] * settings.size_hw[1]
 
     def _train_cost(self, recipe: Recipe, images: str) -> float:
         settings = self.study.sets[images]

@@ -219,6 +219,10 @@ class Results:
             root = Path(job.local["root"])
             if path.is_file():
                 found += [note.replace(str(root), root.name) for note in json.loads(path.read_text())]
+        for job in {j.key: j for j in self.expansion.known if j.kind == "prepare"}.values():
+            path = self.store.path(job.name) / "skipped.json"
+            for entry in json.loads(path.read_text()) if path.is_file() else []:
+                found.append(f"left out: {entry['path']}: image {entry['image_id']!r} cannot be used")
         return list(dict.fromkeys(found))
 
     def _load_report(self, entry: WeightsEntry, trials: list[Trial]) -> dict[str, Any]:

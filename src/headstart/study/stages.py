@@ -42,14 +42,15 @@ def split(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
     from headstart.data.formats import open_dataset
     from headstart.data.splits import assign, near_duplicate_clusters
 
-    annotations = open_dataset(Path(local["root"]))
-    clusters = near_duplicate_clusters(annotations, np.arange(len(annotations.image_ids)))
+    annotations = open_dataset(local["root"], local["format"], **local["read"])
+    clusters = near_duplicate_clusters(annotations, np.arange(len(annotations)), settings["on_bad_image"])
     roles = assign(annotations, settings["task"], settings["folds"], clusters)
     arrays = {
         f"{role}{k}": getattr(fold, role) for k, fold in enumerate(roles.folds) for role in ("train", "val", "test")
     }
     _save_arrays(out / "roles.npz", {"clusters": clusters, **arrays})
-    (out / "notes.json").write_text(json.dumps([*annotations.notes, *roles.notes], indent=1))
+    left_out = [f"left out: {fault}" for fault in annotations.left_out]
+    (out / "notes.json").write_text(json.dumps([*annotations.notes, *left_out, *roles.notes], indent=1))
     return {name: float(len(indices)) for name, indices in arrays.items()}
 
 
@@ -59,12 +60,13 @@ def prepare(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, pr
     from headstart.data.prepared import prepare as prepare_set
 
     wanted = FolderSet.model_validate({k: v for k, v in settings.items() if k != "data"} | {"path": local["root"]})
-    annotations = open_dataset(Path(local["root"]))
+    annotations = open_dataset(local["root"], local["format"], **local["read"])
     with np.load(inputs["split"] / "roles.npz") as roles:
         parts = ("train", "val") if wanted.role == "trainval" else (wanted.role,)
         indices, clusters = np.sort(np.concatenate([roles[f"{p}{wanted.fold or 0}"] for p in parts])), roles["clusters"]
     prepare_set(
-        annotations, indices, clusters[indices], wanted.task, wanted.size_hw, wanted.resize, out, progress
+        annotations, indices, clusters[indices], wanted.task, wanted.size_hw, wanted.resize, out, progress,
+        wanted.on_bad_image,
     )  # fmt: skip
     return {"images": float(len(indices))}
 

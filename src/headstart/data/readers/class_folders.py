@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from headstart.data.annotations import Annotations, annotate
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.options import ReadOptions
+from headstart.data.places import DataPath
 from headstart.data.readers.folders import files_in, has_files, relative, split_of, subfolders
-from headstart.data.readers.voc_xml import OnBadBox
 from headstart.errors import DataError
 
 OTHER_FORMATS = frozenset({"images", "imgs", "jpegimages", "annotations", "xmls", "trimaps", "segmentationclass"})
@@ -17,7 +18,7 @@ PERHAPS = frozenset({"image", "mask", "masks", "label", "labels"})
 TRAINING = ("", "train", "trainval")
 
 
-def looks_like(root: Path) -> str | None:
+def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None. At least two class folders with images are needed."""
     for split, folder in _parts(root).items():
         classes = list(_classes(folder))
@@ -27,15 +28,15 @@ def looks_like(root: Path) -> str | None:
     return None
 
 
-def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
+def read(root: DataPath, options: ReadOptions) -> Annotations:
     """Image labels; classes are the folders' names, sorted; ids are paths. Sizes stay unknown until decoding.
 
-    `on_bad_box` is there for all readers alike; this format has no boxes.
     Raises DataError when a class of val or test has no training images.
     """
     parts = {split: (folder, _with_images(folder)) for split, folder in _parts(root).items()}
     classes = sorted({name for split, (_, found) in parts.items() if split in TRAINING for name in found})
     notes: list[str] = []
+    ids: list[str] = []
     paths: list[str] = []
     labels: list[int] = []
     splits: list[str] = []
@@ -47,23 +48,24 @@ def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
                     "Add a folder of that name to the training images, or rename or remove this one."
                 )
             images = files_in(images_in)
-            paths += [relative(image, root) for image in images]
+            ids += [relative(image, root) for image in images]
+            paths += [image.relative for image in images]
             labels += [classes.index(name)] * len(images)
             splits += [split] * len(images)
             notes += _left_aside(images_in, len(images))
         missing = [name for name in classes if name not in found]
         if missing:
             notes.append(f"{folder}: no images of {len(missing)} of {len(classes)} classes; first: {missing[0]}")
-    return annotate(root, "class-folders", paths, paths, [(0, 0)] * len(paths), splits,
+    return annotate(root, "class-folders", ids, paths, [(0, 0)] * len(paths), splits,
                     image_labels=labels, image_classes=classes, notes=notes)  # fmt: skip
 
 
-def _parts(root: Path) -> dict[str, Path]:
+def _parts(root: DataPath) -> dict[str, DataPath]:
     """Split -> folder that holds the class folders; '' when there are no splits."""
     found = [(split, folder) for name, folder in subfolders(root).items() if (split := split_of(name))]
     if not any(split in TRAINING and _classes(folder) for split, folder in found):
         return {"": root}
-    parts: dict[str, Path] = {}
+    parts: dict[str, DataPath] = {}
     for split, folder in found:
         if _with_images(folder):
             if split in parts:
@@ -74,7 +76,7 @@ def _parts(root: Path) -> dict[str, Path]:
     return parts
 
 
-def _classes(folder: Path) -> dict[str, Path]:
+def _classes(folder: DataPath) -> dict[str, DataPath]:
     """Name -> folder of two or more classes; empty when the folders look like something else."""
     found = _with_images(folder)
     doubtful = [name for name in found if name.lower() in PERHAPS or _like_a_split(name)]
@@ -82,7 +84,7 @@ def _classes(folder: Path) -> dict[str, Path]:
     return {} if other or len(found) < 2 or len(doubtful) > 1 else found
 
 
-def _with_images(folder: Path) -> dict[str, Path]:
+def _with_images(folder: DataPath) -> dict[str, DataPath]:
     return {name: sub for name, sub in subfolders(folder).items() if has_files(sub)}
 
 
@@ -92,6 +94,6 @@ def _like_a_split(name: str) -> bool:
     return split_of(lower.removesuffix("annot")) is not None or bool(re.search(r"(train|val|test)\d{4}$", lower))
 
 
-def _left_aside(folder: Path, num_images: int) -> list[str]:
-    others = sum(1 for p in folder.iterdir() if not p.name.startswith(".")) - num_images
+def _left_aside(folder: DataPath, num_images: int) -> list[str]:
+    others = sum(1 for _ in folder.iterdir()) - num_images
     return [f"{folder}: {others} entries are no images and were left aside"] if others else []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from headstart.data.images import IMAGE_SUFFIXES
+from headstart.data.places import DataPath
 from headstart.errors import DataError
 
 SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -13,27 +13,19 @@ SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "
 """Folder name in lower case -> split."""
 
 
-def subfolders(folder: Path) -> dict[str, Path]:
+def subfolders(folder: DataPath) -> dict[str, DataPath]:
     """Name -> folder, sorted by name; hidden ones left out. Empty when `folder` is none."""
-    if not folder.is_dir():
-        return {}
-    return {p.name: p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")}
+    return {entry.name: entry for entry, is_folder in folder.iterdir() if is_folder}
 
 
-def files_in(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
+def files_in(folder: DataPath, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[DataPath]:
     """Files directly in `folder` with one of the suffixes (any case), sorted by name; hidden ones left out."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
-    )
+    return [entry for entry, is_folder in folder.iterdir() if not is_folder and entry.suffix.lower() in suffixes]
 
 
-def has_files(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:
-    """Whether `files_in` finds any, without listing them all."""
-    return folder.is_dir() and any(
-        p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file() for p in folder.iterdir()
-    )
+def has_files(folder: DataPath, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether `files_in` finds any."""
+    return any(not is_folder and entry.suffix.lower() in suffixes for entry, is_folder in folder.iterdir())
 
 
 def split_of(folder_name: str) -> str | None:
@@ -41,17 +33,19 @@ def split_of(folder_name: str) -> str | None:
     return SPLIT_FOLDERS.get(re.sub(r"[_-]?\d*$", "", folder_name.lower()))
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text file without surrounding blanks, empty lines and lines that begin with `#` left out."""
+def read_text(path: DataPath) -> str:
+    """A text file in UTF-8, with or without a byte order mark. Raises DataError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as UTF-8 text ({error}). Save the list again as plain text."
-        ) from error
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}). Save it again as plain text.") from error
 
 
-def relative(path: Path, root: Path) -> str:
-    """With forward slashes on every system."""
-    return path.relative_to(root).as_posix()
+def read_lines(path: DataPath) -> list[str]:
+    """Lines of a text file without surrounding blanks, empty lines and lines that begin with `#` left out."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def relative(path: DataPath, root: DataPath) -> str:
+    """`path` below `root`, with forward slashes."""
+    return path.relative.removeprefix(root.relative).lstrip("/")

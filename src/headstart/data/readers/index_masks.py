@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.annotations import IGNORED, Annotations, annotate
+from headstart.data.annotate import annotate
+from headstart.data.annotations import IGNORED, Annotations
 from headstart.data.images import header_sizes_hw, read_mask
+from headstart.data.options import ReadOptions
+from headstart.data.places import DataPath
 from headstart.data.readers.folders import (
     SPLIT_FOLDERS,
     files_in,
@@ -28,7 +30,6 @@ from headstart.data.readers.folders import (
     split_of,
     subfolders,
 )
-from headstart.data.readers.voc_xml import OnBadBox
 from headstart.errors import DataError
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm"})
@@ -58,12 +59,12 @@ CAMVID = (
 
 @dataclass(frozen=True)
 class _Pair:
-    images: Path
-    masks: Path
+    images: DataPath
+    masks: DataPath
     split: str
 
 
-def looks_like(root: Path) -> str | None:
+def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
     pairs = _pairs(root)
     if not pairs:
@@ -71,14 +72,14 @@ def looks_like(root: Path) -> str | None:
     return "index masks: " + ", ".join(f"{relative(p.images, root)}/ with {relative(p.masks, root)}/" for p in pairs)
 
 
-def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
+def read(root: DataPath, options: ReadOptions) -> Annotations:
     """Masks and their classes; ids are the images' paths without ending.
 
-    `on_bad_box` is there for all readers alike; this format has no boxes. Without `classes.txt` all masks are
+    Without `classes.txt` all masks are
     decoded to see which values occur. Raises DataError when no mask fits an image, or `classes.txt` has faults.
     """
-    images: list[Path] = []
-    masks: list[Path | None] = []
+    images: list[DataPath] = []
+    masks: list[DataPath | None] = []
     splits: list[str] = []
     notes: list[str] = []
     for pair in _pairs(root):
@@ -94,10 +95,10 @@ def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
         root,
         "index-masks",
         [relative(p, root).removesuffix(p.suffix) for p in images],
-        [relative(p, root) for p in images],
+        [p.relative for p in images],
         [_size_hw(image, mask) for image, mask in zip(images, masks, strict=True)],
         splits,
-        mask_paths=[relative(m, root) if m else "" for m in masks],
+        mask_paths=[m.relative if m else "" for m in masks],
         mask_lut=lut,
         mask_void=void,
         mask_classes=tuple(names.values()),
@@ -105,11 +106,11 @@ def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
     )
 
 
-def _pairs(root: Path) -> list[_Pair]:
+def _pairs(root: DataPath) -> list[_Pair]:
     return next((found for layout in (_flat, _split_outside, _beside) if (found := list(layout(root)))), [])
 
 
-def _flat(root: Path) -> Iterator[_Pair]:
+def _flat(root: DataPath) -> Iterator[_Pair]:
     """images/ with masks/, or images/train/ with masks/train/."""
     images, masks = _named(root, IMAGE_FOLDERS), _named(root, MASK_FOLDERS)
     if images is None or masks is None:
@@ -121,7 +122,7 @@ def _flat(root: Path) -> Iterator[_Pair]:
             yield _Pair(folder, masks / name, split)
 
 
-def _split_outside(root: Path) -> Iterator[_Pair]:
+def _split_outside(root: DataPath) -> Iterator[_Pair]:
     """train/images/ with train/masks/."""
     for name, folder in subfolders(root).items():
         images, masks = _named(folder, IMAGE_FOLDERS), _named(folder, MASK_FOLDERS)
@@ -129,7 +130,7 @@ def _split_outside(root: Path) -> Iterator[_Pair]:
             yield _Pair(images, masks, split)
 
 
-def _beside(root: Path) -> Iterator[_Pair]:
+def _beside(root: DataPath) -> Iterator[_Pair]:
     """train/ with trainannot/."""
     folders = subfolders(root)
     for name, folder in folders.items():
@@ -138,12 +139,12 @@ def _beside(root: Path) -> Iterator[_Pair]:
             yield _Pair(folder, masks, SPLIT_FOLDERS[name.lower()])
 
 
-def _named(folder: Path, names: tuple[str, ...]) -> Path | None:
+def _named(folder: DataPath, names: tuple[str, ...]) -> DataPath | None:
     found = {name.lower(): sub for name, sub in subfolders(folder).items()}
     return next((found[name] for name in names if name in found), None)
 
 
-def _match(pair: _Pair, notes: list[str]) -> dict[Path, Path | None]:
+def _match(pair: _Pair, notes: list[str]) -> dict[DataPath, DataPath | None]:
     masks = {m.stem: m for m in files_in(pair.masks, MASK_SUFFIXES)}
     images = files_in(pair.images)
     found = {
@@ -157,13 +158,13 @@ def _match(pair: _Pair, notes: list[str]) -> dict[Path, Path | None]:
         notes.append(
             f"{pair.images}: {len(without)} images have no mask and take no part in segmentation; first: {without[0]}"
         )
-    unused = sorted(set(masks.values()) - set(found.values()))
+    unused = sorted(set(masks.values()) - {m for m in found.values() if m})
     if unused:
         notes.append(f"{pair.masks}: {len(unused)} masks have no image; first: {unused[0].name}")
     return found
 
 
-def _size_hw(image: Path, mask: Path | None) -> tuple[int, int]:
+def _size_hw(image: DataPath, mask: DataPath | None) -> tuple[int, int]:
     """Of the image, in the direction (shown or stored) that the mask has; (0, 0) when the image is damaged."""
     try:
         shown, stored = header_sizes_hw(image)
@@ -178,7 +179,7 @@ def _size_hw(image: Path, mask: Path | None) -> tuple[int, int]:
     return drawn
 
 
-def _classes(root: Path, masks: list[Path], notes: list[str]) -> tuple[dict[int, str], tuple[int, ...]]:
+def _classes(root: DataPath, masks: list[DataPath], notes: list[str]) -> tuple[dict[int, str], tuple[int, ...]]:
     """Value -> class name in the order of the values, and the void values."""
     if (root / CLASSES_FILE).is_file():
         named = _listed(root / CLASSES_FILE)
@@ -203,7 +204,7 @@ def _classes(root: Path, masks: list[Path], notes: list[str]) -> tuple[dict[int,
     return classes, void
 
 
-def _listed(path: Path) -> dict[int, str]:
+def _listed(path: DataPath) -> dict[int, str]:
     lines = read_lines(path)
     parts = [line.split(maxsplit=1) for line in lines]
     if all(len(p) == 2 and p[0].isdecimal() for p in parts):
@@ -218,12 +219,12 @@ def _listed(path: Path) -> dict[int, str]:
     return dict(enumerate(lines))
 
 
-def _says_camvid(root: Path) -> bool:
+def _says_camvid(root: DataPath) -> bool:
     lists = [root / f"{name}.txt" for name in ("train", "val", "test")]
     return any("camvid" in line.lower() for path in lists if path.is_file() for line in read_lines(path)[:1])
 
 
-def _values_seen(masks: list[Path]) -> NDArray[np.bool_]:
+def _values_seen(masks: list[DataPath]) -> NDArray[np.bool_]:
     seen = np.zeros(256, bool)
     for path in masks:
         seen[np.unique(read_mask(path))] = True

@@ -7,14 +7,17 @@ Trimap values: 1 pet, 2 background, 3 border that belongs to neither. (www.robot
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
-from headstart.data.annotations import IGNORED, Annotations, annotate
+from headstart.data.annotate import annotate
+from headstart.data.annotations import IGNORED, Annotations
+from headstart.data.faults import Faults
 from headstart.data.images import header_sizes_hw
-from headstart.data.readers.folders import files_in, read_lines, relative
-from headstart.data.readers.voc_xml import OnBadBox, VocFile, place_boxes, read_voc_xml
+from headstart.data.options import ReadOptions
+from headstart.data.places import DataPath
+from headstart.data.readers.folders import files_in, read_lines
+from headstart.data.readers.voc_xml import VocFile, place_boxes, read_voc_xml
 from headstart.errors import DataError
 
 MASK_CLASSES = ("background", "pet")
@@ -24,7 +27,7 @@ PARTS = ("trainval", "test")
 LINE = re.compile(r"(\S+)\s+(\d+)\s+([12])\s+(\d+)")
 
 
-def looks_like(root: Path) -> str | None:
+def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
     lists = [root / "annotations" / f"{part}.txt" for part in PARTS]
     if not (root / "images").is_dir() or not all(path.is_file() for path in lists):
@@ -34,7 +37,7 @@ def looks_like(root: Path) -> str | None:
     return "Oxford-IIIT Pet: images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
 
 
-def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
+def read(root: DataPath, options: ReadOptions) -> Annotations:
     """Breeds as image labels (in the order of the source's numbers), heads as boxes (cat, dog), pets as masks.
 
     The source has no boxes for test images, so detection has no official test set.
@@ -51,12 +54,13 @@ def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
             "Fetch images.tar.gz again, or take the lines out of the lists."
         )
     names = list(splits)
-    files = [_head(folder / "xmls" / f"{name}.xml") for name in names]
+    faults = Faults(options.on_bad_box, options.on_bad_record)
+    files = [_head(folder / "xmls" / f"{name}.xml", faults) for name in names]
     sizes = [_size_hw(by_stem[name], file) for name, file in zip(names, files, strict=True)]
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
-    boxes, notes = place_boxes(files, sizes, classes, on_bad_box)
+    boxes, notes = place_boxes(files, sizes, classes, faults)
     masks = [folder / "trimaps" / f"{name}.png" for name in names]
-    trimaps = [relative(m, root) if m.is_file() else "" for m in masks]
+    trimaps = [m.relative if m.is_file() else "" for m in masks]
     lut = np.full(256, IGNORED, np.uint8)
     lut[[BACKGROUND, PET]] = (0, 1)
     ids = sorted(breeds)
@@ -64,7 +68,7 @@ def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
         root,
         "oxford-pets",
         names,
-        [relative(by_stem[name], root) for name in names],
+        [by_stem[name].relative for name in names],
         sizes,
         list(splits.values()),
         image_labels=[ids.index(numbers[name]) for name in names],
@@ -76,10 +80,11 @@ def read(root: Path, on_bad_box: OnBadBox = "report") -> Annotations:
         mask_void=(BORDER,) if any(trimaps) else (),
         mask_classes=MASK_CLASSES if any(trimaps) else (),
         notes=[*_missing(folder, list(splits.values()), files, trimaps), *notes],
+        left_out=faults.found,
     )
 
 
-def _lists(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
+def _lists(folder: DataPath) -> tuple[dict[str, str], dict[str, int]]:
     """Name -> split and name -> class number, sorted by name."""
     splits: dict[str, str] = {}
     numbers: dict[str, int] = {}
@@ -104,7 +109,7 @@ def _lists(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
     return dict(sorted(splits.items())), numbers
 
 
-def _breeds(folder: Path, numbers: dict[str, int]) -> dict[int, str]:
+def _breeds(folder: DataPath, numbers: dict[str, int]) -> dict[int, str]:
     """Class number -> breed: the file name without its last number."""
     breeds: dict[int, str] = {}
     for name, number in numbers.items():
@@ -115,11 +120,11 @@ def _breeds(folder: Path, numbers: dict[str, int]) -> dict[int, str]:
     return breeds
 
 
-def _head(path: Path) -> VocFile | None:
-    return read_voc_xml(path) if path.is_file() else None
+def _head(path: DataPath, faults: Faults) -> VocFile | None:
+    return read_voc_xml(path, faults) if path.is_file() else None
 
 
-def _size_hw(image: Path, file: VocFile | None) -> tuple[int, int]:
+def _size_hw(image: DataPath, file: VocFile | None) -> tuple[int, int]:
     try:
         return header_sizes_hw(image)[0]
     except DataError:
@@ -127,7 +132,7 @@ def _size_hw(image: Path, file: VocFile | None) -> tuple[int, int]:
         return (file.size_hw if file else None) or (0, 0)
 
 
-def _missing(folder: Path, splits: list[str], files: list[VocFile | None], trimaps: list[str]) -> list[str]:
+def _missing(folder: DataPath, splits: list[str], files: list[VocFile | None], trimaps: list[str]) -> list[str]:
     notes = []
     heads = sum(1 for split, file in zip(splits, files, strict=True) if file is None and split == "trainval")
     if heads:

@@ -7,12 +7,17 @@ they exist); XML files beside the images, in the folder itself or in `train/`, `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from headstart.data.annotations import Annotations, annotate
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.boxes import Convention
+from headstart.data.faults import Fault, Faults
 from headstart.data.images import header_sizes_hw
+from headstart.data.options import ReadOptions
+from headstart.data.places import DataPath
 from headstart.data.readers.folders import files_in, has_files, read_lines, relative, split_of, subfolders
-from headstart.data.readers.voc_xml import OnBadBox, VocFile, place_boxes, read_voc_xml
+from headstart.data.readers.voc_xml import VocFile, place_boxes, read_voc_xml
 from headstart.errors import DataError
 
 XML = frozenset({".xml"})
@@ -24,13 +29,13 @@ LISTS = ("train", "val", "test", "trainval")
 
 @dataclass(frozen=True)
 class _Place:
-    xml: Path
-    images: Path
+    xml: DataPath
+    images: DataPath
     split: str
     prefix: str
 
 
-def looks_like(root: Path) -> str | None:
+def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
     places = _places(root)
     if not places:
@@ -39,45 +44,47 @@ def looks_like(root: Path) -> str | None:
     return f"Pascal VOC: {where}"
 
 
-def read(root: Path, on_bad_box: OnBadBox = "report", zero_based: bool = False) -> Annotations:
+def read(root: DataPath, options: ReadOptions) -> Annotations:
     """Boxes with their flags; image ids are the XML files' stems; classes sorted.
 
-    `zero_based`: the corners are continuous edges already and nothing is subtracted.
-    Raises DataError for XML that cannot be read, for files that do not belong together and, with
-    `on_bad_box="error"`, for boxes without extent or outside the image.
+    Raises DataError for XML that cannot be read, for files that do not belong together and for bad boxes
+    (`headstart.data.boxes.settle_boxes`).
     """
     ids: list[str] = []
-    images: list[Path] = []
+    images: list[DataPath] = []
     files: list[VocFile | None] = []
     splits: list[str] = []
     notes: list[str] = []
+    faults = Faults(options.on_bad_box, options.on_bad_record)
     for place in _places(root):
-        pairs = _pair(place, notes)
+        pairs = _pair(place, notes, faults)
         ids += [f"{place.prefix}{stem}" for stem in pairs]
         images += [image for image, _ in pairs.values()]
         files += [file for _, file in pairs.values()]
         splits += [place.split] * len(pairs)
-    sizes = [_size_hw(file, image) for file, image in zip(files, images, strict=True)]
+    sizes = [_size_hw(file, image, faults) for file, image in zip(files, images, strict=True)]
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
     if not classes:
         raise DataError(
             f"{root}: none of the {len(files)} XML files holds an object. Check that this is the annotated folder."
         )
-    boxes, faults = place_boxes(files, sizes, classes, on_bad_box, zero_based)
+    convention: Convention = "edges" if options.zero_based else "voc"
+    boxes, odd = place_boxes(files, sizes, classes, faults, convention)
     listed = _listed(root, set(ids))
     return annotate(
         root,
         "voc",
         ids,
-        [relative(image, root) for image in images],
+        [image.relative for image in images],
         sizes,
         [listed.get(i, "") for i in ids] if listed else splits,
         boxes=boxes,
-        notes=[*notes, *faults],
+        notes=[*notes, *odd],
+        left_out=faults.found,
     )
 
 
-def _places(root: Path) -> list[_Place]:
+def _places(root: DataPath) -> list[_Place]:
     folders = {name.lower(): folder for name, folder in subfolders(root).items()}
     for name in ANNOTATION_FOLDERS:
         if name in folders and has_files(folders[name], XML):
@@ -93,26 +100,31 @@ def _places(root: Path) -> list[_Place]:
     ]
 
 
-def _pair(place: _Place, notes: list[str]) -> dict[str, tuple[Path, VocFile | None]]:
+def _pair(place: _Place, notes: list[str], faults: Faults) -> dict[str, tuple[DataPath, VocFile | None]]:
     """Stem -> (image, its file). The stem decides, as in VOC's own lists; <filename> only breaks ties."""
-    by_stem: dict[str, list[Path]] = {}
+    by_stem: dict[str, list[DataPath]] = {}
     for image in files_in(place.images):
         by_stem.setdefault(image.stem, []).append(image)
-    pairs: dict[str, tuple[Path, VocFile | None]] = {}
-    used = set()
+    pairs: dict[str, tuple[DataPath, VocFile | None]] = {}
+    used: set[DataPath] = set()
     others = []
     for xml in files_in(place.xml, XML):
-        file = read_voc_xml(xml)
-        said = Path(file.filename.replace("\\", "/")).name
-        found = by_stem.get(xml.stem) or [p for p in by_stem.get(Path(said).stem, []) if said]
+        file = read_voc_xml(xml, faults)
+        if file is None:
+            used |= set(by_stem.get(xml.stem, []))
+            continue
+        said = PurePosixPath(file.filename.replace("\\", "/")).name
+        found = by_stem.get(xml.stem) or [p for p in by_stem.get(PurePosixPath(said).stem, []) if said]
         if len(found) > 1:
             found = [p for p in found if p.name == said]
         if len(found) != 1:
-            raise DataError(
-                f"{xml}: {'no image' if xml.stem not in by_stem else 'more than one image'} in {place.images} is named "
-                f"{xml.stem!r}{f' or {said!r}' if said else ''}. Put the one image there, or remove the XML file."
-            )
-        if said and found[0].stem != Path(said).stem:
+            what = "no image" if xml.stem not in by_stem else "more than one image"
+            why = f"{what} in {place.images} is named {xml.stem!r}{f' or {said!r}' if said else ''}"
+            faults.record(Fault("annotation-without-image", str(xml), "", why,
+                                "Put the one image there, or remove the XML file."))  # fmt: skip
+            used |= set(found)
+            continue
+        if said and found[0].stem != PurePosixPath(said).stem:
             others.append(f"{xml.name} ({said})")
         pairs[xml.stem] = (found[0], file)
         used.add(found[0])
@@ -127,7 +139,7 @@ def _pair(place: _Place, notes: list[str]) -> dict[str, tuple[Path, VocFile | No
     return dict(sorted(pairs.items()))
 
 
-def _size_hw(file: VocFile | None, image: Path) -> tuple[int, int]:
+def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int, int]:
     """The file's size where the image bears it out, before or after EXIF turning; (0, 0) when nothing tells."""
     try:
         shown, stored = header_sizes_hw(image)
@@ -137,15 +149,14 @@ def _size_hw(file: VocFile | None, image: Path) -> tuple[int, int]:
     if file is None or file.size_hw is None:
         return shown
     if file.size_hw not in (shown, stored):
-        raise DataError(
-            f"{file.path}: <size> says {file.size_hw[1]} x {file.size_hw[0]}, the image {image.name} is "
-            f"{shown[1]} x {shown[0]}: the boxes may be for another resolution. Put back the image that was annotated; "
-            "if the boxes do fit, correct or remove <size>."
-        )
+        why = (f"<size> says {file.size_hw[1]} x {file.size_hw[0]}, the image {image.name} is {shown[1]} x {shown[0]}: "
+               "the boxes may be for another resolution")  # fmt: skip
+        fix = "Put back the image that was annotated; if the boxes do fit, correct or remove <size>."
+        faults.record(Fault("size-differs", str(file.path), "", why, fix))
     return file.size_hw
 
 
-def _listed(root: Path, ids: set[str]) -> dict[str, str]:
+def _listed(root: DataPath, ids: set[str]) -> dict[str, str]:
     """Image id -> split, from ImageSets/Main. Empty where there are no such lists."""
     folder = next((f for name, f in subfolders(root).items() if name.lower() == "imagesets"), root / "ImageSets")
     splits: dict[str, str] = {}

@@ -10,16 +10,16 @@ import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from headstart.data.annotations import DIFFICULT, OCCLUDED, TRUNCATED, BoxColumns
+from headstart.data.annotations import DIFFICULT, OCCLUDED, TRUNCATED
+from headstart.data.boxes import Convention, leaving, to_edges
+from headstart.data.columns import BoxColumns
+from headstart.data.faults import Fault, Faults
+from headstart.data.places import DataPath
 from headstart.errors import DataError
 
-OnBadBox = Literal["report", "error"]
-"""`report`: clip or leave out boxes that cannot be, and list each in the notes. `error`: raise at the first."""
 FLAGS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED}
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -31,13 +31,15 @@ class VocObject:
     name: str
     corners: tuple[float, float, float, float]
     flags: int
+    number: int
+    """Its place in the file, from 0."""
 
 
 @dataclass(frozen=True)
 class VocFile:
     """One `<annotation>`. `size_hw` is None where the file gives none, or zeros."""
 
-    path: Path
+    path: DataPath
     filename: str
     size_hw: tuple[int, int] | None
     objects: tuple[VocObject, ...]
@@ -50,26 +52,31 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise DataError("it declares a document type")
 
 
-def read_voc_xml(path: Path) -> VocFile:
-    """Raises DataError naming the file, the object and what to do; numbers may have decimals."""
+def read_voc_xml(path: DataPath, faults: Faults) -> VocFile | None:
+    """The file; numbers may have decimals. None when it cannot be read and faults are skipped; objects likewise."""
     try:
         parser = ElementTree.XMLParser(target=_WithoutDoctype())
-        root = ElementTree.parse(path, parser=parser).getroot()
+        parser.feed(path.read_bytes())
+        root = parser.close()
     except DataError as error:
-        raise DataError(
-            f"{path}: {error}, and entities of XML are not followed. Remove the DOCTYPE line; VOC files need none."
-        ) from error
+        faults.record(Fault("annotation-unreadable", str(path), "", f"{error}, and entities of XML are not followed",
+                            "Remove the DOCTYPE line; VOC files need none."))  # fmt: skip
+        return None
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: not readable as XML ({error}). Export or fetch the file again.") from error
+        faults.record(Fault("annotation-unreadable", str(path), "", f"not readable as XML ({error})",
+                            "Export or fetch the file again."))  # fmt: skip
+        return None
     if root.tag != "annotation":
-        raise DataError(
-            f"{path}: the root is <{root.tag}>, Pascal VOC has <annotation>. Remove the file if it is another format."
-        )
+        faults.record(Fault("annotation-unreadable", str(path), "",
+                            f"the root is <{root.tag}>, Pascal VOC has <annotation>",
+                            "Remove the file if it is another format."))  # fmt: skip
+        return None
+    objects = [_object(path, k, node, faults) for k, node in enumerate(root.findall("object"))]
     return VocFile(
         path=path,
         filename=(root.findtext("filename") or "").strip(),
         size_hw=_size(root),
-        objects=tuple(_object(path, k, node) for k, node in enumerate(root.findall("object"))),
+        objects=tuple(item for item in objects if item),
     )
 
 
@@ -77,44 +84,42 @@ def place_boxes(
     files: Sequence[VocFile | None],
     sizes_hw: Sequence[tuple[int, int]],
     classes: tuple[str, ...],
-    on_bad_box: OnBadBox,
-    zero_based: bool = False,
+    faults: Faults,
+    convention: Convention = "voc",
 ) -> tuple[BoxColumns, list[str]]:
-    """Boxes of all images, file k belonging to image k (None: the image has no file), and notes.
+    """Boxes of all images, file k belonging to image k (None: the image has no file), and notes on odd ones.
 
-    A box whose xmax <= xmin or ymax <= ymin is degenerate and left out (read inclusively, equal ends would be one
-    pixel; in practice they are a slip of the mouse). One that leaves an image of known size is clipped, or left out
-    when nothing remains. `on_bad_box="error"` raises DataError instead. `zero_based`: the corners are edges already.
+    Boxes that cannot be are reported to `faults`. Equal ends (xmax = xmin) are among them: read inclusively they would
+    be one pixel, in practice they are a slip of the mouse.
     """
     number = {name: k for k, name in enumerate(classes)}
-    source: list[tuple[float, ...]] = []
-    xyxy: list[tuple[float, ...]] = []
-    labels: list[int] = []
-    flags: list[int] = []
-    counts: list[int] = []
-    notes: list[str] = []
-    for file, size_hw in zip(files, sizes_hw, strict=True):
-        before = len(labels)
-        for k, item in enumerate(file.objects if file else ()):
-            box, fault = _place(item.corners, size_hw, zero_based)
-            if fault:
-                assert file is not None
-                _report(f"{file.path}: object {k} ({item.name!r}) {fault}", box is not None, on_bad_box, notes)
-            if box:
-                source.append(item.corners)
-                xyxy.append(box)
-                labels.append(number[item.name])
-                flags.append(item.flags)
-        counts.append(len(labels) - before)
+    of_image = np.repeat(np.arange(len(files)), [len(f.objects) if f else 0 for f in files])
+    objects = [(f.path, item) for f in files if f for item in f.objects]
+    values = np.array([item.corners for _, item in objects], np.float64).reshape(-1, 4)
+    sizes = np.array(sizes_hw, np.int32).reshape(-1, 2)[of_image]
+
+    def record(row: int) -> tuple[str, str]:
+        path, item = objects[row]
+        return str(path), f"object {item.number} ({item.name!r})"
+
+    keep = faults.settle_boxes(values, convention, sizes, record)
+    beyond = np.flatnonzero(keep & leaving(to_edges(values, convention, sizes), sizes))
+    notes = []
+    if len(beyond):
+        path, what = record(int(beyond[0]))
+        zero = " (files whose pixels count from 0? Then say zero_based)" if (values[beyond, :2] == 0).any() else ""
+        notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on{zero}; first: "
+                     f"{path}: {what}")  # fmt: skip
+    kept = [item for (_, item), good in zip(objects, keep, strict=True) if good]
+    counts = np.bincount(of_image[keep], minlength=len(files))
     columns = BoxColumns(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        source=np.array(source, np.float64).reshape(-1, 4),
-        xyxy=np.array(xyxy, np.float64).reshape(-1, 4),
-        labels=np.array(labels, np.int32),
-        flags=np.array(flags, np.uint8),
+        source=values[keep],
+        labels=np.array([number[item.name] for item in kept], np.int32),
+        flags=np.array([item.flags for item in kept], np.uint8),
         known=np.array([file is not None for file in files], bool),
         classes=classes,
-        convention="voc-zero-based" if zero_based else "voc",
+        convention=convention,
     )
     return columns, notes
 
@@ -127,13 +132,17 @@ def _size(root: ElementTree.Element) -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
-def _object(path: Path, k: int, node: ElementTree.Element) -> VocObject:
+def _object(path: DataPath, k: int, node: ElementTree.Element, faults: Faults) -> VocObject | None:
     name = (node.findtext("name") or "").strip()
     if not name:
-        raise DataError(f"{path}: object {k} has no <name>. Give the object its class, or remove it.")
+        faults.record(Fault("label-missing", str(path), f"object {k}", "has no <name>",
+                            "Give the object its class, or remove it."))  # fmt: skip
+        return None
     box = node.find("bndbox")
     if box is None:
-        raise DataError(f"{path}: object {k} ({name!r}) has no <bndbox>. Draw the box again, or remove the object.")
+        faults.record(Fault("box-missing", str(path), f"object {k} ({name!r})", "has no <bndbox>",
+                            "Draw the box again, or remove the object."))  # fmt: skip
+        return None
     corners = []
     for corner in CORNERS:
         text = (box.findtext(corner) or "").strip()
@@ -142,38 +151,10 @@ def _object(path: Path, k: int, node: ElementTree.Element) -> VocObject:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise DataError(f"{path}: object {k} ({name!r}) has {corner} {text!r}, which is no number. "
-                            "Write the pixel position there, or remove the object.")  # fmt: skip
+            faults.record(Fault("box-not-finite", str(path), f"object {k} ({name!r})",
+                                f"has {corner} {text!r}, which is no number",
+                                "Write the pixel position there, or remove the object."))  # fmt: skip
+            return None
         corners.append(value)
     marks = sum(bit for tag, bit in FLAGS.items() if (node.findtext(tag) or "").strip().lower() in ("1", "true", "yes"))
-    return VocObject(name, (corners[0], corners[1], corners[2], corners[3]), marks)
-
-
-def _place(
-    corners: tuple[float, float, float, float], size_hw: tuple[int, int], zero_based: bool
-) -> tuple[tuple[float, float, float, float] | None, str]:
-    """The box in continuous edges (None: left out) and what was wrong with it ('': nothing)."""
-    xmin, ymin, xmax, ymax = corners
-    for axis, low, high in (("x", xmin, xmax), ("y", ymin, ymax)):
-        if high <= low:
-            return None, f"has {axis}max {high:g} <= {axis}min {low:g}"
-    shift = 0 if zero_based else 1
-    x1, y1, x2, y2 = xmin - shift, ymin - shift, xmax, ymax
-    height, width = size_hw
-    if min(height, width) <= 0 or (x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height):
-        return (x1, y1, x2, y2), ""
-    fault = f"leaves the image of {width} x {height} with ({', '.join(f'{c:g}' for c in corners)})"
-    clipped = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
-    if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
-        return None, fault
-    zero = " (a file whose pixels count from 0?)" if not zero_based and min(xmin, ymin) == 0 else ""
-    return clipped, fault + zero
-
-
-def _report(fault: str, kept: bool, on_bad_box: OnBadBox, notes: list[str]) -> None:
-    if on_bad_box == "error":
-        raise DataError(
-            f"{fault}. Correct the file; or let such boxes be reported (on_bad_box 'report'): those that leave the "
-            "image are then clipped, those without extent left out, and each is listed."
-        )
-    notes.append(f"{fault}: {'clipped' if kept else 'left out'}")
+    return VocObject(name, (corners[0], corners[1], corners[2], corners[3]), marks, k)

@@ -1,0 +1,21 @@
+"""What a user may ask of a reader. Each option is for the formats that `formats.READERS` names beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart.data.faults import OnBad
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Flat, with defaults that suit official layouts; enters the key of the cached table."""
+
+    on_bad_box: OnBad = "error"
+    """`error`: the first box that cannot be raises. `skip`: such boxes are left out, counted and listed."""
+    on_bad_record: OnBad = "error"
+    """The same for anything else that is wrong with one image's annotation: that image, or that record, is left out."""
+    images: str | None = None
+    """Folder, archive or URL that holds the images, where it is not the data set's own. Paths are relative to it."""
+    zero_based: bool = False
+    """VOC: corners are continuous edges already and nothing is subtracted."""

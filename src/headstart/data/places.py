@@ -1,0 +1,222 @@
+"""Where a data set's files are. Readers see a `DataPath`, whatever is behind it: a folder, an archive, a URL.
+
+A `Place` answers for names relative to its root, with forward slashes; "" is the root itself. `headstart.data.archives`
+adds zip and tar files, `headstart.data.remote` fsspec URLs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from headstart.errors import DataError
+
+Stamp = tuple[int, int]
+"""Size in bytes (0 for a folder) and time of the last change in ns: equal stamps, unchanged content."""
+
+
+class Place(ABC):
+    """Files under one root. Names are relative to it; a name that is not there is no error until it is read."""
+
+    root: str
+    """As the user named it; `open_place` turns it into an equal place."""
+
+    @abstractmethod
+    def entries(self, folder: str) -> dict[str, bool]:
+        """Name -> whether it is a folder, of what lies directly in `folder`; empty when that is none."""
+
+    @abstractmethod
+    def kind(self, name: str) -> str:
+        """`file`, `folder` or ''."""
+
+    @abstractmethod
+    def stamp(self, name: str) -> Stamp | None:
+        """None when there is no such file or folder."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """All bytes of a file. Raises OSError (FileNotFoundError where there is none)."""
+
+    def open(self, name: str) -> BinaryIO:
+        """The file for reading, seekable. Raises OSError."""
+        return io.BytesIO(self.read(name))
+
+    def where(self, name: str) -> str:
+        """What messages call the file."""
+        return f"{self.root}/{name}" if name else self.root
+
+    def local(self, name: str) -> Path | None:
+        """The file on this machine's disk, where it is one of its own."""
+        return None
+
+
+@dataclass(frozen=True)
+class Folder(Place):
+    """A folder on this machine."""
+
+    root: str
+
+    def local(self, name: str) -> Path:
+        return Path(self.root, name)
+
+    def where(self, name: str) -> str:
+        return str(self.local(name))
+
+    def entries(self, folder: str) -> dict[str, bool]:
+        try:
+            with os.scandir(self.local(folder)) as found:
+                return {entry.name: entry.is_dir() for entry in found}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
+    def kind(self, name: str) -> str:
+        path = self.local(name)
+        return "folder" if path.is_dir() else "file" if path.is_file() else ""
+
+    def stamp(self, name: str) -> Stamp | None:
+        try:
+            facts = self.local(name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return (0 if stat.S_ISDIR(facts.st_mode) else facts.st_size, facts.st_mtime_ns)
+
+    def read(self, name: str) -> bytes:
+        return self.local(name).read_bytes()
+
+    def open(self, name: str) -> BinaryIO:
+        return self.local(name).open("rb")
+
+
+@dataclass(frozen=True, eq=False)
+class Watched(Place):
+    """Another place, with a record of what was asked of it: the sources that a table was read from."""
+
+    behind: Place
+    seen: dict[str, Stamp | None] = field(default_factory=dict)
+    """Name -> stamp when it was first asked for; None when it was not there."""
+
+    @property
+    def root(self) -> str:  # type: ignore[override]
+        return self.behind.root
+
+    def _see(self, name: str) -> None:
+        if name not in self.seen:
+            self.seen[name] = self.behind.stamp(name)
+
+    def entries(self, folder: str) -> dict[str, bool]:
+        self._see(folder)
+        return self.behind.entries(folder)
+
+    def kind(self, name: str) -> str:
+        self._see(name)
+        return self.behind.kind(name)
+
+    def stamp(self, name: str) -> Stamp | None:
+        self._see(name)
+        return self.seen[name]
+
+    def read(self, name: str) -> bytes:
+        self._see(name)
+        return self.behind.read(name)
+
+    def open(self, name: str) -> BinaryIO:
+        self._see(name)
+        return self.behind.open(name)
+
+    def where(self, name: str) -> str:
+        return self.behind.where(name)
+
+    def local(self, name: str) -> Path | None:
+        self._see(name)
+        return self.behind.local(name)
+
+
+@dataclass(frozen=True)
+class DataPath:
+    """A file or folder of a place, used like a `pathlib.Path`. `str()` is what messages call it."""
+
+    place: Place
+    relative: str = ""
+    """To the place's root, with forward slashes; "" is the root."""
+
+    def __truediv__(self, name: str) -> DataPath:
+        parts = [p for p in f"{self.relative}/{name}".replace("\\", "/").split("/") if p not in ("", ".")]
+        if ".." in parts:
+            raise DataError(
+                f"{self}: {name!r} leads out of its folder by '..'. Give names below the data set's folder."
+            )
+        return DataPath(self.place, "/".join(parts))
+
+    def __str__(self) -> str:
+        return self.place.where(self.relative)
+
+    def __lt__(self, other: DataPath) -> bool:
+        return self.relative < other.relative
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.relative).name or Path(self.place.root).name
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> DataPath:
+        above = str(PurePosixPath(self.relative).parent)
+        return DataPath(self.place, "" if above == "." else above)
+
+    def is_dir(self) -> bool:
+        return self.place.kind(self.relative) == "folder"
+
+    def is_file(self) -> bool:
+        return self.place.kind(self.relative) == "file"
+
+    def exists(self) -> bool:
+        return self.place.kind(self.relative) != ""
+
+    def iterdir(self) -> Iterator[tuple[DataPath, bool]]:
+        """(entry, whether it is a folder), sorted by name; hidden ones left out."""
+        for name, is_folder in sorted(self.place.entries(self.relative).items()):
+            if not name.startswith("."):
+                yield self / name, is_folder
+
+    def read_bytes(self) -> bytes:
+        return self.place.read(self.relative)
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        assert mode == "rb", "data sets are never written to"
+        return self.place.open(self.relative)
+
+    def size(self) -> int:
+        """Bytes. Raises DataError when there is no such file."""
+        found = self.place.stamp(self.relative)
+        if found is None:
+            raise DataError(f"{self}: there is no such file. Put the file back and start again.")
+        return found[0]
+
+    def local(self) -> Path | None:
+        return self.place.local(self.relative)
+
+
+def open_place(path: str | Path) -> DataPath:
+    """The root of the place that `path` names; for a file inside a folder, that file in its folder.
+
+    Raises DataError when there is nothing.
+    """
+    here = Path(path)
+    if here.is_dir():
+        return DataPath(Folder(str(here)))
+    if here.is_file():
+        return DataPath(Folder(str(here.parent)), here.name)
+    raise DataError(f"{path}: does not exist. Check the path and name the folder of the data set.")

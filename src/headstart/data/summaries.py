@@ -1,0 +1,49 @@
+"""What is in a table, in a few lines to print."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.annotations import DIFFICULT, SPLITS, Annotations
+from headstart.data.boxes import CONVENTIONS
+
+SHOWN = 10
+"""Notes, left-out records and, of long label maps, classes at each end."""
+LONG = 50
+
+
+def lines(table: Annotations) -> tuple[str, ...]:
+    """Format, counts, splits, label maps with counts, the first notes and left-out records."""
+    splits = ", ".join(f"{k or 'in no list'} {c}" for k in SPLITS if (c := len(table.rows_of(k))))
+    out = [f"{table.root.name}: {table.format}, {len(table)} images ({splits}); tasks: {', '.join(table.tasks)}"]
+    if table.box_classes:
+        empty = int((table.boxes_known & (np.diff(table.box_offsets) == 0)).sum())
+        odd = int((table.box_flags & DIFFICULT > 0).sum())
+        out.append(f"boxes: {len(table.box_labels)} in {int(table.boxes_known.sum())} images ({empty} without any; "
+                   f"{odd} difficult), as {CONVENTIONS[table.source_convention]}")  # fmt: skip
+        out.append(f"box labels: {_counted(table.box_classes, table.box_class_ids, table.box_labels)}")
+    if table.image_classes:
+        values = table.verified_lists("present")[1] if table.multi_label else table.image_labels
+        out.append(f"image labels: {_counted(table.image_classes, table.image_class_ids, values)}")
+    if table.mask_classes:
+        drawn = [int(np.flatnonzero(table.mask_lut == k)[0]) for k in range(len(table.mask_classes))]
+        named = ", ".join(f"{k} {name} (value {v})" for k, (name, v) in enumerate(zip(table.mask_classes, drawn, strict=True)))  # noqa: E501  # fmt: skip
+        void = f"; ignored: value {', '.join(map(str, table.mask_void))}" if table.mask_void else ""
+        out.append(f"masks: {int(table.supports('segment').sum())}: {named}{void}")
+    return (*out, *_first("note", list(table.notes)),
+            *_first("left out", [str(fault) for fault in table.left_out]))  # fmt: skip
+
+
+def _first(word: str, entries: list[str]) -> list[str]:
+    more = len(entries) - SHOWN
+    return [f"{word}: {e}" for e in entries[:SHOWN]] + ([f"{word}: and {more} more"] if more > 0 else [])
+
+
+def _counted(classes: tuple[str, ...], ids: tuple[int | str, ...], labels: NDArray[np.integer]) -> str:
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    own = [f" [{i}]" if ids and str(i) != name else "" for i, name in zip(ids or classes, classes, strict=True)]
+    each = [f"{k} {name}{own[k]} {counts[k]}" for k, name in enumerate(classes)]
+    if len(each) > LONG:
+        each = [*each[:SHOWN], f".. {len(each) - 2 * SHOWN} more ..", *each[-SHOWN:]]
+    return ", ".join(each)
