@@ -1,8 +1,9 @@
-"""Compiled parts of average precision: matching, and average precision of a match table under image weights.
+"""Compiled matching of detections with true boxes. Importing this module imports numba.
 
-Letters: D detections, M true boxes, T IoU thresholds, K classes, B weightings, n images. Detections come sorted by
-class, then score (falling), then image, then input order; `starts[i]:stops[i]` are the true boxes of detection i's
-class and image. Importing this module imports numba.
+Letters: D detections, m true boxes, K classes, n images, T IoU thresholds, V views. A view says which true boxes do not
+count in it (an area range, a group of objects); every view and threshold is matched on its own, from one computation
+of the IoUs. What is found is a list of *events*: an event is a detection that met a true box, whether it is a hit (true
+positive) or ignored (neither right nor wrong). All other detections are misses.
 """
 
 from __future__ import annotations
@@ -11,161 +12,234 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-MISS, HIT, IGNORED = 0, 1, 2
-"""What became of a detection: false positive, true positive, neither."""
+
+@njit(cache=True, nogil=True)
+def ranked(
+    order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], num_images: int, limit: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+    """`order` and `class_offsets` without the detections of an image and class beyond `limit`, and (D,) the rank of
+    each that stays among those of its image and class, from 0."""
+    kept, offsets = np.empty_like(order), np.zeros_like(class_offsets)
+    ranks = np.empty(len(order), dtype=np.int32)
+    seen = np.zeros(num_images, dtype=np.int32)
+    stamp = np.full(num_images, -1, dtype=np.int64)
+    at = 0
+    for k in range(len(class_offsets) - 1):
+        for i in order[class_offsets[k] : class_offsets[k + 1]]:
+            image = images[i]
+            if stamp[image] != k:
+                stamp[image], seen[image] = k, 0
+            if seen[image] < limit:
+                kept[at], ranks[at] = i, seen[image]
+                at += 1
+            seen[image] += 1
+        offsets[k + 1] = at
+    return kept[:at], offsets, ranks[:at]
 
 
 @njit(cache=True, nogil=True)
-def _overlap(a: NDArray[np.float64], b: NDArray[np.float64], over_a_only: bool) -> float:
+def sorted_truth(
+    labels: NDArray[np.int64], images: NDArray[np.int64], num_classes: int, num_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(m,) rows of the true boxes by class, then image, then input, and (K + 1,) where each class begins in it."""
+    place = np.zeros(num_images + 1, dtype=np.int64)
+    for image in images:
+        place[image + 1] += 1
+    for i in range(num_images):
+        place[i + 1] += place[i]
+    by_image = np.empty(len(images), dtype=np.int64)
+    for j in range(len(images)):
+        by_image[place[images[j]]] = j
+        place[images[j]] += 1
+    offsets = np.zeros(num_classes + 1, dtype=np.int64)
+    for label in labels:
+        offsets[label + 1] += 1
+    for k in range(num_classes):
+        offsets[k + 1] += offsets[k]
+    at, order = offsets[:-1].copy(), np.empty(len(labels), dtype=np.int64)
+    for p in range(len(by_image)):
+        row = by_image[p]
+        order[at[labels[row]]] = row
+        at[labels[row]] += 1
+    return order, offsets
+
+
+@njit(cache=True, nogil=True)
+def _overlap(a: NDArray[np.float64], area_a: float, b: NDArray[np.float64], area_b: float, over_a_only: bool) -> float:
     """Intersection over union of two boxes (over the area of `a` if asked); 0 where they do not meet."""
     width = min(a[2], b[2]) - max(a[0], b[0])
+    if width <= 0.0:
+        return 0.0
     height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0.0 or height <= 0.0:
+    if height <= 0.0:
         return 0.0
     both = width * height
-    area_a = (a[2] - a[0]) * (a[3] - a[1])
-    if over_a_only:
-        return both / area_a
-    return both / (area_a + (b[2] - b[0]) * (b[3] - b[1]) - both)
+    return both / area_a if over_a_only else both / (area_a + area_b - both)
 
 
 @njit(cache=True, nogil=True)
-def match_voc(
-    boxes: NDArray[np.float64], starts: NDArray[np.int64], stops: NDArray[np.int64], truth_boxes: NDArray[np.float64],
-    truth_ignored: NDArray[np.bool_], thresholds: NDArray[np.float64],
-) -> NDArray[np.uint8]:  # fmt: skip
-    """(T, D) fate of every detection by the devkit's rule: the true box of highest IoU, whether taken or not.
+def _free(
+    overlaps: NDArray[np.float64], near: NDArray[np.int64], num_near: int, ignored: NDArray[np.bool_],
+    region: NDArray[np.bool_], taken: NDArray[np.bool_], at: int, view: int, threshold: float,
+) -> tuple[int, bool]:  # fmt: skip
+    """The true box that a detection takes by COCO's rule (-1 none) and whether that is a hit.
 
-    Of equal IoUs the first true box counts. One pass over the IoUs serves every threshold.
+    The best box that is free and counts; else the best that does not count or takes any number of detections. Of equal
+    overlaps the last one, as in pycocotools.
     """
-    fate = np.zeros((len(thresholds), len(boxes)), dtype=np.uint8)
-    taken = np.zeros((len(thresholds), len(truth_boxes)), dtype=np.bool_)
-    for i in range(len(boxes)):
-        best, which = 0.0, -1
-        for j in range(starts[i], stops[i]):
-            iou = _overlap(boxes[i], truth_boxes[j], False)
-            if iou > best:
-                best, which = iou, j
-        for t in range(len(thresholds)):
-            if best > thresholds[t]:
-                if truth_ignored[which]:
-                    fate[t, i] = IGNORED
-                elif not taken[t, which]:
-                    taken[t, which] = True
-                    fate[t, i] = HIT
-    return fate
+    best, which = threshold, -1
+    for c in range(num_near):
+        j = near[c]
+        if overlaps[c] >= best and not ignored[j, view] and not taken[j, at]:
+            best, which = overlaps[c], j
+    if which >= 0:
+        return which, True
+    for c in range(num_near):
+        j = near[c]
+        if overlaps[c] >= best and (region[j] or (ignored[j, view] and not taken[j, at])):
+            best, which = overlaps[c], j
+    return which, False
 
 
 @njit(cache=True, nogil=True)
-def match_coco(
-    boxes: NDArray[np.float64], starts: NDArray[np.int64], stops: NDArray[np.int64], truth_boxes: NDArray[np.float64],
-    truth_ignored: NDArray[np.bool_], truth_crowd: NDArray[np.bool_], thresholds: NDArray[np.float64],
-) -> NDArray[np.uint8]:  # fmt: skip
-    """(T, D) fate of every detection by COCO's rule: greedy for each threshold, ignored true boxes come last.
+def _best(
+    overlap: float, which: int, over_region: float, in_region: int, ignored: NDArray[np.bool_],
+    taken: NDArray[np.bool_], at: int, view: int, threshold: float,
+) -> tuple[int, bool]:  # fmt: skip
+    """The same by the devkit's rule: the box of highest IoU whether taken or not; what that leaves wrong may still lie
+    in a region (crowd, group-of), whose first detection is a hit where the region counts."""
+    if overlap >= threshold:
+        if ignored[which, view]:
+            return which, False
+        if not taken[which, at]:
+            return which, True
+    if over_region >= threshold:
+        return in_region, not ignored[in_region, view] and not taken[in_region, at]
+    return -1, False
 
-    Within an image and class the true boxes are sorted: those that count first. Of equal IoUs the last one counts, a
-    crowd takes any number of detections (overlap over the detection's area), as in pycocotools.
+
+@njit(cache=True, nogil=True)
+def match(
+    order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], boxes: NDArray[np.float64],
+    areas: NDArray[np.float64], truth_order: NDArray[np.int64], truth_offsets: NDArray[np.int64],
+    truth_images: NDArray[np.int64], truth_boxes: NDArray[np.float64], truth_areas: NDArray[np.float64],
+    ignored: NDArray[np.bool_], region: NDArray[np.bool_], thresholds: NDArray[np.float64], free: bool,
+    num_images: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:  # fmt: skip
+    """Events of every class, view and threshold.
+
+    order, class_offsets: as `ranked` returns them; images, boxes, areas (of the boxes): of the detections, in input
+    order. truth_order, truth_offsets: as `sorted_truth` returns them; the other columns of the true boxes in input
+    order. ignored (m, V): does not count in that view. region (m,): overlap with it is measured over the detection's
+    area, and it takes any number of detections. thresholds (T,): an overlap of a threshold is enough. free: COCO's
+    rule (`_free`), else the devkit's (`_best`).
+
+    Returns at (E,) places in `order`, truth (E,) rows of the true boxes, hit (E,), and offsets (K, V * T + 1): the
+    events of class k, view v and threshold t, in order, are offsets[k, c]:offsets[k, c + 1] with c = v * T + t.
     """
-    fate = np.zeros((len(thresholds), len(boxes)), dtype=np.uint8)
-    taken = np.zeros((len(thresholds), len(truth_boxes)), dtype=np.bool_)
-    longest = 0
-    for i in range(len(boxes)):
-        longest = max(longest, stops[i] - starts[i])
-    overlaps = np.empty(longest, dtype=np.float64)
-    for i in range(len(boxes)):
-        first = starts[i]
-        highest = 0.0
-        for j in range(first, stops[i]):
-            overlaps[j - first] = _overlap(boxes[i], truth_boxes[j], truth_crowd[j])
-            highest = max(highest, overlaps[j - first])
-        for t in range(len(thresholds)):
-            best, which = min(thresholds[t], 1.0 - 1e-10), -1
-            if highest < best:
+    num_classes, num_views, num_thresholds = len(class_offsets) - 1, ignored.shape[1], len(thresholds)
+    cells = num_views * num_thresholds
+    lowest = thresholds.min()
+    taken = np.zeros((len(truth_images), cells), dtype=np.bool_)
+    first, last = np.full(num_images, -1, dtype=np.int64), np.zeros(num_images, dtype=np.int64)
+    overlaps, near = np.empty(len(truth_images)), np.empty(len(truth_images), dtype=np.int64)
+    room = 1024
+    found_at, found_truth = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    found_hit, found_cell = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int32)
+    total = 0
+    offsets = np.zeros((num_classes, cells + 1), dtype=np.int64)
+    for k in range(num_classes):
+        offsets[k, 0] = total
+        for p in range(truth_offsets[k], truth_offsets[k + 1]):
+            image = truth_images[truth_order[p]]
+            if first[image] < 0:
+                first[image] = p
+            last[image] = p + 1
+        for p in range(class_offsets[k], class_offsets[k + 1]):
+            i = order[p]
+            image = images[i]
+            if first[image] < 0:
                 continue
-            for j in range(first, stops[i]):
-                if taken[t, j] and not truth_crowd[j]:
-                    continue
-                if which >= 0 and not truth_ignored[which] and truth_ignored[j]:
-                    break
-                if overlaps[j - first] >= best:
-                    best, which = overlaps[j - first], j
-            if which >= 0:
-                taken[t, which] = True
-                fate[t, i] = IGNORED if truth_ignored[which] else HIT
-    return fate
-
-
-@njit(cache=True, nogil=True)
-def _area(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
-    """Area under the monotone envelope of the first `points` points (one for every step of recall)."""
-    area, best = 0.0, 0.0
-    for i in range(points - 1, -1, -1):
-        best = max(best, precision[i])
-        area += (recall[i] - (recall[i - 1] if i else 0.0)) * best
-    return area
-
-
-@njit(cache=True, nogil=True)
-def _mean_at_levels(
-    precision: NDArray[np.float64], recall: NDArray[np.float64], points: int, levels: NDArray[np.float64]
-) -> float:
-    """Mean over the recall levels (ascending) of the highest precision at that recall or above; 0 where none is."""
-    total, best = 0.0, 0.0
-    level = len(levels) - 1
-    for i in range(points - 1, -1, -1):
-        while level >= 0 and levels[level] > recall[i]:
-            total += best
-            level -= 1
-        best = max(best, precision[i])
-    return (total + best * (level + 1)) / len(levels)
-
-
-@njit(cache=True, nogil=True)
-def weighted_ap(
-    weights: NDArray[np.float64], images: NDArray[np.int64], class_offsets: NDArray[np.int64],
-    event_at: NDArray[np.int64], event_hit: NDArray[np.bool_], event_offsets: NDArray[np.int64],
-    truth_images: NDArray[np.int64], truth_offsets: NDArray[np.int64], levels: NDArray[np.float64],
-) -> NDArray[np.float64]:  # fmt: skip
-    """(B, T, K) average precision when image i counts weights[b, i] times; nan where no true box of the class counts.
-
-    images (D,): image of each detection, class k at class_offsets[k]:class_offsets[k + 1]. An event is a detection
-    that is not a false positive: event_at (E,) its place in `images`, event_hit (E,) whether it is a hit; those of
-    threshold t and class k lie at event_offsets[t, k]:event_offsets[t, k + 1]. truth_images: images of the true boxes
-    that count, by class. levels: recall levels; empty means the area under the envelope.
-
-    False positives enter through a running sum that all thresholds share, so a threshold costs its events only.
-    """
-    num_thresholds, num_classes = event_offsets.shape[0], event_offsets.shape[1] - 1
-    out = np.full((len(weights), num_thresholds, num_classes), np.nan)
-    running = np.zeros(len(images) + 1)
-    precision, recall = np.empty(len(images)), np.empty(len(images))
-    for b in range(len(weights)):
-        row = weights[b]
-        for k in range(num_classes):
-            positives = 0.0
-            for j in range(truth_offsets[k], truth_offsets[k + 1]):
-                positives += row[truth_images[j]]
-            if positives == 0.0:
+            num_near, overlap, which, over_region, in_region = 0, 0.0, -1, 0.0, -1
+            for q in range(first[image], last[image]):
+                j = truth_order[q]
+                value = _overlap(boxes[i], areas[i], truth_boxes[j], truth_areas[j], region[j])
+                if value >= lowest:
+                    overlaps[num_near], near[num_near] = value, j
+                    num_near += 1
+                    if region[j]:
+                        if value > over_region:
+                            over_region, in_region = value, j
+                    elif value > overlap:
+                        overlap, which = value, j
+            if num_near == 0:
                 continue
-            begin = class_offsets[k]
-            running[begin] = 0.0
-            for i in range(begin, class_offsets[k + 1]):
-                running[i + 1] = running[i] + row[images[i]]
-            for t in range(num_thresholds):
-                hits, ignored, points = 0.0, 0.0, 0
-                for e in range(event_offsets[t, k], event_offsets[t, k + 1]):
-                    weight = row[images[event_at[e]]]
-                    if weight == 0.0:
-                        continue
-                    if event_hit[e]:
-                        hits += weight
-                        precision[points] = hits / (running[event_at[e] + 1] - ignored)
-                        recall[points] = hits / positives
-                        points += 1
+            if total + cells > room:
+                room = 2 * room + cells
+                found_at, found_truth = _longer(found_at, room), _longer(found_truth, room)
+                found_hit, found_cell = _longer(found_hit, room), _longer(found_cell, room)
+            for view in range(num_views):
+                for t in range(num_thresholds):
+                    cell = view * num_thresholds + t
+                    if free:
+                        j, hit = _free(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
                     else:
-                        ignored += weight
-                if len(levels):
-                    out[b, t, k] = _mean_at_levels(precision, recall, points, levels)
-                else:
-                    out[b, t, k] = _area(precision, recall, points)
+                        j, hit = _best(
+                            overlap, which, over_region, in_region, ignored, taken, cell, view, thresholds[t]
+                        )
+                    if j >= 0:
+                        taken[j, cell] = True
+                        found_at[total], found_truth[total], found_hit[total], found_cell[total] = p, j, hit, cell
+                        total += 1
+                        offsets[k, cell + 1] += 1
+        for p in range(truth_offsets[k], truth_offsets[k + 1]):
+            first[truth_images[truth_order[p]]] = -1
+        for cell in range(cells):
+            offsets[k, cell + 1] += offsets[k, cell]
+    return _by_cell(found_at, found_truth, found_hit, found_cell, offsets, total)
+
+
+@njit(cache=True, nogil=True)
+def _longer(values, room):  # type: ignore[no-untyped-def]
+    out = np.empty(room, dtype=values.dtype)
+    out[: len(values)] = values
     return out
+
+
+@njit(cache=True, nogil=True)
+def _by_cell(
+    at: NDArray[np.int32], truth: NDArray[np.int32], hit: NDArray[np.bool_], cell: NDArray[np.int32],
+    offsets: NDArray[np.int64], total: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:  # fmt: skip
+    """Events of each class brought together by view and threshold, keeping their order."""
+    out_at, out_truth = np.empty(total, dtype=np.int32), np.empty(total, dtype=np.int32)
+    out_hit = np.empty(total, dtype=np.bool_)
+    for k in range(len(offsets)):
+        place = offsets[k, :-1].copy()
+        for e in range(offsets[k, 0], offsets[k, -1]):
+            to = place[cell[e]]
+            place[cell[e]] = to + 1
+            out_at[to], out_truth[to], out_hit[to] = at[e], truth[e], hit[e]
+    return out_at, out_truth, out_hit, offsets
+
+
+@njit(cache=True, nogil=True)
+def closest(
+    images: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float64], areas: NDArray[np.float64],
+    truth_by_image: NDArray[np.int64], truth_offsets: NDArray[np.int64], truth_labels: NDArray[np.int64],
+    truth_boxes: NDArray[np.float64], truth_areas: NDArray[np.float64], region: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # fmt: skip
+    """(D, 2) rows of the true boxes of each detection's own class and of the other classes in its image that it
+    overlaps most (-1 none; of equal ones the first), and (D, 2) the overlaps; with regions over the detection's area.
+
+    Boxes of image i are truth_by_image[truth_offsets[i]:truth_offsets[i + 1]].
+    """
+    which, best = np.full((len(images), 2), -1, dtype=np.int64), np.zeros((len(images), 2))
+    for i in range(len(images)):
+        for p in range(truth_offsets[images[i]], truth_offsets[images[i] + 1]):
+            j = truth_by_image[p]
+            side = 0 if truth_labels[j] == labels[i] else 1
+            value = _overlap(boxes[i], areas[i], truth_boxes[j], truth_areas[j], region[j])
+            if value > best[i, side]:
+                best[i, side], which[i, side] = value, j
+    return which, best

@@ -1,0 +1,119 @@
+"""Compiled average precision and recall of matched detections under image weights. Importing this imports numba.
+
+Letters as in `headstart.metrics._matching`; besides, B weightings, L limits on the detections of an image and class.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def _area(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
+    """Area under the monotone envelope of the first `points` points (one for every step of recall)."""
+    area, best = 0.0, 0.0
+    for i in range(points - 1, -1, -1):
+        best = max(best, precision[i])
+        area += (recall[i] - (recall[i - 1] if i else 0.0)) * best
+    return area
+
+
+@njit(cache=True, nogil=True)
+def _mean_at_levels(
+    precision: NDArray[np.float64], recall: NDArray[np.float64], points: int, levels: NDArray[np.float64]
+) -> float:
+    """Mean over the recall levels (ascending) of the highest precision at that recall or above; 0 where none is."""
+    total, best = 0.0, 0.0
+    level = len(levels) - 1
+    for i in range(points - 1, -1, -1):
+        while level >= 0 and levels[level] > recall[i]:
+            total += best
+            level -= 1
+        best = max(best, precision[i])
+    return (total + best * (level + 1)) / len(levels)
+
+
+@njit(cache=True, nogil=True)
+def _running(
+    running: NDArray[np.float64], begin: int, stop: int, row: NDArray[np.float64], images: NDArray[np.int64],
+    ranks: NDArray[np.int32], limit: int, outside: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """running[i + 1]: weight of the detections begin..i that are wrong unless they met a true box."""
+    total = 0.0
+    running[begin] = 0.0
+    if limit < 0 and len(outside) == 0:
+        for i in range(begin, stop):
+            total += row[images[i]]
+            running[i + 1] = total
+    else:
+        for i in range(begin, stop):
+            if (limit < 0 or ranks[i] < limit) and (len(outside) == 0 or not outside[i]):
+                total += row[images[i]]
+            running[i + 1] = total
+
+
+@njit(cache=True, nogil=True)
+def weighted_ap(
+    weights: NDArray[np.float64], images: NDArray[np.int64], class_offsets: NDArray[np.int64],
+    ranks: NDArray[np.int32], limits: NDArray[np.int64], outside: NDArray[np.bool_],
+    event_at: NDArray[np.int32], event_hit: NDArray[np.bool_], event_offsets: NDArray[np.int64],
+    truth_images: NDArray[np.int64], truth_offsets: NDArray[np.int64], counted: NDArray[np.bool_],
+    levels: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """(B, V, L, T, K) average precision and recall when image i counts weights[b, i] times; nan where no true box of
+    the class counts.
+
+    images, ranks (D,): image and rank of each detection, class k at class_offsets[k]:class_offsets[k + 1]. limits (L,):
+    how many detections of an image and class count; -1 all. outside (V, D): a detection that met no true box is
+    ignored there, not wrong; (V, 0): there are none such. Events as `_matching.match` returns them, event_offsets
+    (K, V, T + 1). truth_images (m,) by class, class k at truth_offsets[k]:truth_offsets[k + 1]; counted (V, m).
+    levels: recall levels; empty means the area under the envelope.
+
+    False positives enter through a running sum that all thresholds share, so a threshold costs its events only.
+    """
+    num_classes, num_views, num_thresholds = len(class_offsets) - 1, len(outside), event_offsets.shape[2] - 1
+    shape = (len(weights), num_views, len(limits), num_thresholds, num_classes)
+    ap, recalls = np.full(shape, np.nan), np.full(shape, np.nan)
+    running = np.zeros(len(images) + 1)
+    longest = 0
+    for k in range(num_classes):
+        longest = max(longest, class_offsets[k + 1] - class_offsets[k])
+    precision, recall = np.empty(longest), np.empty(longest)
+    for b in range(len(weights)):
+        row = weights[b]
+        for k in range(num_classes):
+            for v in range(num_views):
+                positives = 0.0
+                for j in range(truth_offsets[k], truth_offsets[k + 1]):
+                    if counted[v, j]:
+                        positives += row[truth_images[j]]
+                if positives == 0.0:
+                    continue
+                for m in range(len(limits)):
+                    limit = limits[m]
+                    _running(running, class_offsets[k], class_offsets[k + 1], row, images, ranks, limit, outside[v])
+                    for t in range(num_thresholds):
+                        hits, correction, points = 0.0, 0.0, 0
+                        for e in range(event_offsets[k, v, t], event_offsets[k, v, t + 1]):
+                            i = event_at[e]
+                            weight = row[images[i]]
+                            if weight == 0.0 or (limit >= 0 and ranks[i] >= limit):
+                                continue
+                            inside = outside.shape[1] == 0 or not outside[v, i]
+                            if event_hit[e]:
+                                hits += weight
+                                if not inside:
+                                    correction += weight
+                                precision[points] = hits / (running[i + 1] + correction)
+                                recall[points] = hits / positives
+                                points += 1
+                            elif inside:
+                                correction -= weight
+                        if len(levels):
+                            ap[b, v, m, t, k] = _mean_at_levels(precision, recall, points, levels)
+                        else:
+                            ap[b, v, m, t, k] = _area(precision, recall, points)
+                        recalls[b, v, m, t, k] = hits / positives
+    return ap, recalls

@@ -1,0 +1,172 @@
+"""What became of every detection, once and for all: all that image weights can change is how much each counts.
+
+Letters: n images, m true boxes, d detections, D of them that are scored, K classes, T IoU thresholds, V views, L limits
+on the detections of an image and class, B weightings, E events. Views and events: `headstart.metrics._matching`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth
+from headstart.metrics.protocols import Rules
+
+ROWS = 64
+"""Weight rows turned to float64 at once: bounds memory on large test sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Detections in order with the true boxes that they met. Arrays are as in `_matching` and `_accumulating`.
+
+    order (D,): rows of the detections, by class and score; images, ranks (D,) theirs (ranks: empty where no limit asks
+    for them). truth_order (m,): rows of the true boxes by class; truth_images (m,) theirs; counted (V, m) likewise.
+    """
+
+    num_images: int
+    order: NDArray[np.int32]
+    class_offsets: NDArray[np.int64]
+    images: NDArray[np.int64]
+    ranks: NDArray[np.int32]
+    limits: NDArray[np.int64]
+    outside: NDArray[np.bool_]
+    event_at: NDArray[np.int32]
+    event_truth: NDArray[np.int32]
+    event_hit: NDArray[np.bool_]
+    event_offsets: NDArray[np.int64]
+    truth_order: NDArray[np.int64]
+    truth_offsets: NDArray[np.int64]
+    truth_images: NDArray[np.int64]
+    counted: NDArray[np.bool_]
+
+    def ap(self, weights: ArrayLike, levels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(B, V, L, T, K) average precision and recall under weights (B, n); see `_accumulating.weighted_ap`."""
+        from headstart.metrics._accumulating import weighted_ap
+
+        rows = np.atleast_2d(np.asarray(weights))
+        if rows.ndim != 2 or rows.shape[1] != self.num_images:
+            raise ValueError(f"weights have shape {rows.shape}; they must be (resamples, {self.num_images} images)")
+        parts = [
+            weighted_ap(
+                np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64), self.images, self.class_offsets,
+                self.ranks, self.limits, self.outside, self.event_at, self.event_hit, self.event_offsets,
+                self.truth_images, self.truth_offsets, self.counted, levels,
+            )
+            for i in range(0, len(rows), ROWS)
+        ]  # fmt: skip
+        if not parts:
+            views, thresholds = len(self.outside), self.event_offsets.shape[2] - 1
+            empty = np.empty((0, views, len(self.limits), thresholds, len(self.class_offsets) - 1))
+            return empty, empty.copy()
+        return np.concatenate([ap for ap, _ in parts]), np.concatenate([recall for _, recall in parts])
+
+    def counts(self) -> NDArray[np.int64]:
+        """(V, K) true boxes that count."""
+        sums = np.concatenate([np.zeros((len(self.counted), 1), np.int64), np.cumsum(self.counted, axis=1)], axis=1)
+        return np.diff(sums[:, self.truth_offsets], axis=1)
+
+
+def matched(
+    truth: Truth,
+    detections: Detections,
+    rules: Rules,
+    thresholds: NDArray[np.float64],
+    *,
+    left_out: NDArray[np.bool_] | None = None,
+    outside: NDArray[np.bool_] | None = None,
+    limits: Sequence[int] | None = None,
+) -> Matches:
+    """Match checked boxes (`check_boxes`) by the rules.
+
+    thresholds (T,): as `Rules.thresholds` gives them. left_out (V, m): true boxes that do not count in a view, besides
+    those that never do; one view in which all others count where not given. outside (V, d): detections that are
+    ignored in a view unless they meet a true box. limits (L,): how many detections of an image and class count, rising;
+    `rules.max_detections` where not given.
+    """
+    from headstart.metrics import _matching, _sorting
+
+    keep = _scored(truth, detections) if rules.verified_only and truth.verified is not None else None
+    labels, scores, images = detections.labels, detections.scores, detections.image_index
+    if keep is not None:
+        labels, scores, images = labels[keep], scores[keep], images[keep]
+    order, class_offsets = _sorting.sorted_detections(
+        labels, scores, images, truth.num_classes, truth.num_images, rules.ties == "last"
+    )
+    order = order if keep is None else keep[order]
+    most = rules.max_detections if limits is None else max(limits)
+    ranks = np.empty(0, dtype=np.int32)
+    if most is not None:
+        order, class_offsets, ranks = _matching.ranked(
+            order, class_offsets, detections.image_index, truth.num_images, most
+        )
+    region, ignored = roles(truth, rules)
+    views = ignored[:, None] if left_out is None else ignored[:, None] | left_out.T
+    truth_order, truth_offsets = _matching.sorted_truth(
+        truth.labels, truth.image_index, truth.num_classes, truth.num_images
+    )
+    event_at, event_truth, event_hit, event_offsets = _matching.match(
+        order, class_offsets, detections.image_index, *geometry(detections, rules), truth_order, truth_offsets,
+        truth.image_index, *geometry(truth, rules), np.ascontiguousarray(views), region, thresholds,
+        rules.match == "free", truth.num_images,
+    )  # fmt: skip
+    return Matches(
+        num_images=truth.num_images,
+        order=order,
+        class_offsets=class_offsets,
+        images=detections.image_index[order],
+        ranks=ranks,
+        limits=np.array([-1] if limits is None else limits, dtype=np.int64),
+        outside=np.zeros((views.shape[1], 0), np.bool_) if outside is None else outside[:, order],
+        event_at=event_at,
+        event_truth=event_truth,
+        event_hit=event_hit,
+        event_offsets=_per_view(event_offsets, views.shape[1]),
+        truth_order=truth_order,
+        truth_offsets=truth_offsets,
+        truth_images=truth.image_index[truth_order],
+        counted=np.ascontiguousarray(~views[truth_order].T),
+    )
+
+
+def _per_view(offsets: NDArray[np.int64], num_views: int) -> NDArray[np.int64]:
+    """(K, V, T + 1) from the (K, V * T + 1) cells of every class: a view ends where the next one begins."""
+    num_thresholds = (offsets.shape[1] - 1) // num_views
+    begins = np.arange(num_views)[:, None] * num_thresholds
+    return np.ascontiguousarray(offsets[:, begins + np.arange(num_thresholds + 1)])
+
+
+def roles(truth: Truth, rules: Rules) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(m,) boxes that are regions, and boxes that never count."""
+    crowd = (truth.flags & (CROWD | GROUP_OF)) != 0
+    ignored = np.zeros(len(crowd), dtype=np.bool_)
+    if rules.difficult == "ignored":
+        ignored |= (truth.flags & DIFFICULT) != 0
+    if rules.crowd in ("ignored", "region"):
+        ignored |= crowd
+    region = crowd if rules.crowd in ("region", "once") else np.zeros(len(crowd), dtype=np.bool_)
+    return region, ignored
+
+
+def geometry(table: Truth | Detections, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """xyxy and areas of the boxes as the rules measure them."""
+    if not rules.extra_width:
+        return table.boxes_xyxy, table.box_areas
+    boxes = table.boxes_xyxy + np.array([0.0, 0.0, rules.extra_width, rules.extra_width])
+    return boxes, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _scored(truth: Truth, detections: Detections) -> NDArray[np.int32]:
+    """Rows of the detections whose class somebody verified in their image; a class with a true box there was."""
+    verified, images = truth.verified, np.arange(truth.num_images)
+    assert verified is not None
+    known = np.concatenate([
+        np.repeat(images, np.diff(verified.present_offsets)) * truth.num_classes + verified.present,
+        np.repeat(images, np.diff(verified.absent_offsets)) * truth.num_classes + verified.absent,
+        truth.image_index * truth.num_classes + truth.labels,
+    ])  # fmt: skip
+    asked = detections.image_index * truth.num_classes + detections.labels
+    return np.flatnonzero(np.isin(asked, known)).astype(np.int32)
