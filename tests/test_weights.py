@@ -210,13 +210,13 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, shapes_state: dict[str, T
             truncated(tmp_path / "c.pth", old.read_bytes()[:40])],
         "is damaged or cut short: it begins like a safetensors file": [
             truncated(tmp_path / "d.safetensors", safetensors.torch.save(shapes_state))],
-        "holds Python objects besides tensors, and loading them could run code (it names ": [
+        f"it has: 'model'. Objects of classes that are not loaded: {Thing.__module__}.Thing": [
             saved(tmp_path / "e.pth", {"model": Thing()})],
         "has no tensors by name; it has: 'epoch'": [saved(tmp_path / "f.pth", {"epoch": 1})],
         "has no tensors by name; it has: a list": [saved(tmp_path / "g.pth", [torch.ones(1)])],
     }  # fmt: skip
-    (tmp_path / "h.pth").write_bytes(pickle.dumps({"model": Thing()}))
-    files["was not written by torch.save"] = [tmp_path / "h.pth"]
+    (tmp_path / "h.pth").write_bytes(pickle.dumps({"model": print}))
+    files["h.pth needs builtins.print, a part of Python that weights do not need"] = [tmp_path / "h.pth"]
     for name, content, message in (
         ("i", b"", "is empty (0 bytes)"),
         ("j", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),

@@ -56,6 +56,8 @@ class WeightsSpec:
     """Epsilon of batch norm that the weights were trained with. None: the backbone's own."""
     url: str = ""
     source: str = ""
+    trust_pickle: bool = False
+    """Unpickle the file with Python's own pickle, which runs what the file says. Only for files of one's own."""
 
     def identity(self) -> dict[str, Any]:
         """What the weights are, without names, paths or prose: equal for equal weights on any machine."""

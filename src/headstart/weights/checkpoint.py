@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from headstart.errors import WeightsError
 from headstart.models.backbones import build_backbone, source_key
 from headstart.models.preprocessing import Preprocessing
-from headstart.weights import cards, downloads, files
+from headstart.weights import cards, containers, downloads, wrappers
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.load_report import (
     MINIMUM_COVERAGE,
@@ -98,7 +98,8 @@ def _source(spec: WeightsSpec, offline: bool, say: downloads.Say) -> tuple[dict[
             ) from error
         return model.state_dict(), spec.uri
     path = downloads.torchvision_file(spec, offline, say) if spec.kind == "tv" else Path(spec.file or "")
-    tensors, taken_from = files.read_state(path, spec.checkpoint_key)
+    contents = containers.read(path, spec.trust_pickle)
+    tensors, taken_from = wrappers.state_dict(path, contents.tree, spec.checkpoint_key, contents.classes)
     return tensors, f"file {path.name}" + (f", under {taken_from!r}" if taken_from else "")
 
 

@@ -1,0 +1,249 @@
+"""Checkpoint files opened without running anything: safetensors, torch.save (both layouts), pickles, MXNet's .params.
+
+`look` gives names and shapes and imports no torch. `read` gives tensors: by `torch.load(weights_only=True)` where
+that suffices, else by our own reader (`pickles`), which takes tensors out of whole pickled modules, too.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import mmap
+import pickle
+import warnings
+import zipfile
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from headstart.errors import WeightsError
+from headstart.weights import mxnet_params, pickles
+from headstart.weights.rebuilding import Refused, storage_facts
+from headstart.weights.stored import DTYPES, Storage, StoredArray, plain
+
+Kind = Literal["safetensors", "torch archive", "pickle", "MXNet parameters"]
+
+MAX_GROWTH = 8
+"""Most times that a compressed archive may grow; weights hardly compress."""
+_SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+                "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A checkpoint as dictionaries and lists of arrays and plain values."""
+
+    path: Path
+    kind: Kind
+    tree: Any
+    """Leaves: `StoredArray`, numbers, text, `Stub`."""
+    classes: tuple[str, ...] = ()
+    """Names of the pickled classes that were not loaded."""
+
+
+def look(path: Path) -> Contents:
+    """What the file holds; values stay in it until asked for. Raises WeightsError, whatever the file is."""
+    head = _head(path)
+    kind = _kind(path, head)
+    try:
+        if kind == "safetensors":
+            return Contents(path, kind, _safetensors(path))
+        if kind == "torch archive":
+            return _archive(path)
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if kind == "MXNet parameters":
+            return Contents(path, kind, mxnet_params.read_params(data))
+        content, stubs = pickles.read_pickles(data)
+        return Contents(path, kind, plain(content), tuple(sorted(stubs)))
+    except Refused as error:
+        raise WeightsError(_refusal(path, error)) from error
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever a damaged file provokes: key, value, index, zip, unicode errors
+        raise _damaged(path, kind, error) from error
+
+
+def read(path: Path, trust_pickle: bool = False) -> Contents:
+    """`look`, with torch tensors. `trust_pickle`: load it with Python's own pickle, which RUNS what the file says.
+
+    Raises WeightsError.
+    """
+    if trust_pickle and (kind := _kind(path, _head(path))) in ("torch archive", "pickle"):
+        return Contents(path, kind, _trusted(path))
+    contents = look(path)
+    if contents.kind == "torch archive" and not contents.classes:
+        import torch
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return replace(contents, tree=plain(torch.load(path, map_location="cpu", weights_only=True)))
+        except Exception:  # types that torch does not list; our reader has already found the file sound
+            pass
+    return replace(contents, tree=tensors(path, contents.tree))
+
+
+def tensors(path: Path, tree: Any) -> Any:
+    """The tree with `StoredArray`s read into torch tensors; an array that appears twice is read once."""
+    done: dict[int, Any] = {}
+
+    def read_all(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: read_all(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [read_all(entry) for entry in value]
+        if isinstance(value, StoredArray):
+            if id(value) not in done:
+                done[id(value)] = value.tensor()
+            return done[id(value)]
+        return value
+
+    try:
+        return read_all(tree)
+    except (EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise _damaged(path, "checkpoint", error) from error
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(512)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from error
+
+
+def _kind(path: Path, head: bytes) -> Kind:
+    text = head.lstrip().lower()
+    if not head:
+        raise WeightsError(f"{path} is empty (0 bytes). Download or copy it again.")
+    if text.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a Git LFS pointer, not the weights themselves. Run `git lfs pull` where it came "
+                           "from, or download the file itself.")  # fmt: skip
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
+        raise WeightsError(f"{path} is a web page, not a checkpoint: the server answered with HTML (a login, a consent "
+                           "or an error page). Download the file itself.")  # fmt: skip
+    if head[8:9] == b"{":
+        return "safetensors"
+    if head[:4] == b"PK\x03\x04":
+        return "torch archive"
+    if head[:8] == mxnet_params.MAGIC:
+        return "MXNet parameters"
+    if head[:1] == b"\x80" or (head[:1] in (b"(", b"}", b"]", b"c") and not head.isascii()):
+        return "pickle"
+    raise _foreign(path, head)
+
+
+def _foreign(path: Path, head: bytes) -> WeightsError:
+    known = {b"\x89HDF": "an HDF5 file (Keras, MATLAB)", b"\x1f\x8b": "a gzip archive", b"BZh": "a bzip2 archive",
+             b"\x89PNG": "a PNG image", b"\xff\xd8": "a JPEG image", b"%PDF": "a PDF document",
+             b"\x08\x07": "probably an ONNX file", b"\x08\x08": "probably an ONNX file", b"7z\xbc\xaf": "a 7z archive",
+             b"\xfd7zXZ": "an xz archive", b"{": "JSON text"}  # fmt: skip
+    what = next((name for start, name in known.items() if head.lstrip().startswith(start)), "")
+    if head[257:262] == b"ustar":
+        what = "a tar archive: unpack it and name the file inside"
+    return WeightsError(f"{path} is neither a safetensors file nor a torch checkpoint, a pickle or MXNet parameters"
+                        f"{f': it is {what}' if what else f' (it begins with {head[:8]!r})'}. Give a file made by "
+                        "torch.save or safetensors.")  # fmt: skip
+
+
+def _safetensors(path: Path) -> dict[str, StoredArray]:
+    with path.open("rb") as stream:
+        data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        raise EOFError(f"its header has {length:,} bytes and the file {len(data):,}")
+    found = {}
+    for name, facts in json.loads(bytes(data[8 : 8 + length])).items():
+        if name == "__metadata__":
+            continue
+        if facts["dtype"] not in _SAFETENSORS:
+            raise Refused(f"the tensor {name!r} of type {facts['dtype']}", "a type of numbers that cannot be read")
+        begin, end = (8 + length + int(place) for place in facts["data_offsets"])
+        raw, dtype = data[begin:end], _SAFETENSORS[facts["dtype"]]
+        if len(raw) != end - begin or len(raw) % DTYPES[dtype]:
+            raise EOFError(f"the tensor {name!r} ends at byte {end:,} of {len(data):,}")
+        found[name] = StoredArray(Storage(dtype, len(raw) // DTYPES[dtype], partial(bytes, raw)), tuple(facts["shape"]))
+        found[name].check()
+    return found
+
+
+def _archive(path: Path) -> Contents:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise EOFError(f"the archive's list of files at its end is missing: {error}") from error
+    with archive:
+        entries = {info.filename: info for info in archive.infolist()}
+        size, full = path.stat().st_size, sum(info.file_size for info in entries.values())
+        if full > MAX_GROWTH * size + (1 << 20):
+            raise WeightsError(f"{path} has {size:,} bytes and would unpack to {full:,}: a zip bomb, or not weights, "
+                               "which hardly compress. It was not unpacked.")  # fmt: skip
+        root = next((name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")), None)
+        if root is None:
+            raise WeightsError(f"{path} is a zip archive, but not one of torch.save: it has no data.pkl. It holds: "
+                               f"{', '.join(list(entries)[:5])}{', ..' if len(entries) > 5 else ''}. Unpack it and "
+                               "name the checkpoint inside.")  # fmt: skip
+        if f"{root}constants.pkl" in entries:
+            raise WeightsError(f"{path} is a TorchScript archive: it holds a program, not only weights. Save its state "
+                               "dict: torch.save(torch.jit.load(..).state_dict(), 'weights.pth').")  # fmt: skip
+        storages: dict[str, Storage] = {}
+
+        def storage(pid: Any) -> Storage:
+            dtype, key, numel = storage_facts(pid)
+            if key not in storages:
+                info = entries.get(f"{root}data/{key}")
+                if info is None or info.file_size < numel * DTYPES[dtype]:
+                    raise EOFError(f"the values of storage {key} are missing or cut short")
+                storages[key] = Storage(dtype, numel, partial(_entry, path, info))
+            return storages[key]
+
+        machine = pickles.RestrictedUnpickler(pickles.Bounded(archive.read(f"{root}data.pkl")), storage)
+        content = plain(machine.load())
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
+        if order != b"little":
+            raise Refused("big-endian values", "written by a machine of the other byte order")
+    return Contents(path, "torch archive", content, tuple(sorted(machine.stubs)))
+
+
+def _entry(path: Path, info: zipfile.ZipInfo) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(info)
+
+
+def _trusted(path: Path) -> Any:
+    import torch
+
+    try:
+        if _head(path)[:1] == b"P" or pickle.load(path.open("rb")) == pickles.TORCH_MAGIC:
+            return plain(_module_to_state(torch.load(path, map_location="cpu", weights_only=False)))
+        with path.open("rb") as stream:
+            return plain(_module_to_state(pickle.load(io.BytesIO(stream.read()), encoding="latin1")))
+    except Exception as error:
+        raise WeightsError(f"{path} could not be unpickled: {type(error).__name__}: {str(error)[:200]}. Unpickling it "
+                           "needs the packages that it was written with.") from error  # fmt: skip
+
+
+def _module_to_state(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.nn.Module):
+        return value.state_dict()
+    return {key: _module_to_state(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+
+
+def _refusal(path: Path, error: Refused) -> str:
+    return (
+        f"{path} needs {error.name}, {error.why}; loading it could run code, so nothing of it was loaded. Open it "
+        "where it was made and save only the tensors: torch.save(model.state_dict(), 'weights.pth'), or safetensors. "
+        "If you know who made the file, --trust-pickle loads it, and runs what it says."
+    )
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> WeightsError:
+    what = {"safetensors": "safetensors file", "torch archive": "torch checkpoint", "pickle": "torch checkpoint or "
+            "pickle", "MXNet parameters": "file of MXNet parameters"}.get(kind, kind)  # fmt: skip
+    told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return WeightsError(f"{path} ({path.stat().st_size:,} bytes) is damaged or cut short: it begins like a {what} but "
+                        f"cannot be read to its end ({told}). Download or copy it again.")  # fmt: skip
