@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,16 @@ class RunSummary:
     lines: list[str]
     done_already: bool
     exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class CheckSummary:
+    """Whether a data set is clean, its page, the findings as plain data, and the same in lines."""
+
+    clean: bool
+    page: Path
+    facts: dict[str, Any]
+    lines: list[str]
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,38 @@ def compare(
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
         return _run(study, proposal, where, where, workers, offline, overwrite, quiet)
+
+
+def check(
+    data: str,
+    images: bool = False,
+    out: Path | None = None,
+    fix: Path | None = None,
+    against: str | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, of, what: None,
+    format: str | None = None,
+    read: dict[str, Any] | None = None,
+) -> CheckSummary:
+    """What is in a data set and what is wrong with it: a page and `findings.json` in `out` (default `runs/check-DATA`).
+
+    images: decode every image and mask too. fix: write a clean copy of the annotations into this new folder. against:
+    another data set, whose images are searched for near-duplicates of this one's. format, read: as in `open_dataset`.
+    """
+    from headstart.data.doctor.checkup import check as examine
+    from headstart.data.doctor.clean import write_clean
+    from headstart.data.doctor.told import told
+    from headstart.report.doctor import write_page
+    from headstart.store.files import write_text
+
+    checkup = examine(data, images, format, progress, against, **(read or {}))
+    where = out or Path("runs") / f"check-{checkup.table.root.name or 'data'}"
+    where.mkdir(parents=True, exist_ok=True)
+    facts = checkup.to_json()
+    write_text(where / "findings.json", json.dumps(facts, indent=1) + "\n")
+    page = write_page(checkup, where / "index.html")
+    lines = [*told(checkup), f"page: {page}"]
+    lines += write_clean(checkup, fix) if fix else []
+    return CheckSummary(checkup.clean, page, facts, lines)
 
 
 def predict(model: Path, images: Path, out: Path | None = None, threshold: float = 0.5) -> PredictSummary:

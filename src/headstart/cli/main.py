@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli import store, weights
+from headstart.cli import check, store, weights
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 
@@ -155,6 +155,9 @@ def compare(
         format, on_bad_image.value, skipped,
     )  # fmt: skip
     _finish(summary, quiet, as_json)
+
+
+app.command()(check.check)
 
 
 @app.command()

@@ -5,7 +5,7 @@ Inside Headstart a box is `xyxy`: absolute pixels of the original image, continu
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ RELATIVE = ("relative", "yolo")
 """Conventions that need the image's size to give pixels."""
 
 
-def to_edges(values: NDArray[np.float64], convention: str, sizes_hw: NDArray[np.integer]) -> NDArray[np.float64]:
+def to_edges(values: NDArray[np.float64], convention: str, sizes_hw: NDArray[Any]) -> NDArray[np.float64]:
     """Boxes (k, 4) of a source as xyxy (k, 4). sizes_hw: (2,) or (k, 2), read for relative conventions only.
 
     A VOC pixel k spans k - 1 to k in continuous edges, so xmin and ymin lose one and xmax and ymax stay (VOC 2012

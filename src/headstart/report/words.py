@@ -55,9 +55,9 @@ def capital(text: str) -> str:
     return text if text.startswith("mAP") else text[:1].upper() + text[1:]
 
 
-def plural(number: int, word: str) -> str:
-    """A number with its noun: "1 seed", "3 seeds"."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def plural(number: int, word: str, words: str = "") -> str:
+    """A number with its noun: "1 seed", "3 seeds"; `words` where an s is not enough."""
+    return f"{number:,} {word if number == 1 else words or word + 's'}"
 
 
 def task_settings(run: RunDir, task: str) -> dict[str, Any]:

@@ -62,7 +62,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         images += [image for image, _ in pairs.values()]
         files += [file for _, file in pairs.values()]
         splits += [place.split] * len(pairs)
-    sizes = [_size_hw(file, image, faults) for file, image in zip(files, images, strict=True)]
+    found = [_size_hw(file, image, faults) for file, image in zip(files, images, strict=True)]
+    good = [k for k, size in enumerate(found) if size is not None]
+    ids, images, files, splits = ([column[k] for k in good] for column in (ids, images, files, splits))  # type: ignore[assignment]
+    sizes = [size for size in found if size is not None]
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
     if not classes:
         raise DataError(
@@ -70,7 +73,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         )
     convention: Convention = "edges" if options.zero_based else "voc"
     boxes, odd = place_boxes(files, sizes, classes, faults, convention)
-    listed = _listed(root, set(ids))
+    listed = _listed(root, set(ids), faults)
     return annotate(
         root,
         "voc",
@@ -139,8 +142,8 @@ def _pair(place: _Place, notes: list[str], faults: Faults) -> dict[str, tuple[Da
     return dict(sorted(pairs.items()))
 
 
-def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int, int]:
-    """The file's size where the image bears it out, before or after EXIF turning; (0, 0) when nothing tells."""
+def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int, int] | None:
+    """The size that the image bears out, before or after EXIF turning; (0, 0) when nothing tells; None: left out."""
     try:
         shown, stored = header_sizes_hw(image)
     except DataError:
@@ -153,22 +156,26 @@ def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int
                "the boxes may be for another resolution")  # fmt: skip
         fix = "Put back the image that was annotated; if the boxes do fit, correct or remove <size>."
         faults.record(Fault("size-differs", str(file.path), "", why, fix))
+        return None
     return file.size_hw
 
 
-def _listed(root: DataPath, ids: set[str]) -> dict[str, str]:
+def _listed(root: DataPath, ids: set[str], faults: Faults) -> dict[str, str]:
     """Image id -> split, from ImageSets/Main. Empty where there are no such lists."""
     folder = next((f for name, f in subfolders(root).items() if name.lower() == "imagesets"), root / "ImageSets")
+    left_out = {PurePosixPath(fault.path).stem for fault in faults.found}
     splits: dict[str, str] = {}
     for split in LISTS:
         path = folder / "Main" / f"{split}.txt"
         for line in read_lines(path) if path.is_file() else []:
             # Lists of one class add 1 or -1 after the name; names themselves may hold blanks.
             name = line if line in ids else line.split()[0]
+            if name in left_out and name not in ids:
+                continue
             if name not in ids:
-                raise DataError(
-                    f"{path}: {name!r} has neither an image nor an XML file. Put them back, or take the line out."
-                )
+                why, fix = "has neither an image nor an XML file", "Put them back, or take the line out."
+                faults.record(Fault("annotation-without-image", str(path), f"{name!r}", why, fix))
+                continue
             if splits.get(name, split) != split and "test" in (split, splits[name]):
                 raise DataError(f"{path}: {name!r} is a test image and in {splits[name]}.txt too. "
                                 "Test images must not be trained on: take it out of one list.")  # fmt: skip

@@ -1,0 +1,53 @@
+"""`headstart check`: the data doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def check(
+    data: Annotated[str, typer.Argument(help="Folder, archive, URL or description file of a data set.")],
+    images: Annotated[bool, typer.Option("--images", help="Decode every image and mask, and look for twins.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Another data set: which of its images are in this one, too?")
+    ] = None,
+    fix: Annotated[
+        Path | None, typer.Option("--fix", help="Write a clean copy of the annotations into this new folder.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the page and findings.json are written.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")
+    ] = None,
+    images_in: Annotated[
+        str | None, typer.Option("--images-in", help="Folder, archive or URL of the images, if not the data set's own.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON on standard output.")] = False,
+) -> None:
+    """What is in this data set, and what is wrong with it? Ends with 0: clean; 1: findings; 2: unreadable."""
+    from headstart import api
+
+    read = {"images": images_in} if images_in else {}
+    done = api.check(data, images, out, fix, against, _shown(quiet or as_json), format, read)
+    if as_json:
+        print(json.dumps(done.facts, indent=1))
+    elif not quiet:
+        print("\n".join(done.lines))
+    if not done.clean:
+        raise typer.Exit(1)
+
+
+def _shown(quiet: bool) -> Callable[[int, int, str], None]:
+    """A line that is overwritten, on a terminal only."""
+
+    def show(done: int, of: int, what: str) -> None:
+        if not quiet and sys.stderr.isatty():
+            print(f"\r{what}: {done:,}/{of:,} ", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return show
