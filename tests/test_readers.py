@@ -28,13 +28,17 @@ SPLITS = {
     "class-folders": ["test", "test", "train", "train", "train"],
     "index-masks": ["test", "train", "train", "val"],
     "oxford-pets": ["test", "trainval", "trainval", "test"],
+    "yolo": ["train", "train", "train", "val", "test"],
 }
 TASKS = {
     "voc": ("detect",),
     "class-folders": ("classify",),
     "index-masks": ("segment",),
     "oxford-pets": ("detect", "segment", "classify"),
+    "yolo": ("detect",),
 }
+OWN_ORDER = {"yolo"}
+"""Formats whose own list gives the order of classes."""
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -64,7 +68,7 @@ class TestEveryReader:
         assert known.all() or kind == "class-folders"
         assert (table.sizes_hw[known] == (HEIGHT, WIDTH)).all()
         assert table.tasks == TASKS[kind] and list(table.splits) == SPLITS[kind]
-        assert sorted(table.box_classes) == list(table.box_classes)
+        assert sorted(table.box_classes) == list(table.box_classes) or kind in OWN_ORDER
 
     def test_fingerprint_knows_content_not_place(self, kind: str, tmp_path: Path) -> None:
         MAKERS[kind](tmp_path / "here")
@@ -186,3 +190,24 @@ def test_camvid() -> None:
     table = real("camvid")
     assert {s: int((table.splits == s).sum()) for s in ("train", "val", "test")} == {"train": 18, "val": 8, "test": 12}
     assert len(table.mask_classes) == 11 and table.mask_void == (11,) and table.tasks == ("segment",)
+
+
+def test_coco128_boxes_of_yolo() -> None:
+    table = real("coco128", format="yolo")
+    assert len(table.box_classes) == 80 and table.box_class_ids == tuple(range(80)) and not table.notes
+    for split, boxes, classes in (("train", 184, 42), ("val", 217, 46)):
+        part = table.select(table.rows_of(split))
+        assert (len(part), len(part.box_labels), len(set(part.box_labels.tolist()))) == (30, boxes, classes)
+    assert table.supports("detect").all() and table.sizes_hw.all()
+
+
+def test_coco128_polygons_of_yolo() -> None:
+    if not (SHARED / "coco128").is_dir():
+        pytest.skip("no coco128 beside the repository")
+    table = open_dataset(SHARED / "coco128/polygon_classes.yaml", labels="polygon_labels")
+    boxes = open_dataset(SHARED / "coco128", format="yolo")
+    assert table.box_class_ids[:12] == (*range(1, 12), 13) and table.box_classes == boxes.box_classes
+    assert len(table.box_labels) == 402 and table.outline(0)[0] == "polygons"
+    # The first image has the same eight objects in both files, in another order.
+    near = [np.abs(boxes.boxes_of(0).xyxy - box).max(1).min() for box in table.boxes_of(0).xyxy]
+    assert max(near) < 3  # Pixels: the polygons were traced around coarser masks.

@@ -11,7 +11,7 @@ from headstart.data.annotations import Annotations
 from headstart.data.cache import cached
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath, Place, open_place
-from headstart.data.readers import class_folders, index_masks, pets, voc
+from headstart.data.readers import class_folders, index_masks, pets, voc, yolo
 from headstart.errors import DataError, UsageError
 
 
@@ -40,6 +40,12 @@ READERS = {
         voc.read,
         "Annotations/*.xml with JPEGImages/ or images/; or XML files beside the images",
         takes=("zero_based",),
+    ),
+    "yolo": Reader(
+        yolo.looks_like,
+        yolo.read,
+        "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/",
+        takes=("labels", "missing_labels"),
     ),
     "index-masks": Reader(index_masks.looks_like, index_masks.read, "images/ with masks/; or train/ with trainannot/"),
     "class-folders": Reader(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from headstart.data.faults import OnBad
 
@@ -19,3 +20,7 @@ class ReadOptions:
     """Folder, archive or URL that holds the images, where it is not the data set's own. Paths are relative to it."""
     zero_based: bool = False
     """VOC: corners are continuous edges already and nothing is subtracted."""
+    labels: str | None = None
+    """YOLO: the folder of label files beside `images`, where it is not `labels`."""
+    missing_labels: Literal["unknown", "empty"] = "unknown"
+    """YOLO: what an image without a label file shows. `unknown`: it takes part in nothing. `empty`: no object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from headstart.data.annotations import Annotations
 from headstart.data.images import header_sizes_hw
+from headstart.data.places import DataPath
 from headstart.errors import DataError
 
 CHUNK = 1000
@@ -17,29 +18,40 @@ Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
 
+Header = tuple[tuple[int, int], tuple[int, int]]
+"""(height, width) as a viewer shows the image, and as stored; see `headstart.data.images.header_sizes_hw`."""
+
+
+def headers_of(images: Sequence[DataPath], on_bad_image: str = "error") -> list[Header | None]:
+    """Sizes of the images, read in threads. Raises DataError for one that cannot be read; with "skip" it is None."""
+
+    def header(image: DataPath) -> Header | None:
+        try:
+            return header_sizes_hw(image)
+        except DataError:
+            if on_bad_image == "error":
+                raise
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(header, images))
+
+
 def with_sizes(table: Annotations, on_bad_image: str = "error", progress: Progress | None = None) -> Annotations:
     """The table with the size of every image, as a viewer shows it (EXIF followed), where it was 0, 0.
 
-    Headers are read in threads: what takes time is opening files. Raises DataError for the first file that cannot be
+    What takes time is opening files. Raises DataError for the first file that cannot be
     read; with "skip" its size stays 0, 0.
     """
     unknown = np.flatnonzero(~table.sizes_hw.any(1))
     sizes = table.sizes_hw.copy()
 
-    def size_of(i: int) -> tuple[int, int]:
-        try:
-            return header_sizes_hw(table.image_path(i))[0]
-        except DataError:
-            if on_bad_image == "error":
-                raise
-            return (0, 0)
-
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(unknown), CHUNK):
-            rows = unknown[start : start + CHUNK]
-            sizes[rows] = list(pool.map(size_of, rows.tolist()))
-            if progress:
-                progress(start + len(rows), len(unknown))
+    for start in range(0, len(unknown), CHUNK):
+        rows = unknown[start : start + CHUNK]
+        found = headers_of([table.image_path(i) for i in rows.tolist()], on_bad_image)
+        sizes[rows] = [header[0] if header else (0, 0) for header in found]
+        if progress:
+            progress(start + len(rows), len(unknown))
     batch = table.batch
     for k, name in enumerate(("height", "width")):
         place = batch.schema.get_field_index(name)

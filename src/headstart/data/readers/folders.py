@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 from headstart.data.images import IMAGE_SUFFIXES
 from headstart.data.places import DataPath
@@ -49,3 +51,48 @@ def read_lines(path: DataPath) -> list[str]:
 def relative(path: DataPath, root: DataPath) -> str:
     """`path` below `root`, with forward slashes."""
     return path.relative.removeprefix(root.relative).lstrip("/")
+
+
+class NamedFiles:
+    """Finds files by the names that lists give them; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, dict[str, bool]] = {}
+
+    def has(self, path: DataPath) -> bool:
+        """Whether there is such a file."""
+        above = path.parent
+        if above.relative not in self._listed:
+            try:
+                self._listed[above.relative] = path.place.entries(above.relative)
+            except (OSError, ValueError):  # A name too long, or with a zero byte in it.
+                self._listed[above.relative] = {}
+        return self._listed[above.relative].get(path.name) is False
+
+    def find(self, folders: Iterable[DataPath], name: str) -> DataPath | None:
+        """The file that `name` means in the first of the folders that has it; None where none has."""
+        for folder in folders:
+            path = named(folder, name)
+            if path is not None and path.relative and self.has(path):
+                return path
+        return None
+
+
+def named(folder: DataPath, name: str) -> DataPath | None:
+    """What a list in `folder` means by `name`, which may go up by `..` and be absolute; None outside the place."""
+    name = name.replace("\\", "/")
+    if name.startswith("/") or re.match("[A-Za-z]:/", name):
+        top = folder.place.local("")
+        if top is None:
+            return None
+        below = name.removeprefix(f"{Path(top).absolute().as_posix().rstrip('/')}/")
+        return DataPath(folder.place) / below if below != name and ".." not in below.split("/") else None
+    parts = [part for part in folder.relative.split("/") if part]
+    for part in name.split("/"):
+        if part == ".." and not parts:
+            return None
+        if part == "..":
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return DataPath(folder.place, "/".join(parts))
