@@ -206,8 +206,8 @@ def describe_weights(uri: str) -> list[str]:
     given = spec.preprocessing
     lines = [
         spec.name,
-        f"  lineage        {' -> '.join(spec.lineage) or 'unknown'}",
-        f"  license        {spec.licence or 'unknown'}",
+        f"  lineage        {' -> '.join(spec.lineage) or 'none: random values'}",
+        f"  license        {spec.licence or 'none'}",
         f"  backbone       {spec.backbone}",
         f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
         f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",

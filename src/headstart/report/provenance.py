@@ -72,7 +72,8 @@ def _load(load: Mapping[str, Any]) -> str:
     missing = load.get("missing") or []
     words = [f"{fixed(coverage * 100)} % of the backbone’s tensors"]
     words += [f"missing: {', '.join(map(str, missing[:4]))}{' …' if len(missing) > 4 else ''}"] if missing else []
-    return "; ".join([*words, *map(str, load.get("notes") or [])])
+    warnings = [f"Warning: {text}" for text in load.get("warnings") or []]
+    return "; ".join([*words, *map(str, load.get("notes") or []), *warnings])
 
 
 def _stages(load: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:

@@ -72,7 +72,7 @@ def run(
 
 def check_weights(planner: Planner, expansion: Expansion) -> None:
     """Load every checkpoint once before the first job, here, where the user sees that something is downloaded: one
-    that does not fit, or that --offline refuses, is known after seconds and not after hours.
+    that does not fit, or that --offline refuses, is known after seconds and not after hours. Says how each was loaded.
 
     Nothing is loaded (and torch not imported) when the study has nothing left to do.
     """
@@ -80,9 +80,10 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
     checkpoints = [spec for spec in specs if spec.kind != "random"]
     if expansion.ready and checkpoints:
         from headstart.weights.checkpoint import load
+        from headstart.weights.downloads import to_stderr
 
         for spec in checkpoints:
-            load(spec, seed=0, offline=planner.offline)
+            to_stderr(load(spec, seed=0, offline=planner.offline).report.summary())
 
 
 def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:

@@ -334,9 +334,10 @@ def _curve_metrics(curve: Any) -> Metrics:
     }
 
 
-def _made_here(tensors: Mapping[str, Any], source: str) -> dict[str, Any]:
+def _made_here(backbone: Any, tensors: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The load report of a backbone that this study pre-trained: every tensor was asked for by name."""
-    from headstart.weights.load_report import LoadReport, StageLoad
+    from headstart.models.preprocessing import IMAGENET
+    from headstart.weights.load_report import LoadReport, StageLoad, proved
 
     counts: dict[str, int] = {}
     for name in tensors:
@@ -345,7 +346,8 @@ def _made_here(tensors: Mapping[str, Any], source: str) -> dict[str, Any]:
             stage = "stem" if part in ("conv1", "bn1") else part
             counts[stage] = counts.get(stage, 0) + 1
     stages = {stage: StageLoad(matched=count) for stage, count in counts.items()}
-    return LoadReport(source, "pre-trained by this study", stages, 1.0, (), (), ()).to_json()
+    report = LoadReport(source, "pre-trained by this study", stages, 1.0)
+    return proved(report, backbone, IMAGENET, test_colors=False).to_json()
 
 
 def _start(weights: dict[str, Any], local: dict, made: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
@@ -372,7 +374,7 @@ def _start(weights: dict[str, Any], local: dict, made: Path | None, seed: int) -
         for name, tensor in tensors.items():
             tensor.copy_(stored[name])
     return Start(backbone, local["backbone"], base, Preprocessing(), is_random=False), _made_here(
-        tensors, weights["pretrained"]
+        backbone, tensors, weights["pretrained"]
     )
 
 

@@ -19,6 +19,7 @@ from headstart.weights.load_report import (
     StageLoad,
     load_report,
     misfit,
+    proved,
     random_report,
     surplus_blocks,
 )
@@ -48,7 +49,8 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
         torch.default_generator.manual_seed(seed)  # not CUDA's: those are not put back
         backbone = build_backbone(spec.backbone)
         if spec.kind == "random":
-            return Loaded(backbone, spec.preprocessing, random_report(spec, backbone, seed))
+            report = random_report(spec, backbone, seed)
+            return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=False))
         tensors, source = _source(spec, offline, say)
     where = spec.file or spec.uri
     wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()}
@@ -67,7 +69,8 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     notes = _check_values(backbone, where, 1e-5 if spec.norm_eps is None else spec.norm_eps)
     if spec.norm_eps is not None:
         notes += _fold_eps(backbone, spec.norm_eps)
-    return Loaded(backbone, spec.preprocessing, replace(report, notes=notes))
+    report = replace(report, notes=notes)
+    return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=True))
 
 
 def _unchanged(spec: WeightsSpec) -> None:

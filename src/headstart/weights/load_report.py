@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from headstart.models.backbones import source_key
+from headstart.models.preprocessing import Preprocessing
 from headstart.weights.cards import WeightsSpec
+from headstart.weights.proof import ColorOrder, Fingerprint, Norms, batch_norms, color_order, fingerprint
 
 MINIMUM_COVERAGE = 0.99
 """Fraction of the backbone's tensors that a file must fill."""
@@ -38,12 +40,32 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     left_over: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the user should look at before believing a result."""
+    initialized: tuple[str, ...] = ()
+    """What has fresh random values, and why."""
+    norms: Norms | None = None
+    fingerprint: Fingerprint | None = None
+    color: ColorOrder | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Counts and missing names; of the tensors left over only the counts."""
+        """Counts and missing names; of the tensors left over only the counts, with why they were left over."""
         stages = {name: [load.matched, load.missing, load.left_over] for name, load in self.by_stage.items()}
-        return {"source": self.source, "coverage": self.coverage, "stages": stages,
-                "missing": list(self.missing), "notes": list(self.notes)}  # fmt: skip
+        why = {name: reason(name) for name, load in self.by_stage.items() if load.left_over}
+        taken = {stage: [float(f"{n:.6g}") for n in numbers] for stage, numbers in (self.fingerprint or {}).items()}
+        return {
+            "source": self.source, "coverage": self.coverage, "stages": stages, "missing": list(self.missing),
+            "left_over": why, "initialized": list(self.initialized), "notes": list(self.notes),
+            "warnings": list(self.warnings), "norms": asdict(self.norms) if self.norms else None,
+            "fingerprint": taken or None,
+            "color_order": self.color.to_json() if self.color else None,
+        }  # fmt: skip
+
+    def summary(self) -> str:
+        """One line, and one more for each warning."""
+        color = f"; color order {self.color}" if self.color else ""
+        line = f"{self.weights}: {self.source}; {self.coverage:.1%} of the backbone's tensors filled{color}"
+        return "\n".join([line, *(f"WARNING: {self.weights}: {words}" for words in self.warnings)])
 
     def text(self) -> str:
         """A small table for people."""
@@ -51,8 +73,63 @@ class LoadReport:
         width = max(map(len, ["stage", *self.by_stage]))
         lines.append(f"  {'stage':{width}}  matched  missing  left over")
         for name, load in self.by_stage.items():
-            lines.append(f"  {name:{width}}  {load.matched:7}  {load.missing:7}  {load.left_over:9}")
-        return "\n".join([*lines, *(f"  missing: {name}" for name in self.missing), *(f"  {n}" for n in self.notes)])
+            why = f"  ({reason(name)})" if load.left_over else ""
+            lines.append(f"  {name:{width}}  {load.matched:7}  {load.missing:7}  {load.left_over:9}{why}")
+        lines += [f"  missing: {name}" for name in self.missing]
+        lines += [f"  initialized afresh: {words}" for words in self.initialized]
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join([*lines, *self._proof(), *(f"  WARNING: {words}" for words in self.warnings)])
+
+    def _proof(self) -> list[str]:
+        lines = []
+        if self.norms and self.norms.count:
+            smallest, zero = self.norms.smallest_variance or 0.0, self.norms.zero_variance
+            lines.append(f"  batch norms: {self.norms.count}, all variances finite; smallest above 0 {smallest:.2g}, "
+                         f"{zero} channels at 0")  # fmt: skip
+        if self.color:
+            lines.append(f"  color order: {self.color}")
+        if self.fingerprint:
+            stages = "; ".join(f"{k} {v[0]:.4g} {v[1]:.4g} {v[2]:.4g}" for k, v in self.fingerprint.items())
+            lines.append(f"  fingerprint: {stages}")
+        return lines
+
+
+_REASONS = (
+    ("head of a classifier", ("fc", "head", "classifier", "linear", "logits", "aux_classifier", "head_dist")),
+    ("neck", ("fpn", "neck", "backbone.fpn", "pyramid")),
+    ("head of a detector", ("rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head", "proposal_generator", "mask_head",
+                            "ssh1", "ssh2", "ssh3", "ClassHead", "BboxHead", "LandmarkHead", "anchor_generator")),
+    ("of self-supervised training only", ("module.encoder_k", "module.queue", "module.momentum_encoder", "queue",
+                                          "module.projection_head", "module.prototypes", "module.predictor")),
+)  # fmt: skip
+
+
+def reason(group: str) -> str:
+    """Why tensors of this group were left over; by its name, as far as that tells."""
+    bare = group.removeprefix("module.")
+    known = (words for words, names in _REASONS if group in names or bare in names)
+    return next(known, "no part of the backbone")
+
+
+def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing, test_colors: bool) -> LoadReport:
+    """The report with what the loaded backbone itself shows. Random weights, and those of drawn images, have no colors
+    of photographs to compare.
+    """
+    warnings, color = report.warnings, None
+    if test_colors:
+        color = color_order(backbone, preprocessing)
+        if color.verdict == "contradicts":
+            warnings += (f"declared color order {color}. Unless these weights were trained on images that are bluer "
+                         "than photographs, correct channel_order in a weights card.",)  # fmt: skip
+        if color.verdict == "impossible":
+            warnings += (f"declared color order {color}. Correct scale, mean and std in a weights card.",)
+    taken, notes = None, report.notes
+    try:
+        taken = fingerprint(backbone, preprocessing)
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:  # a backbone of the user's own may be choosy
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        notes += (f"no fingerprint: the backbone does not take 224x224 pixels ({first})",)
+    return replace(report, warnings=warnings, notes=notes, norms=batch_norms(backbone), fingerprint=taken, color=color)
 
 
 def counted(keys: Iterable[str]) -> list[str]:
@@ -80,15 +157,19 @@ def load_report(
     missing = tuple(f"{key} (shape {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the backbone)"
                     if key in found else key for key in counted(wanted) if key not in filled)  # fmt: skip
     total = len(counted(wanted))
-    return LoadReport(spec.name, source, {name: StageLoad(*numbers) for name, numbers in counts.items()},
-                      (total - len(missing)) / total, missing, tuple(counted(left_over)))  # fmt: skip
+    fresh = tuple(f"{key.partition(' ')[0]}, not in the file: random values from the seed" for key in missing)
+    stages = {name: StageLoad(*numbers) for name, numbers in counts.items()}
+    coverage = (total - len(missing)) / total
+    return LoadReport(spec.name, source, stages, coverage, missing, tuple(counted(left_over)), initialized=fresh)
 
 
 def random_report(spec: WeightsSpec, backbone: nn.Module, seed: int) -> LoadReport:
     counts: dict[str, int] = {}
     for key in counted(source_key(backbone, key) for key in backbone.state_dict()):
         counts[_stage_of(key)] = counts.get(_stage_of(key), 0) + 1
-    return LoadReport(spec.name, f"random, seed {seed}", {k: StageLoad(missing=n) for k, n in counts.items()}, 0.0)
+    stages = {name: StageLoad(missing=count) for name, count in counts.items()}
+    fresh = (f"the whole backbone, from seed {seed}",)
+    return LoadReport(spec.name, f"random, seed {seed}", stages, 0.0, initialized=fresh)
 
 
 def surplus_blocks(wanted: Iterable[str], left_over: Iterable[str]) -> list[str]:
