@@ -47,11 +47,12 @@ def _running(
         for i in range(begin, stop):
             total += row[images[i]]
             running[i + 1] = total
-    else:
-        for i in range(begin, stop):
-            if (limit < 0 or ranks[i] < limit) and (len(outside) == 0 or not outside[i]):
-                total += row[images[i]]
-            running[i + 1] = total
+        return
+    every, most = len(outside) == 0, limit if limit >= 0 else 2**31
+    for i in range(begin, stop):  # a product, not a branch: which ones count follows no pattern
+        counts = (limit < 0 or ranks[i] < most) & (every or not outside[i])
+        total += row[images[i]] * counts
+        running[i + 1] = total
 
 
 @njit(cache=True, nogil=True)

@@ -65,16 +65,19 @@ def sorted_truth(
 
 
 @njit(cache=True, nogil=True)
-def _overlap(a: NDArray[np.float64], area_a: float, b: NDArray[np.float64], area_b: float, over_a_only: bool) -> float:
-    """Intersection over union of two boxes (over the area of `a` if asked); 0 where they do not meet."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
+def _overlap(
+    boxes: NDArray[np.float64], areas: NDArray[np.float64], i: int, others: NDArray[np.float64],
+    other_areas: NDArray[np.float64], j: int, over_own: bool,
+) -> float:  # fmt: skip
+    """Intersection over union of boxes i and others j (over the area of i if asked); 0 where they do not meet."""
+    width = min(boxes[i, 2], others[j, 2]) - max(boxes[i, 0], others[j, 0])
     if width <= 0.0:
         return 0.0
-    height = min(a[3], b[3]) - max(a[1], b[1])
+    height = min(boxes[i, 3], others[j, 3]) - max(boxes[i, 1], others[j, 1])
     if height <= 0.0:
         return 0.0
     both = width * height
-    return both / area_a if over_a_only else both / (area_a + area_b - both)
+    return both / areas[i] if over_own else both / (areas[i] + other_areas[j] - both)
 
 
 @njit(cache=True, nogil=True)
@@ -103,45 +106,57 @@ def _free(
 
 @njit(cache=True, nogil=True)
 def _best(
-    overlap: float, which: int, over_region: float, in_region: int, ignored: NDArray[np.bool_],
-    taken: NDArray[np.bool_], at: int, view: int, threshold: float,
+    overlaps: NDArray[np.float64], near: NDArray[np.int64], num_near: int, ignored: NDArray[np.bool_],
+    region: NDArray[np.bool_], taken: NDArray[np.bool_], at: int, view: int, threshold: float,
 ) -> tuple[int, bool]:  # fmt: skip
     """The same by the devkit's rule: the box of highest IoU whether taken or not; what that leaves wrong may still lie
-    in a region (crowd, group-of), whose first detection is a hit where the region counts."""
-    if overlap >= threshold:
+    in a region (crowd, group-of), whose first detection is a hit where the region counts. Of equal overlaps the first.
+    """
+    best, which, most, inside = 0.0, -1, 0.0, -1
+    for c in range(num_near):
+        j = near[c]
+        if region[j]:
+            if overlaps[c] > most:
+                most, inside = overlaps[c], j
+        elif overlaps[c] > best:
+            best, which = overlaps[c], j
+    if best >= threshold:
         if ignored[which, view]:
             return which, False
         if not taken[which, at]:
             return which, True
-    if over_region >= threshold:
-        return in_region, not ignored[in_region, view] and not taken[in_region, at]
+    if most >= threshold:
+        return inside, not ignored[inside, view] and not taken[inside, at]
     return -1, False
 
 
 @njit(cache=True, nogil=True)
 def match(
     order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], boxes: NDArray[np.float64],
-    areas: NDArray[np.float64], truth_order: NDArray[np.int64], truth_offsets: NDArray[np.int64],
-    truth_images: NDArray[np.int64], truth_boxes: NDArray[np.float64], truth_areas: NDArray[np.float64],
-    ignored: NDArray[np.bool_], region: NDArray[np.bool_], thresholds: NDArray[np.float64], free: bool,
-    num_images: int,
+    areas: NDArray[np.float64], truth_offsets: NDArray[np.int64], truth_images: NDArray[np.int64],
+    truth_boxes: NDArray[np.float64], truth_areas: NDArray[np.float64], ignored: NDArray[np.bool_],
+    region: NDArray[np.bool_], thresholds: NDArray[np.float64], free: bool, num_images: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:  # fmt: skip
     """Events of every class, view and threshold.
 
-    order, class_offsets: as `ranked` returns them; images, boxes, areas (of the boxes): of the detections, in input
-    order. truth_order, truth_offsets: as `sorted_truth` returns them; the other columns of the true boxes in input
-    order. ignored (m, V): does not count in that view. region (m,): overlap with it is measured over the detection's
-    area, and it takes any number of detections. thresholds (T,): an overlap of a threshold is enough. free: COCO's
-    rule (`_free`), else the devkit's (`_best`).
+    order, class_offsets, images: of the detections that are scored, in order; boxes, areas (of the boxes): of all
+    detections, in input order. truth_offsets and the other columns of the true boxes: in the order of `sorted_truth`.
+    ignored (m, V): does not count in that view. region (m,): overlap with it is measured over the detection's area, and
+    it takes any number of detections. thresholds (T,): an overlap of a threshold is enough. free: COCO's rule, else the
+    devkit's.
 
-    Returns at (E,) places in `order`, truth (E,) rows of the true boxes, hit (E,), and offsets (K, V * T + 1): the
+    Returns at (E,) places in `order`, truth (E,) places among the true boxes, hit (E,), and offsets (K, V * T + 1): the
     events of class k, view v and threshold t, in order, are offsets[k, c]:offsets[k, c + 1] with c = v * T + t.
     """
     num_classes, num_views, num_thresholds = len(class_offsets) - 1, ignored.shape[1], len(thresholds)
     cells = num_views * num_thresholds
     lowest = thresholds.min()
+    longest = 0
+    for k in range(num_classes):
+        longest = max(longest, class_offsets[k + 1] - class_offsets[k])
+    asked, own, own_areas = np.empty(longest + 1, dtype=np.int32), np.empty((longest, 4)), np.empty(longest)
     taken = np.zeros((len(truth_images), cells), dtype=np.bool_)
-    first, last = np.full(num_images, -1, dtype=np.int64), np.zeros(num_images, dtype=np.int64)
+    first, last = np.full(num_images, -1, dtype=np.int32), np.zeros(num_images, dtype=np.int32)
     overlaps, near = np.empty(len(truth_images)), np.empty(len(truth_images), dtype=np.int64)
     room = 1024
     found_at, found_truth = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
@@ -150,50 +165,53 @@ def match(
     offsets = np.zeros((num_classes, cells + 1), dtype=np.int64)
     for k in range(num_classes):
         offsets[k, 0] = total
-        for p in range(truth_offsets[k], truth_offsets[k + 1]):
-            image = truth_images[truth_order[p]]
+        for j in range(truth_offsets[k + 1] - 1, truth_offsets[k] - 1, -1):
+            image = truth_images[j]
             if first[image] < 0:
-                first[image] = p
-            last[image] = p + 1
+                last[image] = j + 1
+            first[image] = j
+        # Those that have a true box to meet, brought together first: loads that wait for no decision overlap in time.
+        num_asked = 0
         for p in range(class_offsets[k], class_offsets[k + 1]):
-            i = order[p]
-            image = images[i]
-            if first[image] < 0:
-                continue
-            num_near, overlap, which, over_region, in_region = 0, 0.0, -1, 0.0, -1
-            for q in range(first[image], last[image]):
-                j = truth_order[q]
-                value = _overlap(boxes[i], areas[i], truth_boxes[j], truth_areas[j], region[j])
+            asked[num_asked] = p
+            num_asked += first[images[p]] >= 0
+        for a in range(num_asked):
+            i = order[asked[a]]
+            own_areas[a] = areas[i]
+            for c in range(4):
+                own[a, c] = boxes[i, c]
+        for a in range(num_asked):
+            p = asked[a]
+            image = images[p]
+            num_near, highest = 0, 0.0
+            for j in range(first[image], last[image]):
+                value = _overlap(own, own_areas, a, truth_boxes, truth_areas, j, region[j])
                 if value >= lowest:
                     overlaps[num_near], near[num_near] = value, j
                     num_near += 1
-                    if region[j]:
-                        if value > over_region:
-                            over_region, in_region = value, j
-                    elif value > overlap:
-                        overlap, which = value, j
+                    highest = max(highest, value)
             if num_near == 0:
                 continue
             if total + cells > room:
                 room = 2 * room + cells
                 found_at, found_truth = _longer(found_at, room), _longer(found_truth, room)
                 found_hit, found_cell = _longer(found_hit, room), _longer(found_cell, room)
-            for view in range(num_views):
-                for t in range(num_thresholds):
+            for t in range(num_thresholds):
+                if highest < thresholds[t]:
+                    continue
+                for view in range(num_views):
                     cell = view * num_thresholds + t
                     if free:
                         j, hit = _free(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
                     else:
-                        j, hit = _best(
-                            overlap, which, over_region, in_region, ignored, taken, cell, view, thresholds[t]
-                        )
+                        j, hit = _best(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
                     if j >= 0:
                         taken[j, cell] = True
                         found_at[total], found_truth[total], found_hit[total], found_cell[total] = p, j, hit, cell
                         total += 1
                         offsets[k, cell + 1] += 1
-        for p in range(truth_offsets[k], truth_offsets[k + 1]):
-            first[truth_images[truth_order[p]]] = -1
+        for j in range(truth_offsets[k], truth_offsets[k + 1]):
+            first[truth_images[j]] = -1
         for cell in range(cells):
             offsets[k, cell + 1] += offsets[k, cell]
     return _by_cell(found_at, found_truth, found_hit, found_cell, offsets, total)
@@ -239,7 +257,7 @@ def closest(
         for p in range(truth_offsets[images[i]], truth_offsets[images[i] + 1]):
             j = truth_by_image[p]
             side = 0 if truth_labels[j] == labels[i] else 1
-            value = _overlap(boxes[i], areas[i], truth_boxes[j], truth_areas[j], region[j])
+            value = _overlap(boxes, areas, i, truth_boxes, truth_areas, j, region[j])
             if value > best[i, side]:
                 best[i, side], which[i, side] = value, j
     return which, best

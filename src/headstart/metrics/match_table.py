@@ -67,7 +67,7 @@ def fates(result: APResult, threshold: int) -> tuple[NDArray[np.int8], NDArray[n
     events = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [np.empty(0, np.int64)])
     rows = matches.order[matches.event_at[events]]
     fate[rows] = np.where(matches.event_hit[events], HIT, IGNORED)
-    met[rows] = matches.event_truth[events]
+    met[rows] = matches.truth_order[matches.event_truth[events]]
     return fate, met
 
 

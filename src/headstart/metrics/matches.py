@@ -24,7 +24,8 @@ class Matches:
     """Detections in order with the true boxes that they met. Arrays are as in `_matching` and `_accumulating`.
 
     order (D,): rows of the detections, by class and score; images, ranks (D,) theirs (ranks: empty where no limit asks
-    for them). truth_order (m,): rows of the true boxes by class; truth_images (m,) theirs; counted (V, m) likewise.
+    for them). truth_order (m,): rows of the true boxes by class; truth_images (m,) theirs; counted (V, m) likewise;
+    event_truth (E,): places in truth_order.
     """
 
     num_images: int
@@ -90,11 +91,11 @@ def matched(
     from headstart.metrics import _matching, _sorting
 
     keep = _scored(truth, detections) if rules.verified_only and truth.verified is not None else None
-    labels, scores, images = detections.labels, detections.scores, detections.image_index
+    labels, scores, image_index = detections.labels, detections.scores, detections.image_index
     if keep is not None:
-        labels, scores, images = labels[keep], scores[keep], images[keep]
+        labels, scores, image_index = labels[keep], scores[keep], image_index[keep]
     order, class_offsets = _sorting.sorted_detections(
-        labels, scores, images, truth.num_classes, truth.num_images, rules.ties == "last"
+        labels, scores, image_index, truth.num_classes, truth.num_images, rules.ties == "last"
     )
     order = order if keep is None else keep[order]
     most = rules.max_detections if limits is None else max(limits)
@@ -103,32 +104,34 @@ def matched(
         order, class_offsets, ranks = _matching.ranked(
             order, class_offsets, detections.image_index, truth.num_images, most
         )
-    region, ignored = roles(truth, rules)
-    views = ignored[:, None] if left_out is None else ignored[:, None] | left_out.T
     truth_order, truth_offsets = _matching.sorted_truth(
         truth.labels, truth.image_index, truth.num_classes, truth.num_images
     )
+    region, never = roles(truth, rules)
+    ignored = never[:, None] if left_out is None else never[:, None] | left_out.T
+    region, ignored, truth_images = region[truth_order], ignored[truth_order], truth.image_index[truth_order]
+    true_boxes, true_areas = (column[truth_order] for column in geometry(truth, rules))
+    images = detections.image_index[order]
     event_at, event_truth, event_hit, event_offsets = _matching.match(
-        order, class_offsets, detections.image_index, *geometry(detections, rules), truth_order, truth_offsets,
-        truth.image_index, *geometry(truth, rules), np.ascontiguousarray(views), region, thresholds,
-        rules.match == "free", truth.num_images,
+        order, class_offsets, images, *geometry(detections, rules), truth_offsets, truth_images,
+        true_boxes, true_areas, ignored, region, thresholds, rules.match == "free", truth.num_images,
     )  # fmt: skip
     return Matches(
         num_images=truth.num_images,
         order=order,
         class_offsets=class_offsets,
-        images=detections.image_index[order],
+        images=images,
         ranks=ranks,
         limits=np.array([-1] if limits is None else limits, dtype=np.int64),
-        outside=np.zeros((views.shape[1], 0), np.bool_) if outside is None else outside[:, order],
+        outside=np.zeros((ignored.shape[1], 0), np.bool_) if outside is None else outside[:, order],
         event_at=event_at,
         event_truth=event_truth,
         event_hit=event_hit,
-        event_offsets=_per_view(event_offsets, views.shape[1]),
+        event_offsets=_per_view(event_offsets, ignored.shape[1]),
         truth_order=truth_order,
         truth_offsets=truth_offsets,
-        truth_images=truth.image_index[truth_order],
-        counted=np.ascontiguousarray(~views[truth_order].T),
+        truth_images=truth_images,
+        counted=np.ascontiguousarray(~ignored.T),
     )
 
 
