@@ -9,7 +9,7 @@ height beside the edges; with it IoUs are those of pycocotools bit by bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,11 @@ class Truth:
         xyxy, box_areas = _edges(boxes_xywh)
         return cls(image_index, xyxy, labels, flags, num_images, num_classes, box_areas, areas)  # type: ignore[arg-type]
 
+    def take(self, rows: NDArray, **changed: Any) -> Truth:
+        """The true boxes `rows` (indices or a mask) of the same images; columns may be given anew."""
+        names = ("image_index", "boxes_xyxy", "labels", "flags", "box_areas", "areas")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names} | changed)
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:
@@ -114,6 +119,11 @@ class Detections:
         """The same from x, y, width, height (d, 4) in float64, as in COCO's results files."""
         xyxy, box_areas = _edges(boxes_xywh)
         return cls(image_index, xyxy, labels, scores, box_areas)  # type: ignore[arg-type]
+
+    def take(self, rows: NDArray, **changed: Any) -> Detections:
+        """The detections `rows` (indices or a mask); columns may be given anew."""
+        names = ("image_index", "boxes_xyxy", "labels", "scores", "box_areas")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names} | changed)
 
 
 def check_boxes(truth: Truth, detections: Detections) -> None:

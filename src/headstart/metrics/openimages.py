@@ -21,7 +21,6 @@ The evaluation of the Open Images Challenge (storage.googleapis.com/openimages/w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,20 +70,14 @@ def expanded(truth: Truth, parents: Parents) -> Truth:
         present_offsets, present = _spread_labels(verified.present_offsets, verified.present, up)
         absent_offsets, absent = _spread_labels(verified.absent_offsets, verified.absent, up.T)
         verified = Verified(present_offsets, present, absent_offsets, absent)
-    return replace(
-        truth, image_index=truth.image_index[rows], boxes_xyxy=truth.boxes_xyxy[rows], labels=labels,
-        flags=truth.flags[rows], box_areas=truth.box_areas[rows], areas=truth.areas[rows], verified=verified,
-    )  # fmt: skip
+    return truth.take(rows, labels=labels, verified=verified)
 
 
 def expanded_detections(detections: Detections, parents: Parents, num_classes: int) -> Detections:
     """The detections with a copy, of equal score, for every class above their own. Not for a model that gives those
     itself: each would be there twice, and the second is wrong."""
     rows, labels = _spread(detections.labels, lineage(parents, num_classes))
-    return Detections(
-        detections.image_index[rows], detections.boxes_xyxy[rows], labels, detections.scores[rows],
-        detections.box_areas[rows],
-    )  # fmt: skip
+    return detections.take(rows, labels=labels)
 
 
 def _spread(labels: NDArray[np.int64], related: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
