@@ -4,10 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    log_loss,
+    recall_score,
+    top_k_accuracy_score,
+)
 
 from headstart.errors import DataError
-from headstart.metrics.accuracy import accuracy, log_losses
+from headstart.metrics.accuracy import accuracy, calibration, log_losses, multilabel_ap, top_k_correct
 
 
 def test_by_hand():
@@ -71,3 +78,83 @@ def test_faults():
         log_losses([0.0], [0])
     with pytest.raises(ValueError, match=r"\(resamples, 1 images\)"):
         accuracy([0], [0], 1).replicates(np.ones((2, 2)))
+
+
+# ---- top-k, several labels, calibration
+
+
+def test_top_k_by_hand():
+    """Scores .5, .3, .2: class 1 is second. Of equal scores the lower class comes first."""
+    scores = [[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.4, 0.4, 0.2]]
+    assert top_k_correct(scores, [1, 0, 1], 1).tolist() == [False, True, False]
+    assert top_k_correct(scores, [1, 0, 1], 2).tolist() == [True, True, True]
+    assert top_k_correct(scores, [2, 2, 2], 3).all()
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_top_k_equals_scikit_learn(k):
+    rng = np.random.default_rng(k)
+    labels, scores = np.r_[np.arange(8), rng.integers(0, 8, 60)], rng.normal(size=(68, 8))
+    assert top_k_correct(scores, labels, k).mean() == pytest.approx(top_k_accuracy_score(labels, scores, k=k))
+
+
+def test_several_labels_by_hand():
+    """Class 0 ranks hit, miss, hit: (1 + 2/3) / 2. Class 1: its two images tie with a third: 2/3. Class 2: none has it.
+    Class 3: the image nobody knows about is left out: hit first."""
+    scores = [[0.9, 0.5, 0.1, 0.9], [0.8, 0.5, 0.2, 0.8], [0.7, 0.5, 0.3, 0.7]]
+    present = [[1, 1, 0, -1], [0, 1, 0, 1], [1, 0, 0, 0]]
+    result = multilabel_ap(scores, present)
+    assert result.ap == pytest.approx([5 / 6, 2 / 3, np.nan, 1.0], nan_ok=True)
+    assert result.map == pytest.approx((5 / 6 + 2 / 3 + 1) / 3) and result.counts.tolist() == [2, 2, 0, 1]
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_several_labels_equal_scikit_learn(ties):
+    rng = np.random.default_rng(ties)
+    present = rng.random((80, 6)) < 0.3
+    scores = present + rng.normal(size=present.shape)
+    scores = scores.round(1) if ties else scores
+    result = multilabel_ap(scores, present)
+    expected = average_precision_score(present, scores, average=None)
+    np.testing.assert_allclose(result.ap, expected, rtol=0, atol=1e-12)
+    assert result.map == pytest.approx(average_precision_score(present, scores), abs=1e-12)
+    weights = rng.integers(0, 3, (4, 80))
+    for row, value in zip(weights, result.replicates(weights), strict=True):
+        again = average_precision_score(np.repeat(present, row, axis=0), np.repeat(scores, row, axis=0))
+        assert value == pytest.approx(again, abs=1e-12)
+
+
+def test_calibration_by_hand():
+    """Two bins. Below .5: .2 and .4, one right: |.5 - .3|. From .5 on: .5 and 1, both right: |1 - .75|."""
+    result = calibration([0.2, 0.4, 0.5, 1.0], [1, 0, 1, 1], 2)
+    assert result.counts.tolist() == [2, 2]
+    assert result.confidence == pytest.approx([0.3, 0.75]) and result.accuracy == pytest.approx([0.5, 1.0])
+    assert result.error == pytest.approx((0.2 + 0.25) / 2)
+    assert np.isnan(calibration([0.9], [1], 2).accuracy[0])
+
+
+def test_calibration_equals_torchmetrics():
+    torch, classification = pytest.importorskip("torch"), pytest.importorskip("torchmetrics.functional.classification")
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(300, 5)) * 2, rng.integers(0, 5, 300)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    theirs = classification.multiclass_calibration_error(
+        torch.tensor(probabilities), torch.tensor(labels), 5, n_bins=15
+    )
+    ours = calibration(probabilities.max(1), probabilities.argmax(1) == labels)
+    assert ours.error == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_faults_of_scores():
+    with pytest.raises(DataError, match=r"1 of 2 images have a score that is not a number, first images \[1\]"):
+        top_k_correct([[0.0, 1.0], [np.nan, 0.0]], [0, 0], 1)
+    with pytest.raises(DataError, match=r"1 of 1 images have a score that is not a number"):
+        multilabel_ap([[np.nan]], [[1]])
+    with pytest.raises(DataError, match=r"2 of 3 confidences are outside 0\.\.1 \(image 1: 1\.5, image 2: nan\)"):
+        calibration([0.5, 1.5, np.nan], [1, 1, 1])
+    with pytest.raises(ValueError, match="k is 3; expected"):
+        top_k_correct([[0.0, 1.0]], [0], 3)
+    with pytest.raises(ValueError, match="present 1, 0, -1"):
+        multilabel_ap([[0.5]], [[2]])
+    with pytest.raises(ValueError, match="not empty"):
+        calibration([], [])

@@ -1,4 +1,4 @@
-"""Accuracy and log-loss of classifications, from one value per image.
+"""Accuracy, log-loss and calibration of classifications, and average precision where images have several labels.
 
 Letters: n images, K classes, B resamples. Labels are 0..K-1.
 """
@@ -88,6 +88,125 @@ def log_losses(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     highest = scores.max(1)
     total = np.log(np.exp(scores - highest[:, None]).sum(1)) + highest
     return total - scores[np.arange(len(true)), true.astype(np.int64)]
+
+
+def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> NDArray[np.bool_]:
+    """(n,) whether the true class is among the k highest-scoring ones; the mean is the top-k accuracy.
+
+    scores (n, K): higher is surer. Of equal scores the lower class comes first, as in `argmax`. Raises ValueError unless
+    1 <= k <= K, DataError for labels out of range and scores that are not a number.
+    """
+    given, true = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    if given.ndim != 2 or true.shape != given.shape[:1] or not 1 <= k <= given.shape[1]:
+        raise ValueError(f"scores have shape {given.shape}, labels {true.shape}, k is {k}; expected (n, K), (n,) and "
+                         "1 <= k <= K")  # fmt: skip
+    _in_range("label", true, given.shape[1])
+    _known(given)
+    own = np.take_along_axis(given, true.astype(np.int64)[:, None], 1)
+    before = (given > own) | ((given == own) & (np.arange(given.shape[1]) < true[:, None]))
+    return before.sum(1) < k
+
+
+@dataclass(frozen=True, eq=False)
+class MultilabelAP:
+    """Average precision of every class over images that may have several labels, fractions 0..1.
+
+    ap (K,): nan for a class that no image has. map: mean over the other classes. counts (K,) int64: images that have it.
+    """
+
+    ap: NDArray[np.float64]
+    map: float
+    counts: NDArray[np.int64]
+    scores: NDArray[np.float64] = field(repr=False)
+    present: NDArray[np.int8] = field(repr=False)
+
+    def replicates(self, weights: ArrayLike) -> NDArray[np.float64]:
+        """(B,) mean average precision with image i counted weights[b, i] times."""
+        rows = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+        if rows.shape[1] != len(self.scores):
+            raise ValueError(f"weights have shape {rows.shape}; they must be (resamples, {len(self.scores)} images)")
+        return mean_of_present(_label_ap(rows, self.scores, self.present))
+
+
+def multilabel_ap(scores: ArrayLike, present: ArrayLike) -> MultilabelAP:
+    """AP of ranking the images by each class's score.
+
+    scores (n, K): higher is surer. present (n, K): 1 the image has the class, 0 it has not, -1 nobody knows, which
+    leaves the image out for that class. AP is the sum over distinct scores, falling, of the step in recall times the
+    precision there: images of equal score enter together (scikit-learn's `average_precision_score`). Raises DataError
+    for scores that are not a number.
+    """
+    given, known = np.asarray(scores, dtype=np.float64), np.asarray(present)
+    if given.ndim != 2 or known.shape != given.shape or not np.isin(known, (-1, 0, 1)).all():
+        raise ValueError(
+            f"scores have shape {given.shape}, present {known.shape}; both must be (n, K), present 1, 0, -1"
+        )
+    _known(given)
+    flags = known.astype(np.int8)
+    ap = _label_ap(np.ones((1, len(given))), given, flags)[0]
+    return MultilabelAP(ap, float(mean_of_present(ap)), (flags == 1).sum(0), given, flags)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How far confidence and accuracy lie apart, fractions 0..1.
+
+    error: expected calibration error, the mean over images of |accuracy - confidence| of their bin. confidence,
+    accuracy (bins,): means of each bin, nan where it is empty; counts (bins,) int64. Bins are equally wide.
+    """
+
+    error: float
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+def calibration(confidence: ArrayLike, correct: ArrayLike, num_bins: int = 15) -> Calibration:
+    """Expected calibration error (Guo et al., ICML 2017, Eq. 3) with equally wide bins, which own their lower edge.
+
+    confidence (n,): probability that the classifier gives to the class that it chose; correct (n,): whether it is
+    right. 1 belongs to the last bin. Raises DataError for confidences outside 0..1, naming the first images.
+    """
+    given, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if given.ndim != 1 or given.shape != right.shape or not len(given) or num_bins < 1:
+        raise ValueError(
+            f"confidence has shape {given.shape}, correct {right.shape}; both must be (images,), not empty"
+        )
+    where = np.flatnonzero(~((given >= 0) & (given <= 1)))
+    if len(where):
+        named = ", ".join(f"image {i}: {given[i]}" for i in where[:3])
+        raise DataError(f"{len(where)} of {len(given)} confidences are outside 0..1 ({named}); give probabilities, as "
+                        "softmax makes them of scores")  # fmt: skip
+    edges = np.arange(1, num_bins) / num_bins
+    bins = np.searchsorted(edges, given, side="right")
+    counts = np.bincount(bins, minlength=num_bins)
+    means = [np.divide(np.bincount(bins, values, num_bins), counts, out=np.full(num_bins, np.nan), where=counts > 0)
+             for values in (given, right)]  # fmt: skip
+    return Calibration(float(np.nansum(np.abs(means[1] - means[0]) * counts) / len(given)), means[0], means[1], counts)
+
+
+def _known(scores: NDArray[np.float64]) -> None:
+    where = np.flatnonzero(np.isnan(scores).any(1))
+    if len(where):
+        raise DataError(f"{len(where)} of {len(scores)} images have a score that is not a number, first images "
+                        f"{where[:3].tolist()}; leave them out, or look at the classifier's inputs")  # fmt: skip
+
+
+def _label_ap(rows: NDArray[np.float64], scores: NDArray[np.float64], present: NDArray[np.int8]) -> NDArray[np.float64]:
+    """(B, K) under image weights rows (B, n)."""
+    out = np.full((len(rows), scores.shape[1]), np.nan)
+    for k in range(scores.shape[1]):
+        order = np.argsort(-scores[:, k], kind="stable")
+        order = order[present[order, k] >= 0]
+        ends = np.flatnonzero(np.append(np.diff(scores[order, k]) != 0, True)) if len(order) else order
+        weight = rows[:, order]
+        hits = np.cumsum(weight * (present[order, k] == 1), axis=1)[:, ends]
+        shown = np.cumsum(weight, axis=1)[:, ends]
+        precision = np.divide(hits, shown, out=np.zeros(hits.shape), where=shown > 0)
+        total = hits[:, -1] if len(ends) else np.zeros(len(rows))
+        gains = (np.diff(hits, axis=1, prepend=0.0) * precision).sum(1)
+        np.divide(gains, total, out=out[:, k], where=total > 0)
+    return out
 
 
 def _in_range(what: str, values: NDArray, num_classes: int) -> None:
