@@ -37,8 +37,8 @@ def test_the_width_of_the_band():
 
 
 def test_pixels_that_nobody_scores_leave_both_areas():
-    """The right half of the square is not scored: what is left is 6 wide and 2 high; the prediction, which goes on there,
-    has the same edges."""
+    """The right half of a 4 x 12 area is not scored: 4 x 6 is left, 2 x 4 of it away from edges. The prediction, which
+    goes on there, has the same edges."""
     target = np.zeros((8, 14), dtype=np.uint8)
     target[2:6, 1:13] = 1
     predicted = target.copy()

@@ -93,8 +93,8 @@ def log_losses(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
 def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> NDArray[np.bool_]:
     """(n,) whether the true class is among the k highest-scoring ones; the mean is the top-k accuracy.
 
-    scores (n, K): higher is surer. Of equal scores the lower class comes first, as in `argmax`. Raises ValueError unless
-    1 <= k <= K, DataError for labels out of range and scores that are not a number.
+    scores (n, K): higher is surer. Of equal scores the lower class comes first, as in `argmax`. Raises ValueError
+    unless 1 <= k <= K, DataError for labels out of range and scores that are not a number.
     """
     given, true = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if given.ndim != 2 or true.shape != given.shape[:1] or not 1 <= k <= given.shape[1]:
@@ -111,7 +111,7 @@ def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> NDArray[np.bo
 class MultilabelAP:
     """Average precision of every class over images that may have several labels, fractions 0..1.
 
-    ap (K,): nan for a class that no image has. map: mean over the other classes. counts (K,) int64: images that have it.
+    ap (K,): nan for a class that no image has. map: mean over the other classes. counts (K,) int64: images with it.
     """
 
     ap: NDArray[np.float64]

@@ -3,12 +3,12 @@
 Letters: n images, K classes, B resamples. Class indices are 0..K-1; one value of the target (255) marks pixels that
 nobody scores.
 
-**Boundary IoU** (Cheng, Girshick, Dollár, Berg, Kirillov, CVPR 2021, Sec. 4) compares only the pixels of a class that lie
-near the edge of its area: true ones near an edge of the truth, predicted ones near an edge of the prediction. Near means:
-a pixel outside the area is at most d steps away, diagonal steps included, where d is 2 % of the image's diagonal,
-rounded, 1 at least. The image ends at its border: outside it is outside every area. That is the rule of the authors'
-code, which erodes the area d times by 3 x 3 pixels. Pixels that nobody scores are taken out of both areas first, so that
-an edge towards them is one of the truth and of the prediction.
+**Boundary IoU** (Cheng, Girshick, Dollár, Berg, Kirillov, CVPR 2021, Sec. 4) compares only those pixels of a class that
+lie near the edge of its area: true ones near an edge of the truth, predicted ones near an edge of the prediction. Near
+means: a pixel outside the area is at most d steps away, diagonal steps included, where d is 2 % of the image's
+diagonal, rounded, 1 at least. The image ends at its border: outside it is outside every area. That is the rule of the
+authors' code, which erodes the area d times by 3 x 3 pixels. Pixels that nobody scores are taken out of both areas
+first, so that an edge towards them is one of the truth and of the prediction.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def boundary_sums(
 
 
 def boundary_iou(sums: ArrayLike) -> MeanIoU:
-    """Boundary IoU of a test set, pixels summed over the images before dividing, from their `boundary_sums` (n, 3, K)."""
+    """Boundary IoU of a test set from its images' `boundary_sums` (n, 3, K), summed before dividing."""
     tables = np.asarray(sums)
     if tables.ndim != 3 or tables.shape[1] != 3:
         raise ValueError(f"sums have shape {tables.shape}; they must be (images, 3, classes)")
