@@ -39,14 +39,16 @@ def annotate(
     mask_classes: Sequence[str] = (),
     mask_kind: Literal["index", "panoptic"] = "index",
     path_pattern: str = "",
-    hierarchy: dict[str, str] | None = None,
+    split_folders: dict[str, str] | None = None,
+    hierarchy: dict[str, tuple[str, ...]] | None = None,
     notes: Sequence[str] = (),
     left_out: Sequence[Fault] = (),
 ) -> Annotations:
     """A table from a reader's columns; what the format lacks is filled with "none". Fields: see `Annotations`.
 
-    `path_pattern`: such as "{split}/{id}.jpg", instead of `paths`. Give either `image_labels` (one label an image) or
-    `present` and its companions (several). Raises DataError when image ids are not unique.
+    `path_pattern`: such as "{split}/{id}.jpg", instead of `paths`; `split_folders`: split -> what `{split}` stands for,
+    where that is not its name. Give either `image_labels` (one label an image) or `present` and its companions
+    (several). Raises DataError when image ids are not unique.
     """
     n = len(image_ids)
     boxes = boxes or no_boxes(n)
@@ -75,6 +77,7 @@ def annotate(
         mask_void=tuple(mask_void),
         mask_kind=mask_kind,
         path_pattern=path_pattern,
+        split_folders=split_folders or {},
         hierarchy=hierarchy or {},
         notes=tuple(notes),
         left_out=tuple((e.rule, e.path, e.record, e.why, e.fix) for e in left_out),

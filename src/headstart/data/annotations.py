@@ -123,8 +123,8 @@ class Annotations:
         return self.facts.mask_kind
 
     @property
-    def hierarchy(self) -> dict[str, str]:
-        """Class name -> name of the class above it; empty without a hierarchy."""
+    def hierarchy(self) -> dict[str, tuple[str, ...]]:
+        """Class name -> names of the classes right above it (Open Images has some with two); empty without one."""
         return self.facts.hierarchy
 
     @property
@@ -149,7 +149,9 @@ class Annotations:
     def image_name(self, i: int) -> str:
         """Path of image i, with forward slashes, relative to the place."""
         if self.facts.path_pattern:
-            return self.facts.path_pattern.format(id=self.image_id(i), split=self.batch.column("split")[i].as_py())
+            split = self.batch.column("split")[i].as_py()
+            folder = self.facts.split_folders.get(split, split)
+            return self.facts.path_pattern.format(id=self.image_id(i), split=folder)
         return str(self.batch.column("path")[i].as_py())
 
     def image_path(self, i: int) -> DataPath:

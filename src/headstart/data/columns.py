@@ -79,7 +79,8 @@ class Facts:
     mask_void: tuple[int, ...] = ()
     mask_kind: str = "index"
     path_pattern: str = ""
-    hierarchy: dict[str, str] = field(default_factory=dict)
+    split_folders: dict[str, str] = field(default_factory=dict)
+    hierarchy: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str, str, str, str], ...] = ()
 
@@ -89,12 +90,13 @@ class Facts:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Facts:
         """Inverse of `to_json` after a JSON round trip."""
-        tuples: dict[str, Any] = {k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in value.items()}
-        return cls(**tuples)
+        return cls(**{k: _frozen(v) for k, v in value.items()})
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return {k: _frozen(v) for k, v in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def decimals(values: NDArray[np.float64]) -> tuple[NDArray[np.int32] | NDArray[np.float64], int]:
