@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.config import Study
 from headstart.errors import StudyError, UsageError
+
+if TYPE_CHECKING:
+    from headstart.study.evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,43 @@ def predict(model: Path, images: Path, out: Path | None = None, threshold: float
     found = predict_folder(model, images, where, threshold, lambda line: print(line, file=sys.stderr))
     lines = [f"{found.count} images: pictures and predictions.json are in {found.out}"]
     return PredictSummary(found.out, found.count, found.failed, lines)
+
+
+def evaluate(
+    detections: Path,
+    data: str | Path,
+    protocol: str = "coco",
+    iou_thresholds: tuple[float, ...] = (),
+    split: str | None = None,
+    bootstrap: int = 1000,
+    compare: Path | None = None,
+    explain: bool = False,
+    allow_unknown: bool = False,
+    clusters: bool = True,
+    format: str | None = None,
+    read: dict[str, Any] | None = None,
+    quiet: bool = True,
+) -> Evaluation:
+    """Score anyone's detections against the boxes of a data set; needs no model and imports no torch.
+
+    detections: COCO results (.json), Parquet, a folder of the VOC devkit's text files, or a folder of YOLO text files
+    with confidence. protocol: voc07-11pt, voc-area, coco, openimages, or all. iou_thresholds: none for the protocol's
+    own. bootstrap: resamples of the images for intervals, 0 for none; near-duplicate images are drawn together unless
+    `clusters` is off. compare: a second set of detections; the difference is paired image by image. explain: which
+    rule moves the number. allow_unknown: leave out, and count, detections of unknown images and classes. format, read:
+    of the data set, as in `open_dataset` (read: its options).
+    Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
+    """
+    from headstart.metrics.protocols import PROTOCOLS
+    from headstart.study.evaluate import Request, evaluate_detections
+
+    names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
+    asked = Request(
+        names, tuple(iou_thresholds), split, bootstrap, clusters, explain, allow_unknown, format, read or {}
+    )
+    return evaluate_detections(
+        detections, data, asked, compare, lambda line: None if quiet else print(line, file=sys.stderr)
+    )
 
 
 def build_report(run: Path) -> Path:

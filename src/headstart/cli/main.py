@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli import check, store, weights
+from headstart.cli import check, evaluate, store, weights
+from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 
@@ -46,30 +47,15 @@ class Budget(StrEnum):
     normal = "normal"
 
 
-class OnBad(StrEnum):
-    """What happens to what is wrong in the data."""
-
-    error = "error"
-    skip = "skip"
-
-
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes at a time; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
-Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
-OnBadBox = Annotated[
-    OnBad, typer.Option("--on-bad-box", help="A box that cannot be: stop, or leave it out and list it.")
-]
-OnBadRecord = Annotated[
-    OnBad, typer.Option("--on-bad-record", help="Another fault in an image's annotation: stop, or leave out and list.")
-]
 OnBadImage = Annotated[
     OnBad, typer.Option("--on-bad-image", help="An image that cannot be decoded: stop, or leave it out and list it.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def _version(wanted: bool) -> None:
@@ -148,16 +134,15 @@ def compare(
     from headstart import api
 
     chosen = task.value if task else None
-    read = {"on_bad_box": on_bad_box.value, "on_bad_record": on_bad_record.value}
-    skipped = {name: value for name, value in read.items() if value == "skip"}
     summary = api.compare(
         data, weights, chosen, seeds, budget.value, out, workers, offline, quiet, overwrite,
-        format, on_bad_image.value, skipped,
+        format, on_bad_image.value, read_options(on_bad_box, on_bad_record),
     )  # fmt: skip
     _finish(summary, quiet, as_json)
 
 
 app.command()(check.check)
+app.command()(evaluate.evaluate)
 
 
 @app.command()

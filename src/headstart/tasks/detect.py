@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from headstart.config import Recipe
 from headstart.data.batches import Batch, in_order, pixels_of
 from headstart.data.prepared import PreparedSet
-from headstart.metrics.average_precision import Detections, Truth, average_precision
+from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
 from headstart.models.backbones import Preprocessing
 from headstart.models.detectors import FcosDetector, Targets
 from headstart.models.faster_rcnn import FasterRcnnDetector
+from headstart.tasks.detection_scores import score_detections
 
-IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 BATCH_SIZE = 32
 
 
@@ -79,15 +79,5 @@ def score(
         labels=np.concatenate([p["labels"] for p in predictions]),
         scores=np.concatenate([p["scores"] for p in predictions]),
     )
-    result = average_precision(truth, found, protocol, IOU_THRESHOLDS)  # type: ignore[arg-type]
-    names = [f"det/{protocol}/map@{t:.2g}" for t in IOU_THRESHOLDS]
-    metrics = dict(zip(names, map(float, result.map), strict=True))
-    metrics[f"det/{protocol}/map@0.5:0.95"] = float(result.map.mean())
-    for name, value in zip(classes, result.ap[0], strict=True):
-        metrics[f"det/{protocol}/ap@0.5/{name}"] = float(value)
-    replicates: dict[str, np.ndarray] = {}
-    if image_weights is not None:
-        columns = result.replicates(image_weights)
-        replicates = {name: columns[:, k] for k, name in enumerate(names)}
-        replicates[f"det/{protocol}/map@0.5:0.95"] = columns.mean(1)
-    return metrics, replicates
+    scored = score_detections(truth, found, protocol, classes, COCO_THRESHOLDS, image_weights, per_class_at=(0.5,))
+    return scored.metrics, scored.replicates

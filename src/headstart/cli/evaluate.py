@@ -1,0 +1,170 @@
+"""`headstart evaluate`: anyone's detections against a data set's boxes."""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, read_options
+from headstart.cli.show import print_table
+
+if TYPE_CHECKING:
+    from headstart.explain.protocols import Explanation
+    from headstart.stats.intervals import Interval
+    from headstart.study.evaluate import Evaluation, ReadSide
+
+
+class ProtocolName(StrEnum):
+    """Whose rules count."""
+
+    voc07_11pt = "voc07-11pt"
+    voc_area = "voc-area"
+    coco = "coco"
+    openimages = "openimages"
+    all = "all"
+
+
+def evaluate(
+    detections: Annotated[
+        Path,
+        typer.Argument(
+            help="COCO results (.json), Parquet, a folder of VOC's comp4_det_test_CLASS.txt, or one of YOLO's text "
+            "files with confidence."
+        ),
+    ],
+    data: Annotated[str, typer.Argument(help="Folder, archive, URL or description file of the data with the boxes.")],
+    protocol: Annotated[ProtocolName, typer.Option("--protocol", "-p", help="Whose rules count.")] = ProtocolName.coco,
+    iou: Annotated[
+        list[str] | None,
+        typer.Option(help="IoU thresholds: 0.5, or 0.5,0.7, or 0.5:0.95. By default the protocol's own."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Score the images of this split only, such as test.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the images for intervals; 0 for none.")] = 1000,
+    clusters: Annotated[
+        bool, typer.Option("--clusters/--no-clusters", help="Draw near-duplicate images together; reads the images.")
+    ] = True,
+    compare: Annotated[
+        Path | None, typer.Option(help="A second set of detections: the difference, paired image by image.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how far each rule moves the number, from voc-area to coco.")
+    ] = False,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Leave out detections of unknown images and classes; count them.")
+    ] = False,
+    format: Format = None,
+    on_bad_box: OnBadBox = OnBad.error,
+    on_bad_record: OnBadRecord = OnBad.error,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the result and faults.")] = False,
+) -> None:
+    """Score any detector's results against a data set: no model is needed."""
+    from headstart import api
+    from headstart.study.evaluate import thresholds_of
+
+    found = api.evaluate(
+        detections, data, protocol.value, thresholds_of(iou or []), split, bootstrap, compare, explain, allow_unknown,
+        clusters, format, read_options(on_bad_box, on_bad_record), quiet,
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1))
+        return
+    _print_facts(found)
+    _print_means(found)
+    _print_classes(found)
+    if found.explanation:
+        _print_explanation(found.explanation)
+
+
+def _print_facts(found: Evaluation) -> None:
+    of = f" of split {found.split}" if found.split else ""
+    clusters = f" ({found.num_clusters:,} without near-duplicates)" if found.num_clusters < found.num_images else ""
+    print(f"{found.data}: {found.data_format}, {found.num_images:,} images{of}{clusters}, {found.num_boxes:,} boxes, "
+          f"{len(found.classes)} classes")  # fmt: skip
+    if found.left_out:
+        print(f"  left out: {found.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
+    for side in (found.detections, found.compared):
+        if side:
+            _print_side(side, found.num_images)
+    if found.resamples:
+        print(f"intervals: 95 %, {found.resamples:,} resamples of the images; for these detections, not for another "
+              "training")  # fmt: skip
+
+
+def _print_side(side: ReadSide, num_images: int) -> None:
+    print(f"{side.path}: {side.format}, {side.count:,} detections")
+    for reason, count in side.left_out.items():
+        print(f"  left out: {count:,} {reason}")
+    if side.images_without:
+        print(f"  {side.images_without:,} of {num_images:,} images have no detection")
+    if side.classes_without:
+        shown = ", ".join(side.classes_without[:6]) + (", ..." if len(side.classes_without) > 6 else "")
+        print(f"  {len(side.classes_without)} classes have no detection: {shown}")
+    for note in side.notes:
+        print(f"  {note}")
+
+
+def _print_means(found: Evaluation) -> None:
+    print()
+    rows = []
+    for name, value in found.metrics.items():
+        if "/ap@" in name:
+            continue
+        row = {"metric": name, "points": _points(value)}
+        if found.resamples:
+            row["interval"] = _interval(found.intervals[name])
+        if found.compared:
+            row |= {"other": _points(found.others[name]), "difference": _points(found.differences[name].effect)}
+            if found.resamples:
+                row["of the difference"] = _interval(found.differences[name])
+        rows.append(row)
+    print_table(rows)
+
+
+def _print_classes(found: Evaluation) -> None:
+    """AP of each class, a column for every protocol and threshold; of COCO's ten the mean and 0.5."""
+    heads = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in found.metrics if "/ap@" in name))
+    shown = [h for h in heads if not (h.startswith("det/coco/") and "det/coco/ap@0.5:0.95" in heads
+                                      and h.split("@")[1] not in ("0.5", "0.5:0.95"))]  # fmt: skip
+    print()
+    counts = found.counts[found.protocols[0]]
+    print_table([
+        {"class": name, "boxes": counts[name]}
+        | {head.removeprefix("det/"): _points(found.metrics[f"{head}/{name}"]) for head in shown}
+        for name in found.classes
+    ])  # fmt: skip
+
+
+def _print_explanation(found: Explanation) -> None:
+    print("\nthe same detections under each protocol")
+    print_table([{"protocol": name, "points": _points(value)} for name, value in found.protocols.items()])
+    print(f"\nfrom voc07-11pt to coco, one rule after the other, from IoU {found.iou:g}")
+    first = {"rule": "", "change": "", "points": _points(found.start), "moved": "", "protocol": "voc07-11pt"}
+    print_table([first, *(
+        {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved),
+         "protocol": s.protocol or ""}
+        for s in found.chain
+    )])  # fmt: skip
+    print(
+        f"\nrules that voc-area and coco share and other evaluations break, each alone, from voc-area at IoU {found.iou:g}"
+    )
+    print_table([
+        {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved)} for s in found.alone
+    ])  # fmt: skip
+
+
+def _points(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.2f}".replace("-0.00", "0.00")
+
+
+def _signed(value: float) -> str:
+    return "-" if math.isnan(value) else "0" if value == 0 else f"{100 * value:+.2f}"
+
+
+def _interval(found: Interval) -> str:
+    return "-" if math.isnan(found.lo) else f"[{_points(found.lo)}, {_points(found.hi)}]"

@@ -1,0 +1,261 @@
+"""Anyone's detections, matched by name to the images and classes of a data set.
+
+Letters: n images that are scored, d detections, K classes. Files of detections and their formats:
+`headstart.data.detection_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.data.annotations import Annotations
+from headstart.data.boxes import RELATIVE, to_edges
+from headstart.data.detection_files import NAMED, DetectionColumns, read_columns
+from headstart.data.images import header_sizes_hw
+from headstart.errors import DataError
+from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth, Verified
+
+UNKNOWN, OUTSIDE = -1, -2
+"""In place of an image's index: not in the data set; in it, but not among the images that are scored."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionSet:
+    """Detections on the scored images.
+
+    format: of the files. left_out: reason -> how many detections were left out, none unless it was allowed.
+    images_without: scored images without any detection. classes_without: names of classes without any. notes: how
+    class numbers were read, where that is a choice.
+    """
+
+    detections: Detections
+    format: str
+    left_out: dict[str, int] = field(default_factory=dict)
+    images_without: int = 0
+    classes_without: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def scored_rows(annotations: Annotations, split: str | None) -> NDArray[np.int64]:
+    """Rows of the images whose boxes are known (of one split, where given), in the order in which ties are broken.
+
+    That is the order of the image ids where all of them are whole numbers, as pycocotools has it; else the table's.
+    Raises DataError where no image is left.
+    """
+    known = annotations.boxes_known
+    if split is not None:
+        known = known & np.isin(np.arange(len(annotations)), annotations.rows_of(split))
+    rows = np.flatnonzero(known)
+    if not len(rows):
+        splits = sorted({str(s) for s in annotations.splits[annotations.boxes_known]} - {""})
+        which = f"of its split {split!r} " if split is not None else ""
+        has = f"Splits with boxes: {', '.join(splits)}. " if splits else ""
+        raise DataError(f"{annotations.root}: no image {which}has its boxes annotated, so no detection can be scored. "
+                        f"{has}Name a data set, or a split, with boxes.")  # fmt: skip
+    ids = [annotations.image_id(int(i)) for i in rows]
+    if all(i.isascii() and i.isdigit() for i in ids):
+        rows = rows[np.argsort(np.array([int(i) for i in ids]), kind="stable")]
+    return rows
+
+
+def truth_of(annotations: Annotations, rows: ArrayLike) -> Truth:
+    """The true boxes of the images `rows` (n,), as the source's own float64 has them; image k is rows[k]."""
+    table = annotations.select(rows)
+    images = np.repeat(np.arange(len(table)), np.diff(table.box_offsets))
+    flags = (table.box_flags & (DIFFICULT | CROWD | GROUP_OF)).astype(np.uint8)
+    labels, num_classes = table.box_labels.astype(np.int64), len(table.box_classes)
+    verified = _verified(table)
+    if table.source_convention == "coco":
+        return Truth.from_xywh(images, table.boxes_source, labels, flags, len(table), num_classes, table.box_areas)
+    return Truth(
+        images, table.boxes_xyxy, labels, flags, len(table), num_classes,
+        areas=table.box_areas, verified=verified,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def read_detections(
+    path: Path, annotations: Annotations, rows: NDArray[np.int64], allow_unknown: bool = False
+) -> DetectionSet:
+    """The detections under `path` on the images `rows` of the data set; image k of the result is rows[k].
+
+    Raises DataError, counting and naming the first few with path and line, for: files in no known format or without a
+    detection; numbers that are not finite; scores below 0; boxes with x2 < x1 or y2 < y1; images and classes that the
+    data set does not know, and images that are not scored. `allow_unknown` leaves the last three out and counts them.
+    """
+    columns = read_columns(path)
+    images, image_advice = _images(columns, annotations, rows)
+    labels, class_advice, notes = _classes(columns, annotations)
+    boxes, areas = _edges(columns, annotations, rows, images)
+    _require_sound(path, columns, boxes)
+
+    where = f"the {len(rows)} images that are scored"
+    kinds = {
+        f"on images that {annotations.root.name} does not have": (images == UNKNOWN, columns.images, image_advice),
+        f"on images outside {where}": (images == OUTSIDE, columns.images, "Choose the images with --split."),
+        f"of classes that {annotations.root.name} does not have": (labels < 0, columns.classes, class_advice),
+    }
+    usable = (images >= 0) & (labels >= 0)
+    if not allow_unknown:
+        told = [_told(path, columns, bad, f"are {kind}", names, advice) for kind, (bad, names, advice) in kinds.items()]
+        if any(told):
+            told.append("Or pass --allow-unknown to leave them out; they are then counted.")
+            raise DataError("\n".join(filter(None, told)))
+    left_out = {kind: int(bad.sum()) for kind, (bad, _, _) in kinds.items() if bad.any()}
+    if not usable.any():
+        first = f"It names {columns.images[0]!r}, {columns.classes[0]!r}; the data set has"
+        raise DataError(f"{path}: none of its {len(usable)} detections is on {where} and of a known class. {first} "
+                        f"{annotations.image_id(int(rows[0]))!r}, {annotations.box_classes[0]!r}. Check that the "
+                        "detections belong to this data set.")  # fmt: skip
+    found = Detections(images[usable], boxes[usable], labels[usable], columns.scores[usable],
+                       None if areas is None else areas[usable])  # type: ignore[arg-type]  # fmt: skip
+    without = np.setdiff1d(np.arange(len(annotations.box_classes)), found.labels)
+    return DetectionSet(
+        found,
+        columns.format,
+        left_out,
+        len(rows) - len(np.unique(found.image_index)),
+        tuple(annotations.box_classes[k] for k in without),
+        notes,
+    )
+
+
+def _images(
+    columns: DetectionColumns, annotations: Annotations, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], str]:
+    """(d,) index among `rows`, UNKNOWN or OUTSIDE; and what to do about unknown ones."""
+    names = _image_names(annotations)
+    place = np.full(len(annotations), OUTSIDE, np.int64)
+    place[rows] = np.arange(len(rows))
+    found = _looked_up(columns.images, lambda key: names.get(str(key), names.get(f"#{key}", -1)))
+    ids = ", ".join(repr(annotations.image_id(int(i))) for i in rows[:2])
+    advice = f"The data set calls its images {ids}, ...; write these ids, or file names."
+    return np.where(found >= 0, place[found], UNKNOWN), advice
+
+
+def _image_names(annotations: Annotations) -> dict[str, int]:
+    """Every name that means one image: its id; its path, file name and stem; `#n` for an id that is the number n."""
+    names: dict[str, int] = {}
+    for further in (False, True):
+        seen: dict[str, int] = {}
+        for i in range(len(annotations)):
+            key = annotations.image_id(i)
+            path = PurePosixPath(annotations.image_name(i))
+            number = [f"#{int(word)}" for word in (key, path.stem) if word.isascii() and word.isdigit()]
+            for name in {str(path), path.name, path.stem, *number} if further else {key}:
+                seen[name] = i if seen.get(name, i) == i else -1
+        names = {name: i for name, i in seen.items() if i >= 0} | names
+    return names
+
+
+def _classes(columns: DetectionColumns, annotations: Annotations) -> tuple[NDArray[np.int64], str, tuple[str, ...]]:
+    """(d,) 0..K-1 or UNKNOWN; what to do about unknown ones; how numbers were read."""
+    names = annotations.box_classes
+    known: dict[str | int, int] = {name: k for k, name in enumerate(names)}
+    shown = f"The classes of the data set are {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}."
+    if columns.format == "yolo":
+        listed = columns.class_names or names
+        origin = "the detections' own list of classes" if columns.class_names else "the data set's list of classes"
+        known |= {number: known.get(name, UNKNOWN) for number, name in enumerate(listed)}
+        note = f"class numbers are positions in {origin}: 0 is {listed[0]}"
+        advice = f"{shown} Numbers were read as positions in {origin}; put a classes.txt beside the files."
+        return _looked_up(columns.classes, lambda key: known.get(key, UNKNOWN)), advice, (note,)
+    ids = annotations.box_class_ids
+    known = {str(given): k for k, given in enumerate(ids)} | {given: k for k, given in enumerate(ids)} | known
+    numbers = f"Its class numbers are {', '.join(map(str, ids[:6]))}{', ...' if len(ids) > 6 else ''}."
+    advice = f"{shown} {numbers if ids else 'It numbers no classes: write their names.'}"
+    return _looked_up(columns.classes, lambda key: known.get(key, UNKNOWN)), advice, ()
+
+
+def _looked_up(keys: Sequence[str | int], find: Callable[[str | int], int]) -> NDArray[np.int64]:
+    found = {key: find(key) for key in set(keys)}
+    return np.fromiter((found[key] for key in keys), np.int64, len(keys))
+
+
+def _edges(
+    columns: DetectionColumns, annotations: Annotations, rows: NDArray[np.int64], images: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """xyxy (d, 4), and width x height (d,) where the source says width and height itself.
+
+    Fractions of images that are not scored stay fractions: those detections are left out.
+    """
+    sizes = np.ones((len(images), 2), np.int64)
+    if columns.convention in RELATIVE:
+        of_image = {k: _size_hw(annotations, int(rows[k])) for k in np.unique(images[images >= 0]).tolist()}
+        for i in np.flatnonzero(images >= 0).tolist():
+            sizes[i] = of_image[int(images[i])]
+    with np.errstate(invalid="ignore", over="ignore"):
+        boxes = to_edges(columns.numbers, columns.convention, sizes)
+        if columns.convention != "coco":
+            return boxes, None
+        return boxes, columns.numbers[:, 2] * columns.numbers[:, 3]
+
+
+def _size_hw(annotations: Annotations, row: int) -> tuple[int, int]:
+    size = annotations.size_hw(row)
+    return size if all(size) else header_sizes_hw(annotations.image_path(row))[0]
+
+
+def _require_sound(path: Path, columns: DetectionColumns, boxes: NDArray[np.float64]) -> None:
+    numbers, scores = columns.numbers, columns.scores
+    finite = np.isfinite(boxes).all(1) & np.isfinite(numbers).all(1)
+    if columns.convention in ("coco", "yolo"):
+        turned, sides = finite & (numbers[:, 2:] < 0).any(1), "a width or height below 0"
+    else:
+        turned, sides = finite & (boxes[:, 2:] < boxes[:, :2]).any(1), "x2 < x1 or y2 < y1"
+    told = [
+        _told(path, columns, ~np.isfinite(scores) | (scores < 0), "have a score that is no number or below 0", scores,
+              "A score is finite, 0 or more, and higher when surer."),
+        _told(path, columns, ~finite, "have coordinates that are not finite", numbers,
+              "Leave out boxes that the model could not compute."),
+        _told(path, columns, turned, f"have {sides}", numbers,
+              f"Boxes are {_layout(columns.format)}; convert those that are something else."),
+    ]  # fmt: skip
+    if any(told):
+        raise DataError("\n".join(filter(None, told)))
+
+
+def _layout(format: str) -> str:
+    return {"coco": "x, y, width, height", "yolo": "x, y, width, height as fractions of the image",
+            "voc": "xmin, ymin, xmax, ymax"}.get(format, "x1, y1, x2, y2")  # fmt: skip
+
+
+def _told(
+    path: Path,
+    columns: DetectionColumns,
+    bad: NDArray[np.bool_] | np.bool_,
+    what: str,
+    values: Sequence | NDArray,
+    advice: str,
+) -> str:
+    """A sentence that counts the detections `bad`, names the first few and says what to do; '' where there are none."""
+    where = np.flatnonzero(bad).tolist()
+    if not where:
+        return ""
+    named = "; ".join(f"{columns.where(i)}: {_value(values[i])}" for i in where[:NAMED])
+    more = f"; and {len(where) - NAMED} more" if len(where) > NAMED else ""
+    return f"{path}: {len(where)} of {len(values)} detections {what}: {named}{more}. {advice}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return "(" + ", ".join(f"{v:.6g}" for v in value) + ")"
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def _verified(table: Annotations) -> Verified | None:
+    """Labels that people verified, as indices of box classes; None where the data set has none."""
+    if not table.multi_label:
+        return None
+    index = {name: k for k, name in enumerate(table.box_classes)}
+    to_box = np.array([index.get(name, -1) for name in table.image_classes], np.int64)
+    lists = []
+    for offsets, values in (table.verified_lists("present"), table.verified_lists("absent")):
+        labels = to_box[values] if len(values) else np.zeros(0, np.int64)
+        kept = np.concatenate([[0], np.cumsum(labels >= 0)])
+        lists += [kept[offsets], labels[labels >= 0]]
+    return Verified(*lists)
