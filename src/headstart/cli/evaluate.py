@@ -150,9 +150,7 @@ def _print_explanation(found: Explanation) -> None:
          "protocol": s.protocol or ""}
         for s in found.chain
     )])  # fmt: skip
-    print(
-        f"\nrules that voc-area and coco share and other evaluations break, each alone, from voc-area at IoU {found.iou:g}"
-    )
+    print(f"\nrules that voc-area and coco share and others break, each alone, from voc-area at IoU {found.iou:g}")
     print_table([
         {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved)} for s in found.alone
     ])  # fmt: skip

@@ -131,14 +131,16 @@ def _images(
     names = _image_names(annotations)
     place = np.full(len(annotations), OUTSIDE, np.int64)
     place[rows] = np.arange(len(rows))
-    found = _looked_up(columns.images, lambda key: names.get(str(key), names.get(f"#{key}", -1)))
+    found = _looked_up(
+        columns.images, lambda key: names.get(str(key), names.get(f"#{key}", -1) if isinstance(key, int) else -1)
+    )
     ids = ", ".join(repr(annotations.image_id(int(i))) for i in rows[:2])
     advice = f"The data set calls its images {ids}, ...; write these ids, or file names."
     return np.where(found >= 0, place[found], UNKNOWN), advice
 
 
 def _image_names(annotations: Annotations) -> dict[str, int]:
-    """Every name that means one image: its id; its path, file name and stem; `#n` for an id that is the number n."""
+    """Every name that means one image: its id; its path, file name and stem; `#n` where id or stem is the number n."""
     names: dict[str, int] = {}
     for further in (False, True):
         seen: dict[str, int] = {}
