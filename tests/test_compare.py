@@ -1,6 +1,7 @@
 """`compare`: from a folder and some weights to a study, its ranking, and a model that predicts."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from headstart.study import compare
 from headstart.study.compare import Effort, choose_tasks, comparison, input_size
 from headstart.study.files import load_study
 from headstart.weights.cards import resolve
-from miniatures import text, voc_object, voc_xml
+from miniatures import image, make_index_masks, mask, text, voc_object, voc_xml
 
 CARD = """\
 name = "pretrained"
@@ -160,3 +161,20 @@ def test_faults_of_a_call_are_named(tmp_path, card):
         api.compare(data, [str(card), "random:shapes-restnet"])
     with pytest.raises(DataError, match=r"nowhere"):
         api.compare(tmp_path / "nowhere", [str(card), "random:shapes-resnet"])
+
+
+@pytest.mark.slow
+def test_segmentation_from_an_archive(tmp_path, card, tiny_effort):
+    root = tmp_path / "roads"
+    make_index_masks(root)
+    for k in range(3):
+        for split in ("train", "val", "test"):
+            image(root / split / f"{split}{k}.png", k)
+            mask(root / f"{split}annot" / f"{split}{k}.png", (0, 1, 3))
+    data = Path(shutil.make_archive(str(root), "zip", root))
+    shutil.rmtree(root)
+    uris = [str(card), "random:shapes-resnet"]
+    done = api.compare(data, uris, seeds=1, budget="quick", out=tmp_path / "run", quiet=True)
+    assert done.failed == []
+    first = json.loads((tmp_path / "run" / "metrics.json").read_text())["rankings"][0]
+    assert (first["metric"], first["test_images"]) == ("seg/miou", 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,10 +17,13 @@ from PIL import Image
 from headstart.data.annotate import annotate
 from headstart.data.annotations import IGNORED, Annotations
 from headstart.data.columns import BoxColumns
+from headstart.data.formats import open_dataset
 from headstart.data.images import read_mask
 from headstart.data.prepared import PreparedSet, prepare
 from headstart.data.shapes import draw_set
 from headstart.errors import DataError, StoreError
+from headstart.study.stages import _with_masks
+from miniatures import make_index_masks
 
 
 def quiet(fraction: float, message: str) -> None:
@@ -92,9 +96,20 @@ def test_masks_at_both_sizes(annotations: Annotations, tmp_path: Path) -> None:
     expected = np.repeat([[0] * 5 + [1] * 5], 10, axis=0)
     expected[:2] = IGNORED
     assert np.array_equal(images.masks[0], expected)
-    original = images.mask_lut[read_mask(annotations.root / images.mask_paths[1])]
+    original = replace(images, mask_place=annotations.place).true_mask(1)
     assert original.shape == (20, 40) and original[10, [0, 39]].tolist() == [0, 1] and (original[:4] == IGNORED).all()
     assert images.mask_classes.tolist() == ["l", "r"]
+
+
+def test_original_masks_are_read_from_an_archive_too(tmp_path: Path) -> None:
+    make_index_masks(tmp_path / "set")
+    shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "set")
+    annotations = open_dataset(tmp_path / "x.zip")
+    images = made(annotations, "segment", tmp_path / "out")
+    stages_view = _with_masks(images, {"root": str(tmp_path / "x.zip"), "read": {}})
+    for k in range(2):
+        loose = read_mask(tmp_path / "set" / str(images.mask_paths[k]))
+        assert np.array_equal(stages_view.true_mask(k), images.mask_lut[loose]) and loose.shape == (30, 40)
 
 
 def test_crop_drops_boxes_and_is_for_classification(annotations: Annotations, tmp_path: Path) -> None:
@@ -121,7 +136,7 @@ def test_equal_input_gives_equal_bytes(annotations: Annotations, tmp_path: Path)
 
 
 def test_damaged_image_is_named_or_skipped_and_listed(annotations: Annotations, tmp_path: Path) -> None:
-    (annotations.root / annotations.image_name(2)).write_bytes(b"no image")
+    Path(str(annotations.image_path(2))).write_bytes(b"no image")
     with pytest.raises(DataError, match=r"2\.png: cannot be decoded as an image"):
         made(annotations, "segment", tmp_path / "stopped")
     out = tmp_path / "out"
@@ -137,7 +152,7 @@ def test_damaged_image_is_named_or_skipped_and_listed(annotations: Annotations, 
 
 
 def test_masks_that_do_not_fit_are_named(annotations: Annotations, tmp_path: Path) -> None:
-    path = annotations.root / str(annotations.mask_paths[0])
+    path = Path(str(annotations.mask_path(0)))
     assert path
     Image.new("L", (40, 21), 1).save(path)
     with pytest.raises(DataError, match=r"m0\.png: the mask is 40 x 21 pixels, its image 40 x 20\. Export the mask"):

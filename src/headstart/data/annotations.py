@@ -72,9 +72,9 @@ class Annotations:
     # What the table says as a whole
 
     @property
-    def root(self) -> Path:
-        """The folder, archive or URL that was opened; for messages and names."""
-        return Path(self.place.root)
+    def root(self) -> DataPath:
+        """The folder, archive or URL that was opened."""
+        return DataPath(self.place)
 
     @property
     def format(self) -> str:

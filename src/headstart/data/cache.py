@@ -40,8 +40,7 @@ def cached(
     `read` gets the place to read from and may raise DataError; nothing is cached then. A cache folder that cannot be
     written to costs time, and is no error. image_place: where the table's images are, if elsewhere.
     """
-    key = json.dumps([LAYOUT, str(Path(place.root).absolute()) if place.local("") else place.root, settings],
-                     sort_keys=True)  # fmt: skip
+    key = json.dumps([LAYOUT, place.address, settings], sort_keys=True)
     stem = cache_folder() / "annotations" / hashlib.sha256(key.encode()).hexdigest()[:20]
     table, sources = stem.with_suffix(".arrow"), stem.with_suffix(".sources.json")
     with contextlib.suppress(OSError, ValueError, DataError):

@@ -10,7 +10,7 @@ from typing import Any
 from headstart.data.annotations import Annotations
 from headstart.data.cache import cached
 from headstart.data.options import ReadOptions
-from headstart.data.places import DataPath, Place, open_place
+from headstart.data.places import DataPath, Place, as_place, open_place
 from headstart.data.readers import class_folders, index_masks, pets, voc, yolo
 from headstart.errors import DataError, UsageError
 
@@ -68,17 +68,25 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
     root, name = recognized(open_place(path), format)
     reader = READERS[name]
     chosen = _checked_options(name, reader, options)
-    image_place = open_place(chosen.images).place if chosen.images else None
+    images = image_place(path, chosen.images) if chosen.images else None
 
     def read(place: Place) -> Annotations:
-        return reader.read(DataPath(place, root.relative), chosen)
+        found = reader.read(DataPath(place, root.relative), chosen)
+        notes = (*place.notes, *(images.notes if images else ()))
+        return found.with_facts(notes=(*notes, *found.notes)) if notes else found
 
-    settings = {"reader": name, "version": reader.version, "at": root.relative, "options": asdict(chosen)}
-    annotations = cached(root.place, settings, read, image_place)
+    settings = {"reader": name, "version": reader.version, "at": root.relative, "options": asdict(chosen),
+                "images": images.address if images else ""}  # fmt: skip
+    annotations = cached(root.place, settings, read, images)
     if not (annotations.tasks or annotations.multi_label):
         raise DataError(f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
                         "Check that the annotation belongs to these images.")  # fmt: skip
     return annotations
+
+
+def image_place(path: Path | str, images: str | None) -> Place:
+    """Where the images and masks of the data set at `path` are. images: see `ReadOptions.images`. Raises DataError."""
+    return as_place(open_place(images)) if images else open_place(path).place
 
 
 def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str]:

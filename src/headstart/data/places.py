@@ -27,6 +27,20 @@ class Place(ABC):
     root: str
     """As the user named it; `open_place` turns it into an equal place."""
 
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """The same, whatever the working directory."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd about the place itself, a sentence each."""
+        return ()
+
+    def source(self, name: str) -> str:
+        """While this file or folder has the same stamp, `name` has the same content."""
+        return name
+
     @abstractmethod
     def entries(self, folder: str) -> dict[str, bool]:
         """Name -> whether it is a folder, of what lies directly in `folder`; empty when that is none."""
@@ -61,6 +75,10 @@ class Folder(Place):
     """A folder on this machine."""
 
     root: str
+
+    @property
+    def address(self) -> str:
+        return str(Path(self.root).absolute())
 
     def local(self, name: str) -> Path:
         return Path(self.root, name)
@@ -105,7 +123,19 @@ class Watched(Place):
     def root(self) -> str:  # type: ignore[override]
         return self.behind.root
 
+    @property
+    def address(self) -> str:
+        return self.behind.address
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.behind.notes
+
+    def source(self, name: str) -> str:
+        return self.behind.source(name)
+
     def _see(self, name: str) -> None:
+        name = self.source(name)
         if name not in self.seen:
             self.seen[name] = self.behind.stamp(name)
 
@@ -119,7 +149,7 @@ class Watched(Place):
 
     def stamp(self, name: str) -> Stamp | None:
         self._see(name)
-        return self.seen[name]
+        return self.seen[name] if name in self.seen else self.behind.stamp(name)
 
     def read(self, name: str) -> bytes:
         self._see(name)
@@ -135,6 +165,50 @@ class Watched(Place):
     def local(self, name: str) -> Path | None:
         self._see(name)
         return self.behind.local(name)
+
+
+@dataclass(frozen=True)
+class Below(Place):
+    """A folder of another place, as a place of its own."""
+
+    behind: Place
+    folder: str
+
+    @property
+    def root(self) -> str:  # type: ignore[override]
+        return self.behind.where(self.folder)
+
+    @property
+    def address(self) -> str:
+        return f"{self.behind.address}/{self.folder}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.behind.notes
+
+    def _name(self, name: str) -> str:
+        return f"{self.folder}/{name}" if name else self.folder
+
+    def entries(self, folder: str) -> dict[str, bool]:
+        return self.behind.entries(self._name(folder))
+
+    def kind(self, name: str) -> str:
+        return self.behind.kind(self._name(name))
+
+    def stamp(self, name: str) -> Stamp | None:
+        return self.behind.stamp(self._name(name))
+
+    def read(self, name: str) -> bytes:
+        return self.behind.read(self._name(name))
+
+    def open(self, name: str) -> BinaryIO:
+        return self.behind.open(self._name(name))
+
+    def where(self, name: str) -> str:
+        return self.behind.where(self._name(name))
+
+    def local(self, name: str) -> Path | None:
+        return self.behind.local(self._name(name))
 
 
 @dataclass(frozen=True)
@@ -210,13 +284,21 @@ class DataPath:
 
 
 def open_place(path: str | Path) -> DataPath:
-    """The root of the place that `path` names; for a file inside a folder, that file in its folder.
+    """What `path` names: the root of a place, or a file or folder in it.
 
+    A folder or an archive is a place; a file lies in its folder; `x.zip/inner` lies in the archive `x.zip`.
     Raises DataError when there is nothing.
     """
     here = Path(path)
     if here.is_dir():
         return DataPath(Folder(str(here)))
-    if here.is_file():
+    from headstart.data.archives import is_archive, open_archive  # They are places themselves.
+
+    if here.is_file() and not is_archive(here.name):
         return DataPath(Folder(str(here.parent)), here.name)
-    raise DataError(f"{path}: does not exist. Check the path and name the folder of the data set.")
+    return open_archive(here)
+
+
+def as_place(folder: DataPath) -> Place:
+    """A place whose names are relative to `folder`."""
+    return Below(folder.place, folder.relative) if folder.relative else folder.place

@@ -20,10 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.data.annotations import IGNORED, Annotations, Target
 from headstart.data.boxes import impossible, to_edges
 from headstart.data.images import read_mask, read_rgb, resize_mask, resize_rgb
+from headstart.data.places import DataPath, Place
 from headstart.errors import DataError, StoreError
 
 Progress = Callable[[float, str], None]
 MAPPED = ("images", "masks", "instances", "parts")
+NOT_STORED = ("mask_place",)
 REPORT_EVERY = 32
 
 
@@ -63,7 +65,7 @@ class PreparedSet:
     """(n,) images of one cluster are near-duplicates and are resampled together."""
     mask_classes: NDArray[np.str_]
     mask_paths: NDArray[np.str_]
-    """(n,) of the original masks, relative to the data set; '' where there is none."""
+    """(n,) of the original masks, relative to the data set's place; '' where there is none."""
     mask_lut: NDArray[np.uint8]
     """(256,) value in such a mask -> class, or 255 (ignored)."""
     masks: NDArray[np.uint8] | None = None
@@ -72,6 +74,8 @@ class PreparedSet:
     """(n, h, w) 0 background, k: visible pixels of the image's k-th box, counted from 1."""
     parts: NDArray[np.uint8] | None = None
     """(n, h, w) likewise for parts."""
+    mask_place: Place | None = None
+    """Where the data set's masks are now; it may have been moved since, so whoever needs them says it."""
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -79,7 +83,7 @@ class PreparedSet:
     @classmethod
     def open(cls, folder: Path) -> PreparedSet:
         """Raises StoreError when files are missing, damaged or do not fit each other."""
-        names = {f.name for f in fields(cls)} - set(MAPPED)
+        names = {f.name for f in fields(cls)} - {*MAPPED, *NOT_STORED}
         try:
             with np.load(folder / "records.npz", allow_pickle=False) as records:
                 columns = {name: records[name] for name in names}
@@ -101,7 +105,8 @@ class PreparedSet:
         for name in MAPPED:
             if getattr(self, name) is not None:
                 np.save(folder / f"{name}.npy", getattr(self, name))
-        _write_records(folder, {f.name: getattr(self, f.name) for f in fields(self) if f.name not in MAPPED})
+        kept = [f.name for f in fields(self) if f.name not in (*MAPPED, *NOT_STORED)]
+        _write_records(folder, {name: getattr(self, name) for name in kept})
 
     def boxes_of(self, i: int) -> ImageBoxes:
         """Boxes of image i: views of the columns."""
@@ -109,6 +114,17 @@ class PreparedSet:
         return ImageBoxes(
             self.boxes_xyxy[rows], self.boxes_source_xyxy[rows], self.box_labels[rows], self.box_flags[rows]
         )
+
+    def true_mask(self, i: int) -> NDArray[np.uint8]:
+        """Classes of image i at the size of its original mask; where the set was drawn, the prepared one.
+
+        Raises DataError when the original cannot be read.
+        """
+        if self.mask_paths[i]:
+            assert self.mask_place is not None, "original masks need `mask_place`"
+            return self.mask_lut[read_mask(DataPath(self.mask_place, str(self.mask_paths[i])))]
+        assert self.masks is not None
+        return np.asarray(self.masks[i])
 
     def scale_xy(self, i: int) -> NDArray[np.float64]:
         """(2,) prepared width and height over the original ones; for stretched images only."""

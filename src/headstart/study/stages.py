@@ -304,8 +304,9 @@ def _with_masks(images: PreparedSet, local: dict) -> PreparedSet:
     """Original masks are looked for in the data set where it lies now: it may have been moved since."""
     if "root" not in local or not any(images.mask_paths):
         return images
-    found = [str(Path(local["root"]) / path) if path else "" for path in images.mask_paths.tolist()]
-    return replace(images, mask_paths=np.array(found))
+    from headstart.data.formats import image_place
+
+    return replace(images, mask_place=image_place(local["root"], local["read"].get("images")))
 
 
 def _save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from headstart.config import Recipe
 from headstart.data.batches import Batch, in_order, pixels_of
-from headstart.data.images import read_mask
 from headstart.data.prepared import PreparedSet
 from headstart.metrics.mean_iou import confusion, mean_iou
 from headstart.models.backbones import Preprocessing
@@ -46,19 +44,11 @@ def predict(
     for part in in_order(images, BATCH_SIZE):
         logits = model(preprocessing.apply(pixels_of(images, part)))
         for i, logit in enumerate(logits, part.start):
-            truth = true_mask(images, i)
+            truth = images.true_mask(i)
             enlarged = nn.functional.interpolate(logit[None], size=truth.shape, mode="bilinear", align_corners=False)
             tables.append(confusion(truth, enlarged[0].argmax(0).to(torch.uint8).numpy(), num_classes))
         progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
     return {"confusion": np.stack(tables)}
-
-
-def true_mask(images: PreparedSet, i: int) -> np.ndarray:
-    """Mask of image i at its original size (the prepared one where the set was drawn)."""
-    if images.mask_paths[i]:
-        return images.mask_lut[read_mask(Path(str(images.mask_paths[i])))]
-    assert images.masks is not None
-    return np.asarray(images.masks[i])
 
 
 def score(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from headstart.data.fetching import to_stderr
 from headstart.errors import WeightsError
 from headstart.models.backbones import build_backbone, source_key
 from headstart.models.preprocessing import Preprocessing
@@ -36,7 +37,7 @@ class Loaded:
     report: LoadReport
 
 
-def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = downloads.to_stderr) -> Loaded:
+def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = to_stderr) -> Loaded:
     """The backbone of `spec` with its weights. Leaves torch's global random state as it was.
 
     seed: for random weights, and for the few tensors that a file may lack. offline: refuse to download, as do the

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headstart.data.fetching import is_offline
 from headstart.errors import WeightsError
 from headstart.weights.cards import WeightsSpec
 
 Say = Callable[[str], None]
-
-
-def to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def is_offline(offline: bool) -> bool:
-    """Whether downloads are forbidden: by the argument, HEADSTART_OFFLINE or HF_HUB_OFFLINE."""
-    values = (os.environ.get(name, "").lower() for name in ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE"))
-    return offline or any(value in ("1", "on", "yes", "true") for value in values)
 
 
 def torchvision_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
