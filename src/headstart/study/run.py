@@ -79,8 +79,8 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
     specs = [planner.spec(w) for w in planner.study.weights if w.uri]
     checkpoints = [spec for spec in specs if spec.kind != "random"]
     if expansion.ready and checkpoints:
+        from headstart.data.fetching import to_stderr
         from headstart.weights.checkpoint import load
-        from headstart.weights.downloads import to_stderr
 
         for spec in checkpoints:
             to_stderr(load(spec, seed=0, offline=planner.offline).report.summary())
