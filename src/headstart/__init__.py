@@ -8,10 +8,12 @@ from typing import Any
 
 __all__ = [
     "build_report",
+    "check",
     "compare",
     "describe_weights",
     "environment",
     "list_weights",
+    "open_dataset",
     "plan_study",
     "predict",
     "run_study",

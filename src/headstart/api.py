@@ -15,6 +15,7 @@ from headstart.config import Study
 from headstart.errors import StudyError, UsageError
 
 if TYPE_CHECKING:
+    from headstart.data.annotations import Annotations
     from headstart.study.evaluate import Evaluation
 
 
@@ -160,6 +161,16 @@ def check(
     lines = [*told(checkup), f"page: {page}"]
     lines += write_clean(checkup, fix) if fix else []
     return CheckSummary(checkup.clean, page, facts, lines)
+
+
+def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
+    """The annotations of a data set; see `headstart.data.formats.open_dataset` and docs/data.md.
+
+    `print("\\n".join(table.summary()))` says what was found, with the label map.
+    """
+    from headstart.data.formats import open_dataset as read
+
+    return read(path, format, **options)
 
 
 def predict(model: Path, images: Path, out: Path | None = None, threshold: float = 0.5) -> PredictSummary:

@@ -44,14 +44,14 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Raises DataError for lines, XML files and images that do not hold together.
     """
     folder = root / "annotations"
-    splits, numbers = _lists(folder)
-    breeds = _breeds(folder, numbers)
+    splits, numbers, breeds = _lists(folder)
     by_stem = {p.stem: p for p in files_in(root / "images")}
     lost = [name for name in splits if name not in by_stem]
     if lost:
+        listed = folder / f"{splits[lost[0]] or 'list'}.txt"
         raise DataError(
-            f"{root / 'images'}: no image is named {lost[0]!r} ({len(lost)} of {len(splits)} listed images are lost). "
-            "Fetch images.tar.gz again, or take the lines out of the lists."
+            f"{listed}: {lost[0]!r} has no image in {root / 'images'} ({len(lost)} of {len(splits)} listed images are "
+            "lost). Fetch images.tar.gz again, or take the lines out of the lists."
         )
     names = list(splits)
     faults = Faults(options.on_bad_box, options.on_bad_record)
@@ -84,10 +84,11 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     )
 
 
-def _lists(folder: DataPath) -> tuple[dict[str, str], dict[str, int]]:
-    """Name -> split and name -> class number, sorted by name."""
+def _lists(folder: DataPath) -> tuple[dict[str, str], dict[str, int], dict[int, str]]:
+    """Name -> split and name -> class number, sorted by name; class number -> breed: a name without its last number."""
     splits: dict[str, str] = {}
     numbers: dict[str, int] = {}
+    breeds: dict[int, str] = {}
     for part in (*PARTS, "list"):
         path = folder / f"{part}.txt"
         for k, line in enumerate(read_lines(path) if path.is_file() else []):
@@ -105,19 +106,12 @@ def _lists(folder: DataPath) -> tuple[dict[str, str], dict[str, int]]:
                 raise DataError(
                     f"{path}: {name!r} has class {number} here and {numbers[name]} in another list. Correct one."
                 )
+            breed = name.rpartition("_")[0] or name
+            if breeds.setdefault(number, breed) != breed:
+                raise DataError(f"{path}: {name!r} has class {number}, elsewhere the breed {breeds[number]!r}. "
+                                "Correct the number: a breed is told by the file name.")  # fmt: skip
             splits.setdefault(name, "" if part == "list" else part)
-    return dict(sorted(splits.items())), numbers
-
-
-def _breeds(folder: DataPath, numbers: dict[str, int]) -> dict[int, str]:
-    """Class number -> breed: the file name without its last number."""
-    breeds: dict[int, str] = {}
-    for name, number in numbers.items():
-        breed = name.rpartition("_")[0] or name
-        if breeds.setdefault(number, breed) != breed:
-            raise DataError(f"{folder}: class {number} is {breeds[number]!r} and {breed!r} (image {name!r}). "
-                            "A breed is told by the file name: correct the class number in the lists.")  # fmt: skip
-    return breeds
+    return dict(sorted(splits.items())), numbers, breeds
 
 
 def _head(path: DataPath, faults: Faults) -> VocFile | None:
