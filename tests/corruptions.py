@@ -62,8 +62,8 @@ def blank_lines(data: bytes, draw: random.Random) -> bytes:
 
 
 def invalid_utf8(data: bytes, draw: random.Random) -> bytes:
-    """A byte that UTF-8 does not have, inside the text (after a letter, so that no line ends there)."""
-    at = [m.end() for m in re.finditer(rb"[A-Za-z]", data)]
+    """A byte that UTF-8 does not have, inside the text (after a letter or digit, so that no line ends there)."""
+    at = [m.end() for m in re.finditer(rb"[A-Za-z0-9]", data)]
     k = draw.choice(at)
     return data[:k] + b"\xff\xfe" + data[k:]
 
@@ -161,6 +161,12 @@ def set_field(separator: str, column: int, values: Sequence[str], first: int = 0
         return True
 
     return in_line(separator, change, first)
+
+
+def longer_name(fields: list[str], draw: random.Random) -> bool:
+    """The first field gets a digit at its end: a name that is not there."""
+    fields[0] += str(draw.randrange(10))
+    return True
 
 
 def drop_field(separator: str, column: int, first: int = 0) -> Apply:

@@ -158,9 +158,9 @@ class TestPets:
         [
             ("test", "Bengal_2 6 1 1", "test.txt: 'Bengal_2' stands twice, in trainval.txt and here"),
             ("test", "Bengal_10 6", "test.txt: entry 0 is 'Bengal_10 6'; a name and three numbers are expected"),
-            ("test", "Bengal_11 6 1 1", "no image is named 'Bengal_11' (1 of 5 listed images are lost). Fetch"),
+            ("test", "Bengal_11 6 1 1", "test.txt: 'Bengal_11' has no image in"),
             ("test", "Persian_1 6 1 1", "test.txt: 'Persian_1' has class 6, elsewhere the breed 'Bengal'"),
-            ("list", "Bengal_2 7 1 1", "list.txt: 'Bengal_2' has class 7 here and 6 in another list. Correct one"),
+            ("list", "Bengal_2 7 1 1", "list.txt: 'Bengal_2' has class 7 here and 6 in trainval.txt. Correct one"),
         ],
     )
     def test_faults_are_named(self, tmp_path: Path, part: str, line: str, says: str) -> None:

@@ -104,7 +104,7 @@ def _lists(folder: DataPath) -> tuple[dict[str, str], dict[str, int], dict[int, 
                 )
             if numbers.setdefault(name, number) != number:
                 raise DataError(
-                    f"{path}: {name!r} has class {number} here and {numbers[name]} in another list. Correct one."
+                    f"{path}: {name!r} has class {number} here and {numbers[name]} in {splits[name]}.txt. Correct one."
                 )
             breed = name.rpartition("_")[0] or name
             if breeds.setdefault(number, breed) != breed:
