@@ -203,8 +203,8 @@ def _renamed(numbers: dict[str, Any]) -> dict[str, Any]:
 def _parents(annotations: Annotations) -> dict[int, list[int]]:
     """Box class -> the classes right above it that have an index, too."""
     index = {name: k for k, name in enumerate(annotations.box_classes)}
-    pairs = ((index.get(child), index.get(parent)) for child, parent in annotations.hierarchy.items())
-    return {child: [parent] for child, parent in pairs if child is not None and parent is not None}
+    known = {index[name]: above for name, above in annotations.hierarchy.items() if name in index}
+    return {child: [index[p] for p in above if p in index] for child, above in known.items()}
 
 
 def _clusters(
