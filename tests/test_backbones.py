@@ -25,6 +25,7 @@ from headstart.models.backbones import (
 )  # fmt: skip
 from headstart.models.features import pooled_features, stage_maps
 from headstart.models.stages import evaluating
+from headstart.weights.cards import resolve
 
 GOOD = """
 import torch
@@ -134,7 +135,29 @@ def test_unknown_name_offers_the_nearest() -> None:
     with pytest.raises(WeightsError, match=r"backbone 'resnet5' is unknown\. Nearest names: .*resnet50") as caught:
         build_backbone("resnet5")
     assert "path/to/file.py:function" in str(caught.value)
-    assert list(BUILTIN_BACKBONES) == ["shapes-resnet"]
+    assert "shapes-resnet" in BUILTIN_BACKBONES
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("resnet50[stride=conv1]", r"option 'stride' is unknown\. Nearest: stride_in\. Options: stride_in, output_stride"),
+    ("resnet50[stride_in=conv3]", r"option stride_in is 'conv3'; it must be conv2 or conv1"),
+    ("resnet50[stride_in=conv1", r"the options of 'resnet50' lack their closing bracket"),
+    ("resnet18[stride_in=conv1]", r"'resnet18' has no bottlenecks, so its stride cannot be"),
+    ("resnet50[num_heads=3]", r"'resnet50' has no option 'num_heads'\. It has: stride_in, output_stride"),
+    ("shapes-resnet[tail=reduced]", r"'shapes-resnet' has no option 'tail'\. It has none"),
+    ("vit_tiny_patch16_224[num_heads=no]", "option num_heads is 'no'; it must be a whole number"),
+])  # fmt: skip
+def test_wrong_options_say_which_there_are(name: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        build_backbone(name)
+
+
+def test_options_have_one_spelling() -> None:
+    spec = resolve("random:resnet50[ output_stride=16 , stride_in=conv2 ]")
+    assert spec.backbone == "resnet50[output_stride=16]"
+    assert [stage.stride for stage in build_backbone(spec.backbone).stages] == [4, 8, 16, 16]
+    assert resolve("random:resnet50[stride_in=conv2]").identity() == resolve("random:resnet50").identity()
+    assert resolve("random:resnet50[stride_in=conv1]").identity() != resolve("random:resnet50").identity()
 
 
 def test_user_file_is_loaded_relative_to_its_base(tmp_path: Path) -> None:

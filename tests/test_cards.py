@@ -107,12 +107,14 @@ def test_files_that_are_not_there_are_named_with_who_named_them(card: Path) -> N
         resolve("random:gone.py:build", card.parent)
 
 
-def test_plain_files_need_their_backbone(tmp_path: Path) -> None:
+def test_plain_files_with_their_backbone_and_without(tmp_path: Path) -> None:
     (tmp_path / "a@b.pth").write_bytes(b"x")
     spec = resolve("file:a@b.pth@resnet50", tmp_path)
     assert (spec.backbone, spec.key_prefix, spec.preprocessing) == ("resnet50", None, IMAGENET)
     assert (spec.kind, spec.lineage, spec.licence) == ("file", ("not stated",), "not stated")
-    with pytest.raises(WeightsError, match=r"'file:a\.pth' do not say which backbone .* file:a\.pth@resnet50"):
+    with pytest.raises(WeightsError, match=r"a@b\.pth is neither a safetensors file nor"):
+        resolve("file:a@b.pth", tmp_path)  # the file itself is looked at
+    with pytest.raises(WeightsError, match=r"the file .*/a\.pth does not exist"):
         resolve("file:a.pth", tmp_path)
 
 

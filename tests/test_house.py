@@ -38,6 +38,8 @@ WITHOUT_TORCH = [
     "headstart.study.worker",
     "headstart.tasks.detection_scores",
     "headstart.weights.cards",
+    "headstart.weights.containers",
+    "headstart.weights.importers.layouts",
     "headstart.weights.catalogue",
     "headstart.weights.listing",
 ]

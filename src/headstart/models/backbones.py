@@ -19,7 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import WeightsError
+from headstart.models import csp, csp_sizes, preact_resnet, torchvision_backbones
+from headstart.models.options import no_options, split_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.models.resnets import build_resnet
 from headstart.models.stages import Stage, evaluating
 from headstart.models.user_backbones import load_user_backbone, split_user_backbone
 
@@ -81,24 +84,6 @@ class ShapesResNet(nn.Module):
         return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
 
 
-class ResNetBackbone(nn.Module):
-    """A ResNet of timm without its classifier; parameters named as in timm and torchvision: `conv1`, .., `layer4`."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        parts: Any = model
-        self.conv1, self.bn1, self.act1, self.maxpool = parts.conv1, parts.bn1, parts.act1, parts.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = parts.layer1, parts.layer2, parts.layer3, parts.layer4
-        self.stages = tuple(Stage(f"C{i + 1}", facts["num_chs"], facts["reduction"])
-                            for i, facts in enumerate(parts.feature_info) if i > 0)  # fmt: skip
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        c2 = self.layer1(self.maxpool(self.act1(self.bn1(self.conv1(x)))))
-        c3 = self.layer2(c2)
-        c4 = self.layer3(c3)
-        return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
-
-
 class TimmBackbone(nn.Module):
     """Any other network of timm that gives features. The deepest stage is C5, names count down from it."""
 
@@ -130,22 +115,35 @@ def source_key(backbone: nn.Module, key: str) -> str:
     return rename(key) if callable(rename) else key
 
 
-BUILTIN_BACKBONES: dict[str, Callable[[], nn.Module]] = {"shapes-resnet": ShapesResNet}
+def _shapes_resnet(name: str, options: dict[str, str]) -> ShapesResNet:
+    no_options(name, options)
+    return ShapesResNet()
+
+
+BUILTIN_BACKBONES: dict[str, Callable[[str, dict[str, str]], nn.Module]] = {
+    "shapes-resnet": _shapes_resnet,
+    **dict.fromkeys(preact_resnet.DEPTHS, preact_resnet.build_preact_resnet),
+    **dict.fromkeys(csp_sizes.SIZES, csp.build_csp),
+    **dict.fromkeys(torchvision_backbones.NAMES, torchvision_backbones.build_torchvision),
+}
+"""What builds a backbone, from its name and its options."""
 
 
 def build_backbone(name: str, base: Path = Path()) -> nn.Module:
     """A backbone with fresh random weights, drawn from torch's global generator: seed it first.
 
     name: a built-in name, a model name of timm without tag ("resnet50"), or `path/to/file.py:function` with the path
-    relative to `base`. The user's function takes no arguments. Raises WeightsError.
+    relative to `base`; the first two may have options (`headstart.models.options`): "resnet50[stride_in=conv1]".
+    The user's function takes no arguments. Raises WeightsError.
     """
-    if name in BUILTIN_BACKBONES:
-        return BUILTIN_BACKBONES[name]()
     user = split_user_backbone(name)
-    return load_user_backbone(base / user[0], user[1]) if user else _from_timm(name)
+    if user:
+        return load_user_backbone(base / user[0], user[1])
+    name, options = split_options(name)
+    return BUILTIN_BACKBONES[name](name, options) if name in BUILTIN_BACKBONES else _from_timm(name, options)
 
 
-def _from_timm(name: str) -> nn.Module:
+def _from_timm(name: str, options: dict[str, str]) -> nn.Module:
     import timm
     from timm.models.resnet import ResNet
 
@@ -161,14 +159,28 @@ def _from_timm(name: str) -> nn.Module:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             classifier = timm.create_model(name)
         if isinstance(classifier, ResNet):
-            # timm starts the last norm of each block at 0, which switches a random network's blocks off.
-            return ResNetBackbone(timm.create_model(name, zero_init_last=False))
-        return TimmBackbone(timm.create_model(name, features_only=True), frozenset(classifier.state_dict()))
+            return build_resnet(name, options)
+        changes = _timm_changes(name, options, classifier)
+        body = timm.create_model(name, features_only=True, **changes)
+        if options.get("pool3") == "ceil":
+            next(part for key, part in body.named_modules() if key.endswith("features_16")).ceil_mode = True
+        return TimmBackbone(body, frozenset(classifier.state_dict()))
     except (RuntimeError, AttributeError, TypeError, AssertionError) as error:
         raise WeightsError(
             f"backbone {name!r}: timm cannot give its stages ({error}). Choose a model that supports features_only, "
             "or write your own: path/to/file.py:function."
         ) from error
+
+
+def _timm_changes(name: str, options: dict[str, str], classifier: nn.Module) -> dict[str, Any]:
+    """timm's arguments for the options that a network of this kind has."""
+    from timm.models.vgg import VGG
+    from timm.models.vision_transformer import VisionTransformer
+
+    kind = (("num_heads",) if isinstance(classifier, VisionTransformer) else
+            ("pool3",) if isinstance(classifier, VGG) and name.startswith("vgg16") else ("output_stride",))  # fmt: skip
+    no_options(name, options, kind)
+    return {key: int(options[key]) for key in ("num_heads", "output_stride") if key in options}
 
 
 def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, float]:

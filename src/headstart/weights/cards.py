@@ -3,6 +3,7 @@
     random:NAME            fresh random weights; NAME is a backbone
     timm:NAME[.TAG]        a classifier of timm
     tv:ENUM.MEMBER         weights of torchvision, classifiers and ResNet detectors (their backbone part)
+    file:PATH              a checkpoint file of a known layout (`headstart.weights.importers.layouts`)
     file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std
     PATH.toml              a weights card: a checkpoint file with its facts
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,11 +24,14 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from headstart.config import Name, Settings
 from headstart.errors import WeightsError
+from headstart.models.options import split_options, with_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
 from headstart.weights import catalogue, libraries
 
 Kind = Literal["random", "timm", "tv", "file", "card"]
-FORMS = "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, file:PATH@BACKBONE, or the path of a weights card (.toml)"
+FORMS = (
+    "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, file:PATH, file:PATH@BACKBONE, or the path of a weights card (.toml)"
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class WeightsSpec:
     """Epsilon of batch norm that the weights were trained with. None: the backbone's own."""
     url: str = ""
     source: str = ""
+    layout: str = ""
+    """Importer that recognized the file and renames its tensors; "": they have the backbone's names."""
     trust_pickle: bool = False
     """Unpickle the file with Python's own pickle, which runs what the file says. Only for files of one's own."""
 
@@ -72,6 +78,7 @@ class WeightsSpec:
             "checkpoint_key": self.checkpoint_key,
             "norm_eps": self.norm_eps,
             "preprocessing": self.preprocessing.to_json(),
+            **({"layout": self.layout} if self.layout else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -85,12 +92,18 @@ class WeightsSpec:
         return cls(**{**value, "preprocessing": Preprocessing.from_json(value["preprocessing"]), "lineage": lineage})
 
 
-def resolve(uri: str, base: Path = Path()) -> WeightsSpec:
+def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False) -> WeightsSpec:
     """The weights that `uri` means; paths relative to `base`. Raises WeightsError for what is unknown or not there.
 
-    Reads and hashes the checkpoint file, if any, and opens no tensor. timm and torchvision are imported only for
-    names that the catalogue does not have.
+    Reads and hashes the checkpoint file, if any; opens no tensor, but the first convolution's where a layout needs it.
+    timm and torchvision are imported only for names that the catalogue does not have. trust_pickle: files are loaded
+    by Python's own pickle, which runs what they say.
     """
+    spec = _resolve(uri, base, trust_pickle)
+    return replace(spec, trust_pickle=True) if trust_pickle and spec.file else spec
+
+
+def _resolve(uri: str, base: Path, trust_pickle: bool) -> WeightsSpec:
     known = catalogue.find(uri.removesuffix("#backbone"))
     if known is not None:
         return _public(known)
@@ -106,7 +119,7 @@ def resolve(uri: str, base: Path = Path()) -> WeightsSpec:
     if colon and scheme == "tv":
         return _public(libraries.torchvision_weights(rest.removesuffix("#backbone")))
     if colon and scheme == "file":
-        return _plain_file(rest, base, uri)
+        return _plain_file(rest, base, uri, trust_pickle)
     raise WeightsError(f"weights {uri!r} are unknown. {_near(uri)}Give {FORMS}.")
 
 
@@ -126,15 +139,33 @@ def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
     )  # fmt: skip
 
 
-def _plain_file(rest: str, base: Path, uri: str) -> WeightsSpec:
+def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
     path, at, name = rest.rpartition("@")
-    if not at or not path or not name:
-        raise WeightsError(f"weights {uri!r} do not say which backbone the file holds. Give file:PATH@BACKBONE, for "
-                           f"example file:{rest or 'weights.pth'}@resnet50, or write a weights card.")  # fmt: skip
+    if not (at and path and name) or (base / rest).is_file():
+        return _recognized(rest, base, uri, trust_pickle)
     backbone, backbone_digest = _backbone(name, base, uri)
     file = _existing(base / path, uri)
     return WeightsSpec(file.stem, uri, "file", backbone, str(file), file_digest(file), None, IMAGENET,
                        ("not stated",), "not stated", backbone_digest)  # fmt: skip
+
+
+def _recognized(path: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
+    """The backbone that an importer finds in the file; its facts from the catalogue, where the file is one of its."""
+    from headstart.weights import containers
+    from headstart.weights.importers import layouts
+
+    file = _existing(base / path, uri)
+    contents = containers.read(file, trust_pickle) if trust_pickle else containers.look(file)
+    imported = layouts.recognize(contents)
+    digest = file_digest(file)
+    known = next((entry for entry in catalogue.CATALOGUE if entry.sha256 and digest.startswith(entry.sha256)), None)
+    _backbone(imported.backbone, base, uri)
+    return WeightsSpec(
+        file.stem, uri, "file", imported.backbone, str(file), digest, None, imported.preprocessing,
+        known.lineage if known else imported.lineage, known.licence if known else "not stated",
+        norm_eps=known.norm_eps if known else imported.norm_eps, source=known.source if known else imported.source,
+        layout=imported.layout,
+    )  # fmt: skip
 
 
 def _backbone(name: str, base: Path, where: str) -> tuple[str, str]:
@@ -143,9 +174,10 @@ def _backbone(name: str, base: Path, where: str) -> tuple[str, str]:
     if colon and path.endswith(".py"):
         file = _existing(base / path, where)
         return f"{file}:{function}", file_digest(file)
-    if name not in catalogue.BUILTIN_NAMES + catalogue.ARCHITECTURES:
-        libraries.require_timm_model(name, where)
-    return name, ""
+    plain, options = split_options(name, where)
+    if plain not in catalogue.BUILTIN_NAMES + catalogue.ARCHITECTURES:
+        libraries.require_timm_model(plain, where)
+    return with_options(plain, **options), ""
 
 
 def _existing(path: Path, where: str) -> Path:

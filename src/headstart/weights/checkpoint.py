@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from headstart.models.backbones import build_backbone, source_key
 from headstart.models.preprocessing import Preprocessing
 from headstart.weights import cards, containers, downloads, wrappers
 from headstart.weights.cards import WeightsSpec
+from headstart.weights.importers import layouts
 from headstart.weights.load_report import (
     MINIMUM_COVERAGE,
     LoadReport,
@@ -52,22 +54,21 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
         if spec.kind == "random":
             report = random_report(spec, backbone, seed)
             return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=False))
-        tensors, source = _source(spec, offline, say)
-    where = spec.file or spec.uri
-    wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()}
-    found, left_over, prefix = _strip(tensors, list(wanted), spec, where)
+        wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()}
+        source = _imported(spec, wanted) if spec.layout else _by_prefix(spec, wanted, offline, say)
+    where, found, left_over = spec.file or spec.uri, source.found, source.left_over
     filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}
-    report = load_report(spec, source + (f", prefix {prefix!r}" if prefix else ""), wanted, found, filled, left_over)
+    report = load_report(spec, source.how, wanted, found, filled, left_over, source.reason)
     if report.coverage < MINIMUM_COVERAGE:
-        raise WeightsError(misfit(spec, where, wanted, found, filled, list(tensors)))
-    deeper = surplus_blocks(wanted, [key.removeprefix(prefix) for key in left_over])
-    if deeper and spec.kind != "timm":
+        raise WeightsError(misfit(spec, where, wanted, found, filled, source.names))
+    deeper = surplus_blocks(wanted, [key.removeprefix(source.prefix) for key in left_over])
+    if deeper and spec.kind != "timm" and not spec.layout:
         raise WeightsError(f"{where} has {len(deeper)} tensors of blocks that backbone {spec.backbone} lacks "
                            f"({', '.join(deeper[:3])}, ..): it is of a deeper network. Name its backbone.")  # fmt: skip
     with torch.no_grad():
         for key in filled:
             wanted[key].copy_(found[key])
-    notes = _check_values(backbone, where, 1e-5 if spec.norm_eps is None else spec.norm_eps)
+    notes = source.notes + _check_values(backbone, where, 1e-5 if spec.norm_eps is None else spec.norm_eps)
     if spec.norm_eps is not None:
         notes += _fold_eps(backbone, spec.norm_eps)
     report = replace(report, notes=notes)
@@ -86,7 +87,45 @@ def _unchanged(spec: WeightsSpec) -> None:
                                "file: its results get keys of their own.")  # fmt: skip
 
 
-def _source(spec: WeightsSpec, offline: bool, say: downloads.Say) -> tuple[dict[str, Tensor], str]:
+@dataclass(frozen=True)
+class _Source:
+    """Tensors by the backbone's names, and where they come from."""
+
+    found: dict[str, Tensor]
+    left_over: list[str]
+    names: list[str]
+    """All names of the file."""
+    how: str
+    """How the tensors were had, in words."""
+    prefix: str = ""
+    reason: Callable[[str], tuple[str, str] | None] = lambda _: None
+    """(group of names, why it is left over) of a name."""
+    notes: tuple[str, ...] = ()
+
+
+def _imported(spec: WeightsSpec, wanted: dict[str, Tensor]) -> _Source:
+    """By the importer that recognized the file when the weights were resolved."""
+    path = Path(spec.file or "")
+    contents = containers.read(path, spec.trust_pickle)
+    imported = layouts.again(spec.layout, contents)
+    names = [
+        name for name in wrappers.arrays(imported.state(contents.tree)) if not name.endswith("num_batches_tracked")
+    ]
+    taken = set(imported.names.values())
+    found = imported.canonical(contents.tree, {key: value.shape for key, value in wanted.items()})
+    return _Source(found, [name for name in names if name not in taken], names,
+                   f"file {path.name}, layout {imported.layout}: {imported.evidence}", reason=imported.reason,
+                   notes=imported.notes)  # fmt: skip
+
+
+def _by_prefix(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: downloads.Say) -> _Source:
+    """By looking for the backbone's own names, under a prefix."""
+    tensors, how = _tensors(spec, offline, say)
+    found, left_over, prefix = _strip(tensors, list(wanted), spec, spec.file or spec.uri)
+    return _Source(found, left_over, list(tensors), how + (f", prefix {prefix!r}" if prefix else ""), prefix)
+
+
+def _tensors(spec: WeightsSpec, offline: bool, say: downloads.Say) -> tuple[dict[str, Tensor], str]:
     """(tensors by name, how they were had)."""
     if spec.kind == "timm":
         import timm

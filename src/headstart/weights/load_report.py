@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class LoadReport:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     """What the user should look at before believing a result."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why groups of tensors were left over, as the file's layout says."""
     initialized: tuple[str, ...] = ()
     """What has fresh random values, and why."""
     norms: Norms | None = None
@@ -51,7 +53,7 @@ class LoadReport:
     def to_json(self) -> dict[str, Any]:
         """Counts and missing names; of the tensors left over only the counts, with why they were left over."""
         stages = {name: [load.matched, load.missing, load.left_over] for name, load in self.by_stage.items()}
-        why = {name: reason(name) for name, load in self.by_stage.items() if load.left_over}
+        why = {name: self.why(name) for name, load in self.by_stage.items() if load.left_over}
         taken = {stage: [float(f"{n:.6g}") for n in numbers] for stage, numbers in (self.fingerprint or {}).items()}
         return {
             "source": self.source, "coverage": self.coverage, "stages": stages, "missing": list(self.missing),
@@ -60,6 +62,10 @@ class LoadReport:
             "fingerprint": taken or None,
             "color_order": self.color.to_json() if self.color else None,
         }  # fmt: skip
+
+    def why(self, group: str) -> str:
+        """Why a group of tensors was left over."""
+        return self.reasons.get(group) or reason(group)
 
     def summary(self) -> str:
         """One line, and one more for each warning."""
@@ -73,7 +79,7 @@ class LoadReport:
         width = max(map(len, ["stage", *self.by_stage]))
         lines.append(f"  {'stage':{width}}  matched  missing  left over")
         for name, load in self.by_stage.items():
-            why = f"  ({reason(name)})" if load.left_over else ""
+            why = f"  ({self.why(name)})" if load.left_over else ""
             lines.append(f"  {name:{width}}  {load.matched:7}  {load.missing:7}  {load.left_over:9}{why}")
         lines += [f"  missing: {name}" for name in self.missing]
         lines += [f"  initialized afresh: {words}" for words in self.initialized]
@@ -146,21 +152,25 @@ def _stage_of(key: str) -> str:
 
 def load_report(
     spec: WeightsSpec, source: str, wanted: dict[str, Tensor], found: dict[str, Tensor], filled: set[str],
-    left_over: list[str],
+    left_over: list[str], told: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> LoadReport:  # fmt: skip
+    """told: (group, why it is left over) of a name in the file, where the file's layout says so."""
+    reasons = dict(filter(None, map(told, left_over)))
     counts: dict[str, list[int]] = {}
     for key in counted(wanted):
         counts.setdefault(_stage_of(key), [0, 0, 0])[0 if key in filled else 1] += 1
     for key in counted(left_over):
-        counts.setdefault(".".join(key.split(".")[:2]) if key.startswith("module.") else key.split(".")[0],
-                          [0, 0, 0])[2] += 1  # fmt: skip
+        known, parts = told(key), key.split(".")
+        group = known[0] if known else ".".join(parts[:2]) if parts[0] == "module" else parts[0]
+        counts.setdefault(group, [0, 0, 0])[2] += 1
     missing = tuple(f"{key} (shape {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the backbone)"
                     if key in found else key for key in counted(wanted) if key not in filled)  # fmt: skip
     total = len(counted(wanted))
     fresh = tuple(f"{key.partition(' ')[0]}, not in the file: random values from the seed" for key in missing)
     stages = {name: StageLoad(*numbers) for name, numbers in counts.items()}
     coverage = (total - len(missing)) / total
-    return LoadReport(spec.name, source, stages, coverage, missing, tuple(counted(left_over)), initialized=fresh)
+    return LoadReport(spec.name, source, stages, coverage, missing, tuple(counted(left_over)), initialized=fresh,
+                      reasons=reasons)  # fmt: skip
 
 
 def random_report(spec: WeightsSpec, backbone: nn.Module, seed: int) -> LoadReport:

@@ -1,0 +1,76 @@
+"""Names of backbones with options: `resnet50[stride_in=conv1,output_stride=16]`. Imports no torch.
+
+An option is a fact of the architecture that no tensor shows and that weights cannot be edited to change: where a
+block has its stride, which stages are dilated, how many heads share a layer's width. So it is part of the name, and
+with it of every key, card and report.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from types import MappingProxyType
+
+from headstart.errors import WeightsError
+
+OPTIONS = MappingProxyType({
+    "stride_in": ("conv2", "conv1"),
+    "output_stride": ("32", "16", "8"),
+    "first_dilation": ("previous", "own"),
+    "first_shortcut": ("identity", "projection"),
+    "pool3": ("floor", "ceil"),
+    "stage4": ("dilated", "deformable"),
+    "dilated": ("no", "yes"),
+    "tail": ("full", "reduced"),
+    "num_heads": (),
+})  # fmt: skip
+"""Values of each option, the usual one first; () for a number.
+
+    stride_in       convolution of a bottleneck that has the stride: the 3x3 (conv2), or the first 1x1 (conv1) as in
+                    He et al.'s own ResNets, Caffe2 Detectron and Detectron2's MSRA weights
+    output_stride   of the last stage; stages that would go beyond are dilated instead (DC5: 16, DeepLab: 8)
+    first_dilation  of the first block of a dilated stage: that of the stage before (torchvision), or its own (DC5 of
+                    Detectron2)
+    first_shortcut  of a ResNet-D of basic blocks: RT-DETR's small ones project where widths are equal, too
+    pool3           rounding of VGG-16's third pooling (SSD: ceil)
+    stage4          of SNIPER's pre-activation ResNet
+    dilated, tail   of torchvision's MobileNetV3 (segmentation; SSDlite)
+    num_heads       of a ViT, where it is not timm's (MoCo v3's ViT-S has 12)
+"""
+
+
+def split_options(name: str, where: str = "") -> tuple[str, dict[str, str]]:
+    """(name without options, options that are not the usual ones). Raises WeightsError for unknown ones."""
+    base, bracket, rest = name.partition("[")
+    if not bracket:
+        return name, {}
+    where = where or f"backbone {name!r}"
+    if not rest.endswith("]"):
+        raise WeightsError(f"{where}: the options of {base!r} lack their closing bracket. Write NAME[key=value,..].")
+    options: dict[str, str] = {}
+    for part in rest[:-1].split(","):
+        key, _, value = (piece.strip() for piece in part.partition("="))
+        if key not in OPTIONS:
+            near = difflib.get_close_matches(key, OPTIONS, n=1)
+            raise WeightsError(f"{where}: option {key!r} is unknown. {f'Nearest: {near[0]}. ' if near else ''}"
+                               f"Options: {', '.join(OPTIONS)}.")  # fmt: skip
+        allowed = OPTIONS[key]
+        if value not in allowed if allowed else not re.fullmatch(r"[1-9]\d*", value):
+            raise WeightsError(f"{where}: option {key} is {value!r}; it must be "
+                               f"{' or '.join(allowed) if allowed else 'a whole number'}.")  # fmt: skip
+        if not allowed or value != allowed[0]:
+            options[key] = value
+    return base, options
+
+
+def with_options(base: str, **options: str) -> str:
+    """The name in its one spelling: options sorted, usual values left out."""
+    kept = sorted((key, value) for key, value in options.items() if value and value not in OPTIONS[key][:1])
+    return f"{base}[{','.join(f'{key}={value}' for key, value in kept)}]" if kept else base
+
+
+def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()) -> None:
+    """Raise WeightsError for an option that this backbone does not have."""
+    if wrong := sorted(set(options) - set(allowed)):
+        raise WeightsError(f"backbone {base!r} has no option {wrong[0]!r}. "
+                           + (f"It has: {', '.join(allowed)}." if allowed else "It has none."))  # fmt: skip

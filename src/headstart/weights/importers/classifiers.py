@@ -1,0 +1,61 @@
+"""Classifiers and bare backbones in the names of torchvision and timm: ResNets, ViTs, VGG, MobileNetV3.
+
+Names: torchvision's and timm's own models, which the tests build. A file from the Hugging Face hub has a `config.json`
+beside it that names timm's architecture and its preprocessing; then any network of timm is recognized. Weights whose
+makers publish bare backbones (DINO, DenseCL) look the same and are read here, too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.weights.importers.imported import NOT_STATED, Imported, Sighting, shapes_of
+from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vgg_name, vit_name
+
+LAYOUT = "classifier"
+SOURCE = "huggingface/pytorch-image-models timm/models; pytorch/vision torchvision/models"
+REASONS = tuple((name, "classifier") for name in ("fc.", "head.", "classifier.", "pre_logits.", "fc_norm."))
+HEADS_NOTE = "heads of 64 channels are assumed, as in timm; MoCo v3's ViT-S has 12 heads: name it with [num_heads=12]"
+
+
+def find(file: Sighting) -> Imported | None:
+    tensors = file.tensors
+    shapes = shapes_of(tensors)
+    config = timm_config(file)
+    if config is not None:
+        backbone, preprocessing = config
+        names = {name: name for name in tensors}
+        return Imported(LAYOUT, backbone, names, "config.json beside the file names timm's architecture", SOURCE,
+                        preprocessing, under=file.under, reasons=REASONS)  # fmt: skip
+    notes: tuple[str, ...] = ()
+    if (name := resnet_name(shapes)) is not None:
+        kept = [key for key in tensors if is_resnet_name(key)]
+    elif (name := vit_name(shapes)) is not None:
+        kept, notes = [key for key in tensors if not key.startswith(("head.", "fc_norm."))], (HEADS_NOTE,)
+    elif (name := vgg_name(shapes)) is not None:
+        kept = [key for key in tensors if key.startswith("features.")]
+    elif shapes.get("features.16.0.weight", (0,))[0] == 960 and "features.1.block.0.0.weight" in shapes:
+        name, kept = "tv-mobilenet-v3-large", [key for key in tensors if key.startswith("features.")]
+    else:
+        return None
+    classes = next((shapes[key][0] for key in ("fc.weight", "head.weight", "classifier.6.weight", "classifier.3.weight")
+                    if key in shapes), 0)  # fmt: skip
+    evidence = f"names and shapes of {name}" + (f" with {classes} classes" if classes else " without a classifier")
+    lineage = (f"labels of {classes} classes (data not stated in the file)",) if classes else NOT_STATED
+    kept = [key for key in kept if not key.endswith("num_batches_tracked")]
+    return Imported(LAYOUT, name, {key: key for key in kept}, evidence, SOURCE, IMAGENET, under=file.under,
+                    lineage=lineage, reasons=REASONS, notes=notes)  # fmt: skip
+
+
+def timm_config(file: Sighting) -> tuple[str, Preprocessing] | None:
+    """(architecture, preprocessing) that a hub's `config.json` beside the file states for timm, or None."""
+    path = file.path.with_name("config.json")
+    try:
+        config: Any = json.loads(path.read_text(encoding="utf-8"))
+        facts = config["pretrained_cfg"]
+        mean, std = tuple(map(float, facts["mean"])), tuple(map(float, facts["std"]))
+        return str(config["architecture"]), Preprocessing(mean=mean, std=std)  # type: ignore[arg-type]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

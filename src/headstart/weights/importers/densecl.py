@@ -1,0 +1,30 @@
+"""DenseCL and other training checkpoints of OpenSelfSup; and DenseCL's extracted backbones.
+
+Names: WXinlong/DenseCL tools/extract_backbone_weights.py (`backbone.` of a training checkpoint, where `encoder_q`
+repeats it; extracted files have `author` beside `state_dict`), openselfsup/models/densecl.py.
+"""
+
+from __future__ import annotations
+
+from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+
+LAYOUT = "densecl"
+SOURCE = "WXinlong/DenseCL tools/extract_backbone_weights.py, openselfsup/models/densecl.py"
+REASONS = (("encoder_q.0.", "the same backbone once more"), ("encoder_q.", "projection heads"),
+           ("encoder_k.", "momentum encoder"), ("queue", "queues of negatives"))  # fmt: skip
+LINEAGE = ("self-supervision (DenseCL or another of OpenSelfSup); data not stated in the file",)
+
+
+def find(file: Sighting) -> Imported | None:
+    extracted = str(file.fact("author") or "") == "DenseCL"
+    prefix = "" if extracted else "backbone."
+    if not extracted and not any(name.startswith(("encoder_q.", "online_net.")) for name in file.tensors):
+        return None
+    names = {name: key for name, key in without_prefix(file.tensors, prefix).items() if is_resnet_name(name)}
+    backbone = resnet_name({name: tuple(file.tensors[key].shape) for name, key in names.items()})
+    if backbone is None:
+        return None
+    told = "its author is DenseCL" if extracted else "names under backbone. beside OpenSelfSup's encoders"
+    return Imported(LAYOUT, backbone, names, told, SOURCE, under=file.under, reasons=REASONS,
+                    lineage=LINEAGE)  # fmt: skip

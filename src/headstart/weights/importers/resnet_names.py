@@ -1,0 +1,78 @@
+"""Which network a set of names and shapes is, in the names of torchvision and timm. Most layouts come down to these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_DEPTHS: dict[tuple[bool, tuple[int, ...]], str] = {
+    (False, (2, 2, 2, 2)): "18", (False, (3, 4, 6, 3)): "34", (True, (2, 2, 2, 2)): "26", (True, (3, 4, 6, 3)): "50",
+    (True, (3, 4, 23, 3)): "101", (True, (3, 8, 36, 3)): "152",
+}  # fmt: skip
+_WIDER = {
+    ("50", 32, 4): "resnext50_32x4d", ("101", 32, 4): "resnext101_32x4d", ("101", 32, 8): "resnext101_32x8d",
+    ("101", 64, 4): "resnext101_64x4d", ("50", 1, 128): "wide_resnet50_2", ("101", 1, 128): "wide_resnet101_2",
+}  # fmt: skip
+"""By depth, groups, and channels of a group in the first stage."""
+_NAME = re.compile(r"(conv1|bn1|layer[1-4]\.\d+\.(conv[123]|bn[123]|downsample))\.")
+_VITS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
+_VGG_CONVS = {
+    "vgg11": (0, 3, 6, 8, 11, 13, 16, 18), "vgg13": (0, 2, 5, 7, 10, 12, 15, 17, 20, 22),
+    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
+}  # fmt: skip
+
+
+def is_resnet_name(name: str) -> bool:
+    """Whether a name is one of a ResNet without its classifier."""
+    return _NAME.match(name) is not None and not name.endswith("num_batches_tracked")
+
+
+def resnet_name(shapes: Shapes) -> str | None:
+    """Name of the ResNet in timm, or None where it is none of those that are known here."""
+    depths = [0, 0, 0, 0]
+    for name in shapes:
+        if found := re.match(r"layer([1-4])\.(\d+)\.conv1\.weight$", name):
+            depths[int(found[1]) - 1] = max(depths[int(found[1]) - 1], int(found[2]) + 1)
+    depth = _DEPTHS.get(("layer1.0.conv3.weight" in shapes, tuple(depths)))
+    second = shapes.get("layer1.0.conv2.weight", ())
+    if depth is None or len(second) != 4 or ("bn1.running_var" not in shapes and "bn1.weight" not in shapes):
+        return None
+    if any(".se." in name or "offset" in name or ".conv2.conv_" in name for name in shapes):
+        return None
+    groups = second[0] // second[1]
+    if shapes.get("conv1.0.weight") == (32, 3, 3, 3) and groups == 1 and second[0] == 64:
+        averaged = len(shapes.get("layer2.0.downsample.1.weight", ())) == 4
+        return f"resnet{depth}{'d' if averaged else 'c'}"
+    if shapes.get("conv1.weight") != (64, 3, 7, 7):
+        return None
+    if groups == 1 and second[0] == 64:
+        return f"resnet{depth}"
+    return _WIDER.get((depth, groups, second[1]))
+
+
+def projected_first_stage(shapes: Shapes) -> bool:
+    """Whether a ResNet-D of basic blocks has a projection in its first block, as RT-DETR's small ones do."""
+    return "layer1.0.conv3.weight" not in shapes and "layer1.0.downsample.1.weight" in shapes
+
+
+def vit_name(shapes: Shapes) -> str | None:
+    """Name of the plain ViT in timm, for images of 224 pixels, or None."""
+    patch, width = shapes.get("patch_embed.proj.weight", ()), shapes.get("pos_embed", (0, 0, 0))[-1]
+    if len(patch) != 4 or patch[2] not in (8, 14, 16, 32) or "blocks.0.attn.qkv.weight" not in shapes:
+        return None
+    if width not in _VITS or any(".ls1." in name or name.startswith("reg") for name in shapes):
+        return None
+    depth = 1 + max(int(name.split(".")[1]) for name in shapes if re.match(r"blocks\.\d+\.attn\.qkv\.weight", name))
+    if depth != (24 if width == 1024 else 12) or shapes["pos_embed"][1] != (224 // patch[2]) ** 2 + 1:
+        return None
+    return f"vit_{_VITS[width]}_patch{patch[2]}_224"
+
+
+def vgg_name(shapes: Shapes) -> str | None:
+    """Name of the VGG in timm and torchvision, or None."""
+    convs = tuple(sorted(int(name.split(".")[1]) for name, shape in shapes.items()
+                         if re.match(r"features\.\d+\.weight$", name) and len(shape) == 4))  # fmt: skip
+    return next((name for name, known in _VGG_CONVS.items() if convs == known), None)

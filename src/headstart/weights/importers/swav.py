@@ -1,0 +1,28 @@
+"""SwAV and DeepCluster v2: torchvision's ResNet beside a projection head and prototypes.
+
+Names: facebookresearch/swav src/resnet50.py, hubconf.py. It pads the image by hand before its first convolution, which
+is the same as the convolution's own padding.
+"""
+
+from __future__ import annotations
+
+from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+
+LAYOUT = "swav"
+SOURCE = "facebookresearch/swav src/resnet50.py, hubconf.py"
+
+
+def find(file: Sighting) -> Imported | None:
+    prefix = "module." if all(name.startswith("module.") for name in file.tensors) else ""
+    inner = without_prefix(file.tensors, prefix)
+    if not any(name.startswith(("projection_head.", "prototypes.")) for name in inner):
+        return None
+    names = {name: key for name, key in inner.items() if is_resnet_name(name)}
+    backbone = resnet_name({name: tuple(file.tensors[key].shape) for name, key in names.items()})
+    if backbone is None:
+        return None
+    reasons = ((f"{prefix}projection_head.", "projection head"), (f"{prefix}prototypes.", "prototypes"))
+    return Imported(LAYOUT, backbone, names, "torchvision's names beside a projection head and prototypes", SOURCE,
+                    under=file.under, reasons=reasons,
+                    lineage=("self-supervision (SwAV); data not stated in the file",))  # fmt: skip

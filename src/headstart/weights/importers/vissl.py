@@ -1,0 +1,28 @@
+"""VISSL: the trunk of a training checkpoint, or `model_state_dict` of a converted one.
+
+Names: facebookresearch/vissl extra_scripts/convert_vissl_to_torchvision.py (`classy_state_dict.base_model.model.trunk`,
+`_feature_blocks.` before torchvision's names).
+"""
+
+from __future__ import annotations
+
+from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+
+LAYOUT = "vissl"
+SOURCE = "facebookresearch/vissl extra_scripts/convert_vissl_to_torchvision.py"
+TRUNK = ("classy_state_dict", "base_model", "model", "trunk")
+
+
+def find(file: Sighting) -> Imported | None:
+    trunk = file.at(*TRUNK)
+    tensors, under = (trunk, TRUNK) if trunk else (file.tensors, file.under)
+    marker = "_feature_blocks."
+    prefix = next((name.partition(marker)[0] + marker for name in tensors if marker in name), None)
+    if prefix is None:
+        return None
+    names = {name: key for name, key in without_prefix(tensors, prefix).items() if is_resnet_name(name)}
+    backbone = resnet_name({name: tuple(tensors[key].shape) for name, key in names.items()})
+    if backbone is None:
+        return None
+    return Imported(LAYOUT, backbone, names, f"names under {'.'.join((*under, prefix))}", SOURCE, under=under)
