@@ -13,58 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True, nogil=True)
-def ranked(
-    order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], num_images: int, limit: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
-    """`order` and `class_offsets` without the detections of an image and class beyond `limit`, and (D,) the rank of
-    each that stays among those of its image and class, from 0."""
-    kept, offsets = np.empty_like(order), np.zeros_like(class_offsets)
-    ranks = np.empty(len(order), dtype=np.int32)
-    seen = np.zeros(num_images, dtype=np.int32)
-    stamp = np.full(num_images, -1, dtype=np.int64)
-    at = 0
-    for k in range(len(class_offsets) - 1):
-        for i in order[class_offsets[k] : class_offsets[k + 1]]:
-            image = images[i]
-            if stamp[image] != k:
-                stamp[image], seen[image] = k, 0
-            if seen[image] < limit:
-                kept[at], ranks[at] = i, seen[image]
-                at += 1
-            seen[image] += 1
-        offsets[k + 1] = at
-    return kept[:at], offsets, ranks[:at]
-
-
-@njit(cache=True, nogil=True)
-def sorted_truth(
-    labels: NDArray[np.int64], images: NDArray[np.int64], num_classes: int, num_images: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(m,) rows of the true boxes by class, then image, then input, and (K + 1,) where each class begins in it."""
-    place = np.zeros(num_images + 1, dtype=np.int64)
-    for image in images:
-        place[image + 1] += 1
-    for i in range(num_images):
-        place[i + 1] += place[i]
-    by_image = np.empty(len(images), dtype=np.int64)
-    for j in range(len(images)):
-        by_image[place[images[j]]] = j
-        place[images[j]] += 1
-    offsets = np.zeros(num_classes + 1, dtype=np.int64)
-    for label in labels:
-        offsets[label + 1] += 1
-    for k in range(num_classes):
-        offsets[k + 1] += offsets[k]
-    at, order = offsets[:-1].copy(), np.empty(len(labels), dtype=np.int64)
-    for p in range(len(by_image)):
-        row = by_image[p]
-        order[at[labels[row]]] = row
-        at[labels[row]] += 1
-    return order, offsets
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _overlap(
     boxes: NDArray[np.float64], areas: NDArray[np.float64], i: int, others: NDArray[np.float64],
     other_areas: NDArray[np.float64], j: int, over_own: bool,
@@ -80,7 +29,7 @@ def _overlap(
     return both / areas[i] if over_own else both / (areas[i] + other_areas[j] - both)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _free(
     overlaps: NDArray[np.float64], near: NDArray[np.int64], num_near: int, ignored: NDArray[np.bool_],
     region: NDArray[np.bool_], taken: NDArray[np.bool_], at: int, view: int, threshold: float,
@@ -104,7 +53,7 @@ def _free(
     return which, False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _best(
     overlaps: NDArray[np.float64], near: NDArray[np.int64], num_near: int, ignored: NDArray[np.bool_],
     region: NDArray[np.bool_], taken: NDArray[np.bool_], at: int, view: int, threshold: float,
@@ -131,6 +80,26 @@ def _best(
 
 
 @njit(cache=True, nogil=True)
+def _asked(
+    begin: int, stop: int, order: NDArray[np.int32], images: NDArray[np.int64], first: NDArray[np.int32],
+    boxes: NDArray[np.float64], areas: NDArray[np.float64], asked: NDArray[np.int32], own: NDArray[np.float64],
+    own_areas: NDArray[np.float64],
+) -> int:  # fmt: skip
+    """Number of the detections begin..stop that have a true box to meet; their places go to `asked`, their boxes and
+    areas to `own` and `own_areas`: loads that wait for no decision overlap in time."""
+    count = 0
+    for p in range(begin, stop):
+        asked[count] = p
+        count += first[images[p]] >= 0
+    for a in range(count):
+        i = order[asked[a]]
+        own_areas[a] = areas[i]
+        for c in range(4):
+            own[a, c] = boxes[i, c]
+    return count
+
+
+@njit(cache=True, nogil=True)
 def match(
     order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], boxes: NDArray[np.float64],
     areas: NDArray[np.float64], truth_offsets: NDArray[np.int64], truth_images: NDArray[np.int64],
@@ -140,10 +109,10 @@ def match(
     """Events of every class, view and threshold.
 
     order, class_offsets, images: of the detections that are scored, in order; boxes, areas (of the boxes): of all
-    detections, in input order. truth_offsets and the other columns of the true boxes: in the order of `sorted_truth`.
-    ignored (m, V): does not count in that view. region (m,): overlap with it is measured over the detection's area, and
-    it takes any number of detections. thresholds (T,): an overlap of a threshold is enough. free: COCO's rule, else the
-    devkit's.
+    detections, in input order. truth_offsets and the other columns of the true boxes: in `_sorting.sorted_truth`'s
+    order. ignored (m, V): does not count in that view. region (m,): overlap with it is measured over the detection's
+    area, and it takes any number of detections. thresholds (T,): an overlap of a threshold is enough. free: COCO's
+    rule, else the devkit's.
 
     Returns at (E,) places in `order`, truth (E,) places among the true boxes, hit (E,), and offsets (K, V * T + 1): the
     events of class k, view v and threshold t, in order, are offsets[k, c]:offsets[k, c + 1] with c = v * T + t.
@@ -170,16 +139,9 @@ def match(
             if first[image] < 0:
                 last[image] = j + 1
             first[image] = j
-        # Those that have a true box to meet, brought together first: loads that wait for no decision overlap in time.
-        num_asked = 0
-        for p in range(class_offsets[k], class_offsets[k + 1]):
-            asked[num_asked] = p
-            num_asked += first[images[p]] >= 0
-        for a in range(num_asked):
-            i = order[asked[a]]
-            own_areas[a] = areas[i]
-            for c in range(4):
-                own[a, c] = boxes[i, c]
+        num_asked = _asked(
+            class_offsets[k], class_offsets[k + 1], order, images, first, boxes, areas, asked, own, own_areas
+        )
         for a in range(num_asked):
             p = asked[a]
             image = images[p]

@@ -1,7 +1,7 @@
-"""Compiled order of detections: by class, then score (falling), then image, then input. Importing this imports numba.
+"""Compiled order of detections (class, score falling, image, input) and of true boxes. Importing this imports numba.
 
-Letters: D detections, K classes, n images. The scores are sorted class by class, by counting digits of their bits: the
-cost grows with D alone, and equal scores keep the order that they came in.
+Letters: D detections, m true boxes, K classes, n images. The scores are sorted class by class, by counting digits of
+their bits: the cost grows with D alone, and equal scores keep the order that they came in.
 """
 
 from __future__ import annotations
@@ -49,6 +49,49 @@ def sorted_detections(
             _insertion(keys[begin:stop], order[begin:stop])
         else:
             _radix(keys[begin:stop], order[begin:stop], spare_keys, spare_order, counts)
+    return order, offsets
+
+
+@njit(cache=True, nogil=True)
+def ranked(
+    order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], num_images: int, limit: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+    """`order` and `class_offsets` without the detections of an image and class beyond `limit`, and (D,) the rank of
+    each that stays among those of its image and class, from 0."""
+    kept, offsets = np.empty_like(order), np.zeros_like(class_offsets)
+    ranks = np.empty(len(order), dtype=np.int32)
+    seen = np.zeros(num_images, dtype=np.int32)
+    stamp = np.full(num_images, -1, dtype=np.int64)
+    at = 0
+    for k in range(len(class_offsets) - 1):
+        for i in order[class_offsets[k] : class_offsets[k + 1]]:
+            image = images[i]
+            if stamp[image] != k:
+                stamp[image], seen[image] = k, 0
+            if seen[image] < limit:
+                kept[at], ranks[at] = i, seen[image]
+                at += 1
+            seen[image] += 1
+        offsets[k + 1] = at
+    return kept[:at], offsets, ranks[:at]
+
+
+@njit(cache=True, nogil=True)
+def sorted_truth(
+    labels: NDArray[np.int64], images: NDArray[np.int64], num_classes: int, num_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(m,) rows of the true boxes by class, then image, then input, and (K + 1,) where each class begins in it."""
+    by_image = _by_image(images, num_images)
+    offsets = np.zeros(num_classes + 1, dtype=np.int64)
+    for label in labels:
+        offsets[label + 1] += 1
+    for k in range(num_classes):
+        offsets[k + 1] += offsets[k]
+    at, order = offsets[:-1].copy(), np.empty(len(labels), dtype=np.int64)
+    for p in range(len(by_image)):
+        row = by_image[p]
+        order[at[labels[row]]] = row
+        at[labels[row]] += 1
     return order, offsets
 
 

@@ -101,10 +101,10 @@ def matched(
     most = rules.max_detections if limits is None else max(limits)
     ranks = np.empty(0, dtype=np.int32)
     if most is not None:
-        order, class_offsets, ranks = _matching.ranked(
+        order, class_offsets, ranks = _sorting.ranked(
             order, class_offsets, detections.image_index, truth.num_images, most
         )
-    truth_order, truth_offsets = _matching.sorted_truth(
+    truth_order, truth_offsets = _sorting.sorted_truth(
         truth.labels, truth.image_index, truth.num_classes, truth.num_images
     )
     region, never = roles(truth, rules)
