@@ -179,3 +179,75 @@ def test_hierarchies_that_make_no_sense():
         Verified(np.array([0, 2]), np.array([1]), np.array([0, 0]), np.array([], np.int64))
     with pytest.raises(ValueError, match="verified is for 1 images, the test set has 2"):
         truth_of([], 2, 1, present=[[]], absent=[[]])
+
+
+# ---- against the rules written out anew
+
+
+def ioa(a, b, union=True):
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(width, 0) * max(height, 0)
+    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
+    return both / (sum(areas) - both if union else areas[0])
+
+
+def challenge_ap(truth, found, label, scored_images, once):
+    """The challenge's evaluation of one class: per image first the single boxes, then the groups; then one ranking."""
+    points, objects = [], 0
+    for image in range(truth.num_images):
+        mine = np.flatnonzero((truth.image_index == image) & (truth.labels == label))
+        single = [truth.boxes_xyxy[j] for j in mine if not truth.flags[j]]
+        groups = [truth.boxes_xyxy[j] for j in mine if truth.flags[j]]
+        objects += len(single) + once * len(groups)
+        rows = np.flatnonzero((found.image_index == image) & (found.labels == label))
+        if image not in scored_images and not len(mine):
+            continue
+        taken, entered = set(), {}
+        for i in sorted(rows, key=lambda i: -found.scores[i]):
+            overlaps = [ioa(found.boxes_xyxy[i], box) for box in single]
+            best = int(np.argmax(overlaps)) if overlaps else -1
+            if best >= 0 and overlaps[best] >= 0.5 and best not in taken:
+                taken.add(best)
+                points.append((found.scores[i], 1))
+                continue
+            shares = [ioa(found.boxes_xyxy[i], box, union=False) for box in groups]
+            best = int(np.argmax(shares)) if shares else -1
+            if best >= 0 and shares[best] >= 0.5:
+                entered[best] = max(entered.get(best, 0.0), found.scores[i])
+            else:
+                points.append((found.scores[i], 0))
+        points += [(score, 1) for score in entered.values()] if once else []
+    if not objects:
+        return np.nan
+    right = np.array([hit for _, hit in sorted(points, reverse=True)])
+    hits = np.cumsum(right)
+    precision, recall = hits / np.arange(1, len(hits) + 1), hits / objects
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_equal_to_the_rules_written_out(once):
+    rng, seen = np.random.default_rng(3), 0
+    rules = PROTOCOLS["openimages"] if once else replace(PROTOCOLS["openimages"], crowd="region")
+    for _ in range(150):
+        n, k, m, d = rng.integers(1, 5), 2, rng.integers(0, 12), rng.integers(0, 40)
+        corner = rng.integers(0, 20, (m, 2))
+        true = np.hstack([corner, corner + rng.integers(4, 16, (m, 2))]).astype(float)
+        source = rng.integers(m, size=d) if m else np.zeros(d, int)
+        boxes = np.sort((true[source] if m else np.zeros((d, 4))).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
+        boxes[:, 2:] += rng.integers(0, 3, (d, 2))
+        boxes[:, :2] -= rng.integers(0, 3, (d, 2))
+        labels, images = rng.integers(k, size=m), rng.integers(n, size=m)
+        same = rng.random(d) < 0.8
+        at, of = (np.where(same & (m > 0), own[source] if m else 0, rng.integers(size, size=d))
+                  for own, size in ((images, n), (labels, k)))  # fmt: skip
+        found = Detections(at, boxes, of, rng.permutation(d) / 64 + 0.01)
+        lists = [sorted(set(rng.integers(k, size=2))) for _ in range(n)]
+        truth = Truth(images, true, labels, rng.choice([0, 0, GROUP_OF], m).astype(np.uint8), int(n), k,
+                      verified=Verified(*columns(lists), *columns([[]] * n)))  # fmt: skip
+        ap = average_precision(truth, found, rules, (0.5,)).ap[0]
+        expected = [challenge_ap(truth, found, c, [i for i in range(n) if c in lists[i]], once) for c in range(k)]
+        np.testing.assert_allclose(ap, expected, rtol=0, atol=1e-12)
+        seen += int(np.nansum(expected) > 0)
+    assert seen > 100
