@@ -59,10 +59,8 @@ def main() -> None:
         len(chips_of_image(truth[offsets[i] : offsets[i + 1]], (HEIGHT, WIDTH), factors, stride_of(0, 0), rng))
         for i in range(few)
     )
-    print(
-        f"on the first {few} images: {(chips.images < few).sum() / few:.2f} chips an image, the authors' rule {theirs / few:.2f}"
-    )
-
+    ours = int((chips.images < few).sum())
+    print(f"on the first {few} images: {ours / few:.2f} chips an image, by the authors' rule {theirs / few:.2f}")
     number = min(given.images, 2000)
     proposals, starts = boxes(np.full(number, PROPOSALS), rng)
     part = positive_chips(truth[: offsets[number]], offsets[: number + 1], sizes[:number], COCO_SCALES, 0, 0)
@@ -70,8 +68,11 @@ def main() -> None:
     began = time.process_time()
     pool = negative_chips(proposals, starts, sizes[:number], COCO_SCALES, part, 0, 0)
     speed = number / (time.process_time() - began)
-    print(f"negative, {PROPOSALS} proposals an image: {speed:,.0f} images a CPU s, "
-          f"{speed / AUTHORS['negative']:.0f} x the authors' C++ (goal 40); {len(pool) / number:.1f} in the pool")  # fmt: skip
+    times = speed / AUTHORS["negative"]
+    print(
+        f"negative, {PROPOSALS} proposals an image: {speed:,.0f} images a CPU s, {times:.0f} x the authors' C++ (goal 40)"
+    )
+    print(f"{len(pool) / number:.1f} negative chips an image in the pool")
 
 
 if __name__ == "__main__":
