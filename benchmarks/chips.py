@@ -70,7 +70,7 @@ def main() -> None:
     speed = number / (time.process_time() - began)
     times = speed / AUTHORS["negative"]
     print(
-        f"negative, {PROPOSALS} proposals an image: {speed:,.0f} images a CPU s, {times:.0f} x the authors' C++ (goal 40)"
+    print(f"negative, {PROPOSALS} proposals: {speed:,.0f} images a CPU s, {times:.0f} x the authors' C++ (goal 40)")
     )
     print(f"{len(pool) / number:.1f} negative chips an image in the pool")
 
