@@ -69,9 +69,7 @@ def main() -> None:
     pool = negative_chips(proposals, starts, sizes[:number], COCO_SCALES, part, 0, 0)
     speed = number / (time.process_time() - began)
     times = speed / AUTHORS["negative"]
-    print(
     print(f"negative, {PROPOSALS} proposals: {speed:,.0f} images a CPU s, {times:.0f} x the authors' C++ (goal 40)")
-    )
     print(f"{len(pool) / number:.1f} negative chips an image in the pool")
 
 
