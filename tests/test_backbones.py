@@ -115,7 +115,7 @@ def test_random_resnet_blocks_are_switched_on() -> None:
     assert bool((build_backbone("resnet18").layer1[0].bn2.weight == 1).all())
 
 
-@pytest.mark.parametrize("name", ["convnext_atto", "densenet121", "mobilenetv3_small_050", "vit_tiny_patch16_224",
+@pytest.mark.parametrize("name", ["convnext_atto", "densenet121", "mobilenetv3_small_050", "efficientnet_lite0",
                                   "swin_tiny_patch4_window7_224"])  # fmt: skip
 def test_other_timm_networks_give_their_stages(name: str) -> None:
     backbone = build_backbone(name).eval()

@@ -124,8 +124,9 @@ def test_plain_files_with_their_backbone_and_without(tmp_path: Path) -> None:
     ("random:shapes-resnt", r"backbone 'shapes-resnt' is unknown\. Nearest names: shapes-resnet"),
     ("tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V2", r"unknown to torchvision\. Nearest known: tv:FasterRCNN"),
     ("tv:Resnet50_Weights.IMAGENET1K_V2", r"Nearest known: tv:ResNet50_Weights\.IMAGENET1K_V2"),
-    ("tv:VGG16_Weights.IMAGENET1K_V1", r"only torchvision's ResNet classifiers .* try timm:NAME\.tv_in1k"),
-    ("tv:FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "only torchvision's ResNet classifiers"),
+    ("tv:SSD300_VGG16_Weights.COCO_V1", r"only classifiers and the detectors built on ResNets .*Give the file: file:P"),
+    ("tv:FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "only classifiers and the detectors built on ResNets"),
+    ("random:tv-shufflenet_v2_x05", r"torchvision has no classifier .*Nearest names: tv-shufflenet_v2_x0_5"),
     ("openimages-faster-rcnn-r50", r"cannot be loaded by name\. It is at https://.*e87ab7ce\.pth; give .*@resnet50"),
     ("sniper-openimages-r101", r"cannot be loaded by name\. It is at scripts/download_pretrained_models\.sh"),
     ("faster-rcnn-resnet50", r"unknown\. Nearest known: .*tv:FasterRCNN_ResNet50_FPN_Weights\.COCO_V1"),
@@ -157,6 +158,9 @@ def test_torchvision_names_with_a_fragment_and_default_mean_the_member() -> None
     assert plain.lineage == ("ImageNet-1k labels", "COCO boxes")
     wide = resolve("tv:Wide_ResNet50_2_Weights.IMAGENET1K_V1")
     assert (wide.backbone, wide.digest, wide.key_prefix) == ("wide_resnet50_2", "95faca4d", "")
+    small = resolve("tv:ShuffleNet_V2_X0_5_Weights.DEFAULT")
+    assert (small.backbone, small.digest, small.preprocessing) == ("tv-shufflenet_v2_x0_5", "f707e7126e", IMAGENET)
+    assert resolve("random:tv-regnet_y_400mf").backbone == "tv-regnet_y_400mf"
 
 
 def test_timm_names_outside_the_catalogue_bring_timms_facts() -> None:

@@ -99,7 +99,7 @@ def test_mobilenet_detectors(tmp_path: Path) -> None:
     model = randomized(detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None))
     path = saved(tmp_path / "w.pth", model.state_dict())
     spec = assert_same_stages(path, layers_of(model.backbone.body, rgb_normalized(photo()), *MOBILE))
-    assert spec.backbone == "tv-mobilenet-v3-large"
+    assert spec.backbone == "tv-mobilenet_v3_large"
 
 
 def test_ssd(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_ssdlite(tmp_path: Path) -> None:
         stem = model.backbone.features[0]
         c3 = stem[:7](inputs)
     spec, _ = imported(path)
-    assert spec.backbone == "tv-mobilenet-v3-large[tail=reduced]"
+    assert spec.backbone == "tv-mobilenet_v3_large[tail=reduced]"
     assert_same_stages(path, {"C3": c3, "C5": c5})
 
 
@@ -148,7 +148,7 @@ def test_mobilenet_segmenters_are_dilated(tmp_path: Path, kind: str) -> None:
     model = randomized(getattr(segmentation, kind)(weights=None, weights_backbone=None))
     path = saved(tmp_path / "w.pth", model.state_dict())
     spec = assert_same_stages(path, layers_of(model.backbone, rgb_normalized(photo()), *MOBILE))
-    assert spec.backbone == "tv-mobilenet-v3-large[dilated=yes]"
+    assert spec.backbone == "tv-mobilenet_v3_large[dilated=yes]"
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d"])

@@ -9,7 +9,6 @@ Letters: B images, H and W pixels.
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import WeightsError
-from headstart.models import csp, csp_sizes, preact_resnet, torchvision_backbones
+from headstart.models import csp, csp_sizes, preact_resnet
 from headstart.models.options import no_options, split_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
-from headstart.models.resnets import build_resnet
-from headstart.models.stages import Stage, evaluating
+from headstart.models.stages import Stage, evaluating, fresh_prefixes
+from headstart.models.timm_networks import build_timm
+from headstart.models.torchvision_networks import PREFIX, build_torchvision
 from headstart.models.user_backbones import load_user_backbone, split_user_backbone
 
 __all__ = [
@@ -84,31 +83,6 @@ class ShapesResNet(nn.Module):
         return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
 
 
-class TimmBackbone(nn.Module):
-    """Any other network of timm that gives features. The deepest stage is C5, names count down from it."""
-
-    def __init__(self, body: nn.Module, classifier_keys: frozenset[str]) -> None:
-        super().__init__()
-        self.body, self.classifier_keys = body, classifier_keys
-        facts: Any = body.feature_info
-        channels, strides = facts.channels(), facts.reduction()
-        self.kept = range(max(0, len(channels) - 5), len(channels))
-        self.stages = tuple(Stage(f"C{5 - (len(channels) - 1 - i)}", channels[i], strides[i]) for i in self.kept)
-        self.channels_last = str(getattr(body, "output_fmt", "NCHW")).upper().endswith("NHWC")
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        maps = self.body(x)
-        maps = [maps[i].permute(0, 3, 1, 2) if self.channels_last else maps[i] for i in self.kept]
-        return {stage.name: values for stage, values in zip(self.stages, maps, strict=True)}
-
-    def source_key(self, key: str) -> str:
-        """timm's feature wrappers prefix or flatten names: `body.stages_0.x` was `stages.0.x` in the classifier."""
-        key = key.removeprefix("body.").removeprefix("model.")
-        child = key.partition(".")[0]
-        cuts = [i for i, letter in enumerate(child) if letter == "_"]
-        return next((k for k in (key, *(f"{key[:i]}.{key[i + 1 :]}" for i in cuts)) if k in self.classifier_keys), key)
-
-
 def source_key(backbone: nn.Module, key: str) -> str:
     """Name that the entry `key` of `backbone.state_dict()` has in the classifier that the backbone was taken from."""
     rename = getattr(backbone, "source_key", None)
@@ -124,70 +98,34 @@ BUILTIN_BACKBONES: dict[str, Callable[[str, dict[str, str]], nn.Module]] = {
     "shapes-resnet": _shapes_resnet,
     **dict.fromkeys(preact_resnet.DEPTHS, preact_resnet.build_preact_resnet),
     **dict.fromkeys(csp_sizes.SIZES, csp.build_csp),
-    **dict.fromkeys(torchvision_backbones.NAMES, torchvision_backbones.build_torchvision),
 }
 """What builds a backbone, from its name and its options."""
+BUILTIN_NAMES = tuple(BUILTIN_BACKBONES)
 
 
 def build_backbone(name: str, base: Path = Path()) -> nn.Module:
     """A backbone with fresh random weights, drawn from torch's global generator: seed it first.
 
-    name: a built-in name, a model name of timm without tag ("resnet50"), or `path/to/file.py:function` with the path
-    relative to `base`; the first two may have options (`headstart.models.options`): "resnet50[stride_in=conv1]".
-    The user's function takes no arguments. Raises WeightsError.
+    name: a built-in name, a model name of timm without tag ("resnet50"), `tv-NAME` for torchvision's, or
+    `path/to/file.py:function` with the path relative to `base`; all but the last may have options
+    (`headstart.models.options`): "resnet50[stride_in=conv1]". The user's function takes no arguments.
+    Raises WeightsError.
     """
     user = split_user_backbone(name)
     if user:
         return load_user_backbone(base / user[0], user[1])
     name, options = split_options(name)
-    return BUILTIN_BACKBONES[name](name, options) if name in BUILTIN_BACKBONES else _from_timm(name, options)
-
-
-def _from_timm(name: str, options: dict[str, str]) -> nn.Module:
-    import timm
-    from timm.models.resnet import ResNet
-
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*BUILTIN_BACKBONES, *timm.list_models()], n=3)
-        raise WeightsError(
-            f"backbone {name!r} is unknown. "
-            + (f"Nearest names: {', '.join(near)}. " if near else "")
-            + f"Give a built-in name ({', '.join(BUILTIN_BACKBONES)}), a model name of timm such as resnet50, "
-            "or path/to/file.py:function."
-        )
-    try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            classifier = timm.create_model(name)
-        if isinstance(classifier, ResNet):
-            return build_resnet(name, options)
-        changes = _timm_changes(name, options, classifier)
-        body = timm.create_model(name, features_only=True, **changes)
-        if options.get("pool3") == "ceil":
-            next(part for key, part in body.named_modules() if key.endswith("features_16")).ceil_mode = True
-        return TimmBackbone(body, frozenset(classifier.state_dict()))
-    except (RuntimeError, AttributeError, TypeError, AssertionError) as error:
-        raise WeightsError(
-            f"backbone {name!r}: timm cannot give its stages ({error}). Choose a model that supports features_only, "
-            "or write your own: path/to/file.py:function."
-        ) from error
-
-
-def _timm_changes(name: str, options: dict[str, str], classifier: nn.Module) -> dict[str, Any]:
-    """timm's arguments for the options that a network of this kind has."""
-    from timm.models.vgg import VGG
-    from timm.models.vision_transformer import VisionTransformer
-
-    kind = (("num_heads",) if isinstance(classifier, VisionTransformer) else
-            ("pool3",) if isinstance(classifier, VGG) and name.startswith("vgg16") else ("output_stride",))  # fmt: skip
-    no_options(name, options, kind)
-    return {key: int(options[key]) for key in ("num_heads", "output_stride") if key in options}
+    if name in BUILTIN_BACKBONES:
+        return BUILTIN_BACKBONES[name](name, options)
+    return build_torchvision(name, options) if name.startswith(PREFIX) else build_timm(name, options, BUILTIN_NAMES)
 
 
 def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, float]:
     """(parameters, GFLOPs) of one image of `size_hw` pixels.
 
     GFLOPs = 2 x multiply-adds of convolutions and linear layers / 1e9; norms, activations, attention products and
-    pooling are left out, as is usual for published counts (which often give multiply-adds, half of ours).
+    pooling are left out, as is usual for published counts (which often give multiply-adds, half of ours). So is a
+    pyramid over a plain transformer, which belongs to the heads.
     """
     multiply_adds = 0
 
@@ -205,7 +143,9 @@ def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, f
     finally:
         for hook in hooks:
             hook.remove()
-    return sum(p.numel() for p in backbone.parameters()), 2 * multiply_adds / 1e9
+    fresh = fresh_prefixes(backbone)
+    own = sum(p.numel() for name, p in backbone.named_parameters() if not name.startswith(fresh))
+    return own, 2 * multiply_adds / 1e9
 
 
 def backbone_milliseconds(

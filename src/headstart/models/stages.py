@@ -18,6 +18,11 @@ class Stage(NamedTuple):
     stride: int
 
 
+def fresh_prefixes(backbone: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the names of a backbone's parameters that no weights have: they belong to the heads' side."""
+    return tuple(getattr(backbone, "fresh_prefixes", ()))
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, every sub-module's mode put back afterwards."""

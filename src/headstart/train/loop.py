@@ -16,6 +16,7 @@ from headstart.config import Recipe
 from headstart.data.batches import Batch, Batches
 from headstart.errors import TrainingError, WeightsError
 from headstart.models.backbones import Preprocessing
+from headstart.models.stages import fresh_prefixes
 from headstart.train.schedule import warmup_cosine
 from headstart.train.state import History, load_state, save_state
 
@@ -96,10 +97,13 @@ def train(
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.AdamW:
-    """AdamW in four groups: backbone or head, decayed or not (norms and biases are not)."""
+    """AdamW in four groups: backbone or head, decayed or not (norms and biases are not). Parameters of the backbone
+    that no weights have, such as a pyramid over a plain transformer, count as the head's.
+    """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    fresh = fresh_prefixes(model.backbone)  # type: ignore[arg-type]
     for name, parameter in model.named_parameters():
-        in_backbone = name.startswith("backbone.")
+        in_backbone = name.startswith("backbone.") and not name.removeprefix("backbone.").startswith(fresh)
         if in_backbone and recipe.trainable == "heads":
             parameter.requires_grad_(False)
             continue

@@ -19,8 +19,7 @@ from headstart.models.preprocessing import IMAGENET, Preprocessing
 
 BUILTIN_NAMES = (
     "shapes-resnet", "preact-resnet26", "preact-resnet50", "preact-resnet101", "csp-v5n", "csp-v5s", "csp-v5m",
-    "csp-v5l", "csp-v5x", "csp-v8n", "csp-v8s", "csp-v8m", "csp-v8l", "csp-v8x", "tv-mobilenet-v3-large",
-    "tv-mobilenet-v3-small",
+    "csp-v5l", "csp-v5x", "csp-v8n", "csp-v8s", "csp-v8m", "csp-v8l", "csp-v8x",
 )  # fmt: skip
 """Built-in backbones (`headstart.models.backbones.BUILTIN_BACKBONES`), known here without torch."""
 

@@ -13,6 +13,7 @@ from headstart.data.fetching import to_stderr
 from headstart.errors import WeightsError
 from headstart.models.backbones import build_backbone, source_key
 from headstart.models.preprocessing import Preprocessing
+from headstart.models.stages import fresh_prefixes
 from headstart.weights import cards, containers, downloads, wrappers
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.importers import layouts
@@ -54,7 +55,9 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
         if spec.kind == "random":
             report = random_report(spec, backbone, seed)
             return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=False))
-        wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()}
+        fresh = fresh_prefixes(backbone)
+        wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()
+                  if not key.startswith(fresh)}  # fmt: skip
         source = _imported(spec, wanted) if spec.layout else _by_prefix(spec, wanted, offline, say)
     where, found, left_over = spec.file or spec.uri, source.found, source.left_over
     filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}

@@ -13,9 +13,20 @@ from headstart.weights.catalogue import PublicWeights
 
 
 def require_timm_model(name: str, where: str) -> None:
-    """Raise WeightsError unless timm has a model of this name (without tag)."""
+    """Raise WeightsError unless timm has a model of this name (without tag), or torchvision one of `tv-NAME`."""
     import timm
 
+    from headstart.models.torchvision_networks import PREFIX
+
+    if name.startswith(PREFIX):
+        from torchvision import models
+
+        known = models.list_models(module=models)
+        if name.removeprefix(PREFIX) in known:
+            return
+        near = [PREFIX + match for match in difflib.get_close_matches(name.removeprefix(PREFIX), known, n=3)]
+        raise WeightsError(f"{where}: torchvision has no classifier {name.removeprefix(PREFIX)!r}. "
+                           + (f"Nearest names: {', '.join(near)}." if near else "See torchvision.models."))  # fmt: skip
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*catalogue.BUILTIN_NAMES, *timm.list_models()], n=3)
         raise WeightsError(
@@ -49,11 +60,13 @@ def timm_weights(name: str) -> PublicWeights:
 
 
 def torchvision_weights(name: str) -> PublicWeights:
-    """Facts of `Enum.MEMBER` from torchvision's own table: ResNets, and detectors built on them."""
-    import torchvision
+    """Facts of `Enum.MEMBER` from torchvision's own table: classifiers, and detectors built on ResNets."""
+    from torchvision import models
+
+    from headstart.models.torchvision_networks import PREFIX
 
     try:
-        weights: Any = torchvision.models.get_weight(name)
+        weights: Any = models.get_weight(name)
     except (ValueError, KeyError, AttributeError) as error:
         near = catalogue.nearest(f"tv:{name}", [f"tv:{known}" for known in _torchvision_names()])
         raise WeightsError(
@@ -67,17 +80,21 @@ def torchvision_weights(name: str) -> PublicWeights:
         return known
     detector = ".detection." in type(weights).__module__
     network = re.search(r"(Wide_ResNet\d+_2|ResNeXt\d+_\d+X\d+D|ResNet\d+)", type(weights).__name__)
-    if network is None or ".segmentation." in type(weights).__module__ or ".quantization." in type(weights).__module__:
+    names = [n for n in models.list_models(module=models) if models.get_model_weights(n) is type(weights)]
+    if not names and not (detector and network):
         raise WeightsError(
-            f"{canonical}: only torchvision's ResNet classifiers and the detectors built on ResNets can be read. "
-            "Many of its other classifiers are in timm: try timm:NAME.tv_in1k."
+            f"{canonical}: of torchvision's weights only classifiers and the detectors built on ResNets can be read by "
+            "name. Give the file: file:PATH@BACKBONE, or a weights card."
         )
-    backbone = network[1].lower()
+    backbone = network[1].lower() if network else PREFIX + names[0]
     lineage = (f"{'COCO boxes' if detector else 'ImageNet-1k labels'} (earlier training not stated)",)
     sha256 = weights.url.rpartition("-")[2].removesuffix(".pth")
+    given = weights.transforms()
+    preprocessing = catalogue.IMAGENET if detector else Preprocessing(mean=tuple(given.mean), std=tuple(given.std))
     return PublicWeights(
         canonical.removeprefix("tv:"), canonical, backbone, lineage, "bsd-3-clause", weights.url,
         "backbone.body." if detector else "", source="torchvision's weight enums", sha256=sha256,
+        preprocessing=preprocessing,
     )  # fmt: skip
 
 
@@ -85,4 +102,4 @@ def _torchvision_names() -> list[str]:
     from torchvision import models
 
     enums = [models.get_model_weights(name) for name in models.list_models()]
-    return [f"{enum.__name__}.{member.name}" for enum in enums for member in enum if "Res" in enum.__name__]
+    return [f"{enum.__name__}.{member.name}" for enum in enums for member in enum]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from headstart.models.backbones import source_key
 from headstart.models.preprocessing import Preprocessing
+from headstart.models.stages import fresh_prefixes
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.proof import ColorOrder, Fingerprint, Norms, batch_norms, color_order, fingerprint
 
@@ -129,13 +130,23 @@ def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing
                          "than photographs, correct channel_order in a weights card.",)  # fmt: skip
         if color.verdict == "impossible":
             warnings += (f"declared color order {color}. Correct scale, mean and std in a weights card.",)
+    fresh = fresh_words(backbone)
     taken, notes = None, report.notes
     try:
         taken = fingerprint(backbone, preprocessing)
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:  # a backbone of the user's own may be choosy
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         notes += (f"no fingerprint: the backbone does not take 224x224 pixels ({first})",)
-    return replace(report, warnings=warnings, notes=notes, norms=batch_norms(backbone), fingerprint=taken, color=color)
+    return replace(report, warnings=warnings, notes=notes, norms=batch_norms(backbone), fingerprint=taken, color=color,
+                   initialized=report.initialized + fresh)  # fmt: skip
+
+
+def fresh_words(backbone: nn.Module) -> tuple[str, ...]:
+    """What of the backbone no weights have, such as the pyramid over a plain transformer."""
+    keys = list(backbone.state_dict())
+    counts = {prefix: sum(key.startswith(prefix) for key in keys) for prefix in fresh_prefixes(backbone)}
+    return tuple(f"{prefix.rstrip('.')} ({count} tensors), which no weights have: it belongs to the heads"
+                 for prefix, count in counts.items() if count)  # fmt: skip
 
 
 def counted(keys: Iterable[str]) -> list[str]:
@@ -175,7 +186,8 @@ def load_report(
 
 def random_report(spec: WeightsSpec, backbone: nn.Module, seed: int) -> LoadReport:
     counts: dict[str, int] = {}
-    for key in counted(source_key(backbone, key) for key in backbone.state_dict()):
+    own = (key for key in backbone.state_dict() if not key.startswith(fresh_prefixes(backbone)))
+    for key in counted(source_key(backbone, key) for key in own):
         counts[_stage_of(key)] = counts.get(_stage_of(key), 0) + 1
     stages = {name: StageLoad(missing=count) for name, count in counts.items()}
     fresh = (f"the whole backbone, from seed {seed}",)

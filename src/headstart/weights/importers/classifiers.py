@@ -37,7 +37,7 @@ def find(file: Sighting) -> Imported | None:
     elif (name := vgg_name(shapes)) is not None:
         kept = [key for key in tensors if key.startswith("features.")]
     elif shapes.get("features.16.0.weight", (0,))[0] == 960 and "features.1.block.0.0.weight" in shapes:
-        name, kept = "tv-mobilenet-v3-large", [key for key in tensors if key.startswith("features.")]
+        name, kept = "tv-mobilenet_v3_large", [key for key in tensors if key.startswith("features.")]
     else:
         return None
     classes = next((shapes[key][0] for key in ("fc.weight", "head.weight", "classifier.6.weight", "classifier.3.weight")

@@ -77,7 +77,7 @@ def _mobilenet(file: Sighting, body: dict[str, str]) -> Imported | None:
     names = {f"features.{name}": source for name, source in body.items() if not name.endswith("num_batches_tracked")}
     evidence = "MobileNetV3 under backbone.body. beside torchvision's heads"
     # Built with the norm's own epsilon there, 1e-5; the classifier and the segmenters have 1e-3.
-    return Imported(LAYOUT, "tv-mobilenet-v3-large", names, evidence, SOURCE, norm_eps=1e-5, under=file.under,
+    return Imported(LAYOUT, "tv-mobilenet_v3_large", names, evidence, SOURCE, norm_eps=1e-5, under=file.under,
                     reasons=REASONS)  # fmt: skip
 
 
@@ -114,6 +114,6 @@ def _ssdlite(file: Sighting) -> Imported | None:
     if last is None:
         return None
     tail = "reduced" if file.tensors[last].shape[0] == 480 else "full"
-    return Imported(LAYOUT, with_options("tv-mobilenet-v3-large", tail=tail), names,
+    return Imported(LAYOUT, with_options("tv-mobilenet_v3_large", tail=tail), names,
                     "MobileNetV3 in the two parts of SSDlite's backbone", SOURCE, SSDLITE_INPUT, under=file.under,
                     reasons=REASONS)  # fmt: skip

@@ -27,7 +27,7 @@ def find(file: Sighting) -> Imported | None:
         last = names.get("features.16.0.weight")
         if last is None or tensors[last].shape[0] != 960:
             return None
-        backbone = with_options("tv-mobilenet-v3-large", dilated="yes")
+        backbone = with_options("tv-mobilenet_v3_large", dilated="yes")
     else:
         names = {name: source for name, source in body.items() if is_resnet_name(name)}
         base = resnet_name({name: tuple(tensors[source].shape) for name, source in names.items()})
