@@ -41,6 +41,7 @@ def annotate(
     path_pattern: str = "",
     split_folders: dict[str, str] | None = None,
     hierarchy: dict[str, tuple[str, ...]] | None = None,
+    class_kinds: dict[str, str] | None = None,
     notes: Sequence[str] = (),
     left_out: Sequence[Fault] = (),
 ) -> Annotations:
@@ -79,6 +80,7 @@ def annotate(
         path_pattern=path_pattern,
         split_folders=split_folders or {},
         hierarchy=hierarchy or {},
+        class_kinds=class_kinds or {},
         notes=tuple(notes),
         left_out=tuple((e.rule, e.path, e.record, e.why, e.fix) for e in left_out),
     )

@@ -128,6 +128,11 @@ class Annotations:
         return self.facts.hierarchy
 
     @property
+    def class_kinds(self) -> dict[str, str]:
+        """Class name -> what the source says of it: rare, common or frequent (LVIS); thing or stuff (panoptic)."""
+        return self.facts.class_kinds
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was odd: one sentence each, with file and object. Callers show them."""
         return self.facts.notes
@@ -281,11 +286,12 @@ class Annotations:
         return plain(self._rows.field("area")) if self._has("area") else None
 
     def outline(self, row: int) -> tuple[str, Any] | None:
-        """How box `row` (0..m-1) is outlined: ("polygons", list of rings) or ("rle", bytes); None where it is not."""
+        """How box `row` (0..m-1) is outlined: ("polygons", list of rings (2 k,) x0 y0 x1 y1 ..) or ("rle", bytes of
+        COCO's text for `headstart.data.rle`); None where it is not."""
         for name in ("polygons", "rle"):
-            value = self._rows.field(name)[row].as_py() if self._has(name) else None
-            if value is not None:
-                return name, value
+            value = self._rows.field(name)[row] if self._has(name) else None
+            if value is not None and value.is_valid:
+                return name, value.as_py() if name == "rle" else [plain(ring.values) for ring in value]
         return None
 
     def _has(self, name: str) -> bool:
@@ -298,7 +304,7 @@ class Annotations:
         if task == "detect":
             return self.boxes_known.copy()
         if task == "segment":
-            return (self.mask_paths != "") if self.mask_kind == "index" else np.zeros(len(self), bool)
+            return (self.mask_paths != "") if self.mask_classes else np.zeros(len(self), bool)
         return self.image_labels >= 0
 
     @property

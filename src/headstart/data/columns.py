@@ -81,6 +81,7 @@ class Facts:
     path_pattern: str = ""
     split_folders: dict[str, str] = field(default_factory=dict)
     hierarchy: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    class_kinds: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str, str, str, str], ...] = ()
 

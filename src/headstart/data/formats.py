@@ -11,7 +11,7 @@ from headstart.data.annotations import Annotations
 from headstart.data.cache import cached
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath, Place, as_place, open_place
-from headstart.data.readers import class_folders, index_masks, pets, voc, yolo
+from headstart.data.readers import class_folders, coco, coco_panoptic, index_masks, pets, voc, yolo
 from headstart.errors import DataError, UsageError
 
 
@@ -32,6 +32,19 @@ class Reader:
 
 
 READERS = {
+    "lvis": Reader(coco.looks_like_lvis, coco.read_lvis, "annotations/lvis_v1_*.json", takes=("images",)),
+    "objects365": Reader(
+        coco.looks_like_objects365, coco.read_objects365, "annotations/zhiyuan_objv2_*.json", takes=("images",)
+    ),
+    "coco-panoptic": Reader(
+        coco_panoptic.looks_like, coco_panoptic.read, "panoptic_*.json beside folders of PNG files of the same names"
+    ),
+    "coco": Reader(
+        coco.looks_like,
+        coco.read,
+        "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
+        takes=("images",),
+    ),
     "oxford-pets": Reader(
         pets.looks_like, pets.read, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
     ),

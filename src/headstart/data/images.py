@@ -82,6 +82,19 @@ def read_mask(path: ImageFile) -> NDArray[np.uint8]:
     return (values // stretch if stretch > 1 else values).astype(np.uint8)
 
 
+def read_segment_ids(path: ImageFile) -> NDArray[np.int32]:
+    """A panoptic mask as ids int32 (h, w): R + 256 G + 256^2 B (cocodataset.org, Panoptic format). 0: no segment.
+
+    Raises DataError with path and advice for damaged files, and for images that are not RGB.
+    """
+    with _decoding(path, "a panoptic mask") as image:
+        if image.mode != "RGB":
+            raise DataError(f"{path}: the mask has mode {image.mode}; the ids of segments are stored as RGB colors. "
+                            "Fetch or export the file again.")  # fmt: skip
+        channels = np.asarray(image).astype(np.int32)
+    return channels[..., 0] | channels[..., 1] << 8 | channels[..., 2] << 16
+
+
 def read_thumbnail(path: ImageFile, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """A gray version, uint8 `size_hw`, for comparing images: JPEGs are decoded at a fraction of their size."""
     height, width = size_hw

@@ -286,7 +286,8 @@ class DataPath:
 def open_place(path: str | Path) -> DataPath:
     """What `path` names: the root of a place, or a file or folder in it.
 
-    A folder or an archive is a place; a file lies in its folder; `x.zip/inner` lies in the archive `x.zip`.
+    A folder or an archive is a place; a file lies in its folder, one in a folder `annotations` in the folder above it,
+    where its images are; `x.zip/inner` lies in the archive `x.zip`.
     Raises DataError when there is nothing.
     """
     here = Path(path)
@@ -295,6 +296,9 @@ def open_place(path: str | Path) -> DataPath:
     from headstart.data.archives import is_archive, open_archive  # They are places themselves.
 
     if here.is_file() and not is_archive(here.name):
+        above = here.absolute().parent
+        if above.name == "annotations":
+            return DataPath(Folder(str(above.parent)), f"annotations/{here.name}")
         return DataPath(Folder(str(here.parent)), here.name)
     return open_archive(here)
 

@@ -17,15 +17,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.data.annotations import IGNORED, Annotations, Target
+from headstart.data.annotations import Annotations, Target
 from headstart.data.boxes import impossible, to_edges
 from headstart.data.images import read_mask, read_rgb, resize_mask, resize_rgb
+from headstart.data.masks import class_mask, segment_classes
 from headstart.data.places import DataPath, Place
 from headstart.errors import DataError, StoreError
 
 Progress = Callable[[float, str], None]
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
+OPTIONAL = ("segment_ids",)
 REPORT_EVERY = 32
 
 
@@ -68,6 +70,8 @@ class PreparedSet:
     """(n,) of the original masks, relative to the data set's place; '' where there is none."""
     mask_lut: NDArray[np.uint8]
     """(256,) value in such a mask -> class, or 255 (ignored)."""
+    segment_ids: NDArray[np.int64] | None = None
+    """(m,) where `mask_paths` are panoptic: the ids that stand for the boxes in them."""
     masks: NDArray[np.uint8] | None = None
     """(n, h, w) class or 255, memory-mapped."""
     instances: NDArray[np.uint8] | None = None
@@ -86,7 +90,7 @@ class PreparedSet:
         names = {f.name for f in fields(cls)} - {*MAPPED, *NOT_STORED}
         try:
             with np.load(folder / "records.npz", allow_pickle=False) as records:
-                columns = {name: records[name] for name in names}
+                columns = {name: records[name] for name in names if name in records or name not in OPTIONAL}
             large = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                      for name in MAPPED if name == "images" or (folder / f"{name}.npy").exists()}  # fmt: skip
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -105,8 +109,8 @@ class PreparedSet:
         for name in MAPPED:
             if getattr(self, name) is not None:
                 np.save(folder / f"{name}.npy", getattr(self, name))
-        kept = [f.name for f in fields(self) if f.name not in (*MAPPED, *NOT_STORED)]
-        _write_records(folder, {name: getattr(self, name) for name in kept})
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*MAPPED, *NOT_STORED)}
+        _write_records(folder, {name: column for name, column in columns.items() if column is not None})
 
     def boxes_of(self, i: int) -> ImageBoxes:
         """Boxes of image i: views of the columns."""
@@ -122,7 +126,11 @@ class PreparedSet:
         """
         if self.mask_paths[i]:
             assert self.mask_place is not None, "original masks need `mask_place`"
-            return self.mask_lut[read_mask(DataPath(self.mask_place, str(self.mask_paths[i])))]
+            path = DataPath(self.mask_place, str(self.mask_paths[i]))
+            if self.segment_ids is None:
+                return self.mask_lut[read_mask(path)]
+            rows = slice(int(self.box_offsets[i]), int(self.box_offsets[i + 1]))
+            return segment_classes(path, self.segment_ids[rows], self.box_labels[rows])
         assert self.masks is not None
         return np.asarray(self.masks[i])
 
@@ -136,7 +144,7 @@ class PreparedSet:
         per_image = ("images", "sizes_hw", "image_labels", "clusters", "mask_paths", "masks", "instances", "parts")
         for name, count in [
             *((k, n) for k in per_image),
-            *((k, m) for k in ("boxes_xyxy", "boxes_source_xyxy", "box_flags")),
+            *((k, m) for k in ("boxes_xyxy", "boxes_source_xyxy", "box_flags", "segment_ids")),
         ]:
             array = getattr(self, name)
             if array is not None and len(array) != count:
@@ -229,18 +237,11 @@ def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[n
     image = read_rgb(annotations.image_path(row), size_hw if all(size_hw) else None)
     if not all(size_hw):
         _require_boxes_inside(annotations, row, (image.shape[0], image.shape[1]))
-    path = annotations.mask_path(row) if task == "segment" else None
-    if path is None:
-        return image, None
-    raw = read_mask(path)
-    if raw.shape != image.shape[:2]:
-        raise DataError(f"{path}: the mask is {raw.shape[1]} x {raw.shape[0]} pixels, its image {image.shape[1]} x "
+    mask = class_mask(annotations, row) if task == "segment" else None
+    if mask is not None and mask.shape != image.shape[:2]:
+        path = annotations.mask_path(row)
+        raise DataError(f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image.shape[1]} x "
                         f"{image.shape[0]}. Export the mask at the size of its image.")  # fmt: skip
-    mask = annotations.mask_lut[raw]
-    unnamed = np.setdiff1d(np.unique(raw[mask == IGNORED]), annotations.mask_void)
-    if len(unnamed):
-        raise DataError(f"{path}: value {unnamed[0]} is neither a class nor void. "
-                        "Name it in the list of classes, or correct the mask.")  # fmt: skip
     return image, mask
 
 
@@ -266,7 +267,9 @@ def _records(
     # What is trained on ends at the image's border; what is scored (`boxes_source_xyxy`) is what the source says.
     clipped = np.clip(scaled, 0, np.tile([size_hw[1], size_hw[0]], 2))
     masked = task == "segment"
+    ids = kept.box_ids if masked and kept.mask_kind == "panoptic" else None
     return {
+        **({} if ids is None else {"segment_ids": ids}),
         "image_ids": kept.image_ids,
         "sizes_hw": sizes_hw,
         "boxes_xyxy": clipped.astype(np.float32),

@@ -27,8 +27,11 @@ def lines(table: Annotations) -> tuple[str, ...]:
         values = table.verified_lists("present")[1] if table.multi_label else table.image_labels
         out.append(f"image labels: {_counted(table.image_classes, table.image_class_ids, values)}")
     if table.mask_classes:
-        drawn = [int(np.flatnonzero(table.mask_lut == k)[0]) for k in range(len(table.mask_classes))]
-        named = ", ".join(f"{k} {name} (value {v})" for k, (name, v) in enumerate(zip(table.mask_classes, drawn, strict=True)))  # noqa: E501  # fmt: skip
+        named = "as the boxes"
+        if table.mask_kind == "index":
+            drawn = [int(np.flatnonzero(table.mask_lut == k)[0]) for k in range(len(table.mask_classes))]
+            pairs = enumerate(zip(table.mask_classes, drawn, strict=True))
+            named = ", ".join(f"{k} {name} (value {v})" for k, (name, v) in pairs)
         void = f"; ignored: value {', '.join(map(str, table.mask_void))}" if table.mask_void else ""
         out.append(f"masks: {int(table.supports('segment').sum())}: {named}{void}")
     return (*out, *_first("note", list(table.notes)),
