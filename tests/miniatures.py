@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from miniatures_coco import COCO_MAKERS
+
 WIDTH, HEIGHT = 40, 30
 
 
@@ -84,6 +86,7 @@ def make_pets(root: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
+    **COCO_MAKERS,
     "voc": make_voc,
     "class-folders": make_class_folders,
     "index-masks": make_index_masks,

@@ -29,6 +29,10 @@ SPLITS = {
     "index-masks": ["test", "train", "train", "val"],
     "oxford-pets": ["test", "trainval", "trainval", "test"],
     "yolo": ["train", "train", "train", "val", "test"],
+    "coco": ["train", "train", "val"],
+    "lvis": ["train", "val", "val"],
+    "objects365": ["train", "train", "val", "val"],
+    "coco-panoptic": ["train", "train", "val"],
 }
 TASKS = {
     "voc": ("detect",),
@@ -36,6 +40,10 @@ TASKS = {
     "index-masks": ("segment",),
     "oxford-pets": ("detect", "segment", "classify"),
     "yolo": ("detect",),
+    "coco": ("detect",),
+    "lvis": ("detect", "classify"),
+    "objects365": ("detect",),
+    "coco-panoptic": ("detect", "segment"),
 }
 OWN_ORDER = {"yolo"}
 """Formats whose own list gives the order of classes."""

@@ -74,7 +74,7 @@ def test_masks_counts_and_text_as_pycocotools(mask: np.ndarray) -> None:
     assert rle.to_bbox(counts, size).tolist() == reference.toBbox(known).tolist()
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(polygons())
 def test_polygons_as_pycocotools(case: tuple[list[float], tuple[int, int]]) -> None:
     ring, size = case

@@ -90,7 +90,7 @@ def read_objects365(root: DataPath, options: ReadOptions) -> Annotations:
 def _read(
     root: DataPath, options: ReadOptions, format: str, find: Callable[[DataPath], list[DataPath]], prefix: str
 ) -> Annotations:
-    paths = find(root)
+    paths = [root] if root.is_file() else find(root)
     if not paths:
         raise DataError(f"{root}: no JSON file with the lists `images` and `annotations` is there. Name the data set's "
                         "folder, or the file itself.")  # fmt: skip

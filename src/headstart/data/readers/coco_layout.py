@@ -125,4 +125,6 @@ def _candidates(root: DataPath, member: Member, own: bool) -> list[DataPath]:
     if not own:
         below += [member.path.parent, member.path.parent / "images", member.path.parent / member.name]
     below += [root / "images", root / "data", root]
+    if not member.split:  # Of a part of a known one, as `minival`; a file of a split must not find another's images.
+        below += [*subfolders(root).values(), *subfolders(root / "images").values()]
     return list({folder.relative: folder for folder in below if folder.is_dir()}.values())

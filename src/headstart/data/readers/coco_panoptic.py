@@ -34,7 +34,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     An image of which a segment is left out has no mask: the pixels of that segment would belong to nothing.
     Raises DataError for files that cannot be read, for folders that are nowhere, and for bad records.
     """
-    paths = named_files(root, PANOPTIC)
+    paths = [root] if root.is_file() else named_files(root, PANOPTIC)
     if not paths:
         raise DataError(f"{root}: no file panoptic_*.json is there. Name the folder that holds it.")
     base = root.parent if root.is_file() else root
