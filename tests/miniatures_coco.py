@@ -118,9 +118,9 @@ def make_coco_panoptic(root: Path) -> None:
         for k in numbers:
             photo(root / f"{split}2017/{k}.jpg", k)
             segments_png(root / f"annotations/panoptic_{split}2017/{k}.png", ids)
-            segments = [{"id": 5, "category_id": 200, "iscrowd": 0, "bbox": [10, 2, 30, 28], "area": 840},
-                        {"id": 70000, "category_id": 18, "iscrowd": 1, "bbox": [0, 2, 10, 28], "area": 280}]  # fmt: skip
-            panoptic.append({"image_id": k, "file_name": f"{k}.png", "segments_info": segments})
+            sky = {"id": 5, "category_id": 200, "iscrowd": 0, "bbox": [10, 2, 30, 28], "area": 840}
+            dog = {"id": 70000, "category_id": 18, "iscrowd": 1, "bbox": [0, 2, 10, 28], "area": 280}
+            panoptic.append({"image_id": k, "file_name": f"{k}.png", "segments_info": [sky, dog]})
         images = [an_image(k, f"{k}.jpg") for k in numbers]
         coco_json(root / f"annotations/panoptic_{split}2017.json", images, panoptic, kinds)
 

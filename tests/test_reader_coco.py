@@ -106,7 +106,7 @@ class TestCoco:
         content = {
             "images": [{"id": "a", "file_name": "a.jpg"}],
             "annotations": [{"image_id": "a", "category_id": 1, "bbox": [1, 2, 3, 4]},
-                            {"image_id": "a", "category_id": 3, "bbox": [5, 2, 3, 4], "segmentation": [], "area": None}],
+                            {"image_id": "a", "category_id": 3, "bbox": [5, 2, 3, 4], "segmentation": []}],
             "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
         }  # fmt: skip
         write(tmp_path / "annotations/train.json", content)
@@ -183,14 +183,14 @@ BAD_ANNOTATIONS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"iscrowd": 7}, "flag-unknown", "has iscrowd 7, which is neither 0 nor 1", "Write 0 or 1."),
     ({"area": "big"}, "area-impossible", "has area 'big'", "take area out."),
     ({"area": -1}, "area-impossible", "has area -1", "take area out."),
-    ({"segmentation": [1, 2, 3, 4, 5, 6]}, "outline-unreadable", "inside the list of polygons", "take segmentation out."),
+    ({"segmentation": [1, 2, 3, 4, 5, 6]}, "outline-unreadable", "inside the list of polygons", "Export"),
     ({"segmentation": [[1, 2, 3]]}, "outline-unreadable", "a polygon of 3 numbers lacks one", "Export the outline"),
     ({"segmentation": [[1, 2, "3", 4]]}, "outline-unreadable", "cannot be read", "Export the outline again"),
     ({"segmentation": [[1, 2, 1e300, 4, 5, 6]]}, "outline-unreadable", "more than 1000000 pixels away", "Correct the"),
     ({"segmentation": "x" * 10**6}, "outline-unreadable", "has a segmentation 'xxx", "Export the outline again"),
     ({"segmentation": {"counts": [1, 2], "size": [30, 40]}}, "outline-unreadable", "3 pixels together", "Export the"),
     ({"segmentation": {"counts": "\u20ac", "size": [30, 40]}}, "outline-unreadable", "cannot be read", "Export the"),
-    ({"segmentation": {"counts": "05[U", "size": [30, 40]}}, "outline-unreadable", "ends within a number", "Export the"),
+    ({"segmentation": {"counts": "05[U", "size": [30, 40]}}, "outline-unreadable", "ends within a number", "Export"),
     ({"segmentation": {"counts": [1.5], "size": [30, 40]}}, "outline-unreadable", "neither a text nor", "Export the"),
     ({"segmentation": {"counts": [6], "size": [2, 3]}}, "mask-size-differs", "run lengths of 3 x 2, its image is 40 x",
      "Export the mask at the size of its image."),
@@ -261,8 +261,14 @@ class TestBadRecords:
             ('{"images": {}, "annotations": []}', "`images` is not a list of objects"),
             ('{"images": [3]}', "`images` is not a list of objects"),
             ('{"images": [], "annotations": 3}', "`annotations` is 3, not a list"),
-            ('{"images": [], "categories": [{"id": 1}]}', "category number 0 has id 1 and name None"),
-            ('{"images": [], "categories": [{"id": 50, "name": "a"}, {"id": 50, "name": "b"}]}', "two categories have"),
+            (
+                '{"images": [], "annotations": [], "categories": [{"id": 1}]}',
+                "category number 0 has id 1 and name None",
+            ),
+            (
+                '{"images": [], "annotations": [], "categories": [{"id": 50, "name": "a"}, {"id": 50, "name": "b"}]}',
+                "two categories have",
+            ),
             ('{"images": [], "info": {"image_id": 3}, "annotations": []}', "stand outside the list `annotations`"),
             ('"text"', "is 'text', not an object"),
             ("\ufeff{", "cannot be read as JSON"),
@@ -284,7 +290,7 @@ class TestBadRecords:
 
     def test_one_id_with_two_names(self, tmp_path: Path) -> None:
         edited(tmp_path, lambda c: c["categories"][0].update(name="wolf"))
-        with pytest.raises(DataError, match=r"category 3 is 'wolf' here and 'dog' in another file"):
+        with pytest.raises(DataError, match=r"category 3 is 'wolf' here and 'dog' in instances_train2017"):
             open_dataset(tmp_path)
 
 

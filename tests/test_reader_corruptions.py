@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import corruptions as c
+from corruptions_coco import COCO_KITS
 from headstart.data.annotations import Annotations
 from headstart.data.formats import READERS, open_dataset
 from headstart.errors import DataError
@@ -83,7 +84,7 @@ def yolo() -> c.Kit:
 YAML_BOMB = b"\na: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (k, k, b", ".join([b"*%c" % (k - 1)] * 9)) for k in range(ord("b"), ord("j"))
 )
-KITS = {"voc": voc, "oxford-pets": pets, "index-masks": index_masks, "yolo": yolo}
+KITS = {**COCO_KITS, "voc": voc, "oxford-pets": pets, "index-masks": index_masks, "yolo": yolo}
 """Formats with annotation files; class folders have none."""
 NONE = {"class-folders"}
 

@@ -109,8 +109,7 @@ def _read(
                 for member, own in zip(found, images, strict=True)]  # fmt: skip
     require_apart(found, paths_of)
     parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
-    known = [[file.annotated] * len(own.names) for file, own in zip(files, images, strict=True)]
-    boxes = columns_of(parts, known, classes)
+    boxes = columns_of(parts, [[True] * len(own.names) for own in images], classes)
     federated = prefix == LVIS
     verified = _federated(files, images, classes, boxes, faults) if federated else dict[str, Lists]()
     return annotate(

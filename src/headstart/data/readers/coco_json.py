@@ -154,8 +154,6 @@ class CocoFile:
     images: list[dict[str, Any]]
     categories: list[dict[str, Any]]
     rows: Rows
-    annotated: bool
-    """Whether it has a list of annotations at all; lists of test images have none."""
     strays: list[tuple[int, Any]]
     """(position, entry) of what is in the list of annotations and names neither image nor category."""
     panoptic: list[dict[str, Any]]
@@ -205,16 +203,17 @@ def parse(path: DataPath) -> CocoFile:
     if images is None:
         raise DataError(f"{path}: has no list `images`. Name the file that lists the images of the data set.")
     entries = whole.get("annotations")
-    if entries is not None and not isinstance(entries, list):
-        raise DataError(f"{path}: `annotations` is {short(entries)}, not a list. Export the file again.")
-    others = [(k, entry) for k, entry in enumerate(entries or []) if entry is not ROW]
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: `annotations` is {short(entries)}, not a list. Export the file again, or take it "
+                        "away if its images are not annotated.")  # fmt: skip
+    others = [(k, entry) for k, entry in enumerate(entries) if entry is not ROW]
     panoptic = [entry for _, entry in others if isinstance(entry, dict) and "segments_info" in entry]
-    own = len(entries or []) - len(others) + sum(entry["segments_info"] for entry in panoptic)
+    own = len(entries) - len(others) + sum(entry["segments_info"] for entry in panoptic)
     if own != len(parser.rows):
         raise DataError(f"{path}: {len(parser.rows) - own} objects with an image_id or a category_id stand outside the "
                         "list `annotations`. Move them there, or take them out.")  # fmt: skip
     strays = [(k, entry) for k, entry in others if not (isinstance(entry, dict) and "segments_info" in entry)]
-    return CocoFile(path, images, categories or [], parser.rows, entries is not None, strays, panoptic)
+    return CocoFile(path, images, categories or [], parser.rows, strays, panoptic)
 
 
 def _loaded(path: DataPath, parser: _Parser) -> dict[str, Any]:

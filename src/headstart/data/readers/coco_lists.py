@@ -37,6 +37,7 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
     """Of all files together. Raises DataError for categories without id or name, for ids that mean two things, and for
     two categories of one name that are both used (one that is not used is left out)."""
     found: dict[CategoryId, dict[str, Any]] = {}
+    first: dict[CategoryId, str] = {}
     for file in files:
         own: set[CategoryId] = set()
         for k, entry in enumerate(file.categories):
@@ -48,10 +49,11 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
                 raise DataError(f"{file.path}: two categories have the id {short(number)}. Give each an id of its own.")
             assert number is not None
             other = found.setdefault(number, entry)
+            source = first.setdefault(number, file.path.name)
             own.add(number)
             if other["name"] != name:
                 raise DataError(f"{file.path}: category {short(number)} is {name!r} here and {other['name']!r} in "
-                                "another file. Give the files the same categories, or open one alone.")  # fmt: skip
+                                f"{source}. Give the files the same categories, or open one alone.")  # fmt: skip
     used = {c for file in files for c in file.rows.category_ids if type(c) in (int, str)}
     by_name: dict[str, list[CategoryId]] = {}
     for number, entry in found.items():
