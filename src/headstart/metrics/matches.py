@@ -123,7 +123,7 @@ def matched(
         images=images,
         ranks=ranks,
         limits=np.array([-1] if limits is None else limits, dtype=np.int64),
-        outside=np.zeros((ignored.shape[1], 0), np.bool_) if outside is None else outside[:, order],
+        outside=np.zeros((ignored.shape[1], 0), np.bool_) if outside is None else np.take(outside, order, axis=1),
         event_at=event_at,
         event_truth=event_truth,
         event_hit=event_hit,
