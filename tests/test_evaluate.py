@@ -159,6 +159,30 @@ def test_json(data, tmp_path, command):
     assert found["intervals"] == {} and found["compared"] is None
 
 
+def test_groups_and_errors(data, tmp_path, command):
+    """All boxes are 20 x 30, two an image: everything is small and every image with both counted has 2 objects."""
+    path = detections(tmp_path / "r.json", 0, wrong=2)
+    words = ("evaluate", path, data, "--split", "test", "--by", "area", "--by", "count", "--errors", "-p", "voc-area")
+    found = json.loads(command(*words, "--json", "--bootstrap", 50)[1])
+    metrics = found["metrics"]
+    assert metrics["det/voc-area/map@0.5/area-small"] == metrics["det/voc-area/map@0.5"]
+    assert metrics["det/voc-area/map@0.7/area-large"] is None
+    assert metrics["det/voc-area/map@0.5/count-1"] == 0.75  # cats of images 1, 3, 5 and 7, the last of which is wrong
+    assert found["intervals"]["det/voc-area/map@0.5/area-small"] == found["intervals"]["det/voc-area/map@0.5"]
+    # Moved by 30, a cat lies at IoU 10/30 with the dog beside it, which is difficult in image 7, and counts in image 8.
+    assert found["errors"]["voc-area"]["counts"] == {
+        "classification": 0, "localization": 0, "both": 1, "duplicate": 0, "background": 3, "missed": 3,
+    }  # fmt: skip
+    out = command(*words, "--bootstrap", 0, "--iou", "0.7")[1]
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    given = found["errors"]["voc-area"]["given_back"]["missed"]
+    assert f"missed 3 +{100 * given:.2f}" in lines
+    assert "det/voc-area/map@0.7/area-large -" in lines
+    assert any(line.startswith("errors by voc-area, and the points that mending each kind alone") for line in lines)
+    coco = json.loads(command(*words[:-1], "coco", "--json", "--bootstrap", 0)[1])["metrics"]
+    assert coco["det/coco/map@0.5:0.95/area-small"] == coco["det/coco/map@0.5:0.95/small"]
+
+
 def test_detections_of_one_split_only(data, tmp_path, command):
     path = detections(tmp_path / "r.json", 3)
     _, out, _ = command("evaluate", path, data, "-q", "--bootstrap", 0)

@@ -15,7 +15,7 @@ VALUES = np.array([0.1, 0.2, 0.3])
 
 def exceeded(error, of_mean, of_seeds, shared, num_seeds):
     """Probability of such an error, either way: s2 replaced by s2 (S - 1) / X, averaged over quantiles of X."""
-    probability = (np.arange(200_000) + 0.5) / 200_000
+    probability = (np.arange(40_000) + 0.5) / 40_000
     factors = (num_seeds - 1) / stats.chi2(num_seeds - 1).ppf(probability)
     variance = np.maximum(of_mean + np.maximum(of_seeds * factors - shared, 0), 1e-30)
     return 2 * stats.norm.sf(error / np.sqrt(variance)).mean()
@@ -58,6 +58,15 @@ def test_never_below_the_variance_from_images():
     assert result.se**2 == pytest.approx(np.var(moves.mean(0), ddof=1))
     assert result.df == math.inf
     assert result.hi - result.effect == pytest.approx(1.959964 * result.se, rel=1e-5)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e-5, 1e-8])
+def test_seeds_that_hardly_differ(spread):
+    """Between a little and nothing from seeds the interval tends to the normal one, without a jump."""
+    moves = 0.02 * np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
+    result = crossed_interval([0.2 - spread, 0.2, 0.2 + spread], 0.2 + moves)
+    normal = 1.959964 * np.std(moves.mean(0), ddof=1)
+    assert normal * (1 - 1e-6) <= result.hi - result.effect <= normal * (1 + 0.1)
 
 
 @pytest.mark.parametrize("num_seeds", [2, 3, 5, 10, 30])
@@ -161,7 +170,7 @@ def test_detectable_effect_limits():
 )
 def test_coverage(num_seeds, sd):
     """800 studies of 60 images: sd of seeds, of images and of their interaction. Truth 0. The second is the case that
-    Satterthwaite's degrees of freedom cover by 92 %; the whole grid is `benchmarks/coverage.py`."""
+    Satterthwaite's degrees of freedom cover by 92 %; the whole grid is `benchmarks/interval_coverage.py`."""
     rng, num_images = np.random.default_rng(0), 60
     weights = image_weights(np.arange(num_images), 200).astype(float) / num_images
     covered, of_seeds = 0, 0

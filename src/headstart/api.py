@@ -194,6 +194,8 @@ def evaluate(
     explain: bool = False,
     allow_unknown: bool = False,
     clusters: bool = True,
+    by: tuple[str, ...] = (),
+    errors: bool = False,
     format: str | None = None,
     read: dict[str, Any] | None = None,
     quiet: bool = True,
@@ -204,8 +206,9 @@ def evaluate(
     with confidence. protocol: voc07-11pt, voc-area, coco, openimages, or all. iou_thresholds: none for the protocol's
     own. bootstrap: resamples of the images for intervals, 0 for none; near-duplicate images are drawn together unless
     `clusters` is off. compare: a second set of detections; the difference is paired image by image. explain: which
-    rule moves the number. allow_unknown: leave out, and count, detections of unknown images and classes. format, read:
-    of the data set, as in `open_dataset` (read: its options).
+    rule moves the number. allow_unknown: leave out, and count, detections of unknown images and classes. by: "area" and
+    "count" (of objects in the image) for numbers of such groups. errors: kinds of errors and what each costs. format,
+    read: of the data set, as in `open_dataset` (read: its options).
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
     from headstart.metrics.protocols import PROTOCOLS
@@ -213,7 +216,17 @@ def evaluate(
 
     names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
     asked = Request(
-        names, tuple(iou_thresholds), split, bootstrap, clusters, explain, allow_unknown, format, read or {}
+        names,
+        tuple(iou_thresholds),
+        split,
+        bootstrap,
+        clusters,
+        tuple(by),
+        errors,
+        explain,
+        allow_unknown,
+        format,
+        read or {},
     )
     return evaluate_detections(
         detections, data, asked, compare, lambda line: None if quiet else print(line, file=sys.stderr)

@@ -29,6 +29,13 @@ class ProtocolName(StrEnum):
     all = "all"
 
 
+class Grouping(StrEnum):
+    """What numbers are split by."""
+
+    by_area = "area"
+    by_count = "count"
+
+
 def evaluate(
     detections: Annotated[
         Path,
@@ -51,6 +58,12 @@ def evaluate(
     compare: Annotated[
         Path | None, typer.Option(help="A second set of detections: the difference, paired image by image.")
     ] = None,
+    by: Annotated[
+        list[Grouping] | None, typer.Option(help="Numbers by the area of objects, or by their count in the image.")
+    ] = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Say of which kinds errors are, and how much AP each kind costs.")
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how far each rule moves the number, from voc-area to coco.")
     ] = False,
@@ -69,7 +82,8 @@ def evaluate(
 
     found = api.evaluate(
         detections, data, protocol.value, thresholds_of(iou or []), split, bootstrap, compare, explain, allow_unknown,
-        clusters, format, read_options(on_bad_box, on_bad_record), quiet,
+        clusters, tuple(kind.value for kind in by or ()), errors, format, read_options(on_bad_box, on_bad_record),
+        quiet,
     )  # fmt: skip
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
@@ -77,6 +91,11 @@ def evaluate(
     _print_facts(found)
     _print_means(found)
     _print_classes(found)
+    for name, kinds in found.errors.items():
+        print(f"\nerrors by {name}, and the points that mending each kind alone gives back (mAP "
+              f"{_points(kinds.ap)})")  # fmt: skip
+        rows = [(kind, count, kinds.given_back[kind]) for kind, count in kinds.counts.items()]
+        print_table([{"kind": kind, "errors": count, "given back": _signed(back)} for kind, count, back in rows])
     if found.explanation:
         _print_explanation(found.explanation)
 

@@ -17,7 +17,7 @@ mean a mixture of normals; its quantiles make the interval, its tails the p-valu
 Student's t with S - 1 degrees of freedom; without a seeds' part it is the normal; between, it is the Behrens-Fisher
 interval (R. A. Fisher, Annals of Eugenics 6, 1935; S. Weerahandi, JASA 88, 1993) with one variance known. It covers
 at least 95 %; Satterthwaite's degrees of freedom covered 92 % for three seeds with nine tenths of the variance, since
-seeds that happen to agree shrink the variance and raise the degrees of freedom at once (`benchmarks/coverage.py`).
+seeds that happen to agree shrink the variance and raise the degrees of freedom at once (`benchmarks/interval_coverage.py`).
 
 With one seed only the images' part can be seen: the interval holds for that trained model only and there is no
 p-value. A percentile bootstrap over three seeds covers about 80 %, not 95 % (`tests/test_stats_intervals.py` shows it).
@@ -168,6 +168,8 @@ class _Error:
         low, high = normal * float(self.deviations.min()), normal * float(self.deviations.max())
         if high - low <= 1e-12 * high:
             return high
+        # Beyond the ends by more than rounding: nearly all of the weight may lie at one of them.
+        low, high = 0.999 * low, 1.001 * high
         return float(brentq(lambda error: self.p(error) - (1 - level), low, high, xtol=sys.float_info.min, rtol=1e-9))
 
     def p(self, error: float) -> float:

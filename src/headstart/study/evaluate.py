@@ -22,10 +22,11 @@ from headstart.errors import DataError, UsageError
 from headstart.explain.protocols import Explanation, explain_protocols
 from headstart.metrics.average_precision import COCO_THRESHOLDS, PROTOCOLS, Truth
 from headstart.metrics.coco import coco_metrics
+from headstart.metrics.detection_errors import DetectionErrors, detection_errors
 from headstart.metrics.openimages import expanded
 from headstart.stats.bootstrap import image_weights
 from headstart.stats.intervals import Interval, crossed_interval, finite, paired_difference
-from headstart.tasks.detection_scores import DetectionScores, score_detections
+from headstart.tasks.detection_scores import score_detections, score_groups
 
 THRESHOLDS: dict[str, tuple[float, ...]] = {
     "voc07-11pt": (0.5, 0.7),
@@ -52,6 +53,8 @@ class Request:
     split: str | None = None
     bootstrap: int = 1000
     clusters: bool = True
+    by: tuple[str, ...] = ()
+    errors: bool = False
     explain: bool = False
     allow_unknown: bool = False
     format: str | None = None
@@ -75,11 +78,12 @@ class ReadSide:
 class Evaluation:
     """Named numbers of one set of detections, and of a second one beside it.
 
-    metrics: name -> fraction, nan where nothing can be measured; `det/PROTOCOL/map@IOU`, `det/PROTOCOL/ap@IOU/CLASS`.
+    metrics: name -> fraction, nan where nothing can be measured; `det/PROTOCOL/map@IOU`, `det/PROTOCOL/ap@IOU/CLASS`,
+    `det/PROTOCOL/map@IOU/area-small`, `det/PROTOCOL/map@IOU/count-2-3` and the like (`headstart.metrics.groups`).
     intervals: of the means over classes, by paired bootstrap over the images: they hold for these detections only.
-    counts: protocol -> class -> true boxes that count. others: metrics of the second set. differences: first minus
-    second, with the interval of the pairs. left_out:
-    records of the data set that reading left out. resamples: 0 where no intervals were asked for.
+    counts: protocol -> class -> true boxes that count. errors: protocol -> kinds of errors at its first IoU, of the
+    first set. others: metrics of the second set. differences: first minus second, with the interval of the pairs.
+    left_out: records of the data set that reading left out. resamples: 0 where no intervals were asked for.
     """
 
     data: str
@@ -96,6 +100,7 @@ class Evaluation:
     metrics: dict[str, float]
     intervals: dict[str, Interval]
     counts: dict[str, dict[str, int]]
+    errors: dict[str, DetectionErrors]
     compared: ReadSide | None
     others: dict[str, float]
     differences: dict[str, Interval]
@@ -112,6 +117,8 @@ class Evaluation:
             "metrics": {name: finite(value) for name, value in self.metrics.items()},
             "intervals": {name: [finite(i.lo), finite(i.hi)] for name, i in self.intervals.items()},
             "counts": self.counts,
+            "errors": {p: {"counts": e.counts, "given_back": {k: finite(v) for k, v in e.given_back.items()}}
+                       for p, e in self.errors.items()},
             "compared": None if self.compared is None else _side_json(self.compared) | {
                 "metrics": {name: finite(value) for name, value in self.others.items()},
                 "differences": {n: [finite(i.effect), finite(i.lo), finite(i.hi)] for n, i in self.differences.items()},
@@ -160,6 +167,7 @@ def evaluate_detections(
         metrics=first.metrics,
         intervals={n: crossed_interval([first.metrics[n]], r[None]) for n, r in first.replicates.items()},
         counts=first.counts,
+        errors=_errors(truth, annotations, sides[0], request) if request.errors else {},
         compared=None if other is None else _side(other, sides[1], annotations, rows),
         others=scored[1].metrics if other is not None else {},
         differences={} if other is None else {name: _difference(name, *scored) for name in means},
@@ -183,17 +191,37 @@ def _scored(
     classes = annotations.box_classes
     for protocol in request.protocols:
         thresholds = request.iou_thresholds or THRESHOLDS[protocol]
-        truth_here = expanded(truth, _parents(annotations)) if protocol == "openimages" else truth
-        scores: DetectionScores = score_detections(truth_here, side.detections, protocol, classes, thresholds, weights)
+        scores = score_detections(
+            _truth_for(protocol, truth, annotations), side.detections, protocol, classes, thresholds, weights
+        )
         found.metrics.update(scores.metrics)
         found.replicates.update(scores.replicates)
         found.counts[protocol] = dict(zip(classes, scores.result.counts.tolist(), strict=True))
+        for kind in request.by:
+            metrics, replicates = score_groups(scores.result, protocol, kind, weights)
+            found.metrics.update(metrics)
+            found.replicates.update(replicates)
         if protocol == "coco" and thresholds == COCO_THRESHOLDS:
             whole = coco_metrics(truth, side.detections)
             found.metrics.update(_renamed(whole.summary()))
             if weights is not None:
                 found.replicates.update(_renamed(whole.replicates(weights)))
     return found
+
+
+def _truth_for(protocol: str, truth: Truth, annotations: Annotations) -> Truth:
+    """`openimages` gives every box to the classes above its own, too."""
+    return expanded(truth, _parents(annotations)) if protocol == "openimages" else truth
+
+
+def _errors(truth: Truth, annotations: Annotations, side: DetectionSet, request: Request) -> dict[str, DetectionErrors]:
+    return {
+        protocol: detection_errors(
+            _truth_for(protocol, truth, annotations), side.detections, protocol,  # type: ignore[arg-type]
+            (request.iou_thresholds or THRESHOLDS[protocol])[0],
+        )
+        for protocol in request.protocols
+    }  # fmt: skip
 
 
 def _renamed(numbers: dict[str, Any]) -> dict[str, Any]:

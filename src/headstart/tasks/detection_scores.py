@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.metrics.average_precision import COCO_THRESHOLDS, APResult, Detections, Truth, average_precision
 from headstart.metrics.averages import mean_of_present
+from headstart.metrics.groups import ap_by_area, ap_by_count
 
 OVER_COCO = "0.5:0.95"
 
@@ -57,3 +58,25 @@ def score_detections(
         if over_all:
             replicates[f"{prefix}/map@{OVER_COCO}"] = columns.mean(1)
     return DetectionScores(result, metrics, replicates)
+
+
+def score_groups(
+    result: APResult, protocol: str, by: str, image_weights: np.ndarray | None = None
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Means over classes of groups by the objects' `area`, or by the `count` of objects in the image, with replicates:
+    at every threshold, of COCO's at 0.5 and over all."""
+    grouped = {"area": ap_by_area, "count": ap_by_count}[by](result)
+    over_all = result.iou_thresholds == COCO_THRESHOLDS
+    columns = {f"{t:g}": [k] for k, t in enumerate(result.iou_thresholds) if not over_all or t == 0.5}
+    if over_all:
+        columns[OVER_COCO] = list(range(len(COCO_THRESHOLDS)))
+    drawn = None if image_weights is None else grouped.replicates(image_weights)
+    metrics: dict[str, float] = {}
+    replicates: dict[str, np.ndarray] = {}
+    for threshold, at in columns.items():
+        for g, group in enumerate(grouped.names):
+            name = f"det/{protocol}/map@{threshold}/{by}-{group}"
+            metrics[name] = float(grouped.map[g, at].mean())
+            if drawn is not None:
+                replicates[name] = drawn[:, g, at].mean(-1)
+    return metrics, replicates
