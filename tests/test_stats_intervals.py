@@ -130,6 +130,15 @@ def test_nothing_to_compute_from():
     assert result.to_json()["effect"] is None and result.to_json()["per_seed"] == [0.1, None]
 
 
+@pytest.mark.parametrize("where", [(0, 0), (2, 3)])
+def test_infinite_values(where):
+    """The logarithm of an AP of 0: there is no variance to speak of, and no interval."""
+    draws = np.random.default_rng(0).random((3, 5))
+    draws[where] = -math.inf
+    result = crossed_interval(draws[:, 0], draws[:, 1:])
+    assert math.isnan(result.lo) and result.p is None and not result.excludes_zero
+
+
 def test_json_has_no_number_for_infinity():
     result = crossed_interval([0.5], [[0.4, 0.5, 0.6]]).to_json(p_holm=None)
     assert json.loads(json.dumps(result, allow_nan=False))["df"] is None

@@ -12,6 +12,7 @@ __all__ = [
     "compare",
     "describe_weights",
     "environment",
+    "evaluate",
     "list_weights",
     "open_dataset",
     "plan_study",

@@ -17,7 +17,8 @@ mean a mixture of normals; its quantiles make the interval, its tails the p-valu
 Student's t with S - 1 degrees of freedom; without a seeds' part it is the normal; between, it is the Behrens-Fisher
 interval (R. A. Fisher, Annals of Eugenics 6, 1935; S. Weerahandi, JASA 88, 1993) with one variance known. It covers
 at least 95 %; Satterthwaite's degrees of freedom covered 92 % for three seeds with nine tenths of the variance, since
-seeds that happen to agree shrink the variance and raise the degrees of freedom at once (`benchmarks/interval_coverage.py`).
+seeds that happen to agree shrink the variance and raise the degrees of freedom at once
+(`benchmarks/interval_coverage.py`).
 
 With one seed only the images' part can be seen: the interval holds for that trained model only and there is no
 p-value. A percentile bootstrap over three seeds covers about 80 %, not 95 % (`tests/test_stats_intervals.py` shows it).
@@ -74,14 +75,14 @@ def crossed_interval(values: ArrayLike, replicates: ArrayLike, level: float = LE
     """Interval of the mean over seeds; the module's docstring has the formula.
 
     values (S,): what each seed gave on the test images. replicates (S, B): the same under B shared image weights; a
-    resample that has no value (nan) for some seed is left out. A value that is nan makes the whole interval nan. If
-    nothing varies, a mean of 0 has p = 1 and any other mean p = 0.
+    resample that has no value (nan) for some seed is left out. A value that is nan or infinite (a logarithm of 0), or
+    an infinite replicate, makes the whole interval nan. If nothing varies, a mean of 0 has p = 1 and any other p = 0.
     """
     given, draws = _checked(values, replicates)
     per_seed = tuple(given.tolist())
     num_seeds, effect = len(given), float(given.mean())
     draws = draws[:, ~np.isnan(draws).any(0)]
-    if math.isnan(effect) or draws.shape[1] < 2:
+    if not math.isfinite(effect) or draws.shape[1] < 2 or not np.isfinite(draws).all():
         return Interval(effect, math.nan, math.nan, None, math.nan, math.nan, per_seed)
     error = _Error.of(given, draws)
     half = error.half_width(level)

@@ -14,7 +14,7 @@ VERSIONS = {
     "prepare": 1,
     "pretrain": 1,
     "transfer": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "features": 1,
     "probe": 1,
     "neighbors": 1,

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from headstart.config import Recipe
 from headstart.data.batches import Batch, in_order, pixels_of
 from headstart.data.prepared import PreparedSet
+from headstart.metrics.accuracy import accuracy, log_losses
 from headstart.models.backbones import Preprocessing
 from headstart.models.classifiers import Classifier
-from headstart.stats.bootstrap import weighted_mean_replicates
 
 BATCH_SIZE = 64
 
@@ -52,21 +52,12 @@ def score(
     image_weights: np.ndarray | None,
     protocol: str,
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Top-1 and log-loss over all folds, and replicates where image weights (B, n) are given."""
+    """Top-1, mean class accuracy and log-loss over all folds, and replicates where image weights (B, n) are given."""
     table = np.concatenate([p["log_probabilities"] for p in predictions])
     labels = np.concatenate([s.image_labels for s in sets])
-    return accuracy_scores("cls", table, labels, image_weights)
-
-
-def accuracy_scores(
-    prefix: str, log_probabilities: np.ndarray, labels: np.ndarray, image_weights: np.ndarray | None
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """`PREFIX/top1` and `PREFIX/log_loss` from log-probabilities (n, K) and labels (n,), with replicates."""
-    values = {
-        f"{prefix}/top1": (log_probabilities.argmax(1) == labels).astype(np.float64),
-        f"{prefix}/log_loss": -log_probabilities[np.arange(len(labels)), labels].astype(np.float64),
-    }
-    metrics = {name: float(v.mean()) for name, v in values.items()}
+    result = accuracy(labels, table.argmax(1), table.shape[1], log_losses(table, labels))
+    names = ("top1", "mean_class_accuracy", "log_loss")
+    metrics = {f"cls/{name}": float(getattr(result, name)) for name in names}
     if image_weights is None:
         return metrics, {}
-    return metrics, {name: weighted_mean_replicates(v, image_weights) for name, v in values.items()}
+    return metrics, {f"cls/{name}": values for name, values in result.replicates(image_weights).items()}

@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from headstart.errors import DataError, UsageError
-from headstart.stats.bootstrap import weighted_mean_replicates
+from headstart.metrics.accuracy import accuracy, log_losses
 
 Kind = Literal["logistic", "ridge"]
 VALIDATION_SHARE = 0.25
@@ -133,18 +133,20 @@ def measure(
     results = {k: [probe(f.train_x, f.train_y, f.test_x, num_classes, k, seed, grids[k]) for f in folds] for k in kinds}
     truth = np.concatenate([f.test_y for f in folds])
     logits = {kind: np.concatenate([r.logits for r in of_kind]) for kind, of_kind in results.items()}
-    log_loss = -log_softmax(logits["logistic"], axis=1)[np.arange(len(truth)), truth]
-    correct = {kind: values.argmax(axis=1) == truth for kind, values in logits.items()}
-    per_image = {f"probe/{kind}/top1": hits.astype(np.float64) for kind, hits in correct.items()}
-    per_image["probe/logistic/log_loss"] = log_loss
-    metrics = {name: float(values.mean()) for name, values in per_image.items()}
+    losses = {"logistic": log_losses(logits["logistic"], truth), "ridge": None}
+    scored = {k: accuracy(truth, logits[k].argmax(axis=1), num_classes, losses[k]) for k in kinds}
+    metrics = {f"probe/{kind}/top1": scored[kind].top1 for kind in kinds}
+    metrics["probe/logistic/log_loss"] = scored["logistic"].log_loss
     for kind, of_kind in results.items():
         metrics[f"probe/{kind}/strength"] = float(np.exp(np.mean([np.log(r.strength) for r in of_kind])))
         metrics[f"probe/{kind}/edge"] = float(any(r.edge for r in of_kind))
     metrics["probe/logistic/not_converged"] = float(not all(r.converged for r in results["logistic"]))
-    replicates = {name: weighted_mean_replicates(values, weights) for name, values in per_image.items()}
-    predictions = {"log_loss": log_loss, "label": truth, "predicted": logits["logistic"].argmax(axis=1)}
-    return metrics, replicates, predictions | {"correct": correct["logistic"], "correct_ridge": correct["ridge"]}
+    drawn = {kind: scored[kind].replicates(weights) for kind in kinds}
+    replicates = {f"probe/{kind}/top1": drawn[kind]["top1"] for kind in kinds}
+    replicates["probe/logistic/log_loss"] = drawn["logistic"]["log_loss"]
+    predictions = {"log_loss": losses["logistic"], "label": truth, "predicted": logits["logistic"].argmax(axis=1)}
+    hits = {"correct": scored["logistic"].correct, "correct_ridge": scored["ridge"].correct}
+    return metrics, replicates, predictions | hits
 
 
 @dataclass(frozen=True)
