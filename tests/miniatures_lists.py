@@ -20,6 +20,16 @@ def make_yolo(root: Path) -> None:
     text(root / "labels/val/d.txt", "0 0.5 0.5 1.0 1.0")
 
 
+def make_file_list(root: Path) -> None:
+    for k, name in enumerate(("a.jpg", "b.png", "c.jpg", "d.jpg")):
+        image(root / "images" / name, k)
+    text(root / "train.csv", "filename,width,height,class,xmin,ymin,xmax,ymax,patient",
+         "a.jpg,40,30,dog,1,1,40,30,p1", "b.png,40,30,,,,,,p2", "a.jpg,40,30,cat,3,5,10,25,p1")  # fmt: skip
+    text(root / "test.csv", "filename,width,height,class,xmin,ymin,xmax,ymax,patient",
+         "d.jpg,40,30,cat,2,2,4,4,p3", '"c.jpg",40,30,dog,5,5,6,6,')  # fmt: skip
+
+
 MAKERS_OF_LISTS: dict[str, Callable[[Path], None]] = {
     "yolo": make_yolo,
+    "file-list": make_file_list,
 }

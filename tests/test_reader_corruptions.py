@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import corruptions as c
 from corruptions_coco import COCO_KITS
+from corruptions_lists import KITS_OF_LISTS
 from headstart.data.annotations import Annotations
 from headstart.data.formats import READERS, open_dataset
 from headstart.errors import DataError
@@ -84,7 +85,7 @@ def yolo() -> c.Kit:
 YAML_BOMB = b"\na: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (k, k, b", ".join([b"*%c" % (k - 1)] * 9)) for k in range(ord("b"), ord("j"))
 )
-KITS = {**COCO_KITS, "voc": voc, "oxford-pets": pets, "index-masks": index_masks, "yolo": yolo}
+KITS = {**COCO_KITS, "voc": voc, "oxford-pets": pets, "index-masks": index_masks, "yolo": yolo, **KITS_OF_LISTS}
 """Formats with annotation files; class folders have none."""
 NONE = {"class-folders"}
 

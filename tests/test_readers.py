@@ -33,6 +33,11 @@ SPLITS = {
     "lvis": ["train", "val", "val"],
     "objects365": ["train", "train", "val", "val"],
     "coco-panoptic": ["train", "train", "val"],
+    "file-list": ["test", "test", "train", "train"],
+    "imagenet-loc": ["train", "train", "train", "val", "val", "test"],
+    "imagenet-fall11": ["", "", ""],
+    "tiny-imagenet": ["train", "train", "val", "test"],
+    "imagenet": ["train", "train", "val", "val"],
 }
 TASKS = {
     "voc": ("detect",),
@@ -44,9 +49,16 @@ TASKS = {
     "lvis": ("detect", "classify"),
     "objects365": ("detect",),
     "coco-panoptic": ("detect", "segment"),
+    "file-list": ("detect",),
+    "imagenet-loc": ("detect", "classify"),
+    "imagenet-fall11": ("detect", "classify"),
+    "tiny-imagenet": ("detect", "classify"),
+    "imagenet": ("classify",),
 }
-OWN_ORDER = {"yolo"}
+OWN_ORDER = {"yolo", "imagenet-loc", "imagenet-fall11", "tiny-imagenet"}
 """Formats whose own list gives the order of classes."""
+UNSIZED = {"class-folders", "imagenet", "imagenet-loc"}
+"""Formats whose images may have sizes that no annotation tells."""
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -73,7 +85,7 @@ class TestEveryReader:
         assert all(table.image_path(i).is_file() for i in range(n))
         assert all(path.is_file() for i in range(n) if (path := table.mask_path(i)))
         known = table.sizes_hw.any(1)
-        assert known.all() or kind == "class-folders"
+        assert known.all() or kind in UNSIZED
         assert (table.sizes_hw[known] == (HEIGHT, WIDTH)).all()
         assert table.tasks == TASKS[kind] and list(table.splits) == SPLITS[kind]
         assert sorted(table.box_classes) == list(table.box_classes) or kind in OWN_ORDER
@@ -219,3 +231,33 @@ def test_coco128_polygons_of_yolo() -> None:
     # The first image has the same eight objects in both files, in another order.
     near = [np.abs(boxes.boxes_of(0).xyxy - box).max(1).min() for box in table.boxes_of(0).xyxy]
     assert max(near) < 3  # Pixels: the polygons were traced around coarser masks.
+
+
+def test_raccoon_from_its_lists() -> None:
+    voc = real("voc_raccoon")
+    table = real("voc_raccoon", format="file-list")
+    assert [(table.splits == s).sum() for s in ("train", "test")] == [160, 40] and len(table.box_labels) == 217
+    assert table.image_ids[0] == "images/raccoon-146.jpg" and table.source_convention == "voc"
+    for i, name in enumerate(table.image_ids):
+        same = int(np.flatnonzero(voc.image_ids == name.split("/")[1].split(".")[0])[0])
+        assert np.array_equal(table.boxes_of(i).xyxy, voc.boxes_of(same).xyxy)
+        assert table.size_hw(i) == voc.size_hw(same)
+
+
+def test_imagenet_sample() -> None:
+    table = real("imagenet_sample100")
+    assert table.image_class_ids == tuple(range(0, 1000, 10)) and table.tasks == ("classify",)
+    assert table.image_ids[1] == "images/n01530575_brambling.JPEG" and table.image_labels[1] == 1
+
+
+def test_tiny_imagenet() -> None:
+    table = real("tiny_imagenet")
+    assert [(table.splits == s).sum() for s in ("train", "val")] == [1500, 750] and len(table.box_labels) == 2250
+    assert table.image_class_ids == tuple(sorted(table.image_class_ids)) == table.box_class_ids
+    assert table.image_classes[0] == "Chihuahua" and len(table.image_classes) == 15
+    assert np.bincount(table.image_labels[table.splits == "train"]).tolist() == [100] * 15
+    row = list(table.image_ids).index("val_18")
+    assert table.image_class_ids[table.image_labels[row]] == "n04285008"
+    assert table.boxes_of(row).xyxy.tolist() == [[0, 11, 64, 58]] and table.size_hw(row) == (64, 64)
+    # Read inclusively from 0, no box leaves its image and many fill it.
+    assert not table.notes and table.boxes_xyxy.min() == 0 and table.boxes_xyxy.max() == 64

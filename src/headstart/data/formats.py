@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +12,20 @@ from headstart.data.annotations import Annotations
 from headstart.data.cache import cached
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath, Place, as_place, open_place
-from headstart.data.readers import class_folders, coco, coco_panoptic, index_masks, pets, voc, yolo
+from headstart.data.readers import (
+    class_folders,
+    coco,
+    coco_panoptic,
+    file_lists,
+    imagenet,
+    imagenet_fall11,
+    imagenet_loc,
+    index_masks,
+    pets,
+    tiny_imagenet,
+    voc,
+    yolo,
+)
 from headstart.errors import DataError, UsageError
 
 
@@ -54,11 +68,35 @@ READERS = {
         "Annotations/*.xml with JPEGImages/ or images/; or XML files beside the images",
         takes=("zero_based",),
     ),
+    "imagenet-loc": Reader(
+        imagenet_loc.looks_like,
+        imagenet_loc.read,
+        "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv",
+        takes=("classes",),
+    ),
+    "imagenet-fall11": Reader(
+        imagenet_fall11.looks_like,
+        imagenet_fall11.read,
+        "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/",
+        takes=("classes",),
+    ),
+    "tiny-imagenet": Reader(
+        tiny_imagenet.looks_like, tiny_imagenet.read, "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"
+    ),
+    "imagenet": Reader(
+        imagenet.looks_like, imagenet.read, "train/<wnid>/ and val/ without folders, with a list of the labels of val"
+    ),
     "yolo": Reader(
         yolo.looks_like,
         yolo.read,
         "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/",
         takes=("labels", "missing_labels"),
+    ),
+    "file-list": Reader(
+        file_lists.looks_like,
+        file_lists.read,
+        "a CSV file whose header names columns for image and class or box; or labels.txt with lines `NAME NUMBER`",
+        takes=("images", "box_convention"),
     ),
     "index-masks": Reader(index_masks.looks_like, index_masks.read, "images/ with masks/; or train/ with trainannot/"),
     "class-folders": Reader(
@@ -90,6 +128,8 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
 
     settings = {"reader": name, "version": reader.version, "at": root.relative, "options": asdict(chosen),
                 "images": images.address if images else ""}  # fmt: skip
+    if chosen.classes:  # Outside the place, so its changes are not noticed otherwise.
+        settings["classes"] = _digest(chosen.classes)
     annotations = cached(root.place, settings, read, images)
     if not (annotations.tasks or annotations.multi_label):
         raise DataError(f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
@@ -100,6 +140,14 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
 def image_place(path: Path | str, images: str | None) -> Place:
     """Where the images and masks of the data set at `path` are. images: see `ReadOptions.images`. Raises DataError."""
     return as_place(open_place(images)) if images else open_place(path).place
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file that an option names. Raises DataError when there is none."""
+    file = open_place(path)
+    if not file.is_file():
+        raise DataError(f"{path}: is a folder. Name a text file.")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from headstart.data.boxes import CONVENTIONS, Convention
 from headstart.data.faults import OnBad
+from headstart.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,15 @@ class ReadOptions:
     """YOLO: the folder of label files beside `images`, where it is not `labels`."""
     missing_labels: Literal["unknown", "empty"] = "unknown"
     """YOLO: what an image without a label file shows. `unknown`: it takes part in nothing. `empty`: no object."""
+    box_convention: Convention = ""
+    """File lists: what the four numbers of a box are (a key of `headstart.data.boxes.CONVENTIONS`); '' is told by the
+    names of the columns, and noted."""
+    classes: str | None = None
+    """ImageNet: a text file of WordNet ids, one on each line; other classes are left aside."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a value that a field does not know."""
+        choices = {"missing_labels": ("unknown", "empty"), "box_convention": tuple(CONVENTIONS)}
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"option {name!r} is {value!r}; known: {', '.join(filter(None, known))}.")

@@ -8,10 +8,13 @@ from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath
+from headstart.data.readers import imagenet
 from headstart.data.readers.folders import files_in, has_files, relative, split_of, subfolders
 from headstart.errors import DataError
 
-OTHER_FORMATS = frozenset({"images", "imgs", "jpegimages", "annotations", "xmls", "trimaps", "segmentationclass"})
+OTHER_FORMATS = frozenset(
+    {"images", "imgs", "jpegimages", "annotation", "annotations", "xmls", "trimaps", "segmentationclass"}
+)
 """Beside a folder of such a name (in lower case), others are no classes."""
 PERHAPS = frozenset({"image", "mask", "masks", "label", "labels"})
 """One of these may be a class (mask, no mask), as one of the split names may (train, bus, car); two may not."""
@@ -20,6 +23,8 @@ TRAINING = ("", "train", "trainval")
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None. At least two class folders with images are needed."""
+    if imagenet.looks_like(root):
+        return None
     for split, folder in _parts(root).items():
         classes = list(_classes(folder))
         if split in TRAINING and classes:

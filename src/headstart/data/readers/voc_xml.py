@@ -43,6 +43,12 @@ class VocFile:
     filename: str
     size_hw: tuple[int, int] | None
     objects: tuple[VocObject, ...]
+    within: str = ""
+    """What of the file it is, where the file describes several images; such as "line 7, "."""
+
+    def record(self, item: VocObject) -> str:
+        """What messages call one of its objects."""
+        return f"{self.within}object {item.number} ({item.name!r})"
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
@@ -94,13 +100,13 @@ def place_boxes(
     """
     number = {name: k for k, name in enumerate(classes)}
     of_image = np.repeat(np.arange(len(files)), [len(f.objects) if f else 0 for f in files])
-    objects = [(f.path, item) for f in files if f for item in f.objects]
+    objects = [(f, item) for f in files if f for item in f.objects]
     values = np.array([item.corners for _, item in objects], np.float64).reshape(-1, 4)
     sizes = np.array(sizes_hw, np.int32).reshape(-1, 2)[of_image]
 
     def record(row: int) -> tuple[str, str]:
-        path, item = objects[row]
-        return str(path), f"object {item.number} ({item.name!r})"
+        file, item = objects[row]
+        return str(file.path), file.record(item)
 
     keep = faults.settle_boxes(values, convention, sizes, record)
     beyond = np.flatnonzero(keep & leaving(to_edges(values, convention, sizes), sizes))
