@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from miniatures_coco import COCO_MAKERS
+from miniatures_voc import VOC_MAKERS
 
 WIDTH, HEIGHT = 40, 30
 
@@ -87,6 +88,7 @@ def make_pets(root: Path) -> None:
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **COCO_MAKERS,
+    **VOC_MAKERS,
     "voc": make_voc,
     "class-folders": make_class_folders,
     "index-masks": make_index_masks,

@@ -82,10 +82,25 @@ def yolo() -> c.Kit:
     return kit
 
 
+def voc_segmentation() -> c.Kit:
+    kit, files = c.Kit(), "ImageSets/Segmentation/[tv]*.txt"
+    c.plain_text(kit, files, None)  # An empty list is a split without images.
+    kit.add("unknown name", files, True, c.in_line(" ", c.longer_name), "JPEGImages|no image|neither")
+    return kit
+
+
 YAML_BOMB = b"\na: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (k, k, b", ".join([b"*%c" % (k - 1)] * 9)) for k in range(ord("b"), ord("j"))
 )
-KITS = {**COCO_KITS, "voc": voc, "oxford-pets": pets, "index-masks": index_masks, "yolo": yolo, **KITS_OF_LISTS}
+KITS = {
+    **COCO_KITS,
+    "voc": voc,
+    "voc-segmentation": voc_segmentation,
+    "oxford-pets": pets,
+    "index-masks": index_masks,
+    "yolo": yolo,
+    **KITS_OF_LISTS,
+}
 """Formats with annotation files; class folders have none."""
 NONE = {"class-folders"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.annotations import TRUNCATED, Annotations
+from headstart.data.annotations import CROWD, TRUNCATED, Annotations
 from headstart.data.formats import READERS, open_dataset, recognize
 from headstart.data.places import open_place
 from headstart.errors import DataError
@@ -29,6 +29,7 @@ SPLITS = {
     "index-masks": ["test", "train", "train", "val"],
     "oxford-pets": ["test", "trainval", "trainval", "test"],
     "yolo": ["train", "train", "train", "val", "test"],
+    "voc-segmentation": ["train", "val", "train", "test"],
     "coco": ["train", "train", "val"],
     "lvis": ["train", "val", "val"],
     "objects365": ["train", "train", "val", "val"],
@@ -45,6 +46,7 @@ TASKS = {
     "index-masks": ("segment",),
     "oxford-pets": ("detect", "segment", "classify"),
     "yolo": ("detect",),
+    "voc-segmentation": ("segment",),
     "coco": ("detect",),
     "lvis": ("detect", "classify"),
     "objects365": ("detect",),
@@ -261,3 +263,21 @@ def test_tiny_imagenet() -> None:
     assert table.boxes_of(row).xyxy.tolist() == [[0, 11, 64, 58]] and table.size_hw(row) == (64, 64)
     # Read inclusively from 0, no box leaves its image and many fill it.
     assert not table.notes and table.boxes_xyxy.min() == 0 and table.boxes_xyxy.max() == 64
+
+
+def test_coco128_is_two_data_sets_in_one_folder() -> None:
+    with pytest.raises(
+        DataError, match=r"2 ways: coco-panoptic \(COCO panoptic: panoptic/.*yolo \(YOLO: coco128\.yaml"
+    ):
+        real("coco128")
+    boxes, segments = real("coco128", format="yolo"), real("coco128", format="coco-panoptic")
+    assert (len(boxes), len(boxes.box_labels)) == (60, 401) and (len(segments), len(segments.box_labels)) == (60, 623)
+
+
+def test_coco_tiny() -> None:
+    table = real("coco_tiny")
+    assert [len(table.rows_of(split)) for split in ("train", "val")] == [40, 40] and len(table.box_classes) == 80
+    counts = np.diff(table.box_offsets)
+    assert [int(counts[table.rows_of(split)].sum()) for split in ("train", "val")] == [368, 550]
+    used = [len(set(table.select(table.rows_of(split)).box_labels.tolist())) for split in ("train", "val")]
+    assert used == [61, 63] and (table.box_flags & CROWD > 0).sum() == 6 + 11

@@ -24,6 +24,7 @@ from headstart.data.readers import (
     pets,
     tiny_imagenet,
     voc,
+    voc_segmentation,
     yolo,
 )
 from headstart.errors import DataError, UsageError
@@ -62,10 +63,16 @@ READERS = {
     "oxford-pets": Reader(
         pets.looks_like, pets.read, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
     ),
+    "voc-segmentation": Reader(
+        voc_segmentation.looks_like,
+        voc_segmentation.read,
+        "SegmentationClass/*.png with JPEGImages/ and ImageSets/Segmentation/*.txt; or a VOCdevkit of several years",
+        takes=("sbd", "zero_based"),
+    ),
     "voc": Reader(
         voc.looks_like,
         voc.read,
-        "Annotations/*.xml with JPEGImages/ or images/; or XML files beside the images",
+        "Annotations/*.xml with JPEGImages/ or images/; a VOCdevkit of several years; or XML files beside the images",
         takes=("zero_based",),
     ),
     "imagenet-loc": Reader(

@@ -22,6 +22,8 @@ class ReadOptions:
     """Folder, archive or URL that holds the images, where it is not the data set's own. Paths are relative to it."""
     zero_based: bool = False
     """VOC: corners are continuous edges already and nothing is subtracted."""
+    sbd: bool = False
+    """VOC segmentation: train on the images of `train_aug.txt`, with masks of `SegmentationClassAug/`."""
     labels: str | None = None
     """YOLO: the folder of label files beside `images`, where it is not `labels`."""
     missing_labels: Literal["unknown", "empty"] = "unknown"

@@ -182,7 +182,7 @@ def _size_hw(image: DataPath, mask: DataPath | None) -> tuple[int, int]:
 def _classes(root: DataPath, masks: list[DataPath], notes: list[str]) -> tuple[dict[int, str], tuple[int, ...]]:
     """Value -> class name in the order of the values, and the void values."""
     if (root / CLASSES_FILE).is_file():
-        named = _listed(root / CLASSES_FILE)
+        named = named_values(root / CLASSES_FILE)
     elif _says_camvid(root):
         named = dict(enumerate(CAMVID))
     else:
@@ -204,7 +204,8 @@ def _classes(root: DataPath, masks: list[DataPath], notes: list[str]) -> tuple[d
     return classes, void
 
 
-def _listed(path: DataPath) -> dict[int, str]:
+def named_values(path: DataPath) -> dict[int, str]:
+    """Value -> name, void ones too, from a `classes.txt` (see the module). Raises DataError for one with faults."""
     lines = read_lines(path)
     parts = [line.split(maxsplit=1) for line in lines]
     if all(len(p) == 2 and p[0].isdecimal() for p in parts):

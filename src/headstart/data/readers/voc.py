@@ -1,12 +1,13 @@
 """Pascal VOC: one XML file per image.
 
 Layouts: `Annotations/` with `JPEGImages/` or `images/` (lists of names in `ImageSets/Main/*.txt` make the splits where
-they exist); XML files beside the images, in the folder itself or in `train/`, `valid/`, `test/`.
+they exist); the years of a `VOCdevkit/` together, `VOC2007/` and `VOC2012/`, whose names then go before the ids; XML
+files beside the images, in the folder itself or in `train/`, `valid/`, `test/`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from headstart.data.annotate import annotate
@@ -16,15 +17,14 @@ from headstart.data.faults import Fault, Faults
 from headstart.data.images import header_sizes_hw
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath
-from headstart.data.readers.folders import files_in, has_files, read_lines, relative, split_of, subfolders
+from headstart.data.readers.folders import files_in, has_files, relative, split_of, subfolders
+from headstart.data.readers.voc_lists import lists_of, splits_of, years
 from headstart.data.readers.voc_xml import VocFile, place_boxes, read_voc_xml
 from headstart.errors import DataError
 
 XML = frozenset({".xml"})
 ANNOTATION_FOLDERS = ("annotations", "xmls", "labels")
 IMAGE_FOLDERS = ("jpegimages", "images", "imgs", "image")
-LISTS = ("train", "val", "test", "trainval")
-"""Lists of ImageSets/Main that make splits; an image in `trainval` and `val` is a `val` image."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         )
     convention: Convention = "edges" if options.zero_based else "voc"
     boxes, odd = place_boxes(files, sizes, classes, faults, convention)
-    listed = _listed(root, set(ids), faults)
+    listed = _listed(root, ids, faults)
     return annotate(
         root,
         "voc",
@@ -87,7 +87,17 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     )
 
 
+def _roots(root: DataPath) -> list[tuple[DataPath, str]]:
+    """(data set, what goes before its image ids): the root itself, or the years of a VOCdevkit."""
+    own = [] if _places_in(root) else [(base, prefix) for base, prefix in years(root) if _places_in(base)]
+    return own if len(own) > 1 else [(root, "")]
+
+
 def _places(root: DataPath) -> list[_Place]:
+    return [replace(place, prefix=prefix + place.prefix) for base, prefix in _roots(root) for place in _places_in(base)]
+
+
+def _places_in(root: DataPath) -> list[_Place]:
     folders = {name.lower(): folder for name, folder in subfolders(root).items()}
     for name in ANNOTATION_FOLDERS:
         if name in folders and has_files(folders[name], XML):
@@ -160,24 +170,12 @@ def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int
     return file.size_hw
 
 
-def _listed(root: DataPath, ids: set[str], faults: Faults) -> dict[str, str]:
+def _listed(root: DataPath, ids: list[str], faults: Faults) -> dict[str, str]:
     """Image id -> split, from ImageSets/Main. Empty where there are no such lists."""
-    folder = next((f for name, f in subfolders(root).items() if name.lower() == "imagesets"), root / "ImageSets")
     left_out = {PurePosixPath(fault.path).stem for fault in faults.found}
-    splits: dict[str, str] = {}
-    for split in LISTS:
-        path = folder / "Main" / f"{split}.txt"
-        for line in read_lines(path) if path.is_file() else []:
-            # Lists of one class add 1 or -1 after the name; names themselves may hold blanks.
-            name = line if line in ids else line.split()[0]
-            if name in left_out and name not in ids:
-                continue
-            if name not in ids:
-                why, fix = "has neither an image nor an XML file", "Put them back, or take the line out."
-                faults.record(Fault("annotation-without-image", str(path), f"{name!r}", why, fix))
-                continue
-            if splits.get(name, split) != split and "test" in (split, splits[name]):
-                raise DataError(f"{path}: {name!r} is a test image and in {splits[name]}.txt too. "
-                                "Test images must not be trained on: take it out of one list.")  # fmt: skip
-            splits.setdefault(name, split)
-    return splits
+    found: dict[str, str] = {}
+    for base, prefix in _roots(root):
+        own = {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
+        splits = splits_of(lists_of(base, "Main"), own, left_out, faults)
+        found |= {f"{prefix}{name}": split for name, split in splits.items()}
+    return found

@@ -92,9 +92,11 @@ def place_boxes(
     classes: tuple[str, ...],
     faults: Faults,
     convention: Convention = "voc",
+    numbered: bool = False,
 ) -> tuple[BoxColumns, list[str]]:
     """Boxes of all images, file k belonging to image k (None: the image has no file), and notes on odd ones.
 
+    numbered: boxes get their places in their files as ids, counted from 1, as in SegmentationObject.
     Boxes that cannot be are reported to `faults`. Equal ends (xmax = xmin) are among them: read inclusively they would
     be one pixel, in practice they are a slip of the mouse.
     """
@@ -126,6 +128,7 @@ def place_boxes(
         known=np.array([file is not None for file in files], bool),
         classes=classes,
         convention=convention,
+        ids=np.array([item.number + 1 for item in kept], np.int64) if numbered else None,
     )
     return columns, notes
 
