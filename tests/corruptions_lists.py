@@ -113,10 +113,37 @@ def imagenet() -> c.Kit:
     return kit
 
 
+def sun397() -> c.Kit:
+    kit = c.Kit()
+    classes, lists = "SUN397/ClassName.txt", "Partitions/T*_01.txt"
+    for files in (classes, lists):
+        c.plain_text(kit, files)
+    kit.add("unknown class", classes, True, c.in_line(" ", c.longer_name))
+    kit.add("no class", classes, True, c.set_field(" ", 0, ("abbey", "/a/../abbey", "/a", "/\u732b/\u732b")))
+    kit.add("a class twice", classes, True, lambda d, r: d + d, "twice")
+    kit.add("unknown image", lists, True, c.in_line(" ", c.longer_name), "names")
+    kit.add("in both parts", "Partitions/Testing_01.txt", True, lambda d, r: d + b"/a/arch/sun_d.jpg\n", "train image")
+    kit.add("of a partition that is not read", "Partitions/Testing_10.txt", False, c.junk)
+    return kit
+
+
+def flowers102() -> c.Kit:
+    kit = c.Kit()
+    for files in ("imagelabels.mat", "setid.mat"):
+        kit.add("junk", files, True, c.junk)
+        kit.add("empty", files, True, c.emptied)
+        kit.add("cut", files, True, lambda d, r: d[: r.randrange(1, len(d) - 8)])
+        kit.add("another name", files, True, lambda d, r: d.replace(b"labels", b"lapels").replace(b"valid", b"va1id"))
+        kit.add("another comment", files, False, lambda d, r: b"MATLAB 5.0 \xff" + d[12:])
+    return kit
+
+
 KITS_OF_LISTS: dict[str, Callable[[], c.Kit]] = {
     "file-list": file_list,
     "imagenet-loc": imagenet_loc,
     "imagenet-fall11": imagenet_fall11,
     "tiny-imagenet": tiny_imagenet,
     "imagenet": imagenet,
+    "sun397": sun397,
+    "flowers102": flowers102,
 }

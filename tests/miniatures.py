@@ -94,7 +94,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "index-masks": make_index_masks,
     "oxford-pets": make_pets,
 }
+from miniatures_classification import MAKERS_OF_CLASSIFICATION  # noqa: E402
 from miniatures_imagenet import MAKERS_OF_IMAGENET  # noqa: E402
 from miniatures_lists import MAKERS_OF_LISTS  # noqa: E402  It draws with what is above.
 
-MAKERS |= MAKERS_OF_IMAGENET | MAKERS_OF_LISTS
+MAKERS |= MAKERS_OF_CLASSIFICATION | MAKERS_OF_IMAGENET | MAKERS_OF_LISTS

@@ -102,7 +102,7 @@ KITS = {
     **KITS_OF_LISTS,
 }
 """Formats with annotation files; class folders have none."""
-NONE = {"class-folders"}
+NONE = {"class-folders", "caltech256"}
 
 
 @cache

@@ -39,6 +39,9 @@ SPLITS = {
     "imagenet-fall11": ["", "", ""],
     "tiny-imagenet": ["train", "train", "val", "test"],
     "imagenet": ["train", "train", "val", "val"],
+    "sun397": ["train", "test", "train", ""],
+    "caltech256": ["", "", ""],
+    "flowers102": ["train", "train", "", "test", "val"],
 }
 TASKS = {
     "voc": ("detect",),
@@ -56,10 +59,13 @@ TASKS = {
     "imagenet-fall11": ("detect", "classify"),
     "tiny-imagenet": ("detect", "classify"),
     "imagenet": ("classify",),
+    "sun397": ("classify",),
+    "caltech256": ("classify",),
+    "flowers102": ("classify",),
 }
 OWN_ORDER = {"yolo", "imagenet-loc", "imagenet-fall11", "tiny-imagenet"}
 """Formats whose own list gives the order of classes."""
-UNSIZED = {"class-folders", "imagenet", "imagenet-loc"}
+UNSIZED = {"class-folders", "imagenet", "imagenet-loc", "sun397", "caltech256", "flowers102"}
 """Formats whose images may have sizes that no annotation tells."""
 
 

@@ -13,15 +13,18 @@ from headstart.data.cache import cached
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath, Place, as_place, open_place
 from headstart.data.readers import (
+    caltech256,
     class_folders,
     coco,
     coco_panoptic,
     file_lists,
+    flowers102,
     imagenet,
     imagenet_fall11,
     imagenet_loc,
     index_masks,
     pets,
+    sun397,
     tiny_imagenet,
     voc,
     voc_segmentation,
@@ -93,6 +96,14 @@ READERS = {
     "imagenet": Reader(
         imagenet.looks_like, imagenet.read, "train/<wnid>/ and val/ without folders, with a list of the labels of val"
     ),
+    "sun397": Reader(
+        sun397.looks_like,
+        sun397.read,
+        "ClassName.txt with SUN397/a/abbey/ and so on; Training_01.txt, Testing_01.txt",
+        takes=("partition",),
+    ),
+    "caltech256": Reader(caltech256.looks_like, caltech256.read, "256_ObjectCategories/001.ak47/ and so on"),
+    "flowers102": Reader(flowers102.looks_like, flowers102.read, "jpg/ with imagelabels.mat and setid.mat"),
     "yolo": Reader(
         yolo.looks_like,
         yolo.read,

@@ -33,6 +33,8 @@ class ReadOptions:
     names of the columns, and noted."""
     classes: str | None = None
     """ImageNet: a text file of WordNet ids, one on each line; other classes are left aside."""
+    partition: int = 1
+    """SUN-397: which of the ten official partitions makes the splits; 0 for none."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for a value that a field does not know."""
@@ -40,3 +42,5 @@ class ReadOptions:
         for name, known in choices.items():
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"option {name!r} is {value!r}; known: {', '.join(filter(None, known))}.")
+        if self.partition not in range(11):
+            raise UsageError(f"option 'partition' is {self.partition!r}; there are partitions 1 to 10, and 0 for none.")
