@@ -97,5 +97,6 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 from miniatures_classification import MAKERS_OF_CLASSIFICATION  # noqa: E402
 from miniatures_imagenet import MAKERS_OF_IMAGENET  # noqa: E402
 from miniatures_lists import MAKERS_OF_LISTS  # noqa: E402  It draws with what is above.
+from miniatures_openimages import make_openimages  # noqa: E402
 
-MAKERS |= MAKERS_OF_CLASSIFICATION | MAKERS_OF_IMAGENET | MAKERS_OF_LISTS
+MAKERS |= MAKERS_OF_CLASSIFICATION | MAKERS_OF_IMAGENET | MAKERS_OF_LISTS | {"openimages": make_openimages}

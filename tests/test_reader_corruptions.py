@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import corruptions as c
 from corruptions_coco import COCO_KITS
 from corruptions_lists import KITS_OF_LISTS
+from corruptions_openimages import openimages
 from headstart.data.annotations import Annotations
 from headstart.data.formats import READERS, open_dataset
 from headstart.errors import DataError
@@ -100,6 +101,7 @@ KITS = {
     "index-masks": index_masks,
     "yolo": yolo,
     **KITS_OF_LISTS,
+    "openimages": openimages,
 }
 """Formats with annotation files; class folders have none."""
 NONE = {"class-folders", "caltech256"}

@@ -11,6 +11,7 @@ import pytest
 from headstart.data.annotations import CROWD, TRUNCATED, Annotations
 from headstart.data.formats import READERS, open_dataset, recognize
 from headstart.data.places import open_place
+from headstart.data.sizes import with_sizes
 from headstart.errors import DataError
 from miniatures import (
     HEIGHT,
@@ -42,6 +43,7 @@ SPLITS = {
     "sun397": ["train", "test", "train", ""],
     "caltech256": ["", "", ""],
     "flowers102": ["train", "train", "", "test", "val"],
+    "openimages": ["train", "train", "val", "test"],
 }
 TASKS = {
     "voc": ("detect",),
@@ -62,10 +64,11 @@ TASKS = {
     "sun397": ("classify",),
     "caltech256": ("classify",),
     "flowers102": ("classify",),
+    "openimages": ("detect", "classify"),
 }
-OWN_ORDER = {"yolo", "imagenet-loc", "imagenet-fall11", "tiny-imagenet"}
+OWN_ORDER = {"yolo", "openimages", "imagenet-loc", "imagenet-fall11", "tiny-imagenet"}
 """Formats whose own list gives the order of classes."""
-UNSIZED = {"class-folders", "imagenet", "imagenet-loc", "sun397", "caltech256", "flowers102"}
+UNSIZED = {"class-folders", "openimages", "imagenet", "imagenet-loc", "sun397", "caltech256", "flowers102"}
 """Formats whose images may have sizes that no annotation tells."""
 
 
@@ -88,13 +91,14 @@ class TestEveryReader:
         assert (
             table.sizes_hw.shape == (n, 2) and table.box_offsets.shape == (n + 1,) and table.boxes_known.shape == (n,)
         )
+        known = table.sizes_hw.any(1)
+        assert known.all() or kind in UNSIZED
+        table = with_sizes(table)
         assert table.boxes_xyxy.shape == table.boxes_source.shape == (m, 4) and table.box_flags.shape == (m,)
         assert table.box_offsets[0] == 0 and table.box_offsets[-1] == m
         assert all(table.image_path(i).is_file() for i in range(n))
         assert all(path.is_file() for i in range(n) if (path := table.mask_path(i)))
-        known = table.sizes_hw.any(1)
-        assert known.all() or kind in UNSIZED
-        assert (table.sizes_hw[known] == (HEIGHT, WIDTH)).all()
+        assert (table.sizes_hw == (HEIGHT, WIDTH)).all()
         assert table.tasks == TASKS[kind] and list(table.splits) == SPLITS[kind]
         assert sorted(table.box_classes) == list(table.box_classes) or kind in OWN_ORDER
 
@@ -122,7 +126,7 @@ class TestEveryReader:
         assert list(chosen.image_ids) == [table.image_ids[2], table.image_ids[0]]
         for new, old in enumerate((2, 0)):
             rows, before = (t.box_offsets[i : i + 2] for t, i in ((chosen, new), (table, old)))
-            assert np.array_equal(chosen.boxes_xyxy[slice(*rows)], table.boxes_xyxy[slice(*before)])
+            assert np.array_equal(chosen.boxes_source[slice(*rows)], table.boxes_source[slice(*before)])
         assert len(table.select([])) == 0 and len(table.select([]).box_labels) == 0
 
     def test_summary_tells_format_and_counts(self, kind: str, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ class Annotations:
         if self.facts.path_pattern:
             split = self.batch.column("split")[i].as_py()
             folder = self.facts.split_folders.get(split, split)
-            return self.facts.path_pattern.format(id=self.image_id(i), split=folder)
+            return self.facts.path_pattern.format(id=self.image_id(i), split=folder).lstrip("/")
         return str(self.batch.column("path")[i].as_py())
 
     def image_path(self, i: int) -> DataPath:
@@ -222,7 +222,7 @@ class Annotations:
     @cached_property
     def boxes_known(self) -> NDArray[np.bool_]:
         """(n,) whether the source lists the boxes of this image; such a list may be empty."""
-        return np.asarray(self.batch.column("boxes_known").to_numpy(zero_copy_only=False), bool)
+        return plain(self.batch.column("boxes_known"))
 
     @property
     def multi_label(self) -> bool:

@@ -167,8 +167,13 @@ def image_columns(
 
 
 def plain(array: pa.Array) -> NDArray[Any]:
-    """A numpy view of a primitive Arrow array without nulls; no copy."""
-    return array.to_numpy(zero_copy_only=True)
+    """A numpy view of a primitive Arrow array without nulls; a copy for booleans, which Arrow packs.
+
+    Not by `to_numpy`, which imports pandas where that is installed: half a second, and 60 MB in every process.
+    """
+    if pa.types.is_boolean(array.type):
+        return np.from_dlpack(array.cast(pa.uint8())).view(np.bool_)
+    return np.from_dlpack(array)
 
 
 def nested(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
@@ -185,7 +190,7 @@ def hashable(array: pa.Array) -> list[bytes]:
         array = array.dictionary_decode()
     out = [str(array.type).encode()]
     if array.null_count:
-        out.append(np.packbits(np.asarray(array.is_null())).tobytes())
+        out.append(np.packbits(plain(array.is_null())).tobytes())
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         offsets, values = nested(array)
         return [*out, np.diff(offsets).astype(np.int64).tobytes(), *hashable(values)]
@@ -198,4 +203,4 @@ def hashable(array: pa.Array) -> list[bytes]:
         return [*out, np.array([len(p) for p in parts], np.int64).tobytes(), b"".join(parts)]
     if array.null_count:
         array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
-    return [*out, np.ascontiguousarray(array.to_numpy(zero_copy_only=False)).tobytes()]
+    return [*out, plain(array).tobytes()]

@@ -23,6 +23,7 @@ from headstart.data.readers import (
     imagenet_fall11,
     imagenet_loc,
     index_masks,
+    openimages,
     pets,
     sun397,
     tiny_imagenet,
@@ -62,6 +63,12 @@ READERS = {
         coco.read,
         "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
         takes=("images",),
+    ),
+    "openimages": Reader(
+        openimages.looks_like,
+        openimages.read,
+        "*-annotations-bbox.csv with class-descriptions-boxable.csv, here or in annotations/",
+        takes=("images", "expand_hierarchy"),
     ),
     "oxford-pets": Reader(
         pets.looks_like, pets.read, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"

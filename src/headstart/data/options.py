@@ -35,6 +35,8 @@ class ReadOptions:
     """ImageNet: a text file of WordNet ids, one on each line; other classes are left aside."""
     partition: int = 1
     """SUN-397: which of the ten official partitions makes the splits; 0 for none."""
+    expand_hierarchy: bool = False
+    """Open Images: every box and label counts for the classes above its own, too, as in the official evaluation."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for a value that a field does not know."""

@@ -64,7 +64,7 @@ def lineage(parents: Parents, num_classes: int) -> NDArray[np.bool_]:
 def expanded(truth: Truth, parents: Parents) -> Truth:
     """The truth with every box and every present label given to all classes above its own, absent ones to all below."""
     up = lineage(parents, truth.num_classes)
-    rows, labels = _spread(truth.labels, up)
+    rows, labels = spread(truth.labels, up)
     verified = truth.verified
     if verified is not None:
         present_offsets, present = _spread_labels(verified.present_offsets, verified.present, up)
@@ -76,11 +76,11 @@ def expanded(truth: Truth, parents: Parents) -> Truth:
 def expanded_detections(detections: Detections, parents: Parents, num_classes: int) -> Detections:
     """The detections with a copy, of equal score, for every class above their own. Not for a model that gives those
     itself: each would be there twice, and the second is wrong."""
-    rows, labels = _spread(detections.labels, lineage(parents, num_classes))
+    rows, labels = spread(detections.labels, lineage(parents, num_classes))
     return detections.take(rows, labels=labels)
 
 
-def _spread(labels: NDArray[np.int64], related: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def spread(labels: NDArray[np.int64], related: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows repeated once for every class related to their label, and that class."""
     counts, classes = related.sum(1), np.nonzero(related)[1]
     begins = np.cumsum(counts) - counts
@@ -93,6 +93,6 @@ def _spread_labels(
     offsets: NDArray[np.int64], labels: NDArray[np.int64], related: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Offsets and labels of the images' label lists, each label replaced by the classes related to it."""
-    rows, spread = _spread(labels, related)
+    rows, carried = spread(labels, related)
     images = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return np.searchsorted(images[rows], np.arange(len(offsets))), spread
+    return np.searchsorted(images[rows], np.arange(len(offsets))), carried
