@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageCms
 
+from headstart.data import images
 from headstart.data.images import (
     header_sizes_hw,
     read_mask,
@@ -22,6 +26,18 @@ from headstart.errors import DataError
 
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[0, 0, 0], [90, 90, 90], [250, 250, 250]]], np.uint8)
 """2 x 3 pixels, all different."""
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+
+
+@pytest.fixture(params=["torchvision", "Pillow"], autouse=True)
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All of this holds with either decoder; the choice falls on torchvision where torch is loaded."""
+    assert torch.__name__ in sys.modules
+    if request.param == "Pillow":
+        monkeypatch.delitem(sys.modules, "torch")
+    return str(request.param)
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -176,3 +192,125 @@ def test_thumbnail_is_gray_and_turned(tmp_path: Path) -> None:
     thumbnail = read_thumbnail(path, (8, 9))
     assert thumbnail.shape == (8, 9) and thumbnail.dtype == np.uint8
     assert np.abs(thumbnail.astype(float) - (np.arange(8)[:, None] * 32 + 15.5)).max() <= 3
+
+
+def test_tiff_is_turned_once(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.tiff", Image.fromarray(CORNERS), exif=exif)
+    assert np.array_equal(read_rgb(path), np.rot90(CORNERS, -1)) and header_sizes_hw(path)[0] == (3, 2)
+
+
+def test_orientation_at_the_end_of_a_png_is_found(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved(tmp_path / "a.png", Image.fromarray(CORNERS), exif=exif).read_bytes()
+    start, end = content.index(b"eXIf") - 4, content.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(content[:start] + content[end:-12] + content[start:end] + content[-12:])
+    for name in ("a.png", "b.png"):
+        assert np.array_equal(read_rgb(tmp_path / name), np.rot90(CORNERS, -1))
+        assert header_sizes_hw(tmp_path / name) == ((3, 2), (2, 3))
+
+
+def test_of_several_frames_the_first_is_shown(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (6, 4), color) for color in ((250, 0, 0), (0, 250, 0))]
+    for name in ("a.gif", "a.webp", "a.png", "a.tiff"):
+        path = tmp_path / name
+        frames[0].save(path, save_all=True, append_images=frames[1:], **({"lossless": True} if "webp" in name else {}))
+        assert np.abs(read_rgb(path).astype(int) - [250, 0, 0]).max() <= 1
+
+
+def test_gray_with_alpha_and_16_bit_color(tmp_path: Path) -> None:
+    pair = Image.fromarray(np.array([[[40, 255], [40, 0]]], np.uint8), "LA")
+    assert read_rgb(saved(tmp_path / "la.png", pair)).tolist() == [[[40] * 3, [255] * 3]]
+    deep = np.array([[[0x1234, 0xFFFF, 0x00FF]]], ">u2")
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    (tmp_path / "16.png").write_bytes(png(header, b"\0" + deep.tobytes()))
+    assert read_rgb(tmp_path / "16.png").tolist() == [[[0x12, 0xFF, 0x00]]]
+
+
+def png(header: bytes, rows: bytes) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_inverted_cmyk_of_adobe(tmp_path: Path) -> None:
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[:, 8:] = (0, 255, 255, 0)  # White, and full magenta and yellow: red.
+    path = saved(tmp_path / "a.jpg", Image.fromarray(ink, "CMYK"), quality=100)
+    content = path.read_bytes()
+    assert b"Adobe" in content, "such files hold the inks inverted"
+    pixels = read_rgb(path).astype(int)
+    assert np.abs(pixels[:, :7] - 255).max() <= 4 and np.abs(pixels[:, 9:] - [255, 0, 0]).max() <= 4
+
+
+def test_bombs_are_refused_by_a_limit_that_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.png", Image.new("L", (2000, 1000)))
+    monkeypatch.setenv("HEADSTART_MAX_IMAGE_MEGAPIXELS", "1.9")
+    for read in (read_rgb, read_mask, header_sizes_hw, lambda p: read_thumbnail(p, (8, 9))):
+        with pytest.raises(DataError, match=r"a\.png: has more pixels .*2000 x 1000.*MEGAPIXELS higher than 1\.9;"):
+            read(path)
+    monkeypatch.setenv("HEADSTART_MAX_IMAGE_MEGAPIXELS", "2")
+    assert read_rgb(path).shape == (1000, 2000, 3)
+    huge = tmp_path / "huge.png"
+    huge.write_bytes(png(struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0), bytes(2501 * 20_000)))
+    monkeypatch.delenv("HEADSTART_MAX_IMAGE_MEGAPIXELS")
+    with pytest.raises(DataError, match=r"huge\.png: has more pixels than are decoded .*higher than 179;"):
+        header_sizes_hw(huge)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    monkeypatch.setenv("HEADSTART_MAX_IMAGE_MEGAPIXELS", "500")
+    assert header_sizes_hw(huge)[0] == (20_000, 20_000)
+
+
+def encodings() -> dict[str, bytes]:
+    rng = np.random.default_rng(3)
+    noise = Image.fromarray(rng.integers(0, 256, (40, 52, 3), dtype=np.uint8)).resize(
+        (131, 97), Image.Resampling.BICUBIC
+    )
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    made = {
+        "420.jpg": (noise, {"quality": 75}), "444.jpg": (noise, {"quality": 95, "subsampling": 0}),
+        "progressive.jpg": (noise, {"progressive": True}), "422.jpg": (noise, {"subsampling": 1}),
+        "gray.jpg": (noise.convert("L"), {}), "icc.jpg": (noise, {"icc_profile": profile}),
+        "rgb.png": (noise, {}), "gray.png": (noise.convert("L"), {}), "key.png": (noise, {"transparency": (9, 9, 9)}),
+        "lossy.webp": (noise, {"quality": 60}), "lossless.webp": (noise, {"lossless": True}),
+        "alpha.webp": (noise.convert("RGBA"), {}), "restart.jpg": (noise, {"restart_marker_rows": 1}),
+    }  # fmt: skip
+    out = {}
+    for name, (picture, options) in made.items():
+        buffer = io.BytesIO()
+        picture.save(buffer, {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[name.split(".")[1]], **options)
+        out[name] = buffer.getvalue()
+    return out
+
+
+def outcome(path: Path) -> np.ndarray | str:
+    try:
+        return read_rgb(path)
+    except DataError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("name", sorted(encodings()))
+def test_both_decoders_give_the_same_pixels_or_the_same_fault(
+    tmp_path: Path, name: str, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if decoder == "Pillow":
+        pytest.skip("compared with torchvision once")
+    rng = np.random.default_rng(len(name))
+    whole, path, decoded = encodings()[name], tmp_path / name, 0
+    for k in range(40):
+        content = bytearray(whole)
+        for place in rng.integers(2, len(content), k % 4):
+            content[place] = rng.integers(256)
+        path.write_bytes(content[: len(content) - (37 * k if k % 5 == 4 else 0)])
+        fast = outcome(path)
+        with monkeypatch.context() as without:
+            without.setattr(images, "_by_torchvision", lambda image, content: None)
+            slow = outcome(path)
+        assert np.array_equal(fast, slow) if isinstance(slow, np.ndarray) else fast == slow, (name, k)
+        decoded += isinstance(slow, np.ndarray)
+    assert decoded > 0
