@@ -127,10 +127,9 @@ def test_plain_files_with_their_backbone_and_without(tmp_path: Path) -> None:
     ("tv:SSD300_VGG16_Weights.COCO_V1", r"only classifiers and the detectors built on ResNets .*Give the file: file:P"),
     ("tv:FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "only classifiers and the detectors built on ResNets"),
     ("random:tv-shufflenet_v2_x05", r"torchvision has no classifier .*Nearest names: tv-shufflenet_v2_x0_5"),
-    ("openimages-faster-rcnn-r50", r"cannot be loaded by name\. It is at https://.*e87ab7ce\.pth; give .*@resnet50"),
-    ("sniper-openimages-r101", r"cannot be loaded by name\. It is at scripts/download_pretrained_models\.sh"),
+    ("sniper-openimages-r101", r"no address that can be fetched: get it from scripts/download_pretrained_models\.sh"),
     ("faster-rcnn-resnet50", r"unknown\. Nearest known: .*tv:FasterRCNN_ResNet50_FPN_Weights\.COCO_V1"),
-    ("hf:facebook/detr", r"'hf:facebook/detr' are unknown\. .*Give random:NAME, timm:NAME\.TAG, tv:ENUM\.MEMBER"),
+    ("hub:facebook/detr", r"'hub:facebook/detr' are unknown\. .*Give random:NAME, timm:NAME\.TAG, tv:ENUM\.MEMBER"),
 ])  # fmt: skip
 def test_unknown_weights_offer_the_nearest(uri: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):

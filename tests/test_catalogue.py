@@ -16,6 +16,7 @@ from headstart.errors import UsageError
 from headstart.models.backbones import BUILTIN_BACKBONES, backbone_cost, build_backbone
 from headstart.weights import catalogue, listing
 from headstart.weights.catalogue import CATALOGUE, PublicWeights, find
+from headstart.weights.importers.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[1]
 METRICS = {"top-1": "acc@1", "box AP": "box_map", "box AP of people": "box_map", "mIoU": "miou"}
@@ -58,8 +59,8 @@ def test_every_entry_has_its_facts_and_a_name_of_its_own() -> None:
         assert bool(entry.uri) != bool(entry.where), entry.name
         assert find(entry.name) is entry and (not entry.uri or find(entry.uri) is entry)
         assert find(entry.address) is entry
-        if entry.layout not in ("", "timm", "huggingface"):
-            assert entry.checked == "unverified", entry.name
+        assert (entry.checked == "unverified") == (entry.layout not in catalogue.TRIED_LAYOUTS), entry.name
+        assert entry.layout in LAYOUTS or entry.layout in ("", "detectron2-vitdet"), entry.name
         for digest in filter(None, (entry.sha256, entry.md5)):
             assert digest in entry.url or entry.md5 in ("59fd9945", "a04e12f8")  # MoCo's are in its README
     for names in ([e.name for e in CATALOGUE], [e.digest for e in CATALOGUE if e.digest]):
@@ -69,7 +70,7 @@ def test_every_entry_has_its_facts_and_a_name_of_its_own() -> None:
 
 
 def test_what_the_issue_asks_for_is_there() -> None:
-    there = {(e.backbone, e.supervision[0], " -> ".join(e.lineage)) for e in CATALOGUE}
+    there = {(e.backbone.partition("[")[0], e.supervision[0], " -> ".join(e.lineage)) for e in CATALOGUE}
     for backbone, supervision, last in [
         ("resnet50", "labels", "ImageNet-1k labels"), ("resnet101", "labels", "ImageNet-1k labels"),
         ("resnet50", "boxes", "COCO boxes"), ("resnet101", "boxes", "COCO boxes"),
@@ -124,7 +125,7 @@ def test_one_entry_is_shown_with_where_its_facts_come_from() -> None:
     lines = listing.entry_lines(find("d2-faster-rcnn-r50-fpn-3x"))  # type: ignore[arg-type]
     text = "\n".join(lines)
     assert "  license        cc-by-sa-3.0" in lines
-    assert "  backbone       resnet50; stride in conv1 of a block, 32 at the last stage" in lines
+    assert "  backbone       resnet50[stride_in=conv1]" in lines
     assert "  preprocessing  bgr, scale 1, mean (103.53, 116.28, 123.675), std (1.0, 1.0, 1.0)" in lines
     assert "  published      40.2 box AP, COCO val2017" in lines
     assert "  digest         MD5 280758.." in lines

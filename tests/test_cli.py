@@ -190,6 +190,13 @@ def test_plan_predict_report_weights_and_env(api, command):
     assert command("weights", "list", "--supervision", "boxes", "--licence", "commercial")[0] == 0
     assert command("weights", "list", "--license", "mit", "--json")[0] == 0
     assert asked == [(None, None, False), ("boxes", "commercial", False), (None, "mit", True)]
+    kept = []
+    api.import_weights = lambda *given: kept.append(given) or ["written: o"]
+    api.verify_weights = lambda *given: (["all well" if given[0] == "a.pth" else "WARNING: look"], given[0] == "a.pth")
+    assert command("weights", "import", "a.pth", "o", "--overwrite", "--offline") == (0, "written: o\n", "")
+    assert kept == [("a.pth", Path("o"), True, False, True)]
+    assert command("weights", "verify", "a.pth") == (0, "all well\n", "")
+    assert command("weights", "verify", "b.pth") == (1, "WARNING: look\n", "")
     assert command("env") == (0, "python: 3.11\ncaches:\n  timm: there\n", "")
     assert json.loads(command("env", "--json")[1]) == {"python": "3.11", "caches": {"timm": "there"}}
 
@@ -243,7 +250,18 @@ def test_tables_and_sizes(capsys):
 
 def test_the_list_of_commands_in_the_documents_is_whole():
     text = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
-    for name in ("run", "plan", "compare", "predict", "report", "env", "weights list", "weights show"):
+    for name in (
+        "run",
+        "plan",
+        "compare",
+        "predict",
+        "report",
+        "env",
+        "weights list",
+        "weights show",
+        "weights import",
+        "weights verify",
+    ):
         assert f"## `headstart {name}`" in text, "make docs"
     for option in ("--overwrite", "--offline", "--budget", "--threshold"):
         assert option in text, "make docs"

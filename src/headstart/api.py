@@ -116,7 +116,8 @@ def compare(
             "`headstart weights list` shows what is known."
         )
     uris = [absolute_uri(uri, Path.cwd()) for uri in weights]
-    specs = [resolve(uri, Path.cwd()) for uri in uris]
+    specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
+    uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
     annotations = open_dataset(data, format, **(read or {}))
     tasks = choose_tasks(annotations, task)
     if not quiet:
@@ -266,7 +267,7 @@ def describe_weights(uri: str) -> list[str]:
     entry = catalogue.find(uri.removesuffix("#backbone"))
     if entry is not None:
         return listing.entry_lines(entry)
-    spec = resolve(uri, Path.cwd())
+    spec = resolve(uri, Path.cwd(), offline=True)
     given = spec.preprocessing
     lines = [
         spec.name,
@@ -292,6 +293,34 @@ def list_weights(
     from headstart.weights import listing
 
     return (listing.full_rows if every_fact else listing.rows)(supervision, license)
+
+
+def import_weights(
+    weights: str, out: Path, overwrite: bool = False, trust_pickle: bool = False, offline: bool = False
+) -> list[str]:
+    """Write any weights (a URI, or the path of a file) as an own checkpoint, and say how they were loaded.
+
+    out: a folder, or a file that ends in `.safetensors`; it is then `file:OUT` where weights are asked for.
+    trust_pickle: let Python's own pickle run what the file says; only for files of one's own.
+    """
+    from headstart.weights.verbs import import_weights as write
+
+    file, report = write(_as_uri(weights), out, Path.cwd(), overwrite, trust_pickle, offline)
+    return [*report.text().splitlines(), f"written: {file}", f"use it as: file:{out}"]
+
+
+def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = False) -> tuple[list[str], bool]:
+    """Load weights and say what was found: (lines, whether nothing has to be looked at)."""
+    from headstart.weights.verbs import verify
+
+    found = verify(_as_uri(weights), Path.cwd(), trust_pickle, offline)
+    lines = [*found.report.text().splitlines(), *(f"  verified {check}" for check in found.checks)]
+    return lines, not found.report.warnings
+
+
+def _as_uri(weights: str) -> str:
+    """The path of a file, or of a folder that an import wrote, as a URI; a card and a URI as they are."""
+    return f"file:{weights}" if Path(weights).exists() and not weights.endswith(".toml") else weights
 
 
 def _directory(source: Path, name: str, out: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,12 +41,48 @@ def list_(
     print_table(rows, as_json)
 
 
+Which = Annotated[
+    str, typer.Argument(metavar="WEIGHTS", help="A file, a weights card (TOML), a name of the list, or a URI.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Run what a pickle says. Only for files that you made yourself.")
+]
+
+
 @app.command()
 def show(
-    uri: Annotated[str, typer.Argument(help="random:NAME, timm:NAME, tv:ENUM, file:PATH, or a weights card (TOML).")],
+    uri: Which,
 ) -> None:
     """Say what these weights are: lineage, preprocessing, license, and how they fit their backbone."""
     from headstart import api
 
     for line in api.describe_weights(uri):
         print(line)
+
+
+@app.command("import")
+def import_(
+    weights: Which,
+    out: Annotated[Path, typer.Argument(help="A folder, or a file that ends in .safetensors.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    trust_pickle: TrustPickle = False,
+    offline: Offline = False,
+) -> None:
+    """Write any weights as a checkpoint of our own: the backbone under canonical names, with all its facts."""
+    from headstart import api
+
+    for line in api.import_weights(weights, out, overwrite, trust_pickle, offline):
+        print(line)
+
+
+@app.command()
+def verify(weights: Which, trust_pickle: TrustPickle = False, offline: Offline = False) -> None:
+    """Prove that weights load as they are meant; ends with 1 where there is something to look at."""
+    from headstart import api
+
+    lines, good = api.verify_weights(weights, trust_pickle, offline)
+    for line in lines:
+        print(line)
+    if not good:
+        raise typer.Exit(1)

@@ -84,7 +84,7 @@ class Planner:
         """Facts of a candidate that is not pre-trained by the study."""
         assert entry.uri
         if entry.uri not in self._specs:
-            self._specs[entry.uri] = resolve(entry.uri, self.base)
+            self._specs[entry.uri] = resolve(entry.uri, self.base, offline=self.offline)
         return self._specs[entry.uri]
 
     def images(self, name: str) -> Job:

@@ -205,7 +205,7 @@ class Results:
             return facts | {"pretraining": entry.pretraining, "lineage": lineage, "licence": "", "digest": ""}
         spec = self.planner.spec(entry)
         return facts | {
-            "uri": _without_folders(entry.uri or ""),
+            "uri": _without_folders(spec.uri if spec.uri.startswith("hf:") else entry.uri or ""),  # with its commit
             "lineage": list(spec.lineage),
             "licence": spec.licence,
             "digest": spec.digest,

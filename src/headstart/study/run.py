@@ -176,7 +176,9 @@ def absolute_uri(uri: str, base: Path) -> str:
     scheme, _, rest = uri.partition(":")
     if scheme == "file":
         path, _, backbone = rest.rpartition("@")
-        return f"file:{(base / path).resolve()}@{_absolute_backbone(backbone, base)}" if path else uri
+        if not (path and backbone) or (base / rest).exists():
+            return f"file:{(base / rest).resolve()}"
+        return f"file:{(base / path).resolve()}@{_absolute_backbone(backbone, base)}"
     return f"random:{_absolute_backbone(rest, base)}" if scheme == "random" else uri
 
 

@@ -3,12 +3,16 @@
     random:NAME            fresh random weights; NAME is a backbone
     timm:NAME[.TAG]        a classifier of timm
     tv:ENUM.MEMBER         weights of torchvision, classifiers and ResNet detectors (their backbone part)
-    file:PATH              a checkpoint file of a known layout (`headstart.weights.importers.layouts`)
+    hf:ORG/NAME[@REV][#FILE]  a checkpoint of a known layout on the Hugging Face hub
+    file:PATH              a checkpoint file of a known layout (`headstart.weights.importers.layouts`), or a folder or
+                           file that `headstart weights import` wrote
     file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std
     PATH.toml              a weights card: a checkpoint file with its facts
 
-A backbone is a built-in name, a model name of timm, or `path/to/file.py:function`. Paths are relative to the study file
-or card that names them.
+    NAME                   one that `headstart weights list` shows
+
+A backbone is a built-in name, a model name of timm, `tv-NAME`, or `path/to/file.py:function`. Paths are relative to
+the study file or card that names them.
 """
 
 from __future__ import annotations
@@ -26,11 +30,12 @@ from headstart.config import Name, Settings
 from headstart.errors import WeightsError
 from headstart.models.options import split_options, with_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
-from headstart.weights import catalogue, libraries
+from headstart.weights import catalogue, hub, libraries, own
 
-Kind = Literal["random", "timm", "tv", "file", "card"]
+Kind = Literal["random", "timm", "tv", "url", "file", "card"]
 FORMS = (
-    "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, file:PATH, file:PATH@BACKBONE, or the path of a weights card (.toml)"
+    "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, hf:ORG/NAME@REVISION, file:PATH, file:PATH@BACKBONE, a name that "
+    "`headstart weights list` shows, or the path of a weights card (.toml)"
 )
 
 
@@ -92,21 +97,24 @@ class WeightsSpec:
         return cls(**{**value, "preprocessing": Preprocessing.from_json(value["preprocessing"]), "lineage": lineage})
 
 
-def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False) -> WeightsSpec:
+def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: bool = False) -> WeightsSpec:
     """The weights that `uri` means; paths relative to `base`. Raises WeightsError for what is unknown or not there.
 
     Reads and hashes the checkpoint file, if any; opens no tensor, but the first convolution's where a layout needs it.
-    timm and torchvision are imported only for names that the catalogue does not have. trust_pickle: files are loaded
-    by Python's own pickle, which runs what they say.
+    timm and torchvision are imported only for names that the catalogue does not have. A file on the Hugging Face hub
+    is fetched if it is not in the cache, which is said before; offline: refuse to. trust_pickle: files are loaded by
+    Python's own pickle, which runs what they say.
     """
-    spec = _resolve(uri, base, trust_pickle)
+    spec = _resolve(uri, base, trust_pickle, offline)
     return replace(spec, trust_pickle=True) if trust_pickle and spec.file else spec
 
 
-def _resolve(uri: str, base: Path, trust_pickle: bool) -> WeightsSpec:
+def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
     known = catalogue.find(uri.removesuffix("#backbone"))
-    if known is not None:
+    if known is not None and not known.uri.startswith("hf:"):
         return _public(known)
+    if known is not None or uri.startswith("hf:"):
+        return _on_hub(known.uri if known else uri, base, trust_pickle, offline)
     if uri.endswith(".toml"):
         return _card(base / uri, uri)
     scheme, colon, rest = uri.partition(":")
@@ -129,36 +137,62 @@ def _near(word: str) -> str:
 
 
 def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
-    if not entry.uri.startswith(("tv:", "timm:")) or entry.output_stride != 32:
-        raise WeightsError(f"{entry.name} cannot be loaded by name. It is at {entry.url or entry.where or entry.uri}; "
-                           f"give the file as file:PATH@{entry.backbone} or in a weights card.")  # fmt: skip
-    kind: Kind = "tv" if entry.uri.startswith("tv:") else "timm"
+    if not entry.uri:
+        raise WeightsError(f"{entry.name} has no address that can be fetched: get it from {entry.where}. Then give it "
+                           "as file:PATH.")  # fmt: skip
+    scheme = entry.uri.partition(":")[0]
+    kind: Kind = "tv" if scheme == "tv" else "timm" if scheme == "timm" else "url"
     return WeightsSpec(
         entry.name, entry.uri, kind, entry.backbone, None, entry.digest, entry.key_prefix, entry.preprocessing,
-        entry.lineage, entry.licence, norm_eps=entry.norm_eps, url=entry.url, source=entry.source,
+        entry.lineage, entry.licence, norm_eps=entry.norm_eps, url=entry.url, source=entry.source, layout=entry.layout,
     )  # fmt: skip
 
 
 def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
+    if (base / rest).exists() and (file := own.find((base / rest).resolve())):
+        return _own(file, uri, base)
     path, at, name = rest.rpartition("@")
     if not (at and path and name) or (base / rest).is_file():
-        return _recognized(rest, base, uri, trust_pickle)
+        return _recognized(_existing(base / rest, uri), base, uri, trust_pickle)
     backbone, backbone_digest = _backbone(name, base, uri)
     file = _existing(base / path, uri)
     return WeightsSpec(file.stem, uri, "file", backbone, str(file), file_digest(file), None, IMAGENET,
                        ("not stated",), "not stated", backbone_digest)  # fmt: skip
 
 
-def _recognized(path: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
+def _own(file: Path, uri: str, base: Path) -> WeightsSpec:
+    """What `headstart weights import` wrote: everything is in its header."""
+    facts = own.read_facts(file)
+    backbone, backbone_digest = _backbone(facts.backbone, base, uri)
+    return WeightsSpec(
+        facts.name, uri, "file", backbone, str(file), file_digest(file), "",
+        Preprocessing.from_json(facts.preprocessing), tuple(facts.lineage), facts.licence, backbone_digest,
+        source=facts.source,
+    )  # fmt: skip
+
+
+def _on_hub(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
+    """The file is found or fetched now, since only its names tell which backbone it holds."""
+    fetched = hub.fetch(uri, offline)
+    name = fetched.repository.rpartition("/")[2]
+    if own.find(fetched.path):
+        return replace(_own(fetched.path, fetched.uri, base), name=name)
+    spec = _recognized(fetched.path, base, fetched.uri, trust_pickle)
+    known = catalogue.find(f"hf:{fetched.repository}")
+    lineage = known.lineage if known else spec.lineage
+    licence = known.licence if known else fetched.licence
+    return replace(spec, name=name, lineage=lineage, licence=licence)
+
+
+def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
     """The backbone that an importer finds in the file; its facts from the catalogue, where the file is one of its."""
     from headstart.weights import containers
     from headstart.weights.importers import layouts
 
-    file = _existing(base / path, uri)
     contents = containers.read(file, trust_pickle) if trust_pickle else containers.look(file)
     imported = layouts.recognize(contents)
     digest = file_digest(file)
-    known = next((entry for entry in catalogue.CATALOGUE if entry.sha256 and digest.startswith(entry.sha256)), None)
+    known = catalogue.of_file(file, digest)
     _backbone(imported.backbone, base, uri)
     return WeightsSpec(
         file.stem, uri, "file", imported.backbone, str(file), digest, None, imported.preprocessing,

@@ -7,6 +7,7 @@ without a source is not written there; it reads "unknown". `headstart.weights.li
 from __future__ import annotations
 
 import difflib
+import hashlib
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ PREPROCESSINGS = MappingProxyType({
     "sniper": Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
 })  # fmt: skip
 """Ways of preparing images, by the names that `public/*.toml` uses."""
+
+TRIED_LAYOUTS = frozenset(("", "classifier", "huggingface", "torchvision-detection", "torchvision-segmentation"))
+"""Layouts that the tests read from the owning library's own models; of the others no real file was ever tried."""
 
 COMMERCIAL = frozenset(("apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-3.0", "mit"))
 """Licenses that allow commercial use as they stand; others forbid it, or have terms of their own, or are not known."""
@@ -80,10 +84,6 @@ class PublicWeights:
     published: Published | None = None
     layout: str = ""
     """Importer that reads the file; "" for the layouts of torchvision and timm."""
-    stride_in: str = "conv2"
-    """Convolution of a bottleneck that carries the stride: conv2 (3x3), or conv1 (1x1) in the first ResNets."""
-    output_stride: int = 32
-    """Stride of the last stage: 16 where C5 is dilated, 8 where C4 is, too."""
     checked: Checked = "library"
     """library: read back in the tests from the library's own model. file: from a public file. unverified: neither."""
     sha256: str = ""
@@ -105,8 +105,6 @@ class PublicWeights:
     @property
     def gflops(self) -> float | None:
         """Of the backbone for one image of 224x224 pixels, 2 x multiply-adds / 1e9; None: unknown."""
-        if self.output_stride != 32 or self.stride_in != "conv2":
-            return None
         return _architectures().get(self.backbone, {}).get("gflops")
 
     @property
@@ -152,6 +150,18 @@ TIMM_DEFAULTS = MappingProxyType({"resnet18": "a1_in1k", "resnet34": "a1_in1k", 
 
 _RECIPES = frozenset(("a1", "a1h", "a2", "a3", "b1k", "b2k", "bt", "c1", "c2", "c3", "d", "gluon", "lamb", "ra", "ra2",
                       "ra3", "racm", "ram", "tv", "tv2"))  # fmt: skip
+
+
+def of_file(file: Path, sha256: str) -> PublicWeights | None:
+    """The entry whose file this is, by the digest that its makers published; its name does not matter for SHA-256."""
+    for entry in CATALOGUE:
+        if entry.sha256 and sha256.startswith(entry.sha256):
+            return entry
+        if entry.md5 and file.name == entry.url.rpartition("/")[2]:
+            with file.open("rb") as stream:
+                if hashlib.file_digest(stream, "md5").hexdigest().startswith(entry.md5):
+                    return entry
+    return None
 
 
 def find(uri: str) -> PublicWeights | None:

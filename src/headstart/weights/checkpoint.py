@@ -16,6 +16,7 @@ from headstart.models.preprocessing import Preprocessing
 from headstart.models.stages import fresh_prefixes
 from headstart.weights import cards, containers, downloads, wrappers
 from headstart.weights.cards import WeightsSpec
+from headstart.weights.catalogue import TRIED_LAYOUTS
 from headstart.weights.importers import layouts
 from headstart.weights.load_report import (
     MINIMUM_COVERAGE,
@@ -58,7 +59,7 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
         fresh = fresh_prefixes(backbone)
         wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()
                   if not key.startswith(fresh)}  # fmt: skip
-        source = _imported(spec, wanted) if spec.layout else _by_prefix(spec, wanted, offline, say)
+        source = _imported(spec, wanted, offline, say) if spec.layout else _by_prefix(spec, wanted, offline, say)
     where, found, left_over = spec.file or spec.uri, source.found, source.left_over
     filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}
     report = load_report(spec, source.how, wanted, found, filled, left_over, source.reason)
@@ -74,7 +75,15 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     notes = source.notes + _check_values(backbone, where, 1e-5 if spec.norm_eps is None else spec.norm_eps)
     if spec.norm_eps is not None:
         notes += _fold_eps(backbone, spec.norm_eps)
-    report = replace(report, notes=notes)
+    untried = (
+        ()
+        if spec.layout in TRIED_LAYOUTS
+        else (
+            f"unverified: the layout {spec.layout} was never tried on a real "
+            "file; compare the fingerprint with the source's own features",
+        )
+    )
+    report = replace(report, notes=notes, warnings=untried)
     return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=True))
 
 
@@ -106,11 +115,15 @@ class _Source:
     notes: tuple[str, ...] = ()
 
 
-def _imported(spec: WeightsSpec, wanted: dict[str, Tensor]) -> _Source:
-    """By the importer that recognized the file when the weights were resolved."""
-    path = Path(spec.file or "")
+def _imported(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: downloads.Say) -> _Source:
+    """By the importer that recognized the file when the weights were resolved, or that the catalogue names."""
+    path = downloads.url_file(spec, offline, say) if spec.kind == "url" else Path(spec.file or "")
     contents = containers.read(path, spec.trust_pickle)
-    imported = layouts.again(spec.layout, contents)
+    # What the catalogue names is known by its address: any layout with the right backbone will do.
+    imported = layouts.recognize(contents) if spec.kind == "url" else layouts.again(spec.layout, contents)
+    if imported.backbone != spec.backbone:
+        raise WeightsError(f"{path} holds the backbone {imported.backbone}, not {spec.backbone}, which {spec.name} "
+                           "names. Give the file itself: file:PATH.")  # fmt: skip
     names = [
         name for name in wrappers.arrays(imported.state(contents.tree)) if not name.endswith("num_batches_tracked")
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.data.fetching import is_offline
 from headstart.errors import WeightsError
+from headstart.weights import catalogue
 from headstart.weights.cards import WeightsSpec
 
 Say = Callable[[str], None]
@@ -31,6 +32,30 @@ def torchvision_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     if not digest.startswith(spec.digest):
         raise WeightsError(f"{path} is not the file that {spec.uri} names: its SHA-256 begins with {digest[:8]}, not "
                            f"{spec.digest}. Delete it, so that it is fetched again.")  # fmt: skip
+    return path
+
+
+def url_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
+    """The file of a catalogue entry in torch's cache, checked against the digest that its makers published, if any."""
+    entry = catalogue.find(spec.uri)
+    path = _in_torch_cache(spec.url)
+    if not path.exists():
+        import torch
+
+        _announce(spec, spec.url, path, offline, say)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(spec.url, str(path), progress=False)
+        except Exception as error:
+            raise _failed(spec, spec.url, f"put the file at {path}", error) from error
+    for kind in ("sha256", "md5"):
+        digest = getattr(entry, kind, "")
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, kind).hexdigest() if digest else ""
+        if not found.startswith(digest):
+            begin = found[: len(digest)]
+            raise WeightsError(f"{path} is not the file that {spec.name} names: its {kind} begins with {begin}, not "
+                               f"{digest}. Delete it, so that it is fetched again.")  # fmt: skip
     return path
 
 

@@ -70,8 +70,6 @@ def facts(entry: PublicWeights) -> dict[str, Any]:
         "supervision": list(entry.supervision),
         "published": {"metric": number.metric, "data": number.data, "value": number.value} if number else None,
         "preprocessing": entry.preprocessing.to_json(),
-        "stride_in": entry.stride_in,
-        "output_stride": entry.output_stride,
         "norm_eps": entry.norm_eps,
         "url": entry.url,
         "where": entry.where,
@@ -87,13 +85,12 @@ def entry_lines(entry: PublicWeights) -> list[str]:
     given, eps = entry.preprocessing, entry.norm_eps
     cost = [f"{entry.parameters:,} parameters" if entry.parameters else "parameters unknown",
             f"{entry.gflops} GFLOPs at 224x224" if entry.gflops else "GFLOPs unknown"]  # fmt: skip
-    strides = f"stride in {entry.stride_in} of a block, {entry.output_stride} at the last stage"
     return [
         entry.name,
         f"  URI            {entry.address}",
         f"  lineage        {' -> '.join(entry.lineage)}",
         f"  license        {entry.licence}" + (f" ({entry.licence_note})" if entry.licence_note else ""),
-        f"  backbone       {entry.backbone}; {strides}" + ("" if eps is None else f"; batch norm's epsilon {eps:g}"),
+        f"  backbone       {entry.backbone}" + ("" if eps is None else f"; batch norm's epsilon {eps:g}"),
         f"  cost           {', '.join(cost)}",
         f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
         f"  published      {entry.published or UNKNOWN}",
@@ -108,7 +105,9 @@ def entry_lines(entry: PublicWeights) -> list[str]:
 def _digest(entry: PublicWeights) -> str:
     if entry.sha256:
         return f"SHA-256 {entry.sha256}.."
-    return f"MD5 {entry.md5}.." if entry.md5 else f"{UNKNOWN}; the name means one file"
+    if entry.md5:
+        return f"MD5 {entry.md5}.."
+    return UNKNOWN + ("; its commit is recorded when it is fetched" if entry.uri.startswith("hf:") else "")
 
 
 _HEAD = """# Public weights

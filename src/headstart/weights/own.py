@@ -1,0 +1,105 @@
+"""Headstart's own checkpoint of a backbone: one safetensors file whose header says everything else. Imports no torch
+to look at one.
+
+`OUT/backbone.safetensors`, or `OUT` itself where it ends in `.safetensors`. Tensors have the backbone's canonical
+names; the header's entry `headstart` is JSON with the fields of `Facts`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEY = "headstart"
+FORMAT = 1
+FILE = "backbone.safetensors"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an own checkpoint says of itself."""
+
+    name: str
+    backbone: str
+    preprocessing: dict[str, Any]
+    lineage: list[str]
+    licence: str
+    source: str
+    """Where the facts come from."""
+    digest: str
+    """SHA-256 of names, types, shapes and values of the tensors (`tensor_digest`)."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """The file that was imported: uri, name, SHA-256, layout, how it was read."""
+    norm_eps: float = 1e-5
+    """Epsilon of the batch norms: the usual one, since others are folded at import."""
+    fingerprint: dict[str, list[float]] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def find(path: Path) -> Path | None:
+    """The own checkpoint that a path means: a file, or the one in a folder; None where it is none."""
+    file = path / FILE if path.is_dir() else path
+    return file if file.suffix == ".safetensors" and file.is_file() and _header(file).get(KEY) else None
+
+
+def read_facts(path: Path) -> Facts:
+    """Facts of the own checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
+    try:
+        written = json.loads(_header(path)[KEY])
+        found = Facts(**written)
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: the header of this checkpoint is damaged or of a newer format ({error}). "
+                           "Import the original again: headstart weights import FILE OUT.") from error  # fmt: skip
+    if found.format != FORMAT:
+        raise WeightsError(f"{path} is of format {found.format}; this version reads format {FORMAT}. Update Headstart, "
+                           "or import the original again.")  # fmt: skip
+    return found
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The metadata of a safetensors file, {} where there are none."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(100_000_000, path.stat().st_size):
+            return {}
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError:
+            return {}
+    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the tensors in the order of their names: each name, type, shape, and its values in C order."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(json.dumps([name, str(value.dtype).removeprefix("torch."), list(value.shape)]).encode())
+        total.update(value.numpy().tobytes())
+    return total.hexdigest()
+
+
+def write(out: Path, tensors: Mapping[str, Tensor], facts: Facts) -> Path:
+    """Write the checkpoint, whole or not at all; returns the file."""
+    from safetensors.torch import save_file
+
+    file = out if out.suffix == ".safetensors" else out / FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.writing")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, temporary, metadata={KEY: json.dumps(asdict(facts), sort_keys=True)})
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    return file
