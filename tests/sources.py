@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.weights.cards import WeightsSpec, resolve
-from headstart.weights.checkpoint import Loaded, load
+from headstart.weights.checkpoint import Loaded, LoadReport, load
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
@@ -63,7 +63,7 @@ def imported(path: Path) -> tuple[WeightsSpec, Loaded]:
     return spec, load(spec, 0)
 
 
-def assert_same_stages(path: Path, expected: Mapping[str, Tensor], side: int = 64) -> WeightsSpec:
+def assert_same_stages(path: Path, expected: Mapping[str, Tensor], side: int = 64) -> tuple[WeightsSpec, LoadReport]:
     """The imported backbone gives these stages for `photo`, each within 1e-5 of its largest value."""
     spec, loaded = imported(path)
     assert loaded.report.coverage == 1.0 and not loaded.report.missing
@@ -75,7 +75,7 @@ def assert_same_stages(path: Path, expected: Mapping[str, Tensor], side: int = 6
         assert got[name].shape == values.shape, name
         assert 1e-3 < scale < 1e6, f"{name}: a comparison of nothing"
         assert float((got[name] - values).abs().max()) < 1e-5 * scale, name
-    return spec
+    return spec, loaded.report
 
 
 class FrozenNorm(nn.Module):

@@ -18,7 +18,7 @@ from torchvision.models.detection import backbone_utils
 from headstart.weights.importers import layouts
 from headstart.weights.importers.imported import Imported
 from headstart.weights.importers.resnet_names import resnet_name, vit_name
-from sources import assert_same_stages, imported, photo, randomized, rgb_normalized, seeded, stages_of
+from sources import assert_same_stages, photo, randomized, rgb_normalized, seeded, stages_of
 
 FROZEN = torchvision.ops.misc.FrozenBatchNorm2d
 
@@ -53,10 +53,9 @@ def test_resnet_detectors(tmp_path: Path, kind: str, depths: tuple[int, ...], ep
     path = saved(tmp_path / "w.pth", model.state_dict())
     with torch.no_grad():
         expected = {f"C{int(name) + 2}": values for name, values in _body(model, kind).items()}
-    spec = assert_same_stages(path, expected)
+    spec, report = assert_same_stages(path, expected)
     assert (spec.layout, spec.norm_eps) == ("torchvision-detection", eps)
     assert spec.backbone == ("resnet50" if len(depths) and depths[2] == 6 else "resnet26")
-    report = imported(path)[1].report
     assert report.why("backbone.fpn") == "feature pyramid"
     assert report.by_stage["backbone.fpn"].left_over > 0 and report.by_stage["layer4"].matched > 0
 
@@ -98,7 +97,7 @@ def test_mobilenet_detectors(tmp_path: Path) -> None:
     seeded()
     model = randomized(detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None))
     path = saved(tmp_path / "w.pth", model.state_dict())
-    spec = assert_same_stages(path, layers_of(model.backbone.body, rgb_normalized(photo()), *MOBILE))
+    spec, _ = assert_same_stages(path, layers_of(model.backbone.body, rgb_normalized(photo()), *MOBILE))
     assert spec.backbone == "tv-mobilenet_v3_large"
 
 
@@ -113,7 +112,7 @@ def test_ssd(tmp_path: Path) -> None:
         c3 = model.backbone.features(inputs)
         c4 = model.backbone.extra[0][:7](c3)
     assert c3.shape[2] == 10
-    spec = assert_same_stages(path, {"C3": c3, "C4": c4}, side=76)
+    spec, _ = assert_same_stages(path, {"C3": c3, "C4": c4}, side=76)
     assert spec.backbone == "vgg16[pool3=ceil]"
 
 
@@ -127,9 +126,8 @@ def test_ssdlite(tmp_path: Path) -> None:
         c5 = model.backbone.features[1](c4)
         stem = model.backbone.features[0]
         c3 = stem[:7](inputs)
-    spec, _ = imported(path)
+    spec, _ = assert_same_stages(path, {"C3": c3, "C5": c5})
     assert spec.backbone == "tv-mobilenet_v3_large[tail=reduced]"
-    assert_same_stages(path, {"C3": c3, "C5": c5})
 
 
 @pytest.mark.parametrize("kind", ["DeepLabV3", "FCN"])
@@ -138,7 +136,9 @@ def test_resnet_segmenters_are_dilated(tmp_path: Path, kind: str) -> None:
     body = resnet(replace_stride_with_dilation=[False, True, True])
     build = segmentation.deeplabv3._deeplabv3_resnet if kind == "DeepLabV3" else segmentation.fcn._fcn_resnet
     model = randomized(build(body, 21, True))
-    spec = assert_same_stages(saved(tmp_path / "w.pth", model.state_dict()), stages_of(body, rgb_normalized(photo())))
+    spec, _ = assert_same_stages(
+        saved(tmp_path / "w.pth", model.state_dict()), stages_of(body, rgb_normalized(photo()))
+    )
     assert spec.backbone == "resnet26[output_stride=8]"
 
 
@@ -147,7 +147,7 @@ def test_mobilenet_segmenters_are_dilated(tmp_path: Path, kind: str) -> None:
     seeded()
     model = randomized(getattr(segmentation, kind)(weights=None, weights_backbone=None))
     path = saved(tmp_path / "w.pth", model.state_dict())
-    spec = assert_same_stages(path, layers_of(model.backbone, rgb_normalized(photo()), *MOBILE))
+    spec, _ = assert_same_stages(path, layers_of(model.backbone, rgb_normalized(photo()), *MOBILE))
     assert spec.backbone == "tv-mobilenet_v3_large[dilated=yes]"
 
 
@@ -155,19 +155,26 @@ def test_mobilenet_segmenters_are_dilated(tmp_path: Path, kind: str) -> None:
 def test_torchvision_classifiers(tmp_path: Path, name: str) -> None:
     seeded()
     model = randomized(getattr(torchvision.models, name)(weights=None))
-    spec = assert_same_stages(saved(tmp_path / "w.pth", model.state_dict()), stages_of(model, rgb_normalized(photo())))
+    spec, _ = assert_same_stages(
+        saved(tmp_path / "w.pth", model.state_dict()), stages_of(model, rgb_normalized(photo()))
+    )
     assert (spec.backbone, spec.layout) == (name, "classifier")
     assert spec.lineage == ("labels of 1000 classes (data not stated in the file)",)
 
 
-def test_torchvision_classifiers_of_other_kinds(tmp_path: Path) -> None:
+def test_torchvisions_mobilenet(tmp_path: Path) -> None:
     seeded()
     model = randomized(torchvision.models.mobilenet_v3_large(weights=None))
     path = saved(tmp_path / "m.pth", model.state_dict())
     assert_same_stages(path, layers_of(model.features, rgb_normalized(photo()), *MOBILE))
-    model = torchvision.models.vgg11(weights=None).eval()
-    path = saved(tmp_path / "v.pth", {k: v for k, v in model.state_dict().items() if k.startswith("features.")})
-    assert_same_stages(path, {"C5": model.features(rgb_normalized(photo()))})
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16", "vgg19", "vgg16_bn"])
+def test_vggs_are_told_by_their_shapes(name: str) -> None:
+    with torch.device("meta"):
+        state = getattr(torchvision.models, name)(weights=None).state_dict()
+    one = found(state)
+    assert one.backbone == name and set(one.names) == {k for k in state if "features" in k and "num_batches" not in k}
 
 
 @pytest.mark.parametrize("name", ["resnet18d", "resnet50c"])
@@ -177,7 +184,7 @@ def test_timm_classifiers_by_names_and_shapes(tmp_path: Path, name: str) -> None
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(model.state_dict(), path)
     expected = stages_of(model, rgb_normalized(photo()))
-    assert assert_same_stages(path, expected).backbone == name
+    assert assert_same_stages(path, expected)[0].backbone == name
 
 
 @pytest.mark.parametrize("name", ["resnet34", "resnet101", "resnet152", "resnet26d", "resnet101d", "resnext101_32x8d",
@@ -208,5 +215,5 @@ def test_a_hub_files_config_names_any_network_of_timm(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "convnext_atto", "pretrained_cfg": facts}))
     with torch.no_grad():
         expected = model.forward_intermediates((photo().float() / 255 - 0.5) / 0.25, intermediates_only=True)[-1]
-    spec = assert_same_stages(path, {"C5": expected})
+    spec, _ = assert_same_stages(path, {"C5": expected})
     assert spec.backbone == "convnext_atto"

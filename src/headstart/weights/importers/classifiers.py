@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.weights.importers import densecl
 from headstart.weights.importers.imported import NOT_STATED, Imported, Sighting, shapes_of
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vgg_name, vit_name
 
@@ -22,6 +23,8 @@ HEADS_NOTE = "heads of 64 channels are assumed, as in timm; MoCo v3's ViT-S has 
 
 def find(file: Sighting) -> Imported | None:
     tensors = file.tensors
+    if densecl.is_extracted(file):
+        return None
     shapes = shapes_of(tensors)
     config = timm_config(file)
     if config is not None:

@@ -17,7 +17,7 @@ LINEAGE = ("self-supervision (DenseCL or another of OpenSelfSup); data not state
 
 
 def find(file: Sighting) -> Imported | None:
-    extracted = str(file.fact("author") or "") == "DenseCL"
+    extracted = is_extracted(file)
     prefix = "" if extracted else "backbone."
     if not extracted and not any(name.startswith(("encoder_q.", "online_net.")) for name in file.tensors):
         return None
@@ -28,3 +28,8 @@ def find(file: Sighting) -> Imported | None:
     told = "its author is DenseCL" if extracted else "names under backbone. beside OpenSelfSup's encoders"
     return Imported(LAYOUT, backbone, names, told, SOURCE, under=file.under, reasons=REASONS,
                     lineage=LINEAGE)  # fmt: skip
+
+
+def is_extracted(file: Sighting) -> bool:
+    """Whether the file says that DenseCL's tool made it of a checkpoint."""
+    return str(file.fact("author") or "") == "DenseCL"

@@ -46,7 +46,7 @@ def recognize(contents: containers.Contents) -> Imported:
     file = Sighting(contents.path, contents.kind, contents.tree, contents.classes)
     found = _fitting(file)
     for prefix in OUTER if not found else ():
-        found = [_put_back(one, prefix) for one in _fitting(_inside(file, prefix))]
+        found = [_put_back(one, prefix, file.under) for one in _fitting(_inside(file, prefix))]
         if found:
             break
     if len(found) == 1:
@@ -76,8 +76,8 @@ def _inside(file: Sighting, prefix: str) -> Sighting:
     return replace(file, tree={"state_dict": inner})
 
 
-def _put_back(one: Imported, prefix: str) -> Imported:
-    return replace(one, names={name: f"{prefix}{source}" for name, source in one.names.items()},
+def _put_back(one: Imported, prefix: str, under: tuple[str, ...]) -> Imported:
+    return replace(one, under=under, names={name: f"{prefix}{source}" for name, source in one.names.items()},
                    evidence=f"{one.evidence}, all under {prefix!r}",
                    reasons=tuple((f"{prefix}{start}", why) for start, why in one.reasons))  # fmt: skip
 

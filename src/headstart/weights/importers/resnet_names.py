@@ -18,11 +18,8 @@ _WIDER = {
 """By depth, groups, and channels of a group in the first stage."""
 _NAME = re.compile(r"(conv1|bn1|layer[1-4]\.\d+\.(conv[123]|bn[123]|downsample))\.")
 _VITS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
-_VGG_CONVS = {
-    "vgg11": (0, 3, 6, 8, 11, 13, 16, 18), "vgg13": (0, 2, 5, 7, 10, 12, 15, 17, 20, 22),
-    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
-    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
-}  # fmt: skip
+_VGGS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+"""Convolutions of each stage."""
 
 
 def is_resnet_name(name: str) -> bool:
@@ -75,4 +72,12 @@ def vgg_name(shapes: Shapes) -> str | None:
     """Name of the VGG in timm and torchvision, or None."""
     convs = tuple(sorted(int(name.split(".")[1]) for name, shape in shapes.items()
                          if re.match(r"features\.\d+\.weight$", name) and len(shape) == 4))  # fmt: skip
-    return next((name for name, known in _VGG_CONVS.items() if convs == known), None)
+    norms = any(name.endswith("running_var") for name in shapes)
+    for name, stages in _VGGS.items():
+        places, place = [], 0
+        for count in stages:
+            places += [place + (3 if norms else 2) * k for k in range(count)]
+            place = places[-1] + (4 if norms else 3)  # norm, ReLU and pooling come between
+        if tuple(places) == convs:
+            return f"{name}_bn" if norms else name
+    return None
