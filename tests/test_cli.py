@@ -14,9 +14,8 @@ import typer
 import headstart
 from headstart.cli.main import app, main
 from headstart.cli.show import bytes_text, print_mapping, print_table
-from headstart.errors import StudyError, TrainingError
+from headstart.errors import Interrupted, StudyError, TrainingError
 from headstart.store.store import Store
-from headstart.study.executors import Interrupted
 
 
 @dataclass

@@ -72,15 +72,33 @@ class Recipe(Settings):
     """Rates searched, ascending, chosen on validation; extended by the same ratio when the best is at an edge."""
     backbone_rate: float = Field(default=1.0, ge=0)
     """The backbone's rate as a fraction of the heads'."""
+    reference_batch: int | None = Field(default=None, ge=1)
+    """Batch size that the rate is for: it is scaled in proportion to `batch_size` (Goyal et al., arXiv 1706.02677)."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`sgd`: with momentum 0.9."""
     weight_decay: float = Field(default=0.05, ge=0)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """After the warm-up: `cosine` to zero, or constant with a drop to a tenth at each of `drops`."""
+    drops: tuple[float, ...] = ()
+    """Fractions of the updates, ascending, for `steps`."""
     warmup: int = Field(default=50, ge=0)
-    """Updates of linear warm-up; then cosine to zero."""
+    """Updates of linear warm-up."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts that a batch is trained in, one after the other, to need less memory; an update follows the last."""
+    precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
+    """Of the forward pass; weights stay float32 (fp64: everything, for exact comparisons)."""
+    compile: bool = False
+    """Compile the backbone with torch.compile."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the exponential average of the weights that is kept in their place at the end; 0: none."""
     clip_norm: float = Field(default=10.0, gt=0)
     flip: bool = True
     """Mirror half of the images left to right."""
     quarter_turns: bool = False
     """Turn images by a random multiple of 90 degrees."""
-    batch_norm: Literal["train", "frozen"] = "train"
+    batch_norm: Literal["train", "frozen", "sync", "group"] = "train"
+    """`frozen`: the backbone's statistics. `sync`: trained, with statistics over all processes. `group`: replaced by
+    group norm."""
     reestimate_batch_norm: bool = True
     """Re-estimate batch-norm statistics on target images before the first update."""
     trainable: Literal["all", "heads"] = "all"
@@ -94,6 +112,10 @@ class Recipe(Settings):
     def _one_rate(self) -> Recipe:
         if (self.lr is None) == (not self.rates):
             raise ValueError("give exactly one of `lr` (fixed) and `rates` (searched)")
+        if (self.schedule == "steps") != bool(self.drops) or list(self.drops) != sorted(set(self.drops)):
+            raise ValueError('`schedule = "steps"` needs `drops`, ascending fractions of the updates; no other does')
+        if self.batch_size % self.accumulate:
+            raise ValueError("`batch_size` must be a multiple of `accumulate`")
         if len(set(self.levels)) != len(self.levels) or list(self.levels) != sorted(self.levels):
             raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
         if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):

@@ -31,3 +31,9 @@ class TrainingError(HeadstartError):
     """Training that cannot go on: a loss that is not finite, memory that does not suffice."""
 
     exit_code = 1
+
+
+class Interrupted(HeadstartError):
+    """The user stopped the run; what was finished stays, and what was begun goes on next time."""
+
+    exit_code = 130

@@ -27,6 +27,33 @@ class Batch:
     masks: Tensor | None
     image_ids: list[str]
 
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on a device."""
+        if device.type == "cpu":
+            return self
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            [b.to(device, non_blocking=True) for b in self.boxes_xyxy],
+            [k.to(device, non_blocking=True) for k in self.box_labels],
+            self.image_labels.to(device, non_blocking=True),
+            None if self.masks is None else self.masks.to(device, non_blocking=True),
+            self.image_ids,
+        )
+
+    def parts(self, count: int) -> list[Batch]:
+        """The batch in `count` equal parts, in order."""
+        if count == 1:
+            return [self]
+        each = len(self) // count
+        return [
+            Batch(self.images[p], self.boxes_xyxy[p], self.box_labels[p], self.image_labels[p],
+                  None if self.masks is None else self.masks[p], self.image_ids[p])
+            for p in (slice(k * each, (k + 1) * each) for k in range(count))
+        ]  # fmt: skip
+
 
 class Batches:
     """Endless shuffled batches of a prepared set.
@@ -51,10 +78,11 @@ class Batches:
         positions = np.arange(t * self.batch_size, (t + 1) * self.batch_size)
         return np.array([self._permutation(int(p) // self.count)[int(p) % self.count] for p in positions])
 
-    def batch(self, t: int) -> Batch:
-        """Batch t, augmented."""
+    def batch(self, t: int, part: slice = slice(None)) -> Batch:
+        """Batch t, augmented; or the images `part` of it, for one of several processes."""
         indices = self.indices(t)
-        draws = np.random.Generator(np.random.PCG64([self.seed, 1, t])).random((len(indices), 2))
+        draws = np.random.Generator(np.random.PCG64([self.seed, 1, t])).random((len(indices), 2))[part]
+        indices = indices[part]
         samples = [
             self._sample(int(i), self.flip and draw[0] < 0.5, int(draw[1] * 4) if self.quarter_turns else 0)
             for i, draw in zip(indices, draws, strict=True)
@@ -100,6 +128,6 @@ def in_order(images: PreparedSet, batch_size: int) -> list[slice]:
     return [slice(k, min(k + batch_size, len(images))) for k in range(0, len(images), batch_size)]
 
 
-def pixels_of(images: PreparedSet, part: slice) -> Tensor:
-    """Images of a slice as (B, 3, H, W) uint8."""
-    return torch.from_numpy(np.asarray(images.images[part]).transpose(0, 3, 1, 2).copy())
+def pixels_of(images: PreparedSet, part: slice, device: torch.device | None = None) -> Tensor:
+    """Images of a slice as (B, 3, H, W) uint8, on a device (None: CPU)."""
+    return torch.from_numpy(np.asarray(images.images[part]).transpose(0, 3, 1, 2).copy()).to(device)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torchvision.ops import batched_nms, sigmoid_focal_loss
 
 from headstart.models.necks import TopDown
+from headstart.models.normalizers import over_processes
 
 CLASS_WEIGHT = 4.0
 """Of the focal loss against the other two. At weight 1 a short training learns where objects are and hardly what they
@@ -83,12 +84,12 @@ class FcosDetector(nn.Module):
         logits, sides, centers, points, strides = self(images)
         labels, target_sides = assign(points, strides, targets, last_stride=float(self.strides[-1]))
         positive = labels >= 0
-        num_positive = positive.sum().clamp(min=1)
+        num_positive = over_processes(positive.sum().to(logits.dtype))
         onehot = F.one_hot(labels.clamp(min=0), self.num_classes).to(logits.dtype) * positive[..., None]
         classes = CLASS_WEIGHT * sigmoid_focal_loss(logits, onehot, reduction="sum") / num_positive
-        inside = target_sides[positive]
+        inside = target_sides[positive].to(sides.dtype)
         weight = centerness_of(inside)
-        boxes = (giou_loss(sides[positive], inside) * weight).sum() / weight.sum().clamp(min=1e-6)
+        boxes = (giou_loss(sides[positive], inside) * weight).sum() / over_processes(weight.sum(), least=1e-6)
         center = F.binary_cross_entropy_with_logits(centers[positive], weight, reduction="sum") / num_positive
         return {"classes": classes, "boxes": boxes, "centerness": center}
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.models.necks import TopDown
+from headstart.models.normalizers import over_processes
 
 IGNORED = 255
 """Mask value of pixels without a class."""
@@ -29,7 +30,7 @@ class Segmenter(nn.Module):
         """Mean cross-entropy over pixels of masks (B, H, W) int64 that have a class."""
         logits = F.interpolate(self(images), size=masks.shape[-2:], mode="bilinear", align_corners=False)
         total = F.cross_entropy(logits, masks, ignore_index=IGNORED, reduction="sum")
-        return {"pixels": total / (masks != IGNORED).sum().clamp(min=1)}
+        return {"pixels": total / over_processes((masks != IGNORED).sum().to(total.dtype))}
 
     @torch.no_grad()
     def segment(self, images: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, Protocol
 
-from headstart.errors import HeadstartError, StoreError
+from headstart.errors import Interrupted, StoreError
 from headstart.store.store import Store
 from headstart.study.jobs import VERSIONS, Job
 from headstart.study.worker import RUNNERS, Order, Report, begin, execute, note_path, read_note
@@ -34,12 +34,6 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
-
-class Interrupted(HeadstartError):
-    """The user stopped the run; what was finished stays, and what was begun goes on next time."""
-
-    exit_code = 130
 
 
 class Expansion(Protocol):

@@ -39,9 +39,10 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """Log-probabilities of every image (n, K)."""
     model.eval()
+    device = next(model.parameters()).device
     parts = []
     for part in in_order(images, BATCH_SIZE):
-        parts.append(model.classify(preprocessing.apply(pixels_of(images, part))).numpy())  # type: ignore[operator]
+        parts.append(model.classify(preprocessing.apply(pixels_of(images, part, device))).cpu().numpy())  # type: ignore[operator]
         progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
     return {"log_probabilities": np.concatenate(parts)}
 

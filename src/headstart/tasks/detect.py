@@ -43,13 +43,14 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
     model.eval()
+    device = next(model.parameters()).device
     columns: dict[str, list[np.ndarray]] = {"image_index": [], "boxes_xyxy": [], "labels": [], "scores": []}
     for part in in_order(images, BATCH_SIZE):
-        for i, found in enumerate(model.detect(preprocessing.apply(pixels_of(images, part))), part.start):  # type: ignore[operator]
+        for i, found in enumerate(model.detect(preprocessing.apply(pixels_of(images, part, device))), part.start):  # type: ignore[operator]
             columns["image_index"].append(np.full(len(found.labels), i, np.int64))
-            columns["boxes_xyxy"].append(found.boxes_xyxy.double().numpy() / np.tile(images.scale_xy(i), 2))
-            columns["labels"].append(found.labels.numpy().astype(np.int64))
-            columns["scores"].append(found.scores.numpy())
+            columns["boxes_xyxy"].append(found.boxes_xyxy.double().cpu().numpy() / np.tile(images.scale_xy(i), 2))
+            columns["labels"].append(found.labels.cpu().numpy().astype(np.int64))
+            columns["scores"].append(found.scores.cpu().numpy())
         progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
     return {name: np.concatenate(values) for name, values in columns.items()}
 

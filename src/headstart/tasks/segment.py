@@ -39,14 +39,15 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """Confusion of every image (n, K, K), truth in rows, counted at the size of the original mask."""
     model.eval()
+    device = next(model.parameters()).device
     num_classes = len(classes_of(images))
     tables = []
     for part in in_order(images, BATCH_SIZE):
-        logits = model(preprocessing.apply(pixels_of(images, part)))
+        logits = model(preprocessing.apply(pixels_of(images, part, device)))
         for i, logit in enumerate(logits, part.start):
             truth = images.true_mask(i)
             enlarged = nn.functional.interpolate(logit[None], size=truth.shape, mode="bilinear", align_corners=False)
-            tables.append(confusion(truth, enlarged[0].argmax(0).to(torch.uint8).numpy(), num_classes))
+            tables.append(confusion(truth, enlarged[0].argmax(0).to(torch.uint8).cpu().numpy(), num_classes))
         progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
     return {"confusion": np.stack(tables)}
 

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from headstart.config import Recipe
 from headstart.data.batches import Batch, Batches
-from headstart.errors import TrainingError, WeightsError
+from headstart.errors import Interrupted, WeightsError
 from headstart.models.backbones import Preprocessing
 from headstart.models.stages import fresh_prefixes
-from headstart.train.schedule import warmup_cosine
-from headstart.train.state import History, load_state, save_state
-
-Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]
-"""(model, batch, preprocessed images) -> losses to be added, by name."""
+from headstart.train.distributed import ALONE, World
+from headstart.train.forward import Forward, Losses
+from headstart.train.schedule import warmup_cosine, warmup_steps
+from headstart.train.state import History, WeightAverage, load_state, save_state
 
 SAVE_EVERY_SECONDS = float(os.environ.get("HEADSTART_SAVE_SECONDS", "20"))
 """Between two saved states of a training: what a kill costs at most. 0 saves after every update."""
+STOP_EVERY = 10
+"""Updates between two questions whether to stop: with several processes they have to agree."""
 REESTIMATION_IMAGES = 512
 
 
@@ -60,45 +61,89 @@ def train(
     state_dir: Path,
     progress: Callable[[float, str], None],
     at_step: dict[int, Callable[[], None]] | None = None,
+    world: World = ALONE,
+    workers: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Curve:
     """Train `model` in place for `recipe.updates` updates and return its losses.
 
     State is saved under `state_dir` every 20 s; the same call goes on from there, and on CPU with the same number of
-    threads ends in the same bits. `at_step` maps a number of finished updates to something to do then.
+    threads ends in the same bits, whatever the number of `workers` (processes that make batches). `at_step` maps a
+    number of finished updates to something to do then. With a `world` of several processes each trains on its part of
+    every batch. When `stopped()` turns true the state is saved and `Interrupted` raised.
     """
-    optimizer = make_optimizer(model, recipe, lr)
-    first_step, history = load_state(state_dir, model, optimizer)
+    rate = lr * (recipe.batch_size / recipe.reference_batch if recipe.reference_batch else 1.0)
+    forward = Forward(model, losses_of, preprocessing, recipe, world)
+    optimizer = make_optimizer(model, recipe, rate)
+    average = WeightAverage(model, recipe.average) if recipe.average else None
+    first_step, history = load_state(state_dir, model, optimizer, average)
     saved = time.monotonic()
     set_mode(model, recipe)
-    for step in range(first_step, recipe.updates):
-        batch = batches.batch(step)
-        losses = losses_of(model, batch, preprocessing.apply(batch.images))
-        require_finite(losses, step, batch.image_ids, lr)
-        factor = warmup_cosine(step, recipe.updates, recipe.warmup)
+    for step, batch in fetched(batches, first_step, recipe.updates, world, workers):
+        factor = rate_factor(recipe, step)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
+        losses = forward.backward(batch, step, rate)
+        forward.unscale(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
+        forward.step(optimizer)
+        if average:
+            average.update(model)
         history = History(tuple(losses), history.losses)
-        history.losses.append(torch.stack([v.detach() for v in losses.values()]))
+        history.losses.append(torch.stack(list(losses.values())).cpu())
         if at_step and step + 1 in at_step:
             at_step[step + 1]()
-        if time.monotonic() - saved > SAVE_EVERY_SECONDS:
-            save_state(state_dir, step + 1, model, optimizer, history)
+        stop = world.any(stopped()) if step % STOP_EVERY == 0 else False
+        if (stop or time.monotonic() - saved > SAVE_EVERY_SECONDS) and world.leads:
+            save_state(state_dir, step + 1, model, optimizer, history, average)
             saved = time.monotonic()
-        if step % 10 == 0 or step + 1 == recipe.updates:
+        if stop:
+            raise Interrupted(f"stopped after update {step + 1} of {recipe.updates}; the same command goes on there")
+        if world.leads and (step % 10 == 0 or step + 1 == recipe.updates):
             progress(
                 (step + 1) / recipe.updates, f"update {step + 1}/{recipe.updates}, loss {history.losses[-1].sum():.3f}"
             )
+    if average:
+        average.copy_to(model)
     model.eval()
-    return Curve(history.names, torch.stack(history.losses).numpy())
+    return Curve(history.names, torch.stack(history.losses).float().numpy())
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.AdamW:
-    """AdamW in four groups: backbone or head, decayed or not (norms and biases are not). Parameters of the backbone
-    that no weights have, such as a pyramid over a plain transformer, count as the head's.
+def rate_factor(recipe: Recipe, step: int) -> float:
+    """Of the learning rate at `step` (0-based)."""
+    if recipe.schedule == "steps":
+        return warmup_steps(step, recipe.updates, recipe.warmup, recipe.drops)
+    return warmup_cosine(step, recipe.updates, recipe.warmup)
+
+
+def fetched(batches: Batches, first_step: int, updates: int, world: World, workers: int) -> Iterator[tuple[int, Batch]]:
+    """(step, batch) from `first_step` on, made by so many processes ahead of time; this process's part of each."""
+    part = world.slice_of(batches.batch_size)
+    if not workers:
+        for step in range(first_step, updates):
+            yield step, batches.batch(step, part)
+        return
+    loader = torch.utils.data.DataLoader(
+        _Steps(batches, part), batch_size=None, sampler=range(first_step, updates), num_workers=workers,
+        pin_memory=world.device.type == "cuda", persistent_workers=False,
+    )  # fmt: skip
+    yield from zip(range(first_step, updates), loader, strict=True)
+
+
+class _Steps(torch.utils.data.Dataset):
+    """Batch t by number, for loader processes."""
+
+    def __init__(self, batches: Batches, part: slice) -> None:
+        self.batches, self.part = batches, part
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.batches.batch(step, self.part)
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer:
+    """AdamW or SGD in four groups: backbone or head, decayed or not (norms and biases are not). Parameters of the
+    backbone that no weights have, such as a pyramid over a plain transformer, count as the head's.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     fresh = fresh_prefixes(model.backbone)  # type: ignore[arg-type]
@@ -108,17 +153,18 @@ def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.A
             parameter.requires_grad_(False)
             continue
         groups.setdefault((in_backbone, parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "base_lr": lr * (recipe.backbone_rate if in_backbone else 1.0),
-                "lr": 0.0,
-                "weight_decay": recipe.weight_decay if decayed else 0.0,
-            }
-            for (in_backbone, decayed), parameters in groups.items()
-        ]
-    )
+    described = [
+        {
+            "params": parameters,
+            "base_lr": lr * (recipe.backbone_rate if in_backbone else 1.0),
+            "lr": 0.0,
+            "weight_decay": recipe.weight_decay if decayed else 0.0,
+        }
+        for (in_backbone, decayed), parameters in groups.items()
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(described, momentum=0.9)
+    return torch.optim.AdamW(described, fused=True if next(model.parameters()).is_cuda else None)
 
 
 def set_mode(model: nn.Module, recipe: Recipe) -> None:
@@ -128,17 +174,6 @@ def set_mode(model: nn.Module, recipe: Recipe) -> None:
         for module in model.backbone.modules():  # type: ignore[union-attr]
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
-
-
-def require_finite(losses: dict[str, Tensor], step: int, image_ids: list[str], lr: float) -> None:
-    """Raise TrainingError naming the loss, the update and the images when a loss is not finite."""
-    bad = [name for name, value in losses.items() if not torch.isfinite(value)]
-    if bad:
-        raise TrainingError(
-            f"update {step}: the loss {', '.join(bad)} is not finite at rate {lr:g}. "
-            f"Images of the batch: {', '.join(image_ids[:8])}{' ...' if len(image_ids) > 8 else ''}. "
-            "Lower the rate, or look at these images and their boxes."
-        )
 
 
 @torch.no_grad()

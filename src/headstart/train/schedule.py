@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def warmup_cosine(step: int, updates: int, warmup: int) -> float:
@@ -11,3 +12,11 @@ def warmup_cosine(step: int, updates: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, updates - warmup)))
+
+
+def warmup_steps(step: int, updates: int, warmup: int, drops: Sequence[float], factor: float = 0.1) -> float:
+    """Factor of the rate: linear up, then constant, times `factor` from each of `drops` on (fractions of updates)."""
+    warmup = min(warmup, updates // 2)
+    if step < warmup:
+        return (step + 1) / warmup
+    return factor ** sum(step >= drop * updates for drop in drops)

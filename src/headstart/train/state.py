@@ -47,17 +47,48 @@ class History:
     losses: list[Tensor]
 
 
-def save_state(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+class WeightAverage:
+    """Exponential moving average of a model's floating-point tensors; the decay rises to its value at first."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.tensors = {k: v.detach().clone() for k, v in model_tensors(model).items() if v.is_floating_point()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the model's present values."""
+        self.updates += 1
+        decay = min(self.decay, self.updates / (10 + self.updates))
+        tensors = model_tensors(model)
+        for name, mean in self.tensors.items():
+            mean.lerp_(tensors[name].to(mean), 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Put the averages in place of the model's values."""
+        tensors = model_tensors(model)
+        for name, mean in self.tensors.items():
+            tensors[name].copy_(mean)
+
+
+def save_state(
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, history: History,
+    average: WeightAverage | None = None,
+) -> None:  # fmt: skip
     """Everything that the loop needs to go on at `step` bit for bit."""
     tensors = {f"model/{k}": v for k, v in model_tensors(model).items()}
     for i, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v) for k, v in values.items()}
     tensors["losses"] = torch.stack(history.losses)
     tensors["rng"] = torch.get_rng_state()
+    if average:
+        tensors |= {f"average/{name}": tensor for name, tensor in average.tensors.items()}
     save_tensors(folder / STATE, tensors, {"step": step, "names": history.names})
 
 
-def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, History]:
+def load_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> tuple[int, History]:
     """Step to go on at and the losses so far; (0, nothing) where there is no usable state."""
     path = folder / STATE
     try:
@@ -67,6 +98,10 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
     with torch.no_grad():
         for name, tensor in model_tensors(model).items():
             tensor.copy_(tensors[f"model/{name}"])
+        for name, mean in average.tensors.items() if average else ():
+            mean.copy_(tensors[f"average/{name}"])
+    if average:
+        average.updates = int(facts["step"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer/"):

@@ -1,0 +1,104 @@
+"""One training in several processes: started by torchrun, one process a GPU (or a share of CPU cores), gloo or nccl.
+
+Every process draws the same batch and takes its slice, so that a training is the same whatever their number. Process 0
+alone writes files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from headstart.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together. The default is one process on the CPU."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = CPU
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def slice_of(self, count: int) -> slice:
+        """This process's part of `count` things, where all have equally many. Raises UsageError otherwise."""
+        if count % self.size:
+            raise UsageError(
+                f"a batch of {count} images cannot be shared equally by {self.size} processes. "
+                f"Choose a batch size that is a multiple of {self.size}."
+            )
+        each = count // self.size
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def share_of(self, count: int) -> range:
+        """Which of `count` things this process evaluates: every `size`-th, nothing padded and nothing twice."""
+        return range(self.rank, count, self.size)
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is set in some process."""
+        return any(self.gather(flag))
+
+    def mean(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Means over processes, by name, in every process."""
+        if self.size == 1:
+            return losses
+        values = torch.stack(list(losses.values()))
+        distributed.all_reduce(values)
+        return dict(zip(losses, values / self.size, strict=True))
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in order of rank, in every process."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+ALONE = World()
+
+
+def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
+    """`auto`: the GPU of this rank where there is one, else the CPU. Raises UsageError for a GPU that is not there."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return CPU
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"device {name!r} was asked for, but PyTorch sees no GPU. Use --device cpu, or check the driver."
+        )
+    return torch.device("cuda", local_rank)
+
+
+@contextmanager
+def joined(device: str = "auto") -> Iterator[World]:
+    """The processes that torchrun started together (RANK, WORLD_SIZE, LOCAL_RANK), or this one alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    here = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
+    if size == 1:
+        yield World(device=here)
+        return
+    distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
+    try:
+        yield World(distributed.get_rank(), distributed.get_world_size(), here)
+    finally:
+        distributed.destroy_process_group()

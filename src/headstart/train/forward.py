@@ -1,0 +1,97 @@
+"""One forward and backward pass: precision, parts of a batch, gradients averaged over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from headstart.config import Recipe
+from headstart.data.batches import Batch
+from headstart.errors import TrainingError
+from headstart.models.backbones import Preprocessing
+from headstart.train.distributed import World
+
+Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]
+"""(model, batch, preprocessed images) -> losses to be added, by name."""
+
+
+class Forward:
+    """The model and its losses, on the device of this process and in the recipe's precision."""
+
+    def __init__(
+        self, model: nn.Module, losses_of: Losses, preprocessing: Preprocessing, recipe: Recipe, world: World
+    ) -> None:
+        self.recipe, self.world, self.preprocessing = recipe, world, preprocessing
+        model.to(world.device)
+        if recipe.precision == "fp64":
+            model.double()
+        if recipe.compile:
+            model.backbone.compile()  # type: ignore[union-attr]
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+        self.losses: nn.Module = _LossesOf(model, losses_of)
+        if world.size > 1:
+            device_ids = [world.device] if world.device.type == "cuda" else None
+            self.losses = nn.parallel.DistributedDataParallel(self.losses, device_ids, broadcast_buffers=False)
+
+    def backward(self, batch: Batch, step: int, lr: float) -> dict[str, Tensor]:
+        """Gradients of the batch's mean loss; returns the losses, detached, means over parts and processes."""
+        parts = batch.parts(self.recipe.accumulate)
+        total: dict[str, Tensor] = {}
+        for k, part in enumerate(parts):
+            synced = k + 1 == len(parts) or self.world.size == 1
+            with nullcontext() if synced else self.losses.no_sync():  # type: ignore[operator]
+                losses = self._forward(part.to(self.world.device))
+                require_finite(losses, step, part.image_ids, lr)
+                self.scaler.scale(torch.stack(list(losses.values())).sum() / len(parts)).backward()
+            for name, value in losses.items():
+                total[name] = total.get(name, torch.zeros_like(value)) + value.detach() / len(parts)
+        return self.world.mean(total)
+
+    def _forward(self, batch: Batch) -> dict[str, Tensor]:
+        images = self.preprocessing.apply(batch.images)
+        if self.recipe.precision == "fp64":
+            images = images.double()
+        with torch.autocast(self.world.device.type, self.dtype, enabled=self.dtype is not None):
+            try:
+                return self.losses(batch, images.contiguous(memory_format=torch.channels_last))
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"the GPU's memory does not suffice for {len(batch)} images of {images.shape[-1]} x "
+                    f"{images.shape[-2]} pixels ({str(error).splitlines()[0]}). Raise `accumulate` (now "
+                    f"{self.recipe.accumulate}): the batch is then trained in more and smaller parts."
+                ) from error
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Gradients in their own units, before they are clipped."""
+        self.scaler.unscale_(optimizer)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """One update; with fp16, left out where gradients overflowed."""
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+
+class _LossesOf(nn.Module):
+    """The model's losses as a forward pass, which is what DistributedDataParallel follows."""
+
+    def __init__(self, model: nn.Module, losses_of: Losses) -> None:
+        super().__init__()
+        self.model, self.losses_of = model, losses_of
+
+    def forward(self, batch: Batch, images: Tensor) -> dict[str, Tensor]:
+        return self.losses_of(self.model, batch, images)
+
+
+def require_finite(losses: dict[str, Tensor], step: int, image_ids: list[str], lr: float) -> None:
+    """Raise TrainingError naming the loss, the update and the images when a loss is not finite."""
+    bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"update {step}: the loss {', '.join(bad)} is not finite at rate {lr:g}. "
+            f"Images of the batch: {', '.join(image_ids[:8])}{' ...' if len(image_ids) > 8 else ''}. "
+            "Lower the rate, or look at these images and their boxes."
+        )

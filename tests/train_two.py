@@ -1,0 +1,37 @@
+"""A training in float64 for `test_distributed`: alone, or as one of several processes that torchrun started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from headstart.config import Recipe
+from headstart.data.prepared import PreparedSet
+from headstart.models.backbones import build_backbone
+from headstart.models.preprocessing import Preprocessing
+from headstart.tasks.transfer import Start, fit
+from headstart.train.distributed import joined
+from headstart.train.state import model_tensors, save_tensors
+
+
+def main(images: Path, task: str, out: Path) -> None:
+    torch.set_num_threads(1)
+    recipe = Recipe(
+        name="two", updates=20, batch_size=8, lr=1e-2, warmup=2, batch_norm="group", precision="fp64", channels=8,
+        head={"detect": "fcos", "segment": "pixel", "classify": "linear"}[task], reestimate_batch_norm=False,
+        accumulate=2 if task == "classify" else 1,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    with joined("cpu") as world:
+        state = out / f"state{world.rank}"
+        state.mkdir(parents=True)
+        model, _ = fit(start, task, PreparedSet.open(images), recipe, 1e-2, 0, state, lambda f, m: None, world=world)
+        if world.leads:
+            save_tensors(out / "model.safetensors", model_tensors(model))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
