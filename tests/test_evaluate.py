@@ -1,6 +1,7 @@
 """`headstart evaluate` from files to printed numbers."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,17 @@ from PIL import Image
 
 from headstart import api
 from headstart.cli.main import main
+from headstart.data.annotate import annotate
+from headstart.data.columns import BoxColumns
 from headstart.data.detections import read_detections, scored_rows, truth_of
 from headstart.data.formats import open_dataset
 from headstart.errors import DataError, UsageError
 from headstart.metrics.average_precision import average_precision
 from headstart.stats.bootstrap import image_weights
-from headstart.study.evaluate import thresholds_of
+from headstart.study.evaluate import COCO_NAMES, Request, evaluate_detections, thresholds_of
 
-BCCD = Path(__file__).parents[2] / "shared" / "data" / "voc_bccd"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+BCCD, COCO = SHARED / "voc_bccd", SHARED / "coco_tiny"
 IMAGES = 12
 
 
@@ -223,6 +227,45 @@ def test_data_without_boxes(tmp_path, command):
         api.evaluate(path, tmp_path / "pets")
 
 
+def test_open_images_rules(tmp_path):
+    """Two images; people said that there is a cat in a and none in b, and nothing of dogs in b. Animal is above both.
+
+    cat: a hit at .9, a miss at .8: AP 1. dog: the detection in b counts for nothing; none is right in a: AP 0. animal
+    has the boxes of both: the detection in a is a hit, that in b a miss (absent cats do not make absent animals, but a
+    box there of its own does): 1 of 3 found at precision 1: AP 1/3.
+    """
+    boxes = BoxColumns(
+        offsets=np.array([0, 2, 3]),
+        source=np.array([[0.0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]]),
+        labels=np.array([0, 1, 2]),
+        flags=np.zeros(3, np.uint8),
+        known=np.array([True, True]),
+        classes=("cat", "dog", "animal"),
+        convention="edges",
+    )
+    table = annotate(
+        tmp_path / "oi", "drawn", ["a", "b"], ["a.jpg", "b.jpg"], [(60, 60)] * 2, ["", ""], boxes=boxes,
+        present=(np.array([0, 2, 2]), np.array([1, 2], np.int32)),
+        absent=(np.array([0, 0, 1]), np.array([1], np.int32)),
+        image_classes=("tree", "cat", "dog"), hierarchy={"cat": ("animal",), "dog": ("animal",)},
+    )  # fmt: skip
+    found = [("a", "cat", 0.9, [0, 0, 10, 10]), ("b", "cat", 0.8, [0, 0, 10, 10]), ("b", "dog", 0.95, [0, 0, 10, 10]),
+             ("a", "animal", 0.9, [0, 0, 10, 10]), ("b", "animal", 0.5, [0, 0, 10, 10])]  # fmt: skip
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"image_id": i, "category_id": c, "score": s, "bbox": b} for i, c, s, b in found]))
+    request = Request(("openimages", "voc-area"), bootstrap=0, errors=True)
+    result = evaluate_detections(path, table, request, None, print)
+    ap = {
+        name.removeprefix("det/openimages/ap@0.5/"): v for name, v in result.metrics.items() if "openimages/ap" in name
+    }
+    assert ap == pytest.approx({"cat": 1.0, "dog": 0.0, "animal": 1 / 3})
+    assert result.counts == {
+        "openimages": {"cat": 1, "dog": 1, "animal": 3},
+        "voc-area": {"cat": 1, "dog": 1, "animal": 1},
+    }
+    assert result.errors["openimages"].counts["background"] == 2  # the dog in b is left out
+
+
 def test_thresholds_as_users_write_them():
     assert thresholds_of(["0.5:0.95"]) == (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
     assert thresholds_of(["0.5, 0.7", "0.5"]) == (0.5, 0.7)
@@ -230,6 +273,17 @@ def test_thresholds_as_users_write_them():
     for wrong in ("", "0.9:0.5", "0.5:0.6:0.7", "0.5-0.7"):
         with pytest.raises(UsageError, match="no IoU threshold"):
             thresholds_of([wrong])
+
+
+def test_the_example_that_makes_detections(data, tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "jittered_detections.py"
+    made = runpy.run_path(str(script))["detections"]
+    records = made(str(data), 0.08, 0)
+    assert records == made(str(data), 0.08, 0) != made(str(data), 0.08, 1)
+    (tmp_path / "r.json").write_text(json.dumps(records))
+    found = api.evaluate(tmp_path / "r.json", data, "voc-area", bootstrap=0)
+    assert found.detections.count == len(records) > 24
+    assert 0.2 < found.metrics["det/voc-area/map@0.5"] < 1
 
 
 def test_needs_no_torch(data, tmp_path):
@@ -257,3 +311,26 @@ def test_the_truth_as_detections_is_perfect(tmp_path):
     found = api.evaluate(tmp_path, BCCD, "all", split="test", bootstrap=0, read={"on_bad_box": "skip"})
     assert found.left_out == 2 and found.num_images == 72
     assert all(v == pytest.approx(1) for n, v in found.metrics.items() if "/map@" in n and "/small" not in n)
+
+
+@pytest.mark.skipif(not COCO.is_dir(), reason="the shared data are not here")
+def test_coco_numbers_are_those_of_pycocotools(tmp_path, capsys):
+    """40 photographs with 550 instances, of which 11 are crowds; results with tied scores."""
+    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    truth, rng = coco.COCO(COCO / "annotations" / "instances_val2017.json"), np.random.default_rng(0)
+    records = [
+        {"image_id": a["image_id"], "category_id": a["category_id"], "score": round(float(rng.beta(3, 2)), 2),
+         "bbox": np.round(np.array(a["bbox"]) + rng.normal(0, 0.1, 4) * np.tile(a["bbox"][2:], 2), 2).clip(0).tolist()}
+        for a in truth.dataset["annotations"] * 3 if rng.random() < 0.8
+    ]  # fmt: skip
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(records))
+    theirs = cocoeval.COCOeval(truth, truth.loadRes(str(path)), "bbox")
+    theirs.evaluate()
+    theirs.accumulate()
+    theirs.summarize()
+    capsys.readouterr()
+    found = api.evaluate(path, COCO, "coco", split="val", bootstrap=0).metrics
+    names = ["map@0.5:0.95", "map@0.5", "map@0.75", *(COCO_NAMES[n] for n in ("APs", "APm", "APl", "AR1", "AR10",
+             "AR100", "ARs", "ARm", "ARl"))]  # fmt: skip
+    np.testing.assert_allclose([found[f"det/coco/{name}"] for name in names], theirs.stats, rtol=0, atol=1e-9)

@@ -212,25 +212,15 @@ def evaluate(
     read: of the data set, as in `open_dataset` (read: its options).
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
+    from headstart.data.formats import open_dataset
     from headstart.metrics.protocols import PROTOCOLS
     from headstart.study.evaluate import Request, evaluate_detections
 
     names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
-    asked = Request(
-        names,
-        tuple(iou_thresholds),
-        split,
-        bootstrap,
-        clusters,
-        tuple(by),
-        errors,
-        explain,
-        allow_unknown,
-        format,
-        read or {},
-    )
+    asked = Request(names, tuple(iou_thresholds), split, bootstrap, clusters, tuple(by), errors, explain, allow_unknown)
+    annotations = open_dataset(data, format, **(read or {}))
     return evaluate_detections(
-        detections, data, asked, compare, lambda line: None if quiet else print(line, file=sys.stderr)
+        detections, annotations, asked, compare, lambda line: None if quiet else print(line, file=sys.stderr)
     )
 
 

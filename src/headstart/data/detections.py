@@ -7,7 +7,7 @@ Letters: n images that are scored, d detections, K classes. Files of detections 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -57,7 +57,7 @@ def scored_rows(annotations: Annotations, split: str | None) -> NDArray[np.int64
         has = f"Splits with boxes: {', '.join(splits)}. " if splits else ""
         raise DataError(f"{annotations.root}: no image {which}has its boxes annotated, so no detection can be scored. "
                         f"{has}Name a data set, or a split, with boxes.")  # fmt: skip
-    ids = [annotations.image_id(int(i)) for i in rows]
+    ids = annotations.image_ids[rows].tolist()
     if all(i.isascii() and i.isdigit() for i in ids):
         rows = rows[np.argsort(np.array([int(i) for i in ids]), kind="stable")]
     return rows
@@ -69,12 +69,12 @@ def truth_of(annotations: Annotations, rows: ArrayLike) -> Truth:
     images = np.repeat(np.arange(len(table)), np.diff(table.box_offsets))
     flags = (table.box_flags & (DIFFICULT | CROWD | GROUP_OF)).astype(np.uint8)
     labels, num_classes = table.box_labels.astype(np.int64), len(table.box_classes)
-    verified = _verified(table)
     if table.source_convention == "coco":
-        return Truth.from_xywh(images, table.boxes_source, labels, flags, len(table), num_classes, table.box_areas)
+        truth = Truth.from_xywh(images, table.boxes_source, labels, flags, len(table), num_classes, table.box_areas)
+        return replace(truth, verified=_verified(table))
     return Truth(
         images, table.boxes_xyxy, labels, flags, len(table), num_classes,
-        areas=table.box_areas, verified=verified,  # type: ignore[arg-type]
+        areas=table.box_areas, verified=_verified(table),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -128,7 +128,9 @@ def _images(
     columns: DetectionColumns, annotations: Annotations, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], str]:
     """(d,) index among `rows`, UNKNOWN or OUTSIDE; and what to do about unknown ones."""
-    names = _image_names(annotations)
+    names = {name: i for i, name in enumerate(annotations.image_ids.tolist())}
+    if not {str(key) for key in columns.images} <= names.keys():
+        names = _further_names(annotations) | names
     place = np.full(len(annotations), OUTSIDE, np.int64)
     place[rows] = np.arange(len(rows))
     found = _looked_up(
@@ -139,19 +141,16 @@ def _images(
     return np.where(found >= 0, place[found], UNKNOWN), advice
 
 
-def _image_names(annotations: Annotations) -> dict[str, int]:
-    """Every name that means one image: its id; its path, file name and stem; `#n` where id or stem is the number n."""
+def _further_names(annotations: Annotations) -> dict[str, int]:
+    """What else means one image and no other: its path, file name and stem; `#n` where id or stem is the number n."""
     names: dict[str, int] = {}
-    for further in (False, True):
-        seen: dict[str, int] = {}
-        for i in range(len(annotations)):
-            key = annotations.image_id(i)
-            path = PurePosixPath(annotations.image_name(i))
-            number = [f"#{int(word)}" for word in (key, path.stem) if word.isascii() and word.isdigit()]
-            for name in {str(path), path.name, path.stem, *number} if further else {key}:
-                seen[name] = i if seen.get(name, i) == i else -1
-        names = {name: i for name, i in seen.items() if i >= 0} | names
-    return names
+    for i in range(len(annotations)):
+        path = PurePosixPath(annotations.image_name(i))
+        words = {annotations.image_id(i), path.stem}
+        numbers = {f"#{int(word)}" for word in words if word.isascii() and word.isdigit()}
+        for name in {str(path), path.name, path.stem} | numbers:
+            names[name] = i if names.get(name, i) == i else -1
+    return {name: i for name, i in names.items() if i >= 0}
 
 
 def _classes(columns: DetectionColumns, annotations: Annotations) -> tuple[NDArray[np.int64], str, tuple[str, ...]]:

@@ -6,8 +6,8 @@ Letters: n images that are scored, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from headstart.data.annotations import Annotations
 from headstart.data.detections import DetectionSet, read_detections, scored_rows, truth_of
-from headstart.data.formats import open_dataset
 from headstart.data.splits import near_duplicate_clusters
 from headstart.errors import DataError, UsageError
 from headstart.explain.protocols import Explanation, explain_protocols
@@ -57,8 +56,6 @@ class Request:
     errors: bool = False
     explain: bool = False
     allow_unknown: bool = False
-    format: str | None = None
-    read: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ class Evaluation:
 
 
 def evaluate_detections(
-    detections: Path, data: str | Path, request: Request, other: Path | None, say: Callable[[str], None]
+    detections: Path, annotations: Annotations, request: Request, other: Path | None, say: Callable[[str], None]
 ) -> Evaluation:
     """Read, score, resample, compare. `say` gets lines on what takes long.
 
@@ -140,10 +137,9 @@ def evaluate_detections(
     wrong = [t for t in request.iou_thresholds if not 0 < t <= 1]
     if wrong:
         raise UsageError(f"an IoU threshold of {wrong[0]:g} means nothing; give numbers above 0, at most 1.")
-    annotations = open_dataset(data, request.format, **request.read)
     if "detect" not in annotations.tasks:
-        raise DataError(f"{data}: a {annotations.format} data set without boxes. Name a data set whose boxes are "
-                        "annotated.")  # fmt: skip
+        raise DataError(f"{annotations.root}: a {annotations.format} data set without boxes. Name a data set whose "
+                        "boxes are annotated.")  # fmt: skip
     rows = scored_rows(annotations, request.split)
     sides = [read_detections(p, annotations, rows, request.allow_unknown) for p in (detections, other) if p is not None]
     truth = truth_of(annotations, rows)
@@ -153,7 +149,7 @@ def evaluate_detections(
     first = scored[0]
     means = [name for name in first.metrics if "/ap@" not in name]
     return Evaluation(
-        data=str(data),
+        data=str(annotations.root),
         data_format=annotations.format,
         split=request.split,
         num_images=len(rows),
