@@ -115,6 +115,13 @@ _HEAD = """# Public weights
 Written by `make docs` from `src/headstart/weights/public/*.toml`; do not edit. `headstart weights list` prints the
 same, `headstart weights show NAME` one entry with where its facts come from.
 
+What stands under "weights" is what `-w` of `headstart compare`, a study file and the commands below take. Files are
+fetched on first use, which is said before, into the cache of torch or of the Hugging Face hub; `--offline` forbids it.
+
+    headstart weights verify openimages-faster-rcnn-r50     load it, and say how it was loaded
+    headstart weights import my-detector.pth kept/          keep its backbone; then it is file:kept
+    headstart weights verify hf:org/name@revision           a checkpoint on the Hugging Face hub
+
 - **Parameters and GFLOPs** are of the backbone alone, for one image of 224x224 pixels; a multiply-add counts as two.
 - **Published** is what the makers of the weights state, in percent; tests compare it with torchvision's own metadata
   for torchvision's weights. "unknown": no source states it.
