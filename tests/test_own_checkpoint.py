@@ -71,7 +71,7 @@ def test_an_own_checkpoint_is_loaded_exactly_with_all_its_facts(card: Path, out:
     assert facts.provenance["sha256"] == file_digest(folder / "r18.pth")
     assert "folded into their weights" in facts.provenance["notes"][0]
     with safe_open(file, "pt") as written:
-        assert json.loads(written.metadata()["headstart"])["format"] == 1
+        assert json.loads(written.metadata()[own.KEY])["format"] == 1
         assert "layer4.1.bn2.num_batches_tracked" in written.keys()  # noqa: SIM118
     checks = verbs.verify(f"file:{out}", folder).checks
     assert checks[0].startswith(f"values: SHA-256 {facts.digest[:12]}") and "fingerprint" in checks[1]
@@ -130,7 +130,7 @@ def test_changed_values_and_changed_features_are_found(card: Path, monkeypatch: 
      r"is of format 2; this version reads format 1\. Update Headstart"),
 ])  # fmt: skip
 def test_headers_that_cannot_be_read(tmp_path: Path, written: str, message: str) -> None:
-    save_file({"a": torch.zeros(1)}, tmp_path / "own.safetensors", metadata={"headstart": written})
+    save_file({"a": torch.zeros(1)}, tmp_path / "own.safetensors", metadata={own.KEY: written})
     with pytest.raises(WeightsError, match=message) as caught:
         resolve("file:own.safetensors", tmp_path)
     assert str(caught.value).startswith(str(tmp_path / "own.safetensors"))

@@ -2,7 +2,7 @@
 to look at one.
 
 `OUT/backbone.safetensors`, or `OUT` itself where it ends in `.safetensors`. Tensors have the backbone's canonical
-names; the header's entry `headstart` is JSON with the fields of `Facts`.
+names; the header's entry `headstart-checkpoint` is JSON with the fields of `Facts`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from headstart.errors import WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEY = "headstart"
+KEY = "headstart-checkpoint"
 FORMAT = 1
 FILE = "backbone.safetensors"
 
