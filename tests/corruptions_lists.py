@@ -113,6 +113,28 @@ def imagenet() -> c.Kit:
     return kit
 
 
+def camvid() -> c.Kit:
+    kit = c.Kit()
+    lists = "t*.txt"
+    c.plain_text(kit, lists)
+    for column in (0, 1):
+        names = ("/SegNet/CamVid/train/x.png", "..", "x" * 5000 + ".png", "a\0.png")
+        kit.add(f"column {column} names nothing", lists, True, c.set_field(" ", column, names))
+        kit.add(f"column {column} missing", lists, True, c.drop_field(" ", column), "an image and its mask")
+    again = b"annot/0001TP_006690", b"annot/0001TP_006720"
+    kit.add("a second mask", "train.txt", True, lambda d, r: d + d.replace(*again), "second mask")
+    kit.add(
+        "in two lists",
+        "test.txt",
+        True,
+        lambda d, r: d.replace(b"test", b"train").replace(b"Seq05VD_f00000", b"0001TP_006690"),
+        "one list",
+    )
+    kit.add("another folder before", lists, False, lambda d, r: d.replace(b"/SegNet/CamVid/", b"C:/data/of mine/"[:8]))
+    kit.add("tabs", lists, False, lambda d, r: d.replace(b" ", b"\t"))
+    return kit
+
+
 def sun397() -> c.Kit:
     kit = c.Kit()
     classes, lists = "SUN397/ClassName.txt", "Partitions/T*_01.txt"
@@ -145,5 +167,6 @@ KITS_OF_LISTS: dict[str, Callable[[], c.Kit]] = {
     "tiny-imagenet": tiny_imagenet,
     "imagenet": imagenet,
     "sun397": sun397,
+    "camvid": camvid,
     "flowers102": flowers102,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from miniatures import image, text
+from miniatures import image, mask, text
 
 
 def make_yolo(root: Path) -> None:
@@ -29,7 +29,17 @@ def make_file_list(root: Path) -> None:
          "d.jpg,40,30,cat,2,2,4,4,p3", '"c.jpg",40,30,dog,5,5,6,6,')  # fmt: skip
 
 
+def make_camvid(root: Path) -> None:
+    for k, name in enumerate(("train/0001TP_006690", "train/0001TP_006720", "val/0016E5_07959", "test/Seq05VD_f00000")):
+        image(root / f"{name}.png", k)
+        split, stem = name.split("/")
+        mask(root / f"{split}annot/{stem}.png", (0, 1, 11))
+        with (root / f"{split}.txt").open("a") as file:
+            file.write(f"/SegNet/CamVid/{name}.png /SegNet/CamVid/{split}annot/{stem}.png\n")
+
+
 MAKERS_OF_LISTS: dict[str, Callable[[Path], None]] = {
     "yolo": make_yolo,
     "file-list": make_file_list,
+    "camvid": make_camvid,
 }

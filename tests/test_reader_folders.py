@@ -96,13 +96,6 @@ class TestIndexMasks:
             table.mask_classes == ("sky", "wide road") and table.mask_void == (255,) and list(table.splits) == ["train"]
         )
 
-    def test_lists_that_name_camvid_name_its_classes(self, tmp_path: Path) -> None:
-        make_index_masks(tmp_path)
-        (tmp_path / "classes.txt").unlink()
-        text(tmp_path / "train.txt", "/SegNet/CamVid/train/x.png /SegNet/CamVid/trainannot/x.png")
-        table = open_dataset(tmp_path)
-        assert len(table.mask_classes) == 11 and table.mask_classes[0] == "sky" and table.mask_void == (11,)
-
     def test_split_folders_with_images_and_masks(self, tmp_path: Path) -> None:
         for split in ("train", "test"):
             image(tmp_path / split / "images/a.jpg")

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.annotations import CROWD, TRUNCATED, Annotations
+from headstart.data.annotations import CROWD, IGNORED, TRUNCATED, Annotations
 from headstart.data.formats import READERS, open_dataset, recognize
+from headstart.data.masks import class_mask
 from headstart.data.places import open_place
 from headstart.data.sizes import with_sizes
 from headstart.errors import DataError
@@ -41,6 +42,7 @@ SPLITS = {
     "tiny-imagenet": ["train", "train", "val", "test"],
     "imagenet": ["train", "train", "val", "val"],
     "sun397": ["train", "test", "train", ""],
+    "camvid": ["train", "train", "val", "test"],
     "caltech256": ["", "", ""],
     "flowers102": ["train", "train", "", "test", "val"],
     "openimages": ["train", "train", "val", "test"],
@@ -62,6 +64,7 @@ TASKS = {
     "tiny-imagenet": ("detect", "classify"),
     "imagenet": ("classify",),
     "sun397": ("classify",),
+    "camvid": ("segment",),
     "caltech256": ("classify",),
     "flowers102": ("classify",),
     "openimages": ("detect", "classify"),
@@ -222,6 +225,15 @@ def test_camvid() -> None:
     table = real("camvid")
     assert {s: int((table.splits == s).sum()) for s in ("train", "val", "test")} == {"train": 18, "val": 8, "test": 12}
     assert len(table.mask_classes) == 11 and table.mask_void == (11,) and table.tasks == ("segment",)
+    assert table.format == "camvid" and sorted(set(table.groups)) == ["0001TP", "0006R0", "0016E5", "Seq05VD"]
+    assert not table.notes and all((class_mask(table, i) != IGNORED).any() for i in range(0, len(table), 9))
+
+
+def test_coco128_semantic_masks() -> None:
+    table = real("coco128", format="index-masks")
+    assert [(table.splits == s).sum() for s in ("train", "val")] == [30, 30] and table.tasks == ("segment",)
+    assert table.mask_void == (0,) and table.mask_classes[0] == "person" and table.mask_lut[13] == 11
+    assert all(class_mask(table, i) is not None for i in range(0, 60, 10))  # Every value that is drawn has a name.
 
 
 def test_coco128_boxes_of_yolo() -> None:

@@ -118,6 +118,11 @@ class Annotations:
         return self.facts.mask_void
 
     @property
+    def mask_colors(self) -> tuple[tuple[int, int, int], ...]:
+        """Where masks are color images: the RGB that stands for value 0, 1, .. of `mask_lut`; empty for index masks."""
+        return self.facts.mask_colors
+
+    @property
     def mask_kind(self) -> str:
         """`index`: values are looked up in `mask_lut`. `panoptic`: R + 256 G + 256^2 B is a box's id."""
         return self.facts.mask_kind

@@ -77,6 +77,7 @@ class Facts:
     mask_classes: tuple[str, ...] = ()
     mask_lut: tuple[int, ...] = ()
     mask_void: tuple[int, ...] = ()
+    mask_colors: tuple[tuple[int, int, int], ...] = ()
     mask_kind: str = "index"
     path_pattern: str = ""
     split_folders: dict[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath, Place, as_place, open_place
 from headstart.data.readers import (
     caltech256,
+    camvid,
     class_folders,
     coco,
     coco_panoptic,
@@ -122,6 +123,11 @@ READERS = {
         file_lists.read,
         "a CSV file whose header names columns for image and class or box; or labels.txt with lines `NAME NUMBER`",
         takes=("images", "box_convention"),
+    ),
+    "camvid": Reader(
+        camvid.looks_like,
+        camvid.read,
+        "train.txt, val.txt, test.txt with lines `IMAGE MASK`; or images and masks `x_L.png` with label_colors.txt",
     ),
     "index-masks": Reader(index_masks.looks_like, index_masks.read, "images/ with masks/; or train/ with trainannot/"),
     "class-folders": Reader(

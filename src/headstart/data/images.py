@@ -6,7 +6,7 @@ import io
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -96,13 +96,17 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
         at += 12 + length
 
 
-def read_mask(path: ImageFile) -> NDArray[np.uint8]:
+def read_mask(path: ImageFile, colors: Sequence[Sequence[int]] = ()) -> NDArray[np.uint8]:
     """An index mask as uint8 (h, w): the numbers in the file, whatever colors a palette gives them.
 
     Gray masks of 1, 2 or 4 bits keep their values 0..1, 0..3, 0..15 (decoders stretch them to 0..255).
-    Raises DataError with path and advice for damaged files, color images and values above 255.
+    colors: up to 256 of (r, g, b), for a mask that is a color image: each pixel gets the position of its color there.
+    Raises DataError with path and advice for damaged files, color images without `colors`, colors that are not among
+    these, and values above 255.
     """
     with _decoding(path, "a mask") as (image, content):
+        if len(colors):
+            return _positions(path, np.asarray(image.convert("RGB")), colors)
         if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
             raise DataError(
                 f"{path}: the mask is a color image (mode {image.mode}); an index mask has one channel whose values "
@@ -117,12 +121,25 @@ def read_mask(path: ImageFile) -> NDArray[np.uint8]:
     return (values // stretch if stretch > 1 else values).astype(np.uint8)
 
 
+def _positions(path: ImageFile, pixels: NDArray[np.uint8], colors: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """Of the color of each pixel (h, w, 3) in the list."""
+    weights = np.array([1 << 16, 1 << 8, 1])
+    drawn, where = np.unique(pixels.astype(np.int64) @ weights, return_inverse=True)
+    position = {int(np.asarray(color) @ weights): k for k, color in enumerate(colors)}
+    strange = [code for code in drawn.tolist() if code not in position]
+    if strange:
+        rgb = ", ".join(str(strange[0] >> shift & 255) for shift in (16, 8, 0))
+        raise DataError(f"{path}: the color ({rgb}) is drawn and is none of the {len(colors)} of the list of colors. "
+                        "Add it there, or correct the mask; JPEG and resizing make new colors.")  # fmt: skip
+    return np.array([position[code] for code in drawn.tolist()], np.uint8)[where].reshape(pixels.shape[:2])
+
+
 def read_segment_ids(path: ImageFile) -> NDArray[np.int32]:
     """A panoptic mask as ids int32 (h, w): R + 256 G + 256^2 B (cocodataset.org, Panoptic format). 0: no segment.
 
     Raises DataError with path and advice for damaged files, and for images that are not RGB.
     """
-    with _decoding(path, "a panoptic mask") as image:
+    with _decoding(path, "a panoptic mask") as (image, _):
         if image.mode != "RGB":
             raise DataError(f"{path}: the mask has mode {image.mode}; the ids of segments are stored as RGB colors. "
                             "Fetch or export the file again.")  # fmt: skip

@@ -30,7 +30,7 @@ def class_mask(table: Annotations, i: int) -> NDArray[np.uint8] | None:
         ids = table.box_ids
         assert ids is not None, "panoptic segments have ids"
         return segment_classes(path, ids[rows], table.box_labels[rows])
-    raw = read_mask(path)
+    raw = read_mask(path, table.mask_colors)
     mask = table.mask_lut[raw]
     unnamed = np.setdiff1d(np.unique(raw[mask == IGNORED]), table.mask_void)
     if len(unnamed):

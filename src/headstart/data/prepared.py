@@ -27,7 +27,7 @@ from headstart.errors import DataError, StoreError
 Progress = Callable[[float, str], None]
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
-OPTIONAL = ("segment_ids",)
+OPTIONAL = ("segment_ids", "mask_colors")
 REPORT_EVERY = 32
 TORCH_PAYS = 20_000
 """Images from which the seconds that importing torch takes are less than what its faster decoding saves."""
@@ -72,6 +72,8 @@ class PreparedSet:
     """(n,) of the original masks, relative to the data set's place; '' where there is none."""
     mask_lut: NDArray[np.uint8]
     """(256,) value in such a mask -> class, or 255 (ignored)."""
+    mask_colors: NDArray[np.uint8] | None = None
+    """(c, 3) where `mask_paths` are color images: the RGB of value 0, 1, .. of `mask_lut`."""
     segment_ids: NDArray[np.int64] | None = None
     """(m,) where `mask_paths` are panoptic: the ids that stand for the boxes in them."""
     masks: NDArray[np.uint8] | None = None
@@ -130,7 +132,8 @@ class PreparedSet:
             assert self.mask_place is not None, "original masks need `mask_place`"
             path = DataPath(self.mask_place, str(self.mask_paths[i]))
             if self.segment_ids is None:
-                return self.mask_lut[read_mask(path)]
+                colors = () if self.mask_colors is None else self.mask_colors.tolist()
+                return self.mask_lut[read_mask(path, colors)]
             rows = slice(int(self.box_offsets[i]), int(self.box_offsets[i + 1]))
             return segment_classes(path, self.segment_ids[rows], self.box_labels[rows])
         assert self.masks is not None
@@ -274,6 +277,7 @@ def _records(
     ids = kept.box_ids if masked and kept.mask_kind == "panoptic" else None
     return {
         **({} if ids is None else {"segment_ids": ids}),
+        **({"mask_colors": np.array(kept.mask_colors, np.uint8)} if masked and kept.mask_colors else {}),
         "image_ids": kept.image_ids,
         "sizes_hw": sizes_hw,
         "boxes_xyxy": clipped.astype(np.float32),

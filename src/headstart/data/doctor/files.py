@@ -103,7 +103,7 @@ def _look_at_mask(
     table: Annotations, path: DataPath, shown: tuple[int, int], stored: tuple[int, int]
 ) -> tuple[list[Fault], set[int]]:
     try:
-        mask = read_mask(path)
+        mask = read_mask(path, table.mask_colors)
     except DataError as error:
         why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
         return [Fault("mask-unreadable", str(path), "", why, fix)], set()

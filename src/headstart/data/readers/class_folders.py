@@ -8,7 +8,7 @@ from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath
-from headstart.data.readers import caltech256, imagenet
+from headstart.data.readers import caltech256, camvid, imagenet
 from headstart.data.readers.folders import files_in, has_files, relative, split_of, subfolders
 from headstart.errors import DataError
 
@@ -23,7 +23,7 @@ TRAINING = ("", "train", "trainval")
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None. At least two class folders with images are needed."""
-    if imagenet.looks_like(root) or caltech256.looks_like(root):
+    if any(other.looks_like(root) for other in (imagenet, caltech256, camvid)):
         return None
     for split, folder in _parts(root).items():
         classes = list(_classes(folder))

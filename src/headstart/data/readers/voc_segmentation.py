@@ -22,7 +22,7 @@ from headstart.data.images import header_sizes_hw
 from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath
 from headstart.data.readers.folders import files_in, has_files, read_lines, relative, subfolders
-from headstart.data.readers.index_masks import CLASSES_FILE, VOID_NAMES, named_values
+from headstart.data.readers.mask_pairs import CLASSES_FILE, VOID_NAMES, named_values
 from headstart.data.readers.voc_lists import lists_of, splits_of, years
 from headstart.data.readers.voc_xml import VocFile, place_boxes, read_voc_xml
 from headstart.errors import DataError

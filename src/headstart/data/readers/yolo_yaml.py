@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from headstart.data.places import DataPath
 from headstart.data.readers.fields import whole
-from headstart.data.readers.folders import named, read_text
+from headstart.data.readers.folders import named
+from headstart.data.readers.yaml_files import read_mapping
 from headstart.errors import DataError
 
 YAML = frozenset({".yaml", ".yml"})
@@ -36,16 +35,6 @@ class YoloConfig:
     """Value of `path`; '' where there is none."""
     splits: dict[str, list[str]]
     names: dict[int, str]
-
-
-class _Strings(yaml.BaseLoader):
-    """Every scalar stays text (a class may be called `no`), and a key that stands twice is refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
-        return mapping
 
 
 def configs_in(root: DataPath) -> list[DataPath]:
@@ -70,13 +59,7 @@ def chosen_config(root: DataPath) -> DataPath:
 
 def read_config(path: DataPath) -> YoloConfig:
     """Raises DataError when the file cannot be read as YAML, or lacks what is needed."""
-    try:
-        value = yaml.load(read_text(path), Loader=_Strings)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as YAML ({reason}). Correct the file.") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: holds no keys. A YOLO data set needs `names` and `train`, `val` or `test`.")
+    value = read_mapping(path)
     base = value.get("path", "")
     if not isinstance(base, str):
         raise DataError(f"{path}: `path` is no text. Give the folder that `train` and `val` are relative to.")
