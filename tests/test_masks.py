@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from headstart.data.annotations import CROWD, IGNORED
+from headstart.data.doctor.checkup import check
 from headstart.data.formats import open_dataset
 from headstart.data.masks import class_mask, instance_masks, segment_classes
 from headstart.data.prepared import PreparedSet, prepare
@@ -81,6 +82,23 @@ class TestPanoptic:
         assert str(path) in str(caught.value)
         with pytest.raises(DataError, match="segment 77"):
             segment_classes(path, np.zeros(0, np.int64), np.zeros(0, np.int16))
+
+    def test_the_doctor_looks_at_every_segment(self, tmp_path: Path) -> None:
+        make_coco_panoptic(tmp_path)
+        assert check(tmp_path, images=True).clean
+        ids = np.full((HEIGHT, WIDTH + 1), 5)
+        ids[:, :9] = 77
+        path = segments_png(tmp_path / "annotations/panoptic_val2017/3.png", ids)
+        faults = {
+            (f.rule, f.path, f.record) for finding in check(tmp_path, images=True).findings for f in finding.faults
+        }
+        assert faults == {
+            ("mask-size-differs", str(path), ""),
+            ("mask-value-unknown", str(path), "segment 77"),
+            ("segment-not-drawn", str(path), "segment 70000"),
+        }
+        Image.new("L", (WIDTH, HEIGHT)).save(path)
+        assert [f.rule for f in check(tmp_path, images=True).findings] == ["mask-unreadable"]
 
     def test_a_mask_that_is_no_color_image(self, tmp_path: Path) -> None:
         make_coco_panoptic(tmp_path)

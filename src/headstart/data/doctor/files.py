@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.data.annotations import IGNORED, Annotations
 from headstart.data.faults import Fault
-from headstart.data.images import IMAGE_SUFFIXES, header_sizes_hw, read_mask, read_rgb
+from headstart.data.images import IMAGE_SUFFIXES, header_sizes_hw, read_mask, read_rgb, read_segment_ids
 from headstart.data.places import DataPath
 from headstart.data.splits import near_duplicate_clusters
 from headstart.errors import DataError
@@ -92,30 +92,57 @@ def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | No
     elif shown != stored and annotated == stored:
         why = f"its EXIF orientation turns it to {shown[1]} x {shown[0]}, its annotation was made for the stored pixels"
         faults.append(Fault("exif-rotation", str(path), "", why, "Turn the pixels and remove the orientation."))
-    mask = table.mask_path(i) if table.mask_kind == "index" else None
+    mask = table.mask_path(i)
     if mask is None:
         return faults, shown, set()
-    found, values = _look_at_mask(table, mask, shown, stored)
+    look = _look_at_mask if table.mask_kind == "index" else _look_at_segments
+    found, values = look(table, i, mask, (shown, stored))
     return [*faults, *found], shown, values
 
 
 def _look_at_mask(
-    table: Annotations, path: DataPath, shown: tuple[int, int], stored: tuple[int, int]
+    table: Annotations, i: int, path: DataPath, sizes: tuple[tuple[int, int], tuple[int, int]]
 ) -> tuple[list[Fault], set[int]]:
     try:
         mask = read_mask(path, table.mask_colors)
     except DataError as error:
         why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
         return [Fault("mask-unreadable", str(path), "", why, fix)], set()
-    faults = []
-    if mask.shape not in (shown, stored):
-        why = f"the mask is {mask.shape[1]} x {mask.shape[0]}, its image {shown[1]} x {shown[0]}"
-        faults.append(Fault("mask-size-differs", str(path), "", why, "Export the mask at the size of its image."))
+    faults = _size_faults(path, (mask.shape[0], mask.shape[1]), sizes)
     values = np.unique(mask)
     for value in np.setdiff1d(values[table.mask_lut[values] == IGNORED], table.mask_void).tolist():
         faults.append(Fault("mask-value-unknown", str(path), f"value {value}", "is neither a class nor void",
                             "Name it in the list of classes, or correct the mask."))  # fmt: skip
     return faults, set(values.tolist())
+
+
+def _look_at_segments(
+    table: Annotations, i: int, path: DataPath, sizes: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[list[Fault], set[int]]:
+    """Panoptic: which segments are drawn, and which of the image's are not."""
+    try:
+        drawn = read_segment_ids(path)
+    except DataError as error:
+        why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
+        return [Fault("mask-unreadable", str(path), "", why, fix)], set()
+    faults = _size_faults(path, (drawn.shape[0], drawn.shape[1]), sizes)
+    ids = table.box_ids
+    assert ids is not None, "panoptic segments have ids"
+    own = ids[table.box_offsets[i] : table.box_offsets[i + 1]]
+    for value in np.setdiff1d(np.unique(drawn), [0, *own]).tolist():
+        faults.append(Fault("mask-value-unknown", str(path), f"segment {value}", "is not annotated in its image",
+                            "Fetch the PNG files and the JSON file of one version."))  # fmt: skip
+    for value in np.setdiff1d(own, drawn).tolist():
+        faults.append(Fault("segment-not-drawn", str(path), f"segment {value}", "is annotated and not drawn",
+                            "Fetch the PNG files and the JSON file of one version."))  # fmt: skip
+    return faults, set()
+
+
+def _size_faults(path: DataPath, drawn: tuple[int, int], sizes: tuple[tuple[int, int], tuple[int, int]]) -> list[Fault]:
+    if drawn in sizes:
+        return []
+    why = f"the mask is {drawn[1]} x {drawn[0]}, its image {sizes[0][1]} x {sizes[0][0]}"
+    return [Fault("mask-size-differs", str(path), "", why, "Export the mask at the size of its image.")]
 
 
 def _unused_values(table: Annotations, looked: Looked) -> Iterator[Fault]:

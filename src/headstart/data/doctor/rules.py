@@ -96,6 +96,20 @@ RULES: dict[str, Rule] = {
         "warning", "One box with two labels", "A detector is punished for either.", "Keep the right label."
     ),
     "label-unknown": Rule("error", "Labels that no class list has", "They cannot be trained on.", "Correct the label."),
+    "label-missing": Rule("error", "Objects without a label", "They cannot be trained on.", "Label them."),
+    "box-missing": Rule("error", "Objects without a box", "They cannot be trained on.", "Draw the box."),
+    "id-not-unique": Rule(
+        "error", "Ids that stand for two records", "Results cannot be matched with them.", "Give each an id of its own."
+    ),
+    "id-missing": Rule(
+        "error", "Records without a usable id", "Results cannot be matched with them.", "Give them ids."
+    ),
+    "size-impossible": Rule(
+        "error", "Image sizes that no image has", "Boxes cannot be judged by them.", "Write the size in pixels."
+    ),
+    "outline-unreadable": Rule(
+        "error", "Outlines that cannot be read", "No mask can be drawn from them.", "Export the outlines again."
+    ),
     "class-without-examples": Rule(
         "warning",
         "Classes without examples",
@@ -136,6 +150,13 @@ RULES: dict[str, Rule] = {
         "Keep one of each, or leave it: splits that Headstart makes keep them together.",
     ),
     "mask-unreadable": Rule("error", "Masks that cannot be read", "Training stops at them.", "Export them again."),
+    "mask-missing": Rule("error", "Masks that are not there", "Their images take no part.", "Put the masks back."),
+    "segment-not-drawn": Rule(
+        "error",
+        "Segments that no mask shows",
+        "Masks and annotation are of two versions.",
+        "Fetch both of one version.",
+    ),
     "mask-size-differs": Rule(
         "error",
         "Masks of another size than their image",
