@@ -37,13 +37,18 @@ def decode(counts: ArrayLike, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 def union(parts: Sequence[Counts], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """The mask, uint8 `size_hw`, of what is inside any of the parts; their counts must fit the size."""
-    from headstart.data import _run_lengths
-
     height, width = size_hw
     flat = np.zeros(height * width, np.uint8)
+    draw(flat, parts)
+    return flat.reshape(width, height).T
+
+
+def draw(flat: NDArray[np.uint8], parts: Sequence[Counts]) -> None:
+    """Set to 1 what is inside any of the parts, in the pixels (h * w,) down the columns; their counts must fit."""
+    from headstart.data import _run_lengths
+
     for counts in parts:
         _run_lengths.fill(flat, counts)
-    return flat.reshape(width, height).T
 
 
 def checked(counts: ArrayLike, size_hw: tuple[int, int]) -> Counts:
