@@ -136,7 +136,9 @@ class TestCoco:
     def test_images_elsewhere(self, tmp_path: Path) -> None:
         make_coco(tmp_path / "a")
         shutil.move(tmp_path / "a/val2017", tmp_path / "photos")
-        with pytest.raises(DataError, match=r"none of its images is there: looked for '7\.jpg' in .*--images FOLDER"):
+        with pytest.raises(
+            DataError, match=r"none of its images is there: looked for '7\.jpg' in .*--images-in FOLDER"
+        ):
             open_dataset(tmp_path / "a" / VAL)
         table = open_dataset(tmp_path / "a" / VAL, images=str(tmp_path / "photos"))
         assert table.image_path(0).is_file() and str(table.image_path(0)) == str(tmp_path / "photos/7.jpg")

@@ -108,7 +108,7 @@ def image_folder(root: DataPath, member: Member, names: Sequence[str], images: s
     if best is None:
         looked = ", ".join(dict.fromkeys(str(place) for place in places))
         raise DataError(f"{member.path}: none of its images is there: looked for {', '.join(map(repr, shown[:3]))} in "
-                        f"{looked}. Put the images there, or say where they are with --images FOLDER.")  # fmt: skip
+                        f"{looked}. Put the images there, or say where they are with --images-in FOLDER.")  # fmt: skip
     return best
 
 
