@@ -158,7 +158,7 @@ def table_of_detectors(studies: int, resamples: int) -> float:
         truths = [float(values.mean()) for values in arms]
         for num_images in (60, 500):
             single = [_map(*detectors(num_images, QUALITIES[:1] + spread * rng.normal(), rng)) for _ in range(1000)]
-            share = f"{arms[0].var() / np.var(single):5.0%}"
+            share = f"{min(1.0, arms[0].var() / np.var(single)):5.0%}"
             for num_seeds in (3, 5):
                 found = of_detectors(num_images, num_seeds, spread, studies, resamples, rng)
                 gaps = (((vb - va), (db - da)) for (va, da), (vb, db) in found)

@@ -16,8 +16,8 @@ posterior under the prior 1 / variance). With that in the place of s2, V becomes
 mean a mixture of normals; its quantiles make the interval, its tails the p-value. Without an images' part this is
 Student's t with S - 1 degrees of freedom; without a seeds' part it is the normal; between, it is the Behrens-Fisher
 interval (R. A. Fisher, Annals of Eugenics 6, 1935; S. Weerahandi, JASA 88, 1993) with one variance known. It covers
-at least 95 %; Satterthwaite's degrees of freedom covered 92 % for three seeds with nine tenths of the variance, since
-seeds that happen to agree shrink the variance and raise the degrees of freedom at once
+about 95 % or more; Satterthwaite's degrees of freedom covered 92 % for three seeds with nine tenths of the variance,
+since seeds that happen to agree shrink the variance and raise the degrees of freedom at once
 (`benchmarks/interval_coverage.py`).
 
 With one seed only the images' part can be seen: the interval holds for that trained model only and there is no
