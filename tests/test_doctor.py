@@ -17,7 +17,7 @@ from headstart.data.columns import BoxColumns
 from headstart.data.doctor.checkup import Checkup, check
 from headstart.data.doctor.rules import RULES, Finding
 from headstart.data.doctor.statistics import statistics
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.report.doctor import page
 from miniatures import (
     HEIGHT,
@@ -170,3 +170,14 @@ def test_the_two_odd_boxes_of_bccd() -> None:
     rules = found(check(SHARED / "voc_bccd"))
     assert [Path(f.path).name for f in rules["box-without-extent"].faults] == [
         "BloodImage_00338.xml", "BloodImage_00343.xml"]  # fmt: skip
+
+
+def test_options_of_the_reader_are_words(voc: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    base = ["check", str(voc), "--out", str(tmp_path / "out"), "--format", "voc", "--read"]
+    done = run(app, [*base, "zero_based=true"])
+    assert done.exit_code in (0, 1) and "continuous edges" in done.output
+    for word, says in (("zero_based=maybe", "either true or false"), ("nothing=1", "give NAME=VALUE with one of on_bad_box"),
+                       ("partition=x", "a whole number"), ("partition=2", "means nothing to a voc data set")):  # fmt: skip
+        done = run(app, [*base, word])
+        assert isinstance(done.exception, UsageError) and says in str(done.exception)

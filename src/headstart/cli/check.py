@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.options import AsJson, Format, Read
+
 
 def check(
     data: Annotated[str, typer.Argument(help="Folder, archive, URL or description file of a data set.")],
@@ -21,20 +23,16 @@ def check(
         Path | None, typer.Option("--fix", help="Write a clean copy of the annotations into this new folder.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the page and findings.json are written.")] = None,
-    format: Annotated[
-        str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")
-    ] = None,
-    images_in: Annotated[
-        str | None, typer.Option("--images-in", help="Folder, archive or URL of the images, if not the data set's own.")
-    ] = None,
+    format: Format = None,
+    read: Read = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What is in this data set, and what is wrong with it? Ends with 0: clean; 1: findings; 2: unreadable."""
     from headstart import api
+    from headstart.data.options import assigned
 
-    read = {"images": images_in} if images_in else {}
-    done = api.check(data, images, out, fix, against, _shown(quiet or as_json), format, read)
+    done = api.check(data, images, out, fix, against, _shown(quiet or as_json), format, assigned(read or []))
     if as_json:
         print(json.dumps(done.facts, indent=1))
     elif not quiet:

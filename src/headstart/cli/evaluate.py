@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, read_options
+from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_table
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def evaluate(
         bool, typer.Option("--allow-unknown", help="Leave out detections of unknown images and classes; count them.")
     ] = False,
     format: Format = None,
+    read: Read = None,
     on_bad_box: OnBadBox = OnBad.error,
     on_bad_record: OnBadRecord = OnBad.error,
     as_json: AsJson = False,
@@ -82,7 +83,7 @@ def evaluate(
 
     found = api.evaluate(
         detections, data, protocol.value, thresholds_of(iou or []), split, bootstrap, compare, explain, allow_unknown,
-        clusters, tuple(kind.value for kind in by or ()), errors, format, read_options(on_bad_box, on_bad_record),
+        clusters, tuple(kind.value for kind in by or ()), errors, format, read_options(on_bad_box, on_bad_record, read),
         quiet,
     )  # fmt: skip
     if as_json:

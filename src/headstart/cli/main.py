@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import check, evaluate, store, weights
-from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, read_options
+from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 
@@ -123,6 +123,7 @@ def compare(
     on_bad_box: OnBadBox = OnBad.error,
     on_bad_record: OnBadRecord = OnBad.error,
     on_bad_image: OnBadImage = OnBad.error,
+    read: Read = None,
     out: Out = None,
     workers: Workers = None,
     offline: Offline = False,
@@ -136,7 +137,7 @@ def compare(
     chosen = task.value if task else None
     summary = api.compare(
         data, weights, chosen, seeds, budget.value, out, workers, offline, quiet, overwrite,
-        format, on_bad_image.value, read_options(on_bad_box, on_bad_record),
+        format, on_bad_image.value, read_options(on_bad_box, on_bad_record, read),
     )  # fmt: skip
     _finish(summary, quiet, as_json)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +22,15 @@ OnBadBox = Annotated[
 OnBadRecord = Annotated[
     OnBad, typer.Option("--on-bad-record", help="Another fault in an image's annotation: stop, or leave out and list.")
 ]
+Read = Annotated[
+    list[str] | None, typer.Option("--read", help="An option of the reader, such as zero_based=true. Repeat it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-def read_options(on_bad_box: OnBad, on_bad_record: OnBad) -> dict[str, str]:
-    """Options of `open_dataset` that differ from its defaults."""
+def read_options(on_bad_box: OnBad, on_bad_record: OnBad, read: list[str] | None = None) -> dict[str, Any]:
+    """Options of `open_dataset` that differ from its defaults. Raises UsageError for words that are none."""
+    from headstart.data.options import assigned
+
     given = {"on_bad_box": on_bad_box.value, "on_bad_record": on_bad_record.value}
-    return {name: value for name, value in given.items() if value != "error"}
+    return {name: value for name, value in given.items() if value != "error"} | assigned(read or [])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from headstart.data.boxes import CONVENTIONS, Convention
 from headstart.data.faults import OnBad
@@ -46,3 +47,24 @@ class ReadOptions:
                 raise UsageError(f"option {name!r} is {value!r}; known: {', '.join(filter(None, known))}.")
         if self.partition not in range(11):
             raise UsageError(f"option 'partition' is {self.partition!r}; there are partitions 1 to 10, and 0 for none.")
+
+
+def assigned(words: Sequence[str]) -> dict[str, Any]:
+    """Options from words such as "zero_based=true" or "partition=3". Raises UsageError."""
+    defaults = {f.name: f.default for f in fields(ReadOptions)}
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or name not in defaults:
+            raise UsageError(f"--read {word}: give NAME=VALUE with one of {', '.join(defaults)}.")
+        if isinstance(defaults[name], bool):
+            if text.lower() not in ("true", "false"):
+                raise UsageError(f"--read {word}: {name} is either true or false.")
+            found[name] = text.lower() == "true"
+        elif isinstance(defaults[name], int):
+            if not text.isdecimal():
+                raise UsageError(f"--read {word}: {name} is a whole number.")
+            found[name] = int(text)
+        else:
+            found[name] = text
+    return found
