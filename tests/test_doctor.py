@@ -177,7 +177,12 @@ def test_options_of_the_reader_are_words(voc: Path, tmp_path: Path) -> None:
     base = ["check", str(voc), "--out", str(tmp_path / "out"), "--format", "voc", "--read"]
     done = run(app, [*base, "zero_based=true"])
     assert done.exit_code in (0, 1) and "continuous edges" in done.output
-    for word, says in (("zero_based=maybe", "either true or false"), ("nothing=1", "give NAME=VALUE with one of on_bad_box"),
-                       ("partition=x", "a whole number"), ("partition=2", "means nothing to a voc data set")):  # fmt: skip
+    faults = {
+        "zero_based=maybe": "either true or false",
+        "nothing=1": "give NAME=VALUE with one of on_bad_box",
+        "partition=x": "a whole number",
+        "partition=2": "means nothing to a voc data set",
+    }
+    for word, says in faults.items():
         done = run(app, [*base, word])
         assert isinstance(done.exception, UsageError) and says in str(done.exception)
