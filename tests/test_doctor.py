@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 
 from headstart.cli.main import app
 from headstart.data.annotate import annotate
+from headstart.data.annotations import DIFFICULT, TRUNCATED
 from headstart.data.columns import BoxColumns
 from headstart.data.doctor.checkup import Checkup, check
+from headstart.data.doctor.clean import write_clean
 from headstart.data.doctor.rules import RULES, Finding
 from headstart.data.doctor.statistics import statistics
+from headstart.data.formats import open_dataset
 from headstart.errors import DataError, UsageError
 from headstart.report.doctor import page
 from miniatures import (
@@ -186,3 +189,34 @@ def test_options_of_the_reader_are_words(voc: Path, tmp_path: Path) -> None:
     for word, says in faults.items():
         done = run(app, [*base, word])
         assert isinstance(done.exception, UsageError) and says in str(done.exception)
+
+
+def test_a_clean_copy_opens_with_the_images_of_the_source(voc: Path, tmp_path: Path) -> None:
+    hard = "<difficult>1</difficult><truncated>1</truncated>"
+    objects = (
+        voc_object("dog", 2, 2, 9, 9, hard), voc_object("dog", 5, 5, 5, 9), voc_object("cat", 11, 11, WIDTH + 9, 20),
+        voc_object("cat", 3, 3, 8, 8), voc_object("cat", 3, 3, 8, 8),
+    )  # fmt: skip
+    voc_xml(voc / "Annotations/a.xml", *objects)
+    (voc / "JPEGImages/d.jpg").write_bytes(b"no image")
+    before = {p: p.read_bytes() for p in voc.rglob("*") if p.is_file()}
+    checkup = check(voc, images=True)
+    lines = write_clean(checkup, tmp_path / "clean")
+    assert "images left out: 1 of 4" in lines and "copies of boxes removed: 1" in lines
+    assert {p: p.read_bytes() for p in voc.rglob("*") if p.is_file()} == before
+    table = open_dataset(tmp_path / "clean", images=str(voc))
+    assert table.image_path(0).is_file() and sorted(table.splits) == ["test", "train", "val"]
+    a = int(np.flatnonzero([table.image_name(i).endswith("a.jpg") for i in range(len(table))])[0])
+    boxes = table.boxes_of(a)
+    assert boxes.xyxy.tolist() == [[1, 1, 9, 9], [10, 10, WIDTH, 20], [2, 2, 8, 8]]
+    assert boxes.flags.tolist() == [DIFFICULT | TRUNCATED, 0, 0]
+    with pytest.raises(UsageError, match="exists already"):
+        write_clean(checkup, tmp_path / "clean")
+
+
+def test_a_clean_copy_of_labels_is_a_list(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "set")
+    write_clean(check(tmp_path / "set", images=True), tmp_path / "clean")
+    table, source = open_dataset(tmp_path / "clean", images=str(tmp_path / "set")), open_dataset(tmp_path / "set")
+    assert table.image_classes == source.image_classes and sorted(table.splits) == sorted(source.splits)
+    assert sorted(table.image_labels) == sorted(source.image_labels)

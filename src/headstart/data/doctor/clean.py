@@ -10,26 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.annotations import (
-    CROWD,
-    DEPICTION,
-    DIFFICULT,
-    GROUP_OF,
-    INSIDE,
-    OCCLUDED,
-    TRUNCATED,
-    Annotations,
-)
+from headstart.data.annotations import CROWD, Annotations
 from headstart.data.doctor.checkup import Checkup
 from headstart.data.doctor.table import images_of_boxes
+from headstart.data.readers.coco_json import OTHER_FLAGS
 from headstart.data.sizes import with_sizes
 from headstart.errors import UsageError
 
 DROPPED_IMAGES = frozenset(
     {"image-missing", "image-unreadable", "mask-unreadable", "mask-size-differs", "size-differs"}
 )
-FLAG_KEYS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED, "group_of": GROUP_OF,
-             "depiction": DEPICTION, "inside": INSIDE}  # fmt: skip
 
 
 def write_clean(checkup: Checkup, out: Path) -> list[str]:
@@ -91,7 +81,7 @@ def _write_coco(table: Annotations, out: Path) -> list[str]:
 def _coco_box(table: Annotations, row: int, image: int, box: np.ndarray) -> dict[str, Any]:
     x1, y1, x2, y2 = (float(v) for v in box)
     flags = int(table.box_flags[row])
-    own = {key: 1 for key, bit in FLAG_KEYS.items() if flags & bit}
+    own = {key: 1 for key, bit in OTHER_FLAGS.items() if flags & bit}
     areas = table.box_areas
     area = float(areas[row]) if areas is not None else (x2 - x1) * (y2 - y1)
     return {"id": row + 1, "image_id": image + 1, "category_id": int(table.box_labels[row]) + 1,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import rle
+from headstart.data.annotations import CROWD, DEPICTION, DIFFICULT, GROUP_OF, INSIDE, OCCLUDED, TRUNCATED
 from headstart.data.places import DataPath
 from headstart.errors import DataError
 
@@ -24,6 +25,11 @@ IMAGE_KEYS = ("id", "file_name", "coco_url", "width", "height", "neg_category_id
 NUMBERS = frozenset({int, float})
 ROW: dict[str, Any] = {"row": None}
 """Stands in the parsed JSON for an annotation whose content went to the columns."""
+COCO_KEYS = 7
+"""COCO's own annotations have so many keys; others may carry further flags."""
+OTHER_FLAGS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED, "group_of": GROUP_OF,
+               "depiction": DEPICTION, "inside": INSIDE}  # fmt: skip
+"""Keys that converters from other formats write, `headstart check --fix` among them."""
 Odd = tuple[int, str, str, str, bool]
 """Row, rule, what is wrong, what to do, and whether it is about the box."""
 
@@ -35,7 +41,8 @@ class Rows:
     ids: list[Any] = field(default_factory=list)
     image_ids: list[Any] = field(default_factory=list)
     category_ids: list[Any] = field(default_factory=list)
-    crowd: bytearray = field(default_factory=bytearray)
+    flags: bytearray = field(default_factory=bytearray)
+    """Bits of `headstart.data.annotations`."""
     areas: array[float] = field(default_factory=lambda: array("d"))
     """NaN where the file gives none."""
     boxes: array[float] = field(default_factory=lambda: array("d"))
@@ -63,7 +70,10 @@ class Rows:
         if crowd not in (0, 1):
             self._note(row, "flag-unknown", f"has iscrowd {short(crowd)}, which is neither 0 nor 1", "Write 0 or 1")
             crowd = 0
-        self.crowd.append(int(crowd))
+        flags = CROWD if crowd else 0
+        if len(entry) > COCO_KEYS:
+            flags |= sum(bit for key, bit in OTHER_FLAGS.items() if get(key))
+        self.flags.append(flags)
         self.areas.append(self._area(row, get("area")))
         self.boxes.extend(self._box(row, get("bbox")))
         outline = get("segmentation")

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headstart.data.annotations import CROWD
 from headstart.data.boxes import leaving, to_edges
 from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
@@ -27,7 +26,7 @@ class Part:
     """(m,) place in `Images.entries`."""
     source: NDArray[np.float64]
     labels: NDArray[np.int32]
-    crowd: NDArray[np.bool_]
+    flags: NDArray[np.uint8]
     ids: NDArray[np.int64] | None
     areas: NDArray[np.float64] | None
     polygons: pa.Array | None
@@ -83,7 +82,7 @@ def part_of(file: CocoFile, images: Images, classes: Classes, faults: Faults, no
         images=image[chosen],
         source=boxes[chosen],
         labels=label[chosen].astype(np.int32),
-        crowd=np.frombuffer(rows.crowd, np.uint8)[chosen] > 0,
+        flags=np.frombuffer(rows.flags, np.uint8)[chosen],
         ids=None if ids is None else ids[chosen],
         areas=_areas(sieve, chosen, boxes, notes),
         polygons=_polygons(sieve, chosen, notes),
@@ -95,12 +94,11 @@ def columns_of(parts: Sequence[Part], known: Sequence[Sequence[bool]], classes: 
     """The parts end to end. known: of every image of each file, whether its boxes are listed, be it none."""
     firsts = np.cumsum([0, *map(len, known)])
     of_image = np.concatenate([part.images + first for part, first in zip(parts, firsts, strict=False)])
-    crowd = np.concatenate([part.crowd for part in parts])
     return BoxColumns(
         offsets=np.concatenate([[0], np.cumsum(np.bincount(of_image, minlength=int(firsts[-1])))]).astype(np.int64),
         source=np.concatenate([part.source for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
-        flags=np.where(crowd, CROWD, 0).astype(np.uint8),
+        flags=np.concatenate([part.flags for part in parts]),
         known=np.concatenate([np.asarray(own, bool) for own in known]),
         classes=classes.names,
         class_ids=classes.ids,
