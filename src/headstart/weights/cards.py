@@ -196,7 +196,7 @@ def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool) -> Weights
     _backbone(imported.backbone, base, uri)
     return WeightsSpec(
         file.stem, uri, "file", imported.backbone, str(file), digest, None, imported.preprocessing,
-        known.lineage if known else imported.lineage, known.licence if known else "not stated",
+        known.lineage if known else imported.lineage, known.licence if known else imported.licence,
         norm_eps=known.norm_eps if known else imported.norm_eps, source=known.source if known else imported.source,
         layout=imported.layout,
     )  # fmt: skip

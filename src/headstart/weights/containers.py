@@ -12,7 +12,8 @@ import mmap
 import pickle
 import warnings
 import zipfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +41,20 @@ class Contents:
     """Leaves: `StoredArray`, numbers, text, `Stub`."""
     classes: tuple[str, ...] = ()
     """Names of the pickled classes that were not loaded."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of a safetensors file."""
+
+    def exported(self) -> dict[str, Any] | None:
+        """Facts that `headstart.weights.export` wrote into the file, or None."""
+        facts = self.tree.get("headstart") if isinstance(self.tree, dict) else None
+        if isinstance(text := self.header.get("headstart"), str):
+            try:
+                facts = json.loads(text)
+            except ValueError as error:
+                raise WeightsError(
+                    f"{self.path}: the facts in its header are no JSON: {error}. Export it again."
+                ) from error
+        return facts if isinstance(facts, dict) and facts.get("format") == 1 else None
 
 
 def look(path: Path) -> Contents:
@@ -48,7 +63,8 @@ def look(path: Path) -> Contents:
     kind = _kind(path, head)
     try:
         if kind == "safetensors":
-            return Contents(path, kind, _safetensors(path))
+            tensors, header = _safetensors(path)
+            return Contents(path, kind, tensors, header=header)
         if kind == "torch archive":
             return _archive(path)
         with path.open("rb") as file:
@@ -148,15 +164,16 @@ def _foreign(path: Path, head: bytes) -> WeightsError:
                         "torch.save or safetensors.")  # fmt: skip
 
 
-def _safetensors(path: Path) -> dict[str, StoredArray]:
+def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
     with path.open("rb") as stream:
         data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     length = int.from_bytes(data[:8], "little")
     if length > len(data) - 8:
         raise EOFError(f"its header has {length:,} bytes and the file {len(data):,}")
-    found = {}
+    found, header = {}, {}
     for name, facts in json.loads(bytes(data[8 : 8 + length])).items():
         if name == "__metadata__":
+            header = {str(key): str(value) for key, value in facts.items()}
             continue
         if facts["dtype"] not in _SAFETENSORS:
             raise Refused(f"the tensor {name!r} of type {facts['dtype']}", "a type of numbers that cannot be read")
@@ -166,7 +183,7 @@ def _safetensors(path: Path) -> dict[str, StoredArray]:
             raise EOFError(f"the tensor {name!r} ends at byte {end:,} of {len(data):,}")
         found[name] = StoredArray(Storage(dtype, len(raw) // DTYPES[dtype], partial(bytes, raw)), tuple(facts["shape"]))
         found[name].check()
-    return found
+    return found, header
 
 
 def _archive(path: Path) -> Contents:

@@ -69,6 +69,17 @@ def canonical(name: str) -> str | None:
     return f"{block}.{'bn' if found[5] else 'conv'}{found[4]}.{found[6]}"
 
 
+def original(name: str) -> str:
+    """Inverse of `canonical`: `layer2.1.bn2.bias` -> `res3.1.conv2.norm.bias`."""
+    if found := re.match(r"(conv|bn)1\.(\w+)$", name):
+        return f"stem.conv1.{'norm.' if found[1] == 'bn' else ''}{found[2]}"
+    found = re.match(r"layer(\d)\.(\d+)\.(?:(conv|bn)(\d)|downsample\.([01]))\.(\w+)$", name)
+    assert found is not None, name
+    norm = "norm." if found[3] == "bn" or found[5] == "1" else ""
+    part = f"conv{found[4]}" if found[4] else "shortcut"
+    return f"res{int(found[1]) + 1}.{found[2]}.{part}.{norm}{found[6]}"
+
+
 def _fixed(names: dict[str, str]) -> dict[str, float]:
     """Statistics that the oldest files leave out, because their norms were folded into weight and bias."""
     fixed: dict[str, float] = {}

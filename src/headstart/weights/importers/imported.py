@@ -89,6 +89,7 @@ class Imported:
     under: tuple[str, ...] = ()
     """Keys that lead to the state dict in the file."""
     lineage: tuple[str, ...] = NOT_STATED
+    licence: str = "not stated"
     edits: Mapping[str, Edit] = field(default_factory=dict)
     """How a tensor is changed on the way, by the backbone's names."""
     constants: Mapping[str, float] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from headstart.errors import WeightsError
+from headstart.models.preprocessing import Preprocessing
 from headstart.weights import containers
 from headstart.weights.importers import (
     caffe2_detectron,
@@ -44,6 +45,8 @@ OUTER = ("module.", "model.", "net.", "_orig_mod.", "model.module.", "encoder.",
 def recognize(contents: containers.Contents) -> Imported:
     """The backbone that the file holds. Raises WeightsError where no layout fits, or more than one."""
     file = Sighting(contents.path, contents.kind, contents.tree, contents.classes)
+    if (facts := contents.exported()) is not None:
+        return _exported(file, facts)
     found = _fitting(file)
     for prefix in OUTER if not found else ():
         found = [_put_back(one, prefix, file.under) for one in _fitting(_inside(file, prefix))]
@@ -56,6 +59,27 @@ def recognize(contents: containers.Contents) -> Imported:
         raise WeightsError(f"{contents.path} could be of {len(found)} layouts: {told}. Say which backbone is meant: "
                            "file:PATH@BACKBONE, or a weights card with key_prefix.")  # fmt: skip
     raise WeightsError(unknown(file))
+
+
+def _exported(file: Sighting, facts: dict[str, Any]) -> Imported:
+    """A file that Headstart wrote: its names are those of the layout, its facts are in it."""
+    if facts.get("to") in ("timm", "torchvision"):
+        names = {name: name for name in file.tensors}
+        one = Imported(classifiers.LAYOUT, "", names, "", classifiers.SOURCE, under=file.under)
+    else:
+        found = detectron2.find(file) or openmmlab.find(file)
+        if found is None:
+            raise WeightsError(f"{file.path} says that Headstart exported it, but its tensors are of no layout. "
+                               "The file is damaged; export it again.")  # fmt: skip
+        one = found
+    try:
+        return replace(one, backbone=str(facts["backbone"]), lineage=tuple(map(str, facts["lineage"])), notes=(),
+                       preprocessing=Preprocessing.from_json(facts["preprocessing"]), norm_eps=None,
+                       licence=str(facts["licence"]), evidence="exported by Headstart, facts in the file")  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{file.path}: the facts that Headstart wrote are damaged ({error}). Export it again."
+        ) from error
 
 
 def again(layout: str, contents: containers.Contents) -> Imported:

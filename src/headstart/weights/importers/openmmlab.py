@@ -70,6 +70,13 @@ def canonical(name: str) -> str:
     return name.replace("stem.7.", "bn1.").replace("stem.", "conv1.") if name.startswith("stem.") else name
 
 
+def original(name: str, backbone: str) -> str:
+    """Inverse of `canonical`: a deep stem's `conv1.4.bias` -> `stem.4.bias`."""
+    if not backbone.endswith(("c", "d")):
+        return name
+    return re.sub(r"^bn1\.", "stem.7.", re.sub(r"^conv1\.", "stem.", name))
+
+
 def _config(meta: Any) -> str:
     """Text of the configuration that the file carries, "" without one. It is searched, never run."""
     texts = [meta.get(key) for key in ("config", "cfg")] if isinstance(meta, dict) else []

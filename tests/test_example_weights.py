@@ -1,4 +1,4 @@
-"""The example backbone and its two cards against outputs computed elsewhere (skipped where the files are absent)."""
+"""The example backbones and their cards against outputs computed elsewhere (skipped where the files are absent)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from headstart.models.backbones import backbone_cost, build_backbone
 from headstart.models.features import pooled_features, stage_maps
@@ -77,3 +78,42 @@ def test_wrong_channel_order_would_show() -> None:
 def assert_close(got: np.ndarray, expected: np.ndarray) -> None:
     """Within 1e-4 of the largest value."""
     assert float(np.abs(got - expected).max()) <= 1e-4 * float(np.abs(expected).max())
+
+
+SHUFFLENETS = FOLDER.parent / "shufflenetv2_0.5x"
+SHUFFLE_CARDS = {"initial": "initial_backbone", "fastestdet": "coco_fastestdet"}
+
+
+@staged
+@pytest.mark.parametrize("card", SHUFFLE_CARDS)
+def test_shufflenets_channels_are_in_the_order_of_the_files(card: str) -> None:
+    loaded = load(resolve(f"shufflenet_v2_{card}.toml", EXAMPLES), seed=0)
+    assert loaded.report.coverage == 1.0
+    assert sum(p.numel() for p in loaded.backbone.parameters()) == 143_136 and len(loaded.backbone.state_dict()) == 330
+    with np.load(SHUFFLENETS / "reference_outputs.npz") as expected:
+        images, name = expected["input_rgb_uint8"], SHUFFLE_CARDS[card]
+        pooled = pooled_features(loaded.backbone, loaded.preprocessing, images)
+        for number, stage in ((2, "C3"), (3, "C4"), (4, "C5")):
+            assert_close(pooled[stage], expected[f"{name}/stage{number}_gap"])
+        assert_close(stage_maps(loaded.backbone, loaded.preprocessing, images)["C5"], expected[f"{name}/stage4_map"])
+
+
+@staged
+def test_torchvisions_shufflenet_takes_the_same_names_and_is_another_function() -> None:
+    """Why the example has blocks of its own: all 330 tensors fit torchvision's by name and shape."""
+    loaded = load(resolve("shufflenet_v2_initial.toml", EXAMPLES), seed=0)
+    theirs = torchvision.models.shufflenet_v2_x0_5(weights=None).eval()
+    renames = (("first_conv", "conv1"), ("branch_proj", "branch1"), ("branch_main", "branch2"))
+    state = {}
+    for key, value in loaded.backbone.state_dict().items():
+        for old, new in renames:
+            key = key.replace(old, new)
+        state[key] = value
+    missing = theirs.load_state_dict(state, strict=False)
+    assert not missing.unexpected_keys and {key.split(".")[0] for key in missing.missing_keys} == {"conv5", "fc"}
+    with np.load(SHUFFLENETS / "reference_outputs.npz") as expected, torch.no_grad():
+        images = torch.from_numpy(expected["input_rgb_uint8"]).permute(0, 3, 1, 2)
+        x = theirs.maxpool(theirs.conv1(loaded.preprocessing.apply(images)))
+        got = theirs.stage4(theirs.stage3(theirs.stage2(x))).mean((2, 3)).sort(1).values.numpy()
+        right = np.sort(expected["initial_backbone/stage4_gap"], 1)  # whatever the order of the channels
+        assert np.abs(got - right).max() > 0.1 * np.abs(right).max()
