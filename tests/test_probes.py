@@ -108,6 +108,30 @@ def test_an_edge_that_stays_is_said():
     assert len(result.scores) == 8  # two given and six beyond
 
 
+def test_validation_part_holds_whole_clusters():
+    rng = np.random.default_rng(4)
+    clusters = rng.integers(0, 60, 200)
+    y = (clusters + (rng.random(200) < 0.1)) % 3  # A few images of a cluster are of another class.
+    part = validation_part(y, 0, clusters=clusters)
+    assert not set(clusters[part]) & set(clusters[~part])
+    share = np.bincount(y[part], minlength=3) / np.bincount(y)
+    assert (share > 0.1).all() and (share < 0.35).all()
+    alone = rng.permutation(200)
+    np.testing.assert_array_equal(validation_part(y, 1, clusters=np.arange(200)), validation_part(y, 1))
+    assert validation_part(y, 1, clusters=alone).sum() == validation_part(y, 1).sum()
+    # Class 0 is one cluster and cannot be divided; class 1 has a large and a small one: the small one validates.
+    labels, of = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([5, 5, 5, 2, 2, 2, 9])
+    assert validation_part(labels, 0, clusters=of).tolist() == [False] * 6 + [True]
+
+
+def test_strength_is_chosen_on_other_clusters():
+    # Copies of the training images in the validation part would reward memory: the weakest strength wins there.
+    x, y = blobs(60, features=40, noise=12.0)
+    x, y, of = np.concatenate([x] * 4), np.concatenate([y] * 4), np.tile(np.arange(60), 4)
+    memory = probe(x, y, x, 4, "ridge").strength
+    assert probe(x, y, x, 4, "ridge", clusters=of).strength > 10 * memory
+
+
 def test_validation_part_is_stratified_and_seeded():
     y = np.repeat([0, 1, 2, 3], [40, 8, 2, 1])
     part = validation_part(y, 0)

@@ -1,4 +1,4 @@
-"""Near-duplicates, official splits, cross-fitting."""
+"""Official splits, cross-fitting, groups."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
 
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
 from headstart.data.formats import open_dataset
-from headstart.data.splits import assign, has_test, near_duplicate_clusters
+from headstart.data.splits import assign, divide, has_test
 from headstart.errors import DataError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def table(splits: Sequence[str], labels: Sequence[int], root: Path = Path("set"), prefix: str = "i") -> Annotations:
+def table(splits: Sequence[str], labels: Sequence[int], groups: Sequence[str] | None = None) -> Annotations:
     n = len(splits)
-    names = [f"{prefix}{k:04d}.png" for k in range(n)]
+    names = [f"i{k:04d}.png" for k in range(n)]
     classes = [f"c{k}" for k in range(max(labels) + 1)]
-    return annotate(root, "test", names, names, [(8, 9)] * n, splits, image_labels=labels, image_classes=classes)
+    return annotate(
+        Path("set"), "test", names, names, [(8, 9)] * n, splits, groups=groups, image_labels=labels,
+        image_classes=classes,
+    )  # fmt: skip
 
 
 def boxed(per_image: Sequence[Sequence[int] | None], num_classes: int) -> Annotations:
@@ -41,49 +43,6 @@ def boxed(per_image: Sequence[Sequence[int] | None], num_classes: int) -> Annota
     )
     names = [f"i{k}" for k in range(n)]
     return annotate(Path("set"), "test", names, names, [(9, 9)] * n, [""] * n, boxes=boxes)
-
-
-def noise(seed: int) -> Image.Image:
-    cells = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    return Image.fromarray(cells).resize((120, 100), Image.Resampling.BICUBIC)
-
-
-class TestNearDuplicates:
-    def test_copies_find_each_other(self, tmp_path: Path) -> None:
-        a, b = noise(1), noise(2)
-        pictures = [a, b, a.resize((60, 50)), noise(3), ImageEnhance.Brightness(b).enhance(1.05), a]
-        names = [f"{k}.{'jpg' if k == 5 else 'png'}" for k in range(6)]
-        for name, picture in zip(names, pictures, strict=True):
-            picture.save(tmp_path / name)
-        annotations = annotate(tmp_path, "test", names, names, [(0, 0)] * 6, [""] * 6)
-        assert near_duplicate_clusters(annotations, np.arange(6)).tolist() == [0, 1, 0, 2, 1, 0]
-        assert near_duplicate_clusters(annotations, [4, 3, 1]).tolist() == [0, 1, 0]
-        assert near_duplicate_clusters(annotations, []).tolist() == []
-
-    def test_flat_images_of_other_gray_are_others(self, tmp_path: Path) -> None:
-        for k, value in enumerate((0, 10, 90, 200)):
-            Image.new("L", (20, 20), value).save(tmp_path / f"i{k:04d}.png")
-        annotations = table([""] * 4, [0] * 4, tmp_path)
-        assert near_duplicate_clusters(annotations, np.arange(4)).tolist() == [0, 0, 1, 2]
-
-    def test_damaged_image(self, tmp_path: Path) -> None:
-        for k in range(3):
-            Image.new("L", (20, 20)).save(tmp_path / f"i{k:04d}.png")
-        (tmp_path / "i0001.png").write_bytes(b"?")
-        annotations = table([""] * 3, [0] * 3, tmp_path)
-        assert near_duplicate_clusters(annotations, np.arange(3), on_bad_image="skip").tolist() == [0, 1, 0]
-        with pytest.raises(DataError, match=r"i0001\.png: cannot be decoded"):
-            near_duplicate_clusters(annotations, np.arange(3))
-
-    def test_real_duplicates(self) -> None:
-        if not (SHARED / "voc_raccoon").is_dir():
-            pytest.skip("no voc_raccoon beside the repository")
-        annotations = open_dataset(SHARED / "voc_raccoon")
-        clusters = near_duplicate_clusters(annotations, np.arange(len(annotations)))
-        sets = [set(annotations.image_ids[clusters == k]) for k in np.flatnonzero(np.bincount(clusters) > 1)]
-        # Looked at: the same photographs in other sizes or colors; no other pair is joined.
-        pairs = [{11, 116}, {120, 83}, {21, 45}, {50, 52, 74}, {65, 98}]
-        assert sorted(map(sorted, sets)) == sorted(sorted(f"raccoon-{k}" for k in pair) for pair in pairs)
 
 
 class TestOfficial:
@@ -115,6 +74,11 @@ class TestOfficial:
         annotations = table(["train"] * 8 + ["test"] * 2, [0, 1] * 5)
         roles = assign(annotations, "classify", clusters=[0, 1, 2, 3, 4, 5, 6, 7, 0, 8])
         assert "1 of 2 test images have a near-duplicate among the training and validation images" in roles.notes[0]
+
+    def test_groups_across_the_split_are_told(self) -> None:
+        annotations = table(["train"] * 8 + ["test"] * 2, [0, 1] * 5, ["a", "b", *[""] * 6, "a", ""])
+        (note,) = assign(annotations, "classify").notes
+        assert "1 of 2 test images have a near-duplicate, or another image of their group, among" in note
 
     def test_folds_are_refused(self) -> None:
         annotations = table(["train"] * 8 + ["test"] * 2, [0, 1] * 5)
@@ -189,3 +153,37 @@ class TestFolds:
         assert [len(f.test) for f in assign(annotations, "detect", 3)] == [40, 40, 40]
         (fold,) = assign(annotations, "segment")
         assert np.bincount(annotations.image_labels[fold.val]).tolist() == [8, 8, 8]
+
+
+class TestGroups:
+    def test_videos_stay_together_with_what_looks_like_them(self) -> None:
+        rng = np.random.default_rng(2)
+        videos = [f"v{k}" if k else "" for k in rng.integers(0, 25, 240)]
+        annotations = table([""] * 240, rng.integers(0, 3, 240).tolist(), videos)
+        clusters = np.arange(240)
+        twins = (videos.index("v3"), videos.index("v4"))
+        clusters[twins[1]] = twins[0]
+        for fold in assign(annotations, "classify", 3, clusters):
+            part = np.zeros(240, int)
+            part[fold.val], part[fold.test] = 1, 2
+            for name in sorted(set(videos) - {""}):
+                assert len(set(part[annotations.groups == name])) == 1, name  # type: ignore[index]
+            assert part[twins[0]] == part[twins[1]] and 60 <= len(fold.test) <= 100
+
+    def test_divide_deals_all_images_whatever_their_split(self) -> None:
+        annotations = table(["train"] * 80 + ["test"] * 20, [k % 4 for k in range(100)])
+        train, val, test = divide(annotations, "classify", (0.6, 0.2, 0.2))
+        assert np.array_equal(np.sort(np.concatenate([train, val, test])), np.arange(100))
+        for part, count in ((train, 15), (val, 5), (test, 5)):
+            assert np.bincount(annotations.image_labels[part]).tolist() == [count] * 4 and (np.diff(part) > 0).all()
+        assert not np.array_equal(divide(annotations, "classify", (0.6, 0.2, 0.2), seed=1)[2], test)
+
+    def test_divide_refuses_what_cannot_be(self) -> None:
+        annotations = table([""] * 6, [0, 1] * 3, ["one"] * 6)
+        with pytest.raises(
+            DataError, match=r"set: 6 images cannot be dealt into 2 parts for classify.*or ask for fewer"
+        ):
+            divide(annotations, "classify", (0.5, 0.5))
+        for shares in ((0.5, 0.6), (1.5, -0.5), ()):
+            with pytest.raises(ValueError, match="must be positive and sum to 1"):
+                divide(annotations, "classify", shares)

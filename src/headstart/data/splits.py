@@ -1,31 +1,23 @@
 """Which images are trained on, which choose a rate, and which are only scored.
 
-Near-duplicates stay together wherever we deal images out ourselves: a test image whose twin was trained on measures
-memory. Dealing depends on image ids and the seed alone, so it is the same on every machine.
+Near-duplicates (`headstart.data.duplicates`) and the source's groups (videos, patients) stay together wherever we deal
+images out ourselves: a test image whose twin was trained on measures memory. Dealing depends on image ids and the seed
+alone, so it is the same on every machine.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from headstart.data.annotations import Annotations, Target
-from headstart.data.images import read_thumbnail
+from headstart.data.duplicates import with_groups
 from headstart.errors import DataError
 
-HASH_SIZE_HW = (8, 9)
-SAME_BITS = 4
-"""Images whose 64 bits differ in at most so many are near-duplicates,"""
-SAME_GRAY = 24.0
-"""if their thumbnails differ by at most so much on average too: flat images all have the same bits."""
-CHUNK = 512
 VALIDATION_SHARE = 0.2
 DEFAULT_FOLDS = 3
 """Folds for data without test images of its own."""
@@ -58,33 +50,6 @@ class Roles:
         return self.folds[k]
 
 
-def near_duplicate_clusters(
-    annotations: Annotations, indices: ArrayLike, on_bad_image: Literal["error", "skip"] = "error"
-) -> NDArray[np.int64]:
-    """(k,) cluster of each of the k images `indices`, numbered from 0 in order of first occurrence.
-
-    Difference hash of 9 x 8 gray thumbnails (N. Krawetz, 2013): a bit says whether a cell is brighter than its right
-    neighbor. Being near-duplicates is carried on from image to image. Raises DataError for an image that
-    cannot be decoded; with `skip` it is a cluster of its own.
-    """
-    rows = np.asarray(indices, np.int64)
-    thumbnails = np.zeros((len(rows), *HASH_SIZE_HW), np.uint8)
-    readable = np.ones(len(rows), bool)
-    for k, row in enumerate(rows):
-        try:
-            thumbnails[k] = read_thumbnail(annotations.image_path(int(row)), HASH_SIZE_HW)
-        except DataError:
-            if on_bad_image == "error":
-                raise
-            readable[k] = False
-    first, second = _near_pairs(thumbnails)
-    near = readable[first] & readable[second]
-    links = coo_array((np.ones(near.sum(), bool), (first[near], second[near])), shape=(len(rows), len(rows)))
-    labels = connected_components(links, directed=False)[1]
-    _, first_seen, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first_seen))[inverse].astype(np.int64)
-
-
 def has_test(annotations: Annotations, task: Target) -> bool:
     """Whether the source has test images with annotation for the task, and others to train on.
 
@@ -102,12 +67,11 @@ def assign(
     of the training images does. `folds` >= 2, for data without test images: each image is tested in one fold, and of
     the others of that fold a fifth validates. What we deal out ourselves is balanced over classes, keeps clusters
     together, and leaves each part an image of each class where there are enough.
-    `clusters` (n,): see `near_duplicate_clusters`, for all images; None: every image stands alone.
+    `clusters` (n,): see `near_duplicate_clusters`, for all images; None: every image stands alone. Groups that the
+    source names are joined to them.
     Raises DataError when `folds` does not suit the data, or a part would be empty.
     """
-    groups = np.arange(len(annotations)) if clusters is None else np.asarray(clusters, np.int64)
-    if len(groups) != len(annotations):
-        raise ValueError(f"clusters of {len(groups)} images for a table of {len(annotations)}")
+    groups = _groups(annotations, clusters)
     official = _official(annotations, task)
     if official is not None:
         if folds:
@@ -125,6 +89,32 @@ def assign(
         dealt.append(Fold(train, val, pool[part == k]))
     _require_filled(annotations, task, dealt)
     return Roles(tuple(dealt), official=False, notes=_left_out(annotations, task, pool))
+
+
+def divide(
+    annotations: Annotations, task: Target, shares: Sequence[float], clusters: ArrayLike | None = None, seed: int = 0
+) -> tuple[NDArray[np.int64], ...]:
+    """Rows of all images with annotation for the task, dealt into parts of the given shares; ascending.
+
+    As `assign` deals: balanced over classes, clusters and the source's groups together, whatever the source's own
+    splits are. shares: positive, sum 1. Raises DataError when a part would be empty.
+    """
+    if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+        raise ValueError(f"shares {list(shares)} must be positive and sum to 1")
+    rows = np.flatnonzero(annotations.supports(task))
+    part = _deal(annotations, task, rows, _groups(annotations, clusters), list(shares), seed)
+    parts = tuple(rows[part == k] for k in range(len(shares)))
+    if not all(len(p) for p in parts):
+        raise DataError(f"{annotations.root}: {len(rows)} images cannot be dealt into {len(shares)} parts for "
+                        f"{task} with near-duplicates and groups together. Add images or ask for fewer.")  # fmt: skip
+    return parts
+
+
+def _groups(annotations: Annotations, clusters: ArrayLike | None) -> NDArray[np.int64]:
+    alone = np.arange(len(annotations)) if clusters is None else np.asarray(clusters, np.int64)
+    if len(alone) != len(annotations):
+        raise ValueError(f"clusters of {len(alone)} images for a table of {len(annotations)}")
+    return with_groups(annotations, np.arange(len(annotations)), alone)
 
 
 def _official(annotations: Annotations, task: Target) -> Fold | None:
@@ -154,9 +144,10 @@ def _from_official(
     if not (annotations.splits[test] == "test").any():
         notes.append(f"{annotations.root}: no test part, so the {len(test)} images of its val part are the test images")
     twins = int(np.isin(groups[test], groups[np.concatenate([train, val])]).sum())
+    or_group = "" if annotations.groups is None else ", or another image of their group,"
     if twins:
-        notes.append(f"{annotations.root}: {twins} of {len(test)} test images have a near-duplicate among the training "
-                     "and validation images; the data's own split was kept")  # fmt: skip
+        notes.append(f"{annotations.root}: {twins} of {len(test)} test images have a near-duplicate{or_group} among "
+                     "the training and validation images; the data's own split was kept")  # fmt: skip
     return Roles((fold,), official=True, notes=tuple(notes))
 
 
@@ -242,21 +233,6 @@ def _require_filled(annotations: Annotations, task: Target, folds: list[Fold]) -
                 f"{annotations.root}: no {empty[0]} images remain for {task} ({sum(sizes.values())} images in all, "
                 "near-duplicates kept together). Add images or use fewer folds."
             )
-
-
-def _near_pairs(thumbnails: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs a < b of near thumbnails (k, 8, 9), a chunk of rows against all later ones at a time."""
-    bits = thumbnails[:, :, :-1] > thumbnails[:, :, 1:]
-    hashes = np.packbits(bits.reshape(-1, 64), axis=1).view(np.uint64)[:, 0]
-    found = [np.zeros((0, 2), np.int64)]
-    for start in range(0, len(hashes), CHUNK):
-        distance = np.bitwise_count(hashes[start : start + CHUNK, None] ^ hashes[None, start:])
-        pairs = np.argwhere(distance <= SAME_BITS) + start
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        difference = np.abs(thumbnails[pairs[:, 0]].astype(np.int16) - thumbnails[pairs[:, 1]]).mean(axis=(1, 2))
-        found.append(pairs[difference <= SAME_GRAY])
-    first, second = np.concatenate(found).T
-    return first, second
 
 
 def _shuffled(image_id: str, seed: int) -> bytes:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.data.annotations import Annotations
 from headstart.data.detections import DetectionSet, read_detections, scored_rows, truth_of
-from headstart.data.splits import near_duplicate_clusters
+from headstart.data.duplicates import near_duplicate_clusters, with_groups
 from headstart.errors import DataError, UsageError
 from headstart.explain.protocols import Explanation, explain_protocols
 from headstart.metrics.average_precision import COCO_THRESHOLDS, PROTOCOLS, Truth
@@ -239,12 +239,7 @@ def _clusters(
         return np.arange(len(rows))
     say(f"looking for near-duplicates among {len(rows):,} images (--no-clusters leaves this out)")
     clusters = near_duplicate_clusters(annotations, rows, on_bad_image="skip")
-    groups = annotations.groups
-    if groups is None:
-        return clusters
-    named = groups[rows] != ""
-    _, of_group = np.unique(groups[rows], return_inverse=True)
-    return np.where(named, of_group + len(rows), clusters)
+    return with_groups(annotations, rows, clusters)
 
 
 def _difference(name: str, a: _Scored, b: _Scored) -> Interval:

@@ -10,13 +10,13 @@ from typing import Any
 
 VERSIONS = {
     "draw": 1,
-    "split": 1,
+    "split": 2,
     "prepare": 1,
     "pretrain": 1,
     "transfer": 1,
     "evaluate": 2,
     "features": 1,
-    "probe": 1,
+    "probe": 2,
     "neighbors": 1,
     "activations": 1,
     "composition": 1,

@@ -38,12 +38,16 @@ def draw(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progr
 
 
 def split(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Which images train, validate and test, in each fold; near-duplicates share a cluster."""
+    """Which images train, validate and test, in each fold; near-duplicates and the source's groups share a cluster."""
+    from headstart.data.duplicates import near_duplicate_clusters, with_groups
     from headstart.data.formats import open_dataset
-    from headstart.data.splits import assign, near_duplicate_clusters
+    from headstart.data.splits import assign
 
     annotations = open_dataset(local["root"], local["format"], **local["read"])
-    clusters = near_duplicate_clusters(annotations, np.arange(len(annotations)), settings["on_bad_image"])
+    every = np.arange(len(annotations))
+    show = lambda done, count: progress(0.9 * done / count, f"image {done}/{count}")  # noqa: E731
+    clusters = near_duplicate_clusters(annotations, every, settings["on_bad_image"], show)
+    clusters = with_groups(annotations, every, clusters)
     roles = assign(annotations, settings["task"], settings["folds"], clusters)
     arrays = {
         f"{role}{k}": getattr(fold, role) for k, fold in enumerate(roles.folds) for role in ("train", "val", "test")
@@ -195,7 +199,8 @@ def probe(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
         tested = PreparedSet.open(inputs[f"test_images{k}"])
         count, num_classes = min(len(images), settings["limit"] or len(images)), len(images.image_classes)
         train_x, test_x = _last_stage(inputs[f"train{k}"])[:count], _last_stage(inputs[f"test{k}"])
-        folds.append(ProbeFold(train_x, images.image_labels[:count], test_x, tested.image_labels))
+        labels, alike = images.image_labels[:count], images.clusters[:count]
+        folds.append(ProbeFold(train_x, labels, test_x, tested.image_labels, alike))
         clusters.append(tested.clusters)
     weights = image_weights(np.concatenate(clusters), settings["bootstrap"])
     metrics, replicates, predictions = measure(folds, num_classes, weights, settings["seed"])

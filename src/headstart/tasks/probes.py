@@ -3,8 +3,8 @@
 Letters: n training images, m test images, c features, K classes, B bootstrap resamples.
 
 Features are standardized with the training images' mean and deviation (a constant feature becomes 0). The strength
-of the regularization is chosen on a stratified quarter of the training images, then the probe is fitted again on
-all of them. Strengths are per image, so that they mean the same for any n:
+of the regularization is chosen on a stratified quarter of the training images, near-duplicates together; then the
+probe is fitted again on all of them. Strengths are per image, so that they mean the same for any n:
 
 - ridge: (1/n) sum |y - x W - b|^2 + strength |W|^2 with y one-hot; closed form, chosen by the validation part's
   mean squared error.
@@ -68,9 +68,11 @@ def probe(
     kind: Kind = "logistic",
     seed: int = 0,
     strengths: Sequence[float] | None = None,
+    clusters: np.ndarray | None = None,
 ) -> ProbeResult:
     """Fit on train_x (n, c) and train_y (n,) in 0..K-1, predict test_x (m, c); see the module's docstring.
 
+    clusters (n,): images of one cluster (near-duplicates) are validated or fitted together; None: each stands alone.
     strengths: ascending; extended by the last ratio while the best is at an end. A single one is taken as given.
     Raises DataError for labels out of range or features that are not finite, UsageError for unusable strengths.
     """
@@ -83,7 +85,7 @@ def probe(
     if len(grid) == 1:
         best = grid[0]
     else:
-        held_out = validation_part(train_y, seed)
+        held_out = validation_part(train_y, seed, clusters=clusters)
         part = solver(train_x[~held_out], train_y[~held_out], num_classes)
         x, y = train_x[held_out], train_y[held_out]
         best, scores = _search(lambda s: part.validation_loss(part.fit(s).predict(x), y), grid)
@@ -92,15 +94,32 @@ def probe(
     return ProbeResult(kind, final.predict(test_x), best, edge, final.converged, dict(sorted(scores.items())))
 
 
-def validation_part(labels: np.ndarray, seed: int, share: float = VALIDATION_SHARE) -> np.ndarray:
-    """(n,) bool: a stratified part. Of a class with two or more images at least one is in and one is out."""
+def validation_part(
+    labels: np.ndarray, seed: int, share: float = VALIDATION_SHARE, clusters: np.ndarray | None = None
+) -> np.ndarray:
+    """(n,) bool: a stratified part that holds whole clusters (n,), each dealt with the class that most of it has.
+
+    Of a class with two or more clusters at least one is in and one is out.
+    """
     rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        wanted = int(np.floor(share * len(members) + 0.5))
-        chosen[members[: min(max(wanted, 1), len(members) - 1)]] = True
-    return chosen
+    _, first, cluster = np.unique(
+        np.arange(len(labels)) if clusters is None else clusters, return_index=True, return_inverse=True
+    )
+    sizes = np.bincount(cluster)
+    classes, label_of = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(first), len(classes)), np.int64)
+    np.add.at(counts, (cluster, label_of), 1)
+    mostly = counts.argmax(axis=1)
+    chosen = np.zeros(len(first), dtype=bool)
+    for k in range(len(classes)):
+        found = np.flatnonzero(mostly == k)
+        dealt = rng.permutation(found[np.argsort(first[found])])
+        wanted = max(int(np.floor(share * sizes[dealt].sum() + 0.5)), 1)
+        if len(dealt) < 2:
+            continue
+        fits = [c for c, total in zip(dealt, np.cumsum(sizes[dealt]), strict=True) if total <= wanted]
+        chosen[fits[: len(dealt) - 1] or dealt[np.argmin(sizes[dealt])]] = True
+    return chosen[cluster]
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,8 @@ class ProbeFold:
     train_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+    clusters: np.ndarray | None = None
+    """(n,) of the training images, see `probe`."""
 
 
 def measure(
@@ -130,7 +151,10 @@ def measure(
             raise DataError(f"probe: needs {len(fold.test_x)} test labels in 0..{num_classes - 1}. Check the test set.")
     kinds: tuple[Kind, ...] = ("logistic", "ridge")
     grids: dict[Kind, Sequence[float] | None] = {"logistic": None, "ridge": (RIDGE_STRENGTH,)}
-    results = {k: [probe(f.train_x, f.train_y, f.test_x, num_classes, k, seed, grids[k]) for f in folds] for k in kinds}
+    results = {
+        k: [probe(f.train_x, f.train_y, f.test_x, num_classes, k, seed, grids[k], f.clusters) for f in folds]
+        for k in kinds
+    }
     truth = np.concatenate([f.test_y for f in folds])
     logits = {kind: np.concatenate([r.logits for r in of_kind]) for kind, of_kind in results.items()}
     losses = {"logistic": log_losses(logits["logistic"], truth), "ridge": None}

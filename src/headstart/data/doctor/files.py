@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from headstart.data.annotations import IGNORED, Annotations
+from headstart.data.duplicates import near_duplicate_clusters
 from headstart.data.faults import Fault
 from headstart.data.images import IMAGE_SUFFIXES, header_sizes_hw, read_mask, read_rgb, read_segment_ids
 from headstart.data.places import DataPath
-from headstart.data.splits import near_duplicate_clusters
 from headstart.errors import DataError
 
 Progress = Callable[[int, int, str], None]
