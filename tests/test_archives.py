@@ -82,9 +82,8 @@ def test_every_reader_finds_in_an_archive_what_it_finds_in_a_folder(tmp_path: Pa
     expected = open_dataset(tmp_path / "set")
     for inside in ("", "outer/"):
         table = open_dataset(packed(tmp_path / "set", tmp_path / f"{kind}{len(inside)}{suffix}", inside))
-        assert table.batch.drop_columns(["path", "mask"] if "mask" in table.batch.schema.names else ["path"]).equals(
-            expected.batch.drop_columns(["path", "mask"] if "mask" in table.batch.schema.names else ["path"])
-        )
+        columns = [name for name in expected.batch.schema.names if name not in ("path", "mask")]
+        assert table.batch.select(columns).equals(expected.batch.select(columns))
         if not inside:
             assert table.fingerprint == expected.fingerprint
         assert all(table.image_path(i).read_bytes() == expected.image_path(i).read_bytes() for i in range(len(table)))
