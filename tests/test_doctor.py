@@ -20,6 +20,7 @@ from headstart.data.doctor.clean import write_clean
 from headstart.data.doctor.rules import RULES, Finding
 from headstart.data.doctor.statistics import statistics
 from headstart.data.formats import open_dataset
+from headstart.data.masks import instance_masks
 from headstart.errors import DataError, UsageError
 from headstart.report.doctor import page
 from miniatures import (
@@ -34,6 +35,7 @@ from miniatures import (
     voc_object,
     voc_xml,
 )
+from miniatures_coco import make_coco
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -161,6 +163,24 @@ def test_the_command_ends_with_0_1_or_2(voc: Path, tmp_path: Path) -> None:
     assert "box-without-extent" in {f["rule"] for f in facts["findings"]} and (tmp_path / "out/index.html").is_file()
     done = run(app, ["check", str(tmp_path / "nowhere")])
     assert isinstance(done.exception, DataError) and done.exception.exit_code == 2
+
+
+def test_a_clean_copy_keeps_flags_and_outlines(voc: Path, tmp_path: Path) -> None:
+    odd = "<truncated>1</truncated><difficult>1</difficult>"
+    voc_xml(voc / "Annotations/a.xml", voc_object("dog", 2, 2, 9, 9, odd), voc_object("cat", 5, 5, 5, 9))
+    write_clean(check(voc, images=True), tmp_path / "clean")
+    before = open_dataset(voc, on_bad_box="skip")
+    after = open_dataset(tmp_path / "clean/annotations/instances_train.json", images=str(voc))
+    assert after.boxes_xyxy.tolist() == before.boxes_xyxy[:1].tolist() and list(after.paths) == ["JPEGImages/a.jpg"]
+    assert after.box_flags.tolist() == before.box_flags[:1].tolist() == [TRUNCATED | DIFFICULT]
+
+    make_coco(tmp_path / "coco")
+    write_clean(check(tmp_path / "coco"), tmp_path / "again")
+    before, after = open_dataset(tmp_path / "coco"), open_dataset(tmp_path / "again", images=str(tmp_path / "coco"))
+    for i in range(len(before)):
+        assert before.image_name(i) == after.image_name(i)
+        assert np.array_equal(instance_masks(before, i), instance_masks(after, i))
+    assert before.box_flags.tolist() == after.box_flags.tolist()
 
 
 def test_every_rule_says_what_why_and_how() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.data.annotations import CROWD
+from headstart.data.annotations import CROWD, DIFFICULT, OCCLUDED
 from headstart.data.formats import open_dataset
 from headstart.data.masks import instance_masks
 from headstart.errors import DataError
@@ -123,6 +123,18 @@ class TestCoco:
         table = open_dataset(tmp_path)
         assert table.box_areas is not None and table.box_areas.tolist() == [13.5, 3, 5, 100]
         assert any("1 annotations have no area" in note and "annotation 500" in note for note in table.notes)
+
+    def test_flags_and_labels_beyond_cocos_own(self, tmp_path: Path) -> None:
+        def add(content: dict[str, Any]) -> None:
+            content["annotations"][0] |= {"difficult": 1, "occluded": True, "inside": 0, "truncated": 0.3}
+            content["images"][0]["label"] = "farm"
+
+        edited(tmp_path, add)
+        table = open_dataset(tmp_path / VAL)
+        assert table.box_flags.tolist() == [DIFFICULT | OCCLUDED]
+        assert table.image_classes == ("farm",) and table.image_labels.tolist() == [0]
+        assert any("1 values of difficult, " in note for note in table.notes)
+        assert open_dataset(tmp_path).image_classes == (), "not every image has a label"
 
     def test_a_name_that_two_categories_share(self, tmp_path: Path) -> None:
         """Roboflow's exports list the project as category 0, which may be named as a class."""

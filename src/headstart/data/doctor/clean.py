@@ -25,9 +25,9 @@ DROPPED_IMAGES = frozenset(
 def write_clean(checkup: Checkup, out: Path) -> list[str]:
     """Write what is sound into the new folder `out`, as lines that say what was done.
 
-    Detection: COCO instances, one file a split, boxes clipped to their images, copies removed, flags kept. Otherwise a
-    file list, `images.csv`. Image paths are relative to the source, which is named when the copy is opened:
-    `open_dataset(out, images=source)`. Raises UsageError when `out` exists.
+    Detection: COCO instances, one file a split, boxes clipped to their images, copies removed, flags and outlines
+    kept. Otherwise a file list, `images.csv`. Image paths are relative to the source, which is named when the copy
+    is opened: `open_dataset(out, images=source)`. Raises UsageError when `out` exists.
     """
     if out.exists():
         raise UsageError(f"{out}: exists already. Name a folder that is not there yet; nothing is ever overwritten.")
@@ -81,7 +81,12 @@ def _write_coco(table: Annotations, out: Path) -> list[str]:
 def _coco_box(table: Annotations, row: int, image: int, box: np.ndarray) -> dict[str, Any]:
     x1, y1, x2, y2 = (float(v) for v in box)
     flags = int(table.box_flags[row])
-    own = {key: 1 for key, bit in OTHER_FLAGS.items() if flags & bit}
+    own: dict[str, Any] = {key: 1 for key, bit in OTHER_FLAGS.items() if flags & bit}
+    outline = table.outline(row)
+    if outline and outline[0] == "polygons":
+        own["segmentation"] = [ring.tolist() for ring in outline[1]]
+    elif outline:
+        own["segmentation"] = {"counts": outline[1].decode("ascii"), "size": list(table.size_hw(image))}
     areas = table.box_areas
     area = float(areas[row]) if areas is not None else (x2 - x1) * (y2 - y1)
     return {"id": row + 1, "image_id": image + 1, "category_id": int(table.box_labels[row]) + 1,

@@ -2,6 +2,8 @@
 
 `annotations/instances_train2017.json` with `train2017/`, and so on; other JSON files in COCO's form in `annotations/`,
 in the root, or as `_annotations.coco.json` in `train/`, `valid/`, `test/`; or one such file, named itself.
+Beyond COCO's own keys, those of `OTHER_FLAGS` become flags, and where every image has a text `label`, as those of drawn
+worlds have, that is its class.
 Outlines are kept as the file has them: polygons, or run lengths (compressed, as COCO's text).
 """
 
@@ -111,6 +113,9 @@ def _read(
     parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
     boxes = columns_of(parts, [[True] * len(own.names) for own in images], classes)
     federated = prefix == LVIS
+    labels = [entry.get("label") for own in images for entry in own.entries]
+    texts = [label for label in labels if isinstance(label, str)]
+    kinds = tuple(sorted(set(texts))) if len(texts) == len(labels) and not federated else ()
     verified = _federated(files, images, classes, boxes, faults) if federated else dict[str, Lists]()
     return annotate(
         root,
@@ -122,7 +127,8 @@ def _read(
         boxes=boxes,
         notes=notes,
         left_out=faults.found,
-        image_classes=classes.names if federated else (),
+        image_labels=[kinds.index(label) for label in texts] if kinds else None,
+        image_classes=classes.names if federated else kinds,
         image_class_ids=classes.ids if federated else (),
         class_kinds=_frequencies(classes),
         present=verified.get("present"),

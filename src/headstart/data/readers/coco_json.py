@@ -20,16 +20,15 @@ from headstart.data.annotations import CROWD, DEPICTION, DIFFICULT, GROUP_OF, IN
 from headstart.data.places import DataPath
 from headstart.errors import DataError
 
-IMAGE_KEYS = ("id", "file_name", "coco_url", "width", "height", "neg_category_ids", "not_exhaustive_category_ids")
+IMAGE_KEYS = ("id", "file_name", "coco_url", "width", "height", "neg_category_ids", "not_exhaustive_category_ids",
+              "label")  # fmt: skip
 """What is kept of an image's record."""
 NUMBERS = frozenset({int, float})
 ROW: dict[str, Any] = {"row": None}
 """Stands in the parsed JSON for an annotation whose content went to the columns."""
-COCO_KEYS = 7
-"""COCO's own annotations have so many keys; others may carry further flags."""
 OTHER_FLAGS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED, "group_of": GROUP_OF,
                "depiction": DEPICTION, "inside": INSIDE}  # fmt: skip
-"""Keys that converters from other formats write, `headstart check --fix` among them."""
+"""Keys that converters from other formats write, `headstart check --fix` among them; read where they are 1 or true."""
 Odd = tuple[int, str, str, str, bool]
 """Row, rule, what is wrong, what to do, and whether it is about the box."""
 
@@ -56,6 +55,8 @@ class Rows:
     rles: dict[int, tuple[bytes, int, int]] = field(default_factory=dict)
     """Row -> text of the run lengths, height, width."""
     odd: list[Odd] = field(default_factory=list)
+    unread: int = 0
+    """Values under `OTHER_FLAGS` that are neither 0 nor 1: other programs' own, such as shares of the box."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,8 +72,9 @@ class Rows:
             self._note(row, "flag-unknown", f"has iscrowd {short(crowd)}, which is neither 0 nor 1", "Write 0 or 1")
             crowd = 0
         flags = CROWD if crowd else 0
-        if len(entry) > COCO_KEYS:
-            flags |= sum(bit for key, bit in OTHER_FLAGS.items() if get(key))
+        for key in OTHER_FLAGS.keys() & entry.keys():
+            flags |= OTHER_FLAGS[key] if entry[key] in (1, True) else 0
+            self.unread += entry[key] not in (0, 1, None)
         self.flags.append(flags)
         self.areas.append(self._area(row, get("area")))
         self.boxes.extend(self._box(row, get("bbox")))

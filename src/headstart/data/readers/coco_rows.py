@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headstart.data.boxes import leaving, to_edges
 from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
-from headstart.data.readers.coco_json import CocoFile, short
+from headstart.data.readers.coco_json import OTHER_FLAGS, CocoFile, short
 from headstart.data.readers.coco_lists import Classes, Images
 from headstart.data.rle import FARTHEST
 
@@ -77,6 +77,10 @@ def part_of(file: CocoFile, images: Images, classes: Classes, faults: Faults, no
     if len(beyond):
         notes.append(f"{sieve.path}: {len(beyond)} boxes leave their images and are clipped where they are trained on; "
                      f"first: {sieve.record(int(chosen[beyond[0]]))}")  # fmt: skip
+    if rows.unread:
+        notes.append(
+            f"{sieve.path}: {rows.unread} values of {', '.join(OTHER_FLAGS)} are neither 0 nor 1 and were not read"
+        )
     chosen = chosen[np.argsort(image[chosen], kind="stable")]
     return Part(
         images=image[chosen],
