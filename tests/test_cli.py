@@ -196,6 +196,10 @@ def test_plan_predict_report_weights_and_env(api, command):
     api.verify_weights = lambda *given: (["all well" if given[0] == "a.pth" else "WARNING: look"], given[0] == "a.pth")
     assert command("weights", "import", "a.pth", "o", "--overwrite", "--offline") == (0, "written: o\n", "")
     assert kept == [("a.pth", Path("o"), True, False, True)]
+    api.export_weights = lambda *given: [repr(given[2:])]
+    written = command("weights", "export", "a.pth", "o.pkl", "--to", "detectron2", "--fold")
+    assert written == (0, "('detectron2', True, False, False, False)\n", "")
+    assert command("weights", "export", "a.pth", "o.pkl", "--to", "caffe")[0] == 2
     assert command("weights", "verify", "a.pth") == (0, "all well\n", "")
     assert command("weights", "verify", "b.pth") == (1, "WARNING: look\n", "")
     assert command("env") == (0, "python: 3.11\ncaches:\n  timm: there\n", "")

@@ -299,6 +299,36 @@ def import_weights(
     return [*report.text().splitlines(), f"written: {file}", f"use it as: file:{out}"]
 
 
+def export_weights(
+    weights: str,
+    out: Path,
+    to: str,
+    fold: bool = False,
+    overwrite: bool = False,
+    trust_pickle: bool = False,
+    offline: bool = False,
+) -> list[str]:
+    """Write the backbone of any weights in the layout of another library, and say what to set there.
+
+    to: timm, torchvision, detectron2 or mmdetection. fold: change the first convolution so that it takes the library's
+    usual input; refused where that is not exact.
+    """
+    from headstart.weights.cards import resolve
+    from headstart.weights.checkpoint import load
+    from headstart.weights.export import export
+
+    spec = resolve(_as_uri(weights), Path.cwd(), trust_pickle, offline)
+    loaded = load(spec, 0, offline)
+    done = export(loaded, spec, out, to, fold, overwrite)  # type: ignore[arg-type]
+    given = done.preprocessing
+    return [
+        *loaded.report.summary().splitlines(),
+        f"written: {done.path}",
+        f"input: {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+        *done.notes,
+    ]
+
+
 def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = False) -> tuple[list[str], bool]:
     """Load weights and say what was found: (lines, whether nothing has to be looked at)."""
     from headstart.weights.verbs import verify

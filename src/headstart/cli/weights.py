@@ -76,6 +76,34 @@ def import_(
         print(line)
 
 
+class Layout(StrEnum):
+    """Libraries whose layout can be written."""
+
+    timm = "timm"
+    torchvision = "torchvision"
+    detectron2 = "detectron2"
+    mmdetection = "mmdetection"
+
+
+@app.command()
+def export(
+    weights: Which,
+    out: Annotated[Path, typer.Argument(help="The file: .safetensors for timm, .pkl for Detectron2, else .pth.")],
+    to: Annotated[Layout, typer.Option(help="Library that will read it.")],
+    fold: Annotated[
+        bool, typer.Option("--fold", help="Put the preprocessing into the first convolution, where that is exact.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    trust_pickle: TrustPickle = False,
+    offline: Offline = False,
+) -> None:
+    """Write the backbone of any weights for another library, and say what to set there."""
+    from headstart import api
+
+    for line in api.export_weights(weights, out, to.value, fold, overwrite, trust_pickle, offline):
+        print(line)
+
+
 @app.command()
 def verify(weights: Which, trust_pickle: TrustPickle = False, offline: Offline = False) -> None:
     """Prove that weights load as they are meant; ends with 1 where there is something to look at."""
