@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from headstart import api
 from headstart.errors import WeightsError
 from headstart.models.backbones import IMAGENET, Preprocessing
 from headstart.weights import own, verbs
@@ -179,3 +180,21 @@ def test_dilated_segmenters_are_loaded_dilated(tmp_path: Path, monkeypatch: pyte
         expected = theirs.backbone(images)["out"]  # type: ignore[operator]
         torch.testing.assert_close(loaded.backbone.eval()(images)["C5"], expected, rtol=1e-5, atol=1e-5)
     assert loaded.report.by_stage["classifier"].left_over > 0
+
+
+def test_own_checkpoints_are_exported_and_come_back(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(card.parent)
+    api.import_weights("card.toml", Path("own"))
+    expected = load(resolve("file:own"), 0)
+    for to, file in (
+        ("timm", "t.safetensors"),
+        ("torchvision", "t.pth"),
+        ("detectron2", "d.pkl"),
+        ("mmdetection", "m.pth"),
+    ):
+        lines = api.export_weights("own", Path(file), to)
+        assert f"written: {file}" in lines and any(line.startswith("input: bgr, scale 1, mean (104") for line in lines)
+        again = load(resolve(f"file:{file}"), 0)
+        state, there = expected.backbone.state_dict(), again.backbone.state_dict()
+        assert all(torch.equal(there[key], state[key]) for key in state if "num_batches" not in key), to
+        assert again.preprocessing == expected.preprocessing, to

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from headstart.data.fetching import to_stderr
 from headstart.errors import WeightsError
-from headstart.models.backbones import source_key
-from headstart.models.stages import fresh_prefixes
 from headstart.weights import downloads, own
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
-from headstart.weights.checkpoint import Loaded, load
+from headstart.weights.checkpoint import load
+from headstart.weights.export import canonical_state
 from headstart.weights.load_report import LoadReport
 from headstart.weights.proof import same_fingerprint
 
@@ -44,19 +43,13 @@ def import_weights(
     if loaded.report.missing:
         raise WeightsError(f"{uri} lacks {', '.join(loaded.report.missing[:4])}; an own checkpoint holds whole "
                            "backbones only. Use the file itself as weights.")  # fmt: skip
-    tensors = _canonical(loaded)
+    tensors = canonical_state(loaded.backbone)
     facts = own.Facts(
         spec.name, spec.backbone, spec.preprocessing.to_json(), list(spec.lineage), spec.licence, spec.source,
         own.tensor_digest(tensors), _provenance(spec, loaded.report),
         fingerprint=loaded.report.to_json()["fingerprint"] or {},
     )  # fmt: skip
     return own.write(out, tensors, facts), loaded.report
-
-
-def _canonical(loaded: Loaded) -> dict:
-    fresh = fresh_prefixes(loaded.backbone)
-    state = loaded.backbone.state_dict()
-    return {source_key(loaded.backbone, key): value for key, value in state.items() if not key.startswith(fresh)}
 
 
 def _provenance(spec: WeightsSpec, report: LoadReport) -> dict:
@@ -84,7 +77,7 @@ def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: b
     if file is None:
         return Verified(loaded.report, ())
     facts = own.read_facts(file)
-    if own.tensor_digest(_canonical(loaded)) != facts.digest:
+    if own.tensor_digest(canonical_state(loaded.backbone)) != facts.digest:
         raise WeightsError(f"{file}: its values are not those that were written (their SHA-256 is not the one in its "
                            "header). Import the original again.")  # fmt: skip
     checks = [f"values: SHA-256 {facts.digest[:12]}.. as written"]
