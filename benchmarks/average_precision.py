@@ -294,22 +294,6 @@ def main() -> None:
                   f"{len(case['true_labels'])} true boxes, {len(case['labels'])} detections")  # fmt: skip
             for way in [way for way in WAYS if WAYS[way][0] == size]:
                 table(way, path, arguments.tools, arguments.repeats)
-            if "headstart" in arguments.tools:
-                two, ten = taking_turns(case, [way for way in WAYS if WAYS[way][0] == size], 3 * arguments.repeats)
-                print(f"Headstart, taking turns in one process: {ten:.3f} and {two:.3f} CPU s, ten IoUs cost "
-                      f"{ten / two:.2f} times two\n", flush=True)  # fmt: skip
-
-
-def taking_turns(case: dict[str, np.ndarray], ways: list[str], repeats: int) -> list[float]:
-    """CPU seconds of the fastest of our evaluations in each way, so that both meet the same other work."""
-    evaluations = [headstart(case, *WAYS[way][1:]) for way in ways]
-    times: list[list[float]] = [[] for _ in ways]
-    for _ in range(repeats + 1):
-        for evaluate, taken in zip(evaluations, times, strict=True):
-            began = time.process_time()
-            evaluate()
-            taken.append(time.process_time() - began)
-    return [min(taken) for taken in times]
 
 
 def run(tool: str, way: str, path: str, repeats: int, environment: dict[str, str] | None = None) -> dict[str, Any]:

@@ -130,13 +130,3 @@ def test_a_limit_and_the_threshold_itself():
     assert ap([(0, 0, 0, *BOX)], found) == 0.0
     assert ap([(0, 0, 0, *BOX)], found, at_threshold=True) == 0.5
     assert ap([(0, 0, 0, *BOX)], found, at_threshold=True, max_detections=1) == 0.0
-
-
-def test_a_crowd_takes_any_number():
-    """3,000 detections inside one crowd, more than room was made for at first; then a hit."""
-    truth = [(0, 0, CROWD, 0, 0, 100, 100), (0, 0, 0, 200, 0, 210, 10)]
-    found = [(0, 0, 0.9, 10, 10, 20, 20)] * 3000 + [(0, 0, 0.8, 200, 0, 210, 10)]
-    rules = replace(PROTOCOLS["voc-area"], crowd="region")
-    result = average_precision(truth_of(truth), detections_of(found), rules, (0.5, 0.7))
-    assert result.ap[:, 0].tolist() == [1.0, 1.0]
-    assert result.match_table()["fate@0.7"].to_pylist() == ["ignored"] * 3000 + ["hit"]

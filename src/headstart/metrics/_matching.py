@@ -127,7 +127,7 @@ def match(
     taken = np.zeros((len(truth_images), cells), dtype=np.bool_)
     first, last = np.full(num_images, -1, dtype=np.int32), np.zeros(num_images, dtype=np.int32)
     overlaps, near = np.empty(len(truth_images)), np.empty(len(truth_images), dtype=np.int64)
-    room = 1024 + min(cells * len(truth_images), 4_000_000)  # untouched memory costs nothing, growing does
+    room = 1024
     found_at, found_truth = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
     found_hit, found_cell = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int32)
     total = 0

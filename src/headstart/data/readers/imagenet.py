@@ -22,7 +22,7 @@ from headstart.data.readers.fields import whole
 from headstart.data.readers.folders import files_in, has_files, read_lines, read_text
 from headstart.data.readers.imagenet_loc import read_solution
 from headstart.data.readers.mat_files import mat_variable
-from headstart.data.readers.wnids import WNID, has_wnid_folders, no_sizes, read_words, synsets, wnid_folders
+from headstart.data.readers.wnids import WNID, has_wnid_folders, read_words, synsets, wnid_folders
 from headstart.errors import DataError
 
 KITS = ("", "ILSVRC2012_devkit_t12/data", "devkit/data", "data")
@@ -81,7 +81,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "imagenet",
         [path.stem for path in (*paths, *tests)],
         [path.relative for path in (*paths, *tests)],
-        no_sizes(len(paths) + len(tests)),
+        [(0, 0)] * (len(paths) + len(tests)),
         ["train"] * trained + ["val"] * held + ["test"] * len(tests),
         image_labels=labels + [-1] * len(tests),
         image_classes=classes.names,

@@ -22,7 +22,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.places import DataPath
 from headstart.data.readers.fields import number
 from headstart.data.readers.folders import files_in, read_lines, read_text
-from headstart.data.readers.wnids import WNID, concatenated, read_words, synsets, wnid_folders
+from headstart.data.readers.wnids import WNID, read_words, synsets, wnid_folders
 from headstart.data.sizes import headers_of
 from headstart.errors import DataError
 
@@ -190,7 +190,7 @@ def _boxes(
     kept = [k for k, good in zip(rows, keep, strict=True) if good]
     holds = set(kept)
     columns = BoxColumns(
-        offsets=concatenated([int(k in holds) for k in range(len(found.paths))]),
+        offsets=np.concatenate([[0], np.cumsum([k in holds for k in range(len(found.paths))])]).astype(np.int64),
         source=values[keep],
         labels=np.array([number_of[found.wnids[k]] for k in kept], np.int32),
         flags=np.zeros(len(kept), np.uint8),

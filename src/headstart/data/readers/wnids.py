@@ -9,8 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
 from headstart.data.places import DataPath, open_place
@@ -111,7 +109,7 @@ def boxes_of_xmls(
 ) -> BoxColumns:
     """Boxes whose names are WordNet ids. Of a selection of classes, objects of others are left aside and counted.
 
-    Corners count from 0 and include both ends: an object that fills an image of 500 pixels has xmin 0 and xmax 499
+    Corners count from 0 and include both ends: in images of 500 pixels they reach from 0 to 499
     (n03820318_101.xml, n04070727_7.xml; LOC_val_solution.csv: `ILSVRC2012_val_00037956,n03481172 131 0 499 254`).
     """
     known = set(classes.wnids)
@@ -149,13 +147,3 @@ def report_orphans(xmls: Mapping[str, DataPath], stems: Collection[str], images:
         if stem not in stems:
             faults.record(Fault("annotation-without-image", str(path), "", f"no image in {images} is named {stem!r}",
                                 "Put the image there, or remove the XML file."))  # fmt: skip
-
-
-def no_sizes(count: int) -> list[tuple[int, int]]:
-    """For images whose headers are not read: there may be a million."""
-    return [(0, 0)] * count
-
-
-def concatenated(counts: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """(n + 1,) offsets of lists of these lengths."""
-    return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))]).astype(np.int64)

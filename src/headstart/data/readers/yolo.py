@@ -44,10 +44,16 @@ class _Labels:
     """Lines of all label files end to end: row k belongs to image `image[k]`."""
 
     image: list[int] = field(default_factory=list)
-    where: list[tuple[str, str]] = field(default_factory=list)
+    where: list[tuple[DataPath, int]] = field(default_factory=list)
+    """(file, line)"""
     labels: list[int] = field(default_factory=list)
     values: list[tuple[float, float, float, float]] = field(default_factory=list)
     rings: list[list[float] | None] = field(default_factory=list)
+
+    def record(self, k: int) -> tuple[str, str]:
+        """What messages call row k."""
+        path, line = self.where[k]
+        return str(path), f"line {line}"
 
 
 def looks_like(root: DataPath) -> str | None:
@@ -222,7 +228,7 @@ def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, 
             continue
         box, ring = (numbers, None) if len(numbers) == 4 else (_around(numbers), numbers)
         into.image.append(image)
-        into.where.append((str(path), record))
+        into.where.append((path, k))
         into.labels.append(number_of[label])
         into.values.append((box[0], box[1], box[2], box[3]))
         into.rings.append(ring)
@@ -246,11 +252,11 @@ def _columns(
     values = np.array(lines.values, np.float64).reshape(-1, 4)
     of_image = np.array(lines.image, np.int64)
     own_sizes = sizes[of_image]
-    keep = faults.settle_boxes(values, "yolo", own_sizes, lambda k: lines.where[k])
+    keep = faults.settle_boxes(values, "yolo", own_sizes, lines.record)
     unit = np.ones((len(values), 2), np.int32)  # Six decimals of a fraction round by less than 1e-6, in any image.
     beyond = np.flatnonzero(keep & leaving(to_edges(values, "yolo", unit), unit))
     if len(beyond):
-        path, what = lines.where[int(beyond[0])]
+        path, what = lines.record(int(beyond[0]))
         notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: "
                      f"{path}: {what}")  # fmt: skip
     kept = np.flatnonzero(keep)
