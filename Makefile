@@ -34,7 +34,7 @@ study: install
 	@$(BIN)/headstart run shapes --out runs/shapes
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 $(MARKED): test-%: install
 	$(BIN)/python -m pytest -m $*

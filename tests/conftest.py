@@ -1,4 +1,10 @@
-"""What every test gets: a cache folder of its own."""
+"""What every test gets: a cache folder of its own, and one thread: tests run side by side, one on each core."""
+
+import os
+
+# Before anything imports numpy or torch. More threads than cores wait for each other in busy loops.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 import pytest
 

@@ -84,7 +84,7 @@ def test_a_detector_learns_one_image_by_heart(kind):
     image[:, 1, 36:60, 30:56] = 2.0
     truth = targets([[8, 10, 40, 30], [30, 36, 56, 60]], [[8, 10, 40, 30], [30, 36, 56, 60]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(60):
+    for _ in range(120):
         optimizer.zero_grad()
         sum(model.losses(image, truth).values()).backward()
         optimizer.step()
