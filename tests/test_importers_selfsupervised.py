@@ -17,7 +17,7 @@ from headstart.errors import WeightsError
 from headstart.weights import containers
 from headstart.weights.cards import resolve
 from headstart.weights.importers import layouts
-from sources import assert_same_stages, photo, randomized, rgb_normalized, seeded, stages_of, under
+from sources import assert_same_stages, params_file, photo, randomized, rgb_normalized, seeded, stages_of, under
 
 
 def saved(path: Path, content: Any) -> Path:
@@ -221,24 +221,6 @@ def sniper_arrays(depths: tuple[int, ...], deformable: bool) -> dict[str, Tensor
                 arrays[f"arg:{name}_offset_bias"] = torch.randn(72, generator=generator)
             before = channels
     return arrays
-
-
-def params_file(path: Path, arrays: dict[str, Tensor], tag: int | None = 0xF993FAC9) -> Path:
-    """As MXNet's NDArray::Save writes it; tag None: the layout before tags."""
-    codes = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}
-    data = [struct.pack("<QQQ", 0x112, 0, len(arrays))]
-    for value in arrays.values():
-        values = value.numpy()
-        if tag is None:
-            data.append(struct.pack(f"<I{values.ndim}I", values.ndim, *values.shape))
-        else:
-            kind = struct.pack("<i", 0) if tag != 0xF993FAC8 else b""
-            data.append(struct.pack("<I", tag) + kind + struct.pack(f"<I{values.ndim}q", values.ndim, *values.shape))
-        data.append(struct.pack("<iii", 1, 0, codes[str(values.dtype)]) + values.tobytes())
-    data.append(struct.pack("<Q", len(arrays)))
-    data += [struct.pack("<Q", len(name)) + name.encode() for name in arrays]
-    path.write_bytes(b"".join(data))
-    return path
 
 
 @pytest.mark.parametrize("deformable", [False, True], ids=["dilated", "deformable"])

@@ -24,6 +24,7 @@ from headstart.errors import WeightsError
 from headstart.weights import containers
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import load
+from sources import params_file
 
 STATE = {"conv1.weight": torch.arange(12.0).view(3, 4), "steps": torch.tensor(7)}
 EVIL = """
@@ -190,12 +191,14 @@ def test_trust_is_what_it_says(folder: Path) -> None:
         containers.read(folder / "c.pkl", trust_pickle=True)
 
 
-FORMATS = ("zip", "old", "pickle", "numpy", "safetensors")
+FORMATS = ("zip", "old", "pickle", "numpy", "safetensors", "MXNet")
 
 
 def written(path: Path, form: str) -> bytes:
     if form == "safetensors":
         return safetensors.torch.save(STATE)
+    if form == "MXNet":
+        return params_file(path, STATE).read_bytes()
     if form == "numpy":
         return pickle.dumps({"model": {key: value.numpy() for key, value in STATE.items()}})
     if form == "pickle":

@@ -233,7 +233,7 @@ def _trusted(path: Path) -> Any:
     import torch
 
     try:
-        if _head(path)[:1] == b"P" or pickle.load(path.open("rb")) == pickles.TORCH_MAGIC:
+        if _head(path).startswith((b"PK", pickle.dumps(pickles.TORCH_MAGIC, 2))):
             return plain(_module_to_state(torch.load(path, map_location="cpu", weights_only=False)))
         with path.open("rb") as stream:
             return plain(_module_to_state(pickle.load(io.BytesIO(stream.read()), encoding="latin1")))

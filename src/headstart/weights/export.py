@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import UsageError, WeightsError
-from headstart.models.backbones import source_key
+from headstart.models.backbones import BUILTIN_NAMES, source_key
 from headstart.models.options import split_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
 from headstart.models.user_backbones import split_user_backbone
@@ -114,8 +114,10 @@ def _timm(out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, 
     metadata = {"format": "pt", "headstart": json.dumps(facts)}
     _write(out, lambda part: save_file(state, part, metadata=metadata))
     base, options = split_options(backbone)
+    if base in BUILTIN_NAMES or base.startswith("tv-"):
+        return (f"timm has no {base}; the names are those of Headstart's own backbone {backbone}",)
     if options:
-        return (f"timm has no arguments in this file: build {base} with {options}.",)
+        return (f"timm's {base} computes something else unless it is built with {options}",)
     return (f"timm.create_model({base!r}).load_state_dict(safetensors.torch.load_file(..), strict=False)",)
 
 

@@ -51,7 +51,10 @@ class StoredArray:
 
     def check(self) -> None:
         """Raise ValueError where the shape reaches beyond the stored values."""
-        strides, numel = self.strides or c_strides(self.shape), math.prod(self.shape)
+        strides = self.strides if self.strides is not None else c_strides(self.shape)
+        if not all(type(number) is int for number in (*self.shape, *strides, self.offset)):
+            raise ValueError(f"shape {self.shape} with strides {strides} from {self.offset}")
+        numel = math.prod(self.shape)
         if len(strides) != len(self.shape) or min((*self.shape, *strides, self.offset)) < 0:
             raise ValueError(f"shape {self.shape} with strides {strides} from {self.offset}")
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, strides, strict=True))

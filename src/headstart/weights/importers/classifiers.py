@@ -54,6 +54,8 @@ def find(file: Sighting) -> Imported | None:
 
 def timm_config(file: Sighting) -> tuple[str, Preprocessing] | None:
     """(architecture, preprocessing) that a hub's `config.json` beside the file states for timm, or None."""
+    if file.path.name not in ("model.safetensors", "pytorch_model.bin"):
+        return None  # the hub's names: a config.json beside another file may be of anything
     path = file.path.with_name("config.json")
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
