@@ -240,3 +240,17 @@ def test_a_clean_copy_of_labels_is_a_list(tmp_path: Path) -> None:
     table, source = open_dataset(tmp_path / "clean", images=str(tmp_path / "set")), open_dataset(tmp_path / "set")
     assert table.image_classes == source.image_classes and sorted(table.splits) == sorted(source.splits)
     assert sorted(table.image_labels) == sorted(source.image_labels)
+
+
+def test_images_of_another_set_are_found(voc: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    make_voc(other)
+    for k, name in enumerate("abcd"):
+        image(other / f"JPEGImages/{name}.jpg", 20 + k)
+    Image.open(voc / "JPEGImages/c.jpg").save(other / "JPEGImages/b.jpg", quality=60)
+    checkup = check(voc, against=other)
+    fault = found(checkup)["in-the-other-set"].faults[0]
+    assert fault.path == str(voc / "JPEGImages/c.jpg") and fault.record == "(test)"
+    assert fault.why == "looks like JPEGImages/b.jpg (val) of other"
+    assert checkup.overlap[0].startswith("set: ") and "1 of 1 test" in checkup.overlap[0]
+    assert "1 of 1 val" in checkup.overlap[1] and checkup.to_json()["overlap"] == list(checkup.overlap)

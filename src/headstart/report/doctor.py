@@ -52,7 +52,7 @@ def _wrong(checkup: Checkup) -> Section:
     for found in checkup.findings:
         faults = [_row(fault, root) for fault in found.faults[:FAULTS_SHOWN]]
         shown.append({"finding": found, "faults": faults, "more": max(found.count - FAULTS_SHOWN, 0)})
-    body = render("doctor_findings", findings=shown, looked=checkup.looked_at_images)
+    body = render("doctor_findings", findings=shown, looked=checkup.looked_at_images, overlap=checkup.overlap)
     return Section("wrong", "What is wrong", body)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.annotations import Annotations
-from headstart.data.doctor.files import check_duplicates, check_images, check_listing
+from headstart.data.doctor.files import check_against, check_duplicates, check_images, check_listing
 from headstart.data.doctor.rules import Finding, findings
 from headstart.data.doctor.statistics import Statistics, statistics
 from headstart.data.doctor.table import check_table
@@ -23,8 +23,8 @@ class Checkup:
     findings: tuple[Finding, ...]
     statistics: Statistics
     looked_at_images: bool
-    overlap: str = ""
-    """What the search against another data set found, in a sentence."""
+    overlap: tuple[str, ...] = ()
+    """What the search against another data set found, split by split; empty without one."""
 
     @property
     def clean(self) -> bool:
@@ -49,6 +49,7 @@ class Checkup:
                 for f in self.findings
             ],
             "statistics": self.statistics.to_json(),
+            "overlap": list(self.overlap),
             "notes": list(self.table.notes),
         }
 
@@ -77,4 +78,9 @@ def check(
         faults += [f for f in looked.faults if (f.rule, f.path) not in said]
         faults += check_duplicates(table, looked, progress)
         sizes = looked.sizes_hw
-    return Checkup(table, findings(faults), statistics(table, sizes), images)
+    shared: tuple[str, ...] = ()
+    if against is not None:
+        other = open_dataset(against, on_bad_box="skip", on_bad_record="skip")
+        found, shared = check_against(table, other, progress)
+        faults += found
+    return Checkup(table, findings(faults), statistics(table, sizes), images, shared)

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from headstart.data.annotations import IGNORED, Annotations
-from headstart.data.duplicates import near_duplicate_clusters
+from headstart.data.duplicates import near_duplicate_clusters, overlap
 from headstart.data.faults import Fault
 from headstart.data.images import IMAGE_SUFFIXES, header_sizes_hw, read_mask, read_rgb, read_segment_ids
 from headstart.data.places import DataPath
@@ -179,6 +179,24 @@ def check_duplicates(table: Annotations, looked: Looked, progress: Progress) -> 
         found.append(Fault(rule, str(table.image_path(int(images[0]))), f"({splits[0] or 'in no list'})",
                            f"{what} {shown}", fix))  # fmt: skip
     return found
+
+
+def check_against(table: Annotations, other: Annotations, progress: Progress) -> tuple[list[Fault], tuple[str, ...]]:
+    """Images of `table` that are near-duplicates of images of `other`, and how many those are in each split of both."""
+    shared = overlap(table, other, lambda done, of: progress(done, of, "comparing the two sets"))
+    name = other.root.name
+    faults = []
+    for row in np.unique(shared.rows_a).tolist():
+        theirs = shared.rows_b[shared.rows_a == row]
+        named = f"{other.image_name(int(theirs[0]))} ({other.splits[theirs[0]] or 'in no list'})"
+        more = f" and {len(theirs) - 1} more" if len(theirs) > 1 else ""
+        faults.append(Fault("in-the-other-set", str(table.image_path(row)), f"({table.splits[row] or 'in no list'})",
+                            f"looks like {named}{more} of {name}", "Leave it out of one of the two."))  # fmt: skip
+    lines = []
+    for whole, own in ((table.root.name, shared.splits_a), (name, shared.splits_b)):
+        counts = ", ".join(f"{both:,} of {of:,} {split or 'in no list'}" for split, (both, of) in own.items())
+        lines.append(f"{whole}: {counts} images are in the other set, too")
+    return faults, tuple(lines)
 
 
 def _part(split: str) -> str:

@@ -143,6 +143,12 @@ RULES: dict[str, Rule] = {
         "Bursts and re-encodings of training images make a test easy.",
         "Keep near-duplicates in one split.",
     ),
+    "in-the-other-set": Rule(
+        "warning",
+        "Images that the other data set has, too",
+        "A model that was trained on one and tested on the other is measured on what it saw.",
+        "Leave them out of one of the two.",
+    ),
     "near-duplicate": Rule(
         "warning",
         "Near-duplicates within a split",

@@ -10,8 +10,7 @@ SHOWN = 3
 def told(checkup: Checkup) -> list[str]:
     """What was read, then each finding with its first faults and what to do."""
     out = [line for line in checkup.table.summary() if not line.startswith(("note: ", "left out: "))]
-    if checkup.overlap:
-        out.append(checkup.overlap)
+    out += checkup.overlap
     for finding in checkup.findings:
         out.append("")
         out.append(f"{finding.severity}  {finding.rule}: {finding.what}: {finding.count:,}")
