@@ -170,8 +170,8 @@ def test_compare_hands_everything_to_the_api(api, command):
     assert command("compare", "photos", "-w", "card.toml")[0] == 0
     both = ["random:resnet50", "timm:resnet50.a1_in1k"]
     assert seen == [
-        (Path("photos"), both, "detect", 5, "quick", Path("r"), None, True, False, False, None, "error", {}),
-        (Path("photos"), ["card.toml"], None, None, "normal", None, None, False, False, False, None, "error", {}),
+        ("photos", both, "detect", 5, "quick", Path("r"), None, True, False, False, None, "error", {}),
+        ("photos", ["card.toml"], None, None, "normal", None, None, False, False, False, None, "error", {}),
     ]
 
 

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +181,23 @@ def test_segmentation_from_an_archive(tmp_path, card, tiny_effort):
     assert done.failed == []
     first = json.loads((tmp_path / "run" / "metrics.json").read_text())["rankings"][0]
     assert (first["metric"], first["test_images"]) == ("seg/miou", 4)
+
+
+@pytest.mark.slow
+def test_over_http_then_offline(tmp_path, card, tiny_effort):
+    for k in range(24):
+        image(tmp_path / "www" / "set" / ("train" if k < 16 else "test") / f"class{k % 2}" / f"{k}.jpg", k)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/set"
+    uris = [str(card), "random:shapes-resnet"]
+    done = api.compare(url, uris, seeds=1, budget="quick", out=tmp_path / "run", quiet=True)
+    assert done.failed == []
+    rankings = json.loads((tmp_path / "run" / "metrics.json").read_text())["rankings"]
+    assert {row["test_images"] for row in rankings} == {8} and url in (tmp_path / "run" / "study.toml").read_text()
+    server.shutdown()
+    server.server_close()
+    again = api.compare(url, uris, seeds=1, budget="quick", out=tmp_path / "offline", quiet=True, offline=True)
+    assert again.failed == []
+    assert json.loads((tmp_path / "offline" / "metrics.json").read_text())["rankings"] == rankings

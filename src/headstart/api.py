@@ -83,7 +83,7 @@ def plan_study(study: str, out: Path | None = None) -> list[str]:
 
 
 def compare(
-    data: Path,
+    data: str | Path,
     weights: list[str],
     task: str | None = None,
     seeds: int | None = None,
@@ -99,11 +99,14 @@ def compare(
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
-    data: folder of a data set of a known format. weights: two or more weights URIs or cards. task: detect, segment or
-    classify; None for all that the data serve. budget: "quick" or "normal". out: default `runs/compare-DATA[-TASK]`.
+    data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
+    detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
+    `runs/compare-DATA[-TASK]`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     """
+    from headstart.data.fetching import no_network
     from headstart.data.formats import open_dataset
+    from headstart.data.places import absolute
     from headstart.study.compare import choose_tasks, comparison
     from headstart.study.files import write_study
     from headstart.study.run import absolute_uri
@@ -118,12 +121,13 @@ def compare(
     uris = [absolute_uri(uri, Path.cwd()) for uri in weights]
     specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
     uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
-    annotations = open_dataset(data, format, **(read or {}))
+    with no_network(offline):
+        annotations = open_dataset(data, format, **(read or {}))
     tasks = choose_tasks(annotations, task)
     if not quiet:
         print("\n".join(annotations.summary()), file=sys.stderr)
     candidates = list(zip(uris, specs, strict=True))
-    study = comparison(data.resolve(), annotations, candidates, tasks, budget, seeds,  # type: ignore[arg-type]
+    study = comparison(absolute(data, Path.cwd()), annotations, candidates, tasks, budget, seeds,  # type: ignore[arg-type]
                        {"format": format, "read": read or {}, "on_bad_image": on_bad_image})  # fmt: skip
     where = out or Path("runs") / (study.name + (f"-{task}" if task else ""))
     with tempfile.TemporaryDirectory() as folder:
@@ -353,13 +357,14 @@ def _directory(source: Path, name: str, out: Path | None) -> Path:
 def _run(
     study: Study, source: Path, base: Path, out: Path, workers: int | None, offline: bool, overwrite: bool, quiet: bool
 ) -> RunSummary:
+    from headstart.data.fetching import no_network
     from headstart.report.build import build
     from headstart.study.answer import answer_lines
     from headstart.study.executors import default_workers
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    with ProgressDisplay(workers or default_workers(study.threads), quiet) as display:
+    with ProgressDisplay(workers or default_workers(study.threads), quiet) as display, no_network(offline):
         result = run(study, source, base, out, display, workers, offline, overwrite)
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:

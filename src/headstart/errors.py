@@ -15,6 +15,10 @@ class DataError(HeadstartError):
     """A data set, an annotation file or an image that cannot be read or does not hold together."""
 
 
+class FetchError(HeadstartError):
+    """Bytes that a server does not give, or that must not be fetched. Unlike a bad image, never skipped."""
+
+
 class WeightsError(HeadstartError):
     """Weights that are unknown, unreadable, or do not fit the backbone that they were named for."""
 

@@ -107,7 +107,7 @@ def plan(
 
 @app.command()
 def compare(
-    data: Annotated[Path, typer.Argument(help="Folder of a data set; its format is recognized.")],
+    data: Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")],
     weights: Annotated[
         list[str],
         typer.Option(

@@ -289,13 +289,17 @@ def open_place(path: str | Path) -> DataPath:
     """What `path` names: the root of a place, or a file or folder in it.
 
     A folder or an archive is a place; a file lies in its folder, one in a folder `annotations` in the folder above it,
-    where its images are; `x.zip/inner` lies in the archive `x.zip`.
-    Raises DataError when there is nothing.
+    where its images are; `x.zip/inner` lies in the archive `x.zip`; a URL is a place, too.
+    Raises DataError when there is nothing; FetchError when a server cannot be reached.
     """
+    if "://" in str(path):
+        from headstart.data.remote import open_remote  # Places themselves, as archives are.
+
+        return open_remote(str(path))
     here = Path(path)
     if here.is_dir():
         return DataPath(Folder(str(here)))
-    from headstart.data.archives import is_archive, open_archive  # They are places themselves.
+    from headstart.data.archives import is_archive, open_archive
 
     if here.is_file() and not is_archive(here.name):
         above = here.absolute().parent
@@ -303,6 +307,11 @@ def open_place(path: str | Path) -> DataPath:
             return DataPath(Folder(str(above.parent)), f"annotations/{here.name}")
         return DataPath(Folder(str(here.parent)), here.name)
     return open_archive(here)
+
+
+def absolute(path: str | Path, base: Path) -> str:
+    """The path of a data set, whatever the working directory; relative ones are to `base`. A URL is one already."""
+    return str(path) if "://" in str(path) else str((base / path).resolve())
 
 
 def as_place(folder: DataPath) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ EFFORTS: dict[str, Effort] = {
 
 
 def comparison(
-    data: Path,
+    data: str | Path,
     annotations: Annotations,
     candidates: list[tuple[str, WeightsSpec]],
     tasks: list[str],
@@ -47,11 +47,12 @@ def comparison(
     seeds: int | None,
     reading: dict[str, Any] | None = None,
 ) -> Study:
-    """The study that `headstart compare` writes and runs. candidates: (uri with absolute paths, its facts).
+    """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
+    absolute paths, its facts).
 
     reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image.
     """
-    effort = EFFORTS[budget]
+    effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
@@ -59,8 +60,8 @@ def comparison(
     default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
     names = _unique([spec.name for _, spec in candidates])
     return Study(
-        name=_clean(f"compare-{data.name}"),
-        title=f"Starting weights for {data.name}",
+        name=_clean(f"compare-{name}"),
+        title=f"Starting weights for {name}",
         seeds=tuple(range(seeds or effort.seeds)),
         bootstrap=1000,
         sets=sets,  # type: ignore[arg-type]
@@ -86,7 +87,7 @@ def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:
 
 
 def _tasks_of(
-    task: str, data: Path, annotations: Annotations, effort: Effort, budget: str, sets: dict[str, FolderSet],
+    task: str, data: str | Path, annotations: Annotations, effort: Effort, budget: str, sets: dict[str, FolderSet],
     reading: dict[str, Any],
 ) -> list[Task]:  # fmt: skip
     folds = 0 if has_test(annotations, task) else FOLDS  # type: ignore[arg-type]

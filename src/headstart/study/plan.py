@@ -15,6 +15,7 @@ from typing import Any
 from headstart.config import FolderSet, Recipe, Study, Task, WeightsEntry, WorldSet
 from headstart.data.annotations import Annotations
 from headstart.data.formats import open_dataset
+from headstart.data.places import absolute
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.search import Search, search_rate
 from headstart.weights.cards import WeightsSpec, resolve
@@ -76,9 +77,7 @@ class Planner:
 
     def _local(self, settings: FolderSet) -> dict[str, Any]:
         """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
-        remote = "://" in settings.path
-        root = settings.path if remote else str((self.base / settings.path).resolve())
-        return {"root": root, "format": settings.format, "read": settings.read}
+        return {"root": absolute(settings.path, self.base), "format": settings.format, "read": settings.read}
 
     def spec(self, entry: WeightsEntry) -> WeightsSpec:
         """Facts of a candidate that is not pre-trained by the study."""

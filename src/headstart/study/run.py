@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from headstart.config import Study
+from headstart.data.places import absolute
 from headstart.errors import StudyError
 from headstart.store.files import write_json, write_text
 from headstart.store.lock import RunLock
@@ -162,7 +163,7 @@ def resolved(study: Study, base: Path) -> dict[str, Any]:
         values["backbone"] = _absolute_backbone(study.backbone, base)
     for images in values["sets"].values():
         if "path" in images:
-            images["path"] = str((base / images["path"]).resolve())
+            images["path"] = absolute(images["path"], base)
     for entry in values["weights"]:
         if entry["uri"]:
             entry["uri"] = absolute_uri(entry["uri"], base)
