@@ -59,6 +59,18 @@ class TestFaults:
         assert [fault.rule for fault in table.left_out] == [rule] and table.left_out[0].path == str(path)
         assert list(table.image_ids) == [TRAIN2, TRAIN] and table.box_labels.tolist() == [DOG, TREE_CLASS]
 
+    @pytest.mark.parametrize("ending", ["", "-"])
+    def test_an_empty_flag_takes_no_other_line_with_it(self, ending: str, tmp_path: Path) -> None:
+        """Neither the line after it nor, at the end of the file, what lies in memory after that."""
+        boxes_csv(tmp_path, BOXES["train"][2], GOOD[:-1] + ending, BOXES["train"][1])
+        table = open_dataset(tmp_path, on_bad_record="skip")
+        assert [fault.rule for fault in table.left_out] == ["line-malformed"]
+        assert list(table.image_ids) == [TRAIN2, TRAIN] and table.box_labels.tolist() == [DOG, TREE_CLASS]
+        path = tmp_path / "train-annotations-bbox.csv"
+        path.write_text("\n".join([HEADER, BOXES["train"][2], GOOD[:-1] + ending]))
+        with pytest.raises(DataError, match="line 3 has"):
+            open_dataset(tmp_path)
+
     def test_an_image_whose_rows_are_all_bad_is_not_empty(self, tmp_path: Path) -> None:
         bad = BOXES["train"][2].replace("/m/0bt9lr", "/m/zzz")
         boxes_csv(tmp_path, GOOD, bad)

@@ -130,7 +130,7 @@ def parse(
                 digit = np.int64(chunk[p + minus]) - ZERO
                 wrong = GOOD if digit == 1 or (digit == 0 and not minus) else NO_FLAG
                 flag |= digit << (UNKNOWN_BIT if minus else role - FLAG)
-                p += 1 + minus
+                p += 1 + minus if wrong == GOOD else 0  # A line may end here: its break must be found below.
             else:
                 digits, decimals, p, exact = number(chunk, p)
                 if p < 0:
