@@ -9,7 +9,10 @@ import pytest
 
 from browser import Browser, browser, find_chromium
 from fake_run import CLASSES, HOSTILE, write_comparison, write_run
+from headstart.data.doctor.checkup import check
 from headstart.report.build import build
+from headstart.report.doctor import write_page
+from miniatures import make_voc, voc_object, voc_xml
 
 pytestmark = [
     pytest.mark.browser,
@@ -119,3 +122,16 @@ def test_harness_hears_requests_and_errors(chromium, tmp_path):
     seen = chromium.visit(page)
     assert seen.requests == ["http://example.invalid/a.png"]
     assert any("heard" in line for line in seen.console)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_page_of_a_check_is_quiet_and_readable(chromium, tmp_path, width, height, dark):
+    make_voc(tmp_path / "set")
+    hostile = voc_object("&lt;script&gt;alert(1)&lt;/script&gt;", 5, 5, 5, 9)
+    voc_xml(tmp_path / "set/Annotations/a.xml", hostile, voc_object("cat", 11, 11, 90, 20))
+    page = write_page(check(tmp_path / "set", images=True), tmp_path / "index.html")
+    seen = chromium.visit(page, width, height, dark)
+    assert (seen.console, seen.requests) == ([], []) and seen.scroll_width <= width
+    assert all(f'id="{name}"' in seen.dom for name in ("wrong", "inside", "read")) and "<script" not in seen.dom
+    assert chromium.evaluate(CONTRAST) == []
