@@ -4,12 +4,15 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torchvision.ops import box_iou
 
+from headstart.config import Recipe
+from headstart.models.anchors import grid_points
 from headstart.models.backbones import build_backbone
-from headstart.models.detectors import FcosDetector, Targets, assign, centerness_of, giou_loss, grid_points
-from headstart.models.faster_rcnn import FasterRcnnDetector
+from headstart.models.detectors import FcosDetector, assign, centerness_of, giou_loss, in_left_out
 from headstart.models.necks import TopDown
+from headstart.models.targets import Targets
+from headstart.tasks.detect import build
 
 
 def targets(*boxes_of_images: list[list[float]]) -> Targets:
@@ -72,27 +75,41 @@ def test_centerness_and_giou_by_hand():
     assert giou_loss(wide, tall).item() == pytest.approx(1 - 1 / 3 + 0.25)
 
 
-@pytest.mark.parametrize("kind", ["fcos", "faster-rcnn"])
-def test_a_detector_learns_one_image_by_heart(kind):
+LEARNERS: dict[str, dict] = {
+    "FCOS": {"head": "fcos", "levels": ("C4", "C5")},
+    "FCOS on a pyramid": {"head": "fcos", "neck": "fpn", "levels": ("C3", "C4", "C5")},
+    "RetinaNet": {"head": "retinanet", "neck": "fpn", "levels": ("C3", "C4", "C5")},
+    "Faster R-CNN": {"head": "faster-rcnn"},
+    "Faster R-CNN C4": {"head": "faster-rcnn", "neck": "c4", "proposals": 40, "rois": 24},
+    "Faster R-CNN FPN": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C3", "C4", "C5"),
+                         "anchors": (9, 18, 36, 64)},
+    "DCNv2": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C5",), "roi_pool": "deform-modulated"},
+    "DCNv1, R-FCN-3000": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C5",), "modulated": False,
+                          "class_agnostic": True, "decoupled": True, "soft_background": True, "roi_pool": "deform"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_detector_learns_one_image_by_heart(name):
     torch.manual_seed(0)
-    backbone = build_backbone("shapes-resnet")
-    model: nn.Module = (
-        FcosDetector(backbone, 2, ("C4", "C5"), 32) if kind == "fcos" else FasterRcnnDetector(backbone, 2, "C5", 32, 64)
-    )
+    settings = {"name": "learn", "updates": 1, "batch_size": 2, "lr": 1e-3, "channels": 32, "proposals": 24, "rois": 12}
+    recipe = Recipe.model_validate(settings | LEARNERS[name])
+    model = build(build_backbone("shapes-resnet"), recipe, 2, (64, 64))
     image = torch.zeros(2, 3, 64, 64)
     image[:, 0, 10:30, 8:40] = 2.0
     image[:, 1, 36:60, 30:56] = 2.0
     truth = targets([[8, 10, 40, 30], [30, 36, 56, 60]], [[8, 10, 40, 30], [30, 36, 56, 60]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(120):
+    for step in range(60):
+        optimizer.param_groups[0]["lr"] = 3e-3 * min(1, 2 - step / 30)
         optimizer.zero_grad()
         sum(model.losses(image, truth).values()).backward()
         optimizer.step()
     model.eval()
     found = model.detect(image, score_threshold=0.3)[0]
     for label in (0, 1):
-        best = found.boxes_xyxy[found.labels == label][0]
-        assert torch.allclose(best, truth.boxes_xyxy[0][label], atol=3.0), (label, best)
+        best = found.boxes_xyxy[found.labels == label][:1]
+        assert box_iou(best, truth.boxes_xyxy[0][label : label + 1]).item() > 0.6, (label, best)
 
 
 def test_detections_stay_inside_the_image_and_scores_fall():
@@ -115,3 +132,27 @@ def test_the_neck_keeps_the_finest_size_first():
     neck = TopDown(build_backbone("shapes-resnet"), ("C3", "C4", "C5"), 16)
     maps = neck(build_backbone("shapes-resnet")(torch.randn(1, 3, 72, 104)))
     assert [m.shape[-2:] for m in maps] == [(18, 26), (9, 13), (9, 13)]
+
+
+def test_locations_in_ignored_boxes_and_groups_are_no_background():
+    points = grid_points(4, 4, 8, torch.device("cpu"))  # centers 4, 12, 20, 28
+    truth = Targets([torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)], [torch.tensor([[0.0, 0, 16, 8]])],
+                    [torch.tensor([[16.0, 16, 32, 32]])])  # fmt: skip
+    assert in_left_out(points, truth)[0].reshape(4, 4).int().tolist() == [
+        [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1],
+    ]  # fmt: skip
+    torch.manual_seed(0)
+    model = FcosDetector(build_backbone("shapes-resnet"), 3, ("C5",), 16).eval()
+    images = torch.randn(1, 3, 32, 32)
+    every = Targets([torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)], [torch.tensor([[0.0, 0, 32, 32]])])
+    assert model.losses(images, every)["classes"].item() == 0
+    assert model.losses(images, truth)["classes"].item() == pytest.approx(
+        model.losses(images, targets([]))["classes"].item() * 10 / 16, rel=0.05
+    )  # 6 of 16 locations are left out, and an untrained head says nearly the same everywhere
+
+
+def test_a_pyramid_has_coarser_levels():
+    neck = TopDown(build_backbone("shapes-resnet"), ("C3", "C4"), 16, coarser=2, smooth=True)
+    assert neck.strides == (4, 8, 16, 32)
+    maps = neck(build_backbone("shapes-resnet")(torch.randn(1, 3, 64, 96)))
+    assert [m.shape[-2:] for m in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]

@@ -102,11 +102,38 @@ class Recipe(Settings):
     reestimate_batch_norm: bool = True
     """Re-estimate batch-norm statistics on target images before the first update."""
     trainable: Literal["all", "heads"] = "all"
-    head: Literal["fcos", "faster-rcnn", "pixel", "linear"]
+    head: Literal["fcos", "retinanet", "faster-rcnn", "pixel", "linear"]
     levels: tuple[str, ...] = ("C5",)
     """Stages that the head reads, finest first."""
     channels: int = Field(default=64, ge=1)
     """Width of the head."""
+    neck: Literal["plain", "fpn", "c4", "dc5"] = "plain"
+    """What a detector reads. `plain`: `levels` (faster-rcnn: the last of them). `fpn`: a feature pyramid over `levels`
+    and coarser ones (fcos, retinanet: 2, so P3..P7 for C3, C4, C5; faster-rcnn: 1). For faster-rcnn on ResNets, `c4`:
+    proposals on C4, the backbone's layer4 on each RoI; `dc5`: C5 dilated to the stride of C4."""
+    tower: int = Field(default=1, ge=1)
+    """Convolutions before the outputs of fcos and retinanet; as published: 4."""
+    deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()
+    """Stages of a ResNet whose 3x3 convolutions become deformable, such as C3, C4, C5."""
+    modulated: bool = True
+    """Deformable convolutions weigh what they sample (version 2), or do not (version 1)."""
+    anchors: tuple[float, ...] = ()
+    """faster-rcnn: square roots of anchors' areas, pixels: all on the one map, or one for each level of a pyramid.
+    Empty: tenth to three fifths of the image's side, or 8 strides."""
+    proposals: int = Field(default=300, ge=1)
+    """faster-rcnn: proposals of an image."""
+    rois: int = Field(default=128, ge=1)
+    """faster-rcnn: proposals of an image that the second stage is trained on; at most `proposals`."""
+    positive_part: float = Field(default=0.25, gt=0, le=1)
+    """faster-rcnn: at most so much of them are objects (SNIPER: all that are)."""
+    class_agnostic: bool = False
+    """faster-rcnn: one box a proposal instead of one for each class."""
+    roi_pool: Literal["align", "deform", "deform-modulated"] = "align"
+    """faster-rcnn: how proposals are read, plainly or where the head learns to look."""
+    decoupled: bool = False
+    """faster-rcnn: objectness and class apart (R-FCN-3000), for thousands of classes."""
+    soft_background: bool = False
+    """faster-rcnn: background far from any box counts a quarter, for data not labeled exhaustively (OpenImages)."""
 
     @model_validator(mode="after")
     def _one_rate(self) -> Recipe:
@@ -118,12 +145,16 @@ class Recipe(Settings):
             raise ValueError("`batch_size` must be a multiple of `accumulate`")
         if len(set(self.levels)) != len(self.levels) or list(self.levels) != sorted(self.levels):
             raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
+        if self.neck in ("c4", "dc5") and self.head != "faster-rcnn":
+            raise ValueError(f'`neck = "{self.neck}"` is for `head = "faster-rcnn"`; {self.head} has plain or fpn')
+        if self.rois > self.proposals:
+            raise ValueError("`rois` are chosen among `proposals`: at most as many")
         if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):
             raise ValueError("`rates` needs at least three different values, ascending")
         return self
 
 
-HEADS = {"detect": ("fcos", "faster-rcnn"), "segment": ("pixel",), "classify": ("linear",)}
+HEADS = {"detect": ("fcos", "retinanet", "faster-rcnn"), "segment": ("pixel",), "classify": ("linear",)}
 """Heads that each kind of training can have."""
 
 
@@ -147,6 +178,9 @@ class Pretraining(Settings):
         _require_head(self.recipe, {"boxes": "detect", "labels": "classify"}[self.supervision])
         if self.recipe.lr is None:
             raise ValueError("a pre-training needs a fixed `lr`; rates are searched on tasks only")
+        if self.recipe.deformable:
+            raise ValueError("`deformable` is for tasks: the layers that learn offsets belong to the detector, and a "
+                             "backbone without them is not the one that was trained")  # fmt: skip
         return self
 
 

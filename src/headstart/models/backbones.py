@@ -76,10 +76,12 @@ class ShapesResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, last: str = "C5") -> dict[str, Tensor]:
         c2 = self.layer1(torch.relu(self.bn1(self.conv1(x))))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
+        if last == "C4":
+            return {"C2": c2, "C3": c3, "C4": c4}
         return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
 
 

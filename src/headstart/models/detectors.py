@@ -6,57 +6,42 @@ Boxes are xyxy in input pixels, continuous edges; labels 0..K-1 without backgrou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import batched_nms, sigmoid_focal_loss
+from torchvision.ops import sigmoid_focal_loss
 
+from headstart.models.anchors import grid_points
 from headstart.models.necks import TopDown
 from headstart.models.normalizers import over_processes
+from headstart.models.targets import Detected, Targets, select
 
 CLASS_WEIGHT = 4.0
 """Of the focal loss against the other two. At weight 1 a short training learns where objects are and hardly what they
 are: after 15,000 drawn images a probe read 0.48 of the classes off the backbone, and 0.72 at weight 4."""
+SUPPRESSED_FROM = 0.6
 PRIOR = 0.01
 """Every class starts at this probability, so that the first updates are not spent on background (arXiv 1708.02002)."""
 
 
-@dataclass(frozen=True)
-class Detected:
-    """Detections of one image: boxes_xyxy (N, 4) in input pixels, scores (N,) falling, labels (N,)."""
-
-    boxes_xyxy: Tensor
-    scores: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Truth of a batch, one entry an image: boxes_xyxy (N, 4) float32 and labels (N,) int64."""
-
-    boxes_xyxy: list[Tensor]
-    labels: list[Tensor]
-
-
 class FcosDetector(nn.Module):
-    """Backbone, top-down neck, one 3x3 tower shared by the levels; classes, box sides, center-ness at each location.
+    """Backbone, top-down neck, one tower of `depth` 3x3 convolutions shared by the levels; classes, box sides,
+    center-ness at each location. With `coarser` levels the neck is a pyramid: P3..P7 for C3, C4, C5 and 2.
 
     Every location inside a box is positive for it (the smallest one where boxes overlap). With several levels,
     a location serves boxes whose farthest side is within 8 strides of its level.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int, coarser: int = 0,
+        depth: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes
-        self.neck = TopDown(backbone, levels, channels)
-        stride_of = {stage.name: stage.stride for stage in backbone.stages}  # type: ignore[union-attr]
-        self.strides = tuple(stride_of[level] for level in levels)
-        self.tower = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
-        )
+        self.neck = TopDown(backbone, levels, channels, coarser, smooth=coarser > 0)
+        self.strides = self.neck.strides
+        self.tower = tower(channels, depth)
         self.classes = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.sides = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
@@ -86,7 +71,10 @@ class FcosDetector(nn.Module):
         positive = labels >= 0
         num_positive = over_processes(positive.sum().to(logits.dtype))
         onehot = F.one_hot(labels.clamp(min=0), self.num_classes).to(logits.dtype) * positive[..., None]
-        classes = CLASS_WEIGHT * sigmoid_focal_loss(logits, onehot, reduction="sum") / num_positive
+        focal = sigmoid_focal_loss(logits, onehot)
+        if targets.ignored or targets.group_of:
+            focal = focal * (positive | ~in_left_out(points, targets))[..., None]
+        classes = CLASS_WEIGHT * focal.sum() / num_positive
         inside = target_sides[positive].to(sides.dtype)
         weight = centerness_of(inside)
         boxes = (giou_loss(sides[positive], inside) * weight).sum() / over_processes(weight.sum(), least=1e-6)
@@ -98,30 +86,38 @@ class FcosDetector(nn.Module):
         """Per-class NMS at IoU 0.6; score = sqrt(class x center-ness)."""
         logits, sides, centers, points, _ = self(images)
         scores = (logits.sigmoid() * centers.sigmoid()[..., None]).sqrt()
-        height, width = images.shape[-2:]
+        size_hw = (images.shape[2], images.shape[3])
         found = []
         for score, side in zip(scores, sides, strict=True):
-            top, flat = score.flatten().topk(min(400, score.numel()))
-            flat = flat[top > score_threshold]
-            where, label = flat // self.num_classes, flat % self.num_classes
-            boxes = sides_to_boxes(points[where], side[where])
-            boxes = torch.stack([boxes[:, 0].clamp(0, width), boxes[:, 1].clamp(0, height),
-                                 boxes[:, 2].clamp(0, width), boxes[:, 3].clamp(0, height)], 1)  # fmt: skip
-            value = score.flatten()[flat]
-            keep = batched_nms(boxes, value, label, 0.6)[:max_detections]
-            found.append(Detected(boxes[keep], value[keep], label[keep]))
+
+            def boxes_of(rows: Tensor, labels: Tensor, side: Tensor = side) -> Tensor:
+                return sides_to_boxes(points[rows], side[rows])
+
+            found.append(select(score, boxes_of, size_hw, score_threshold, SUPPRESSED_FROM, max_detections))
         return found
 
 
-def grid_points(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """Centres (height * width, 2) of the cells of a map, x y in input pixels."""
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
-    return (torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride
+def tower(channels: int, depth: int) -> nn.Sequential:
+    """`depth` times a 3x3 convolution, batch norm, ReLU."""
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 def sides_to_boxes(points: Tensor, sides: Tensor) -> Tensor:
     """points (..., 2), sides (..., 4) as left top right bottom distances -> boxes xyxy."""
     return torch.cat([points - sides[..., :2], points + sides[..., 2:]], -1)
+
+
+def in_left_out(points: Tensor, targets: Targets) -> Tensor:
+    """Which locations (B, L) lie in a box that is ignored or a group: no background there."""
+    found = []
+    for i in range(len(targets.boxes_xyxy)):
+        boxes = torch.cat([targets.ignored_of(i), targets.groups_of(i)]).to(points.dtype)
+        inside = (points[:, None] > boxes[:, :2]) & (points[:, None] < boxes[:, 2:])
+        found.append(inside.all(-1).any(-1))
+    return torch.stack(found)
 
 
 def assign(points: Tensor, strides: Tensor, targets: Targets, last_stride: float) -> tuple[Tensor, Tensor]:

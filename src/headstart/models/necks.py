@@ -7,27 +7,46 @@ from torch.nn import functional as F
 
 
 class TopDown(nn.Module):
-    """1x1 convolution and batch norm on each level; coarser levels are enlarged and added (arXiv 1612.03144, without
-    the smoothing convolutions: heads here have a tower of their own). The norm makes backbones with features of very
-    different scale equal before the head. Returns the levels, finest first.
+    """1x1 convolution and batch norm on each level; coarser levels are enlarged and added (arXiv 1612.03144). The norm
+    makes backbones with features of very different scale equal before the head. Returns the levels, finest first.
+
+    smooth: a 3x3 convolution on each level, as published; heads with a tower of their own need none. coarser: so many
+    further levels, each by a 3x3 convolution of stride 2 from the one before (arXiv 1708.02002: P6 and P7). `strides`
+    are those of all levels.
     """
 
-    def __init__(self, backbone: nn.Module, levels: tuple[str, ...], channels: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, levels: tuple[str, ...], channels: int, coarser: int = 0, smooth: bool = False
+    ) -> None:
         super().__init__()
         stages = {s.name: s for s in backbone.stages}  # type: ignore[union-attr]
         missing = [level for level in levels if level not in stages]
         if missing:
             raise ValueError(f"the head reads {', '.join(missing)}, but the backbone has {', '.join(stages)}")
         self.levels = levels
+        strides = [stages[name].stride for name in levels]
+        self.strides = (*strides, *(strides[-1] * 2 ** (k + 1) for k in range(coarser)))
         self.laterals = nn.ModuleList(_lateral(stages[name].channels, channels) for name in levels)
+        self.smooth = nn.ModuleList(_conv(channels, 1) for _ in levels if smooth)
+        self.coarser = nn.ModuleList(_conv(channels, 2) for _ in range(coarser))
 
     def forward(self, stages: dict[str, Tensor]) -> list[Tensor]:
         """Stage outputs by name -> one (B, channels, h, w) a level."""
         maps = [lateral(stages[name]) for lateral, name in zip(self.laterals, self.levels, strict=True)]
         for i in range(len(maps) - 1, 0, -1):
             maps[i - 1] = maps[i - 1] + F.interpolate(maps[i], size=maps[i - 1].shape[-2:], mode="nearest")
-        return [F.relu(m) for m in maps]
+        maps = [F.relu(m) for m in maps]
+        if self.smooth:
+            maps = [F.relu(conv(m)) for conv, m in zip(self.smooth, maps, strict=True)]
+        for conv in self.coarser:
+            maps.append(F.relu(conv(maps[-1])))
+        return maps
 
 
 def _lateral(channels_in: int, channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+
+def _conv(channels: int, stride: int) -> nn.Sequential:
+    conv = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels))

@@ -22,10 +22,12 @@ class ResNetBackbone(nn.Module):
         self.stages = tuple(Stage(f"C{i + 1}", facts["num_chs"], facts["reduction"])
                             for i, facts in enumerate(parts.feature_info) if i > 0)  # fmt: skip
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, last: str = "C5") -> dict[str, Tensor]:
         c2 = self.layer1(self.maxpool(self.act1(self.bn1(self.conv1(x)))))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
+        if last == "C4":
+            return {"C2": c2, "C3": c3, "C4": c4}
         return {"C2": c2, "C3": c3, "C4": c4, "C5": self.layer4(c4)}
 
 

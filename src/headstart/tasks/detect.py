@@ -13,8 +13,11 @@ from headstart.data.batches import Batch, in_order, pixels_of
 from headstart.data.prepared import PreparedSet
 from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
 from headstart.models.backbones import Preprocessing
-from headstart.models.detectors import FcosDetector, Targets
-from headstart.models.faster_rcnn import FasterRcnnDetector
+from headstart.models.deformable import deform_stages
+from headstart.models.detectors import FcosDetector
+from headstart.models.retinanet import RetinaNetDetector
+from headstart.models.targets import Targets
+from headstart.models.two_stage import TwoStageDetector, TwoStageSettings
 from headstart.tasks.detection_scores import score_detections
 
 BATCH_SIZE = 32
@@ -28,8 +31,19 @@ def classes_of(images: PreparedSet) -> tuple[str, ...]:
 def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
     """The detector that the recipe names, its head fresh from torch's generator."""
     if recipe.head == "faster-rcnn":
-        return FasterRcnnDetector(backbone, num_classes, recipe.levels[-1], recipe.channels, max(size_hw))
-    return FcosDetector(backbone, num_classes, recipe.levels, recipe.channels)
+        settings = TwoStageSettings(
+            recipe.neck, recipe.levels, recipe.channels, recipe.anchors, recipe.proposals, recipe.rois,
+            recipe.positive_part, recipe.class_agnostic, recipe.roi_pool, recipe.decoupled, recipe.soft_background,
+        )  # fmt: skip
+        model: nn.Module = TwoStageDetector(backbone, num_classes, settings, max(size_hw))
+    else:
+        kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
+        coarser = 2 if recipe.neck == "fpn" else 0
+        model = kind(backbone, num_classes, recipe.levels, recipe.channels, coarser, recipe.tower)
+    if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
+        stages = tuple(f"layer{int(name.removeprefix('C')) - 1}" for name in recipe.deformable)
+        deform_stages(backbone, stages, recipe.modulated)
+    return model
 
 
 def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,78 @@
+"""What detectors are trained on and what they return. Boxes are xyxy in input pixels, continuous edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms, clip_boxes_to_image
+
+CANDIDATES = 400
+"""Pairs of box and class of an image that suppression looks at."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Detections of one image: boxes_xyxy (N, 4) in input pixels, scores (N,) falling, labels (N,)."""
+
+    boxes_xyxy: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Truth of a batch, one entry an image: boxes_xyxy (N, 4) float32 and labels (N,) int64, 0..K-1."""
+
+    boxes_xyxy: list[Tensor]
+    labels: list[Tensor]
+    ignored: list[Tensor] | None = None
+    """Boxes (M, 4) that are neither targets nor background: out of the range of a chip's scale, or cut by its edge."""
+    group_of: list[Tensor] | None = None
+    """Boxes (M, 4) of many objects in one: what lies in them is no background."""
+    valid_range: Tensor | None = None
+    """(B, 2) square roots of areas, in input pixels, that proposals and their targets may have: [lo, hi)."""
+
+    def ignored_of(self, image: int) -> Tensor:
+        """Ignored boxes of one image, none where none are given."""
+        return self.ignored[image] if self.ignored else self.boxes_xyxy[image][:0]
+
+    def groups_of(self, image: int) -> Tensor:
+        """Group-of boxes of one image, none where none are given."""
+        return self.group_of[image] if self.group_of else self.boxes_xyxy[image][:0]
+
+
+def in_range(boxes_xyxy: Tensor, valid_range: Tensor) -> Tensor:
+    """Whether the square root of each box's area (..., 4) lies in [lo, hi) of valid_range (2,)."""
+    area = (boxes_xyxy[..., 2] - boxes_xyxy[..., 0]) * (boxes_xyxy[..., 3] - boxes_xyxy[..., 1])
+    root = area.clamp(min=0).sqrt()
+    return (root >= valid_range[0]) & (root < valid_range[1])
+
+
+def full(x: Tensor) -> Tensor:
+    """x in at least single precision: losses and boxes are not computed in half."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def select(
+    scores: Tensor,
+    boxes_of: Callable[[Tensor, Tensor], Tensor],
+    size_hw: tuple[int, int],
+    threshold: float,
+    iou: float,
+    most: int,
+) -> Detected:
+    """The surest detections of an image after suppression by class.
+
+    scores (L, K); boxes_of(rows, labels) -> boxes (N, 4) of these; size_hw: pixels that boxes are clipped to; boxes of
+    a class that overlap a surer one by more than `iou` are left out.
+    """
+    top, flat = scores.flatten().topk(min(CANDIDATES, scores.numel()))
+    flat = flat[top > threshold]
+    rows, labels = flat // scores.shape[1], flat % scores.shape[1]
+    boxes = clip_boxes_to_image(boxes_of(rows, labels), size_hw)
+    value = scores.flatten()[flat]
+    keep = batched_nms(boxes, value, labels, iou)[:most]
+    return Detected(boxes[keep], value[keep], labels[keep])

@@ -1,0 +1,126 @@
+"""Faster R-CNN (arXiv 1506.01497) on any backbone with stages: on one stage, C4, dilated C5 or a pyramid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from headstart.models.dilation import dilate_last
+from headstart.models.necks import TopDown
+from headstart.models.roi_heads import Pooling, RoiHead, RoiPool
+from headstart.models.rpn import ProposalNetwork
+from headstart.models.targets import Detected, Targets
+
+Neck = Literal["plain", "c4", "dc5", "fpn"]
+SINGLE_SIZES = (0.1, 0.2, 0.357, 0.588)
+"""Square roots of anchors' areas on a single map, as fractions of the image's longer side."""
+PYRAMID_SIZE = 8
+"""The same on each level of a pyramid, in strides (arXiv 1612.03144)."""
+BINS = 7
+"""Bins a side of a pooled RoI, as the layers after it see them."""
+
+
+@dataclass(frozen=True)
+class TwoStageSettings:
+    """Of `TwoStageDetector`.
+
+    neck: `plain` reads the last of `levels`; `c4` proposes on C4 and runs the backbone's own layer4 on each RoI; `dc5`
+    reads C5 dilated to the stride of C4; `fpn` reads a pyramid over `levels` and one coarser.
+    """
+
+    neck: Neck
+    levels: tuple[str, ...]
+    channels: int
+    anchors: tuple[float, ...] = ()
+    """Square roots of areas in pixels: all on a single map, one a level of a pyramid. Empty: by size of the image."""
+    proposals: int = 300
+    """Of an image, after suppression."""
+    rois: int = 128
+    """Of an image trained on."""
+    positive_part: float = 0.25
+    """At most so much of them are objects."""
+    class_agnostic: bool = False
+    """One box a RoI instead of one for each class."""
+    roi_pool: Pooling = "align"
+    decoupled: bool = False
+    """Objectness and class apart, for large vocabularies."""
+    soft_background: bool = False
+    """Background far from any box counts less, for data sets that are not labeled exhaustively."""
+
+
+class TwoStageDetector(nn.Module):
+    """Same face as `FcosDetector`. size: longer side of the images, pixels, for the anchors' sizes."""
+
+    def __init__(self, backbone: Any, num_classes: int, settings: TwoStageSettings, size: int) -> None:
+        super().__init__()
+        if settings.neck == "dc5":
+            dilate_last(backbone)
+        if settings.neck == "c4" and not hasattr(backbone, "layer4"):
+            raise ValueError("the neck c4 runs the backbone's layer4 on each RoI; this backbone has none")
+        self.backbone, self.settings = backbone, settings
+        stages = {s.name: s for s in backbone.stages}
+        self.level = {"c4": "C4", "dc5": "C5"}.get(settings.neck, settings.levels[-1])
+        if settings.neck == "fpn":
+            self.neck = TopDown(backbone, settings.levels, settings.channels, coarser=1, smooth=True)
+            strides, channels = self.neck.strides, settings.channels
+            sizes: list[list[float]] = [[PYRAMID_SIZE * s] for s in strides]
+            if settings.anchors:
+                if len(settings.anchors) != len(strides):
+                    raise ValueError(f"anchors: {len(settings.anchors)} sizes for the pyramid's {len(strides)} levels; "
+                                     "give one a level, finest first")  # fmt: skip
+                sizes = [[a] for a in settings.anchors]
+        else:
+            if self.level not in stages:
+                raise ValueError(f"the head reads {self.level}, but the backbone has {', '.join(stages)}")
+            strides, channels = (stages[self.level].stride,), stages[self.level].channels
+            sizes = [list(settings.anchors) or [size * s for s in SINGLE_SIZES]]
+        self.rpn = ProposalNetwork(channels, settings.channels, strides, sizes, settings.proposals)
+        bins = BINS * (stages["C5"].stride // stages["C4"].stride) if settings.neck == "c4" else BINS
+        width = stages["C5"].channels if settings.neck == "c4" else 4 * settings.channels
+        pool = RoiPool(settings.roi_pool, bins, strides, channels, 4 * settings.channels)
+        self.layers = nn.Sequential() if settings.neck == "c4" else _two_layers(channels * BINS * BINS, width)
+        self.head = RoiHead(pool, width, num_classes, settings.rois, settings.positive_part, settings.class_agnostic,
+                            settings.decoupled, settings.soft_background)  # fmt: skip
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What proposals and RoIs are read from, finest first."""
+        if self.settings.neck == "fpn":
+            return self.neck(self.backbone(images))
+        if self.settings.neck == "c4":
+            return [self.backbone(images, last="C4")["C4"]]
+        return [self.backbone(images)[self.level]]
+
+    def features(self, pooled: Tensor) -> Tensor:
+        """Pooled RoIs (N, C, k, k) -> (N, width)."""
+        if self.settings.neck == "c4":
+            return self.backbone.layer4(pooled).mean((2, 3))
+        return self.layers(pooled)
+
+    def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
+        """Of the proposals (`rpn_objectness`, `rpn_boxes`) and of the RoIs (`classes`, `boxes`)."""
+        maps = self.maps(images)
+        raw = self.rpn(maps)
+        proposals, scores = self.rpn.propose(raw, _size(images), targets.valid_range)
+        chosen = self.head.choose(proposals, scores, targets)
+        return self.rpn.losses(raw, targets) | self.head.losses(maps, chosen, self.features)
+
+    @torch.no_grad()
+    def detect(
+        self, images: Tensor, score_threshold: float = 0.02, max_detections: int = 100,
+        valid_range: Tensor | None = None,
+    ) -> list[Detected]:  # fmt: skip
+        """Suppression by class at IoU 0.5. valid_range (B, 2): of the proposals, as in `Targets`."""
+        maps = self.maps(images)
+        proposals, scores = self.rpn.propose(self.rpn(maps), _size(images), valid_range)
+        return self.head.detect(maps, proposals, scores, self.features, _size(images), score_threshold, max_detections)
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[2], images.shape[3]
+
+
+def _two_layers(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())

@@ -1,0 +1,60 @@
+"""Detectors on ResNet-18 learn eight photographs of raccoons by heart (drawings where the data set is absent)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from headstart.config import Recipe
+from headstart.data.formats import open_dataset
+from headstart.data.prepared import PreparedSet, prepare
+from headstart.data.shapes import draw_set
+from headstart.models.backbones import build_backbone
+from headstart.models.preprocessing import IMAGENET
+from headstart.tasks import detect
+from headstart.tasks.transfer import Start, fit
+
+RACCOONS = Path(__file__).parents[2] / "shared" / "data" / "voc_raccoon"
+SIZE = 256
+AP50 = "det/voc-area/map@0.5"
+PYRAMID = {"neck": "fpn", "levels": ("C3", "C4", "C5")}
+DETECTORS: dict[str, dict] = {
+    "Faster R-CNN C4": {"head": "faster-rcnn", "neck": "c4"},
+    "Faster R-CNN DC5": {"head": "faster-rcnn", "neck": "dc5"},
+    "Faster R-CNN FPN": {"head": "faster-rcnn", **PYRAMID},
+    "RetinaNet": {"head": "retinanet", **PYRAMID},
+    "FCOS": {"head": "fcos", **PYRAMID},
+    "DCNv2": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C4", "C5"), "roi_pool": "deform-modulated"},
+}
+
+
+def quiet(fraction: float, message: str) -> None:
+    return None
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    out = tmp_path_factory.mktemp("eight")
+    if RACCOONS.is_dir():
+        prepare(open_dataset(RACCOONS), range(8), range(8), "detect", (SIZE, SIZE), "stretch", out, quiet)
+    else:
+        draw_set("base", 8, 0, SIZE, out, quiet)
+    return PreparedSet.open(out)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", DETECTORS)
+def test_eight_images_are_learnt_by_heart(eight: PreparedSet, tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    recipe = Recipe(
+        name="overfit", updates=150, batch_size=8, lr=1e-3, warmup=10, weight_decay=0.0, flip=False, channels=64,
+        proposals=100, rois=48, reestimate_batch_norm=False, **DETECTORS[name],
+    )  # fmt: skip
+    start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, True)
+    model, curve = fit(start, "detect", eight, recipe, 1e-3, 0, tmp_path, quiet)
+    found = detect.predict(model, IMAGENET, eight, quiet)
+    scores, _ = detect.score([found], [eight], None, "voc-area")
+    print(f"{name}: AP at 0.5 {scores[AP50]:.3f}, loss {curve.total[0]:.2f} to {curve.total[-1]:.2f}")
+    assert scores[AP50] > 0.9
