@@ -33,6 +33,7 @@ def annotate(
     absent: Lists | None = None,
     partial: Lists | None = None,
     boxes: BoxColumns | None = None,
+    crops: ArrayLike | None = None,
     mask_paths: Sequence[str] | None = None,
     mask_lut: ArrayLike | None = None,
     mask_void: Sequence[int] = (),
@@ -50,7 +51,7 @@ def annotate(
 
     `path_pattern`: such as "{split}/{id}.jpg", instead of `paths`; `split_folders`: split -> what `{split}` stands for,
     where that is not its name. Give either `image_labels` (one label an image) or `present` and its companions
-    (several). Raises DataError when image ids are not unique.
+    (several). `crops` (n, 6): see `Annotations.crop`. Raises DataError when image ids are not unique.
     """
     n = len(image_ids)
     boxes = boxes or no_boxes(n)
@@ -64,6 +65,9 @@ def annotate(
             columns[name] = class_lists(lists)
     columns["boxes_known"] = pa.array(boxes.known)
     columns["boxes"], scale = box_lists(boxes)
+    if crops is not None:
+        numbers = np.ascontiguousarray(np.asarray(crops, np.int32).reshape(n, 6))
+        columns["crop"] = pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), 6)
     if mask_paths is not None and any(mask_paths):
         columns["mask"] = pa.array([m or None for m in mask_paths], pa.string())
     facts = Facts(

@@ -175,6 +175,14 @@ class Annotations:
         """Height and width that the annotation was made for; (0, 0) where not known until the image is decoded."""
         return int(self._heights[i]), int(self._widths[i])
 
+    def crop(self, i: int) -> tuple[tuple[int, int, int, int], tuple[int, int]] | None:
+        """Where image i is only a part of its file: x1, y1, x2, y2 in whole pixels, x2 and y2 not included, and the
+        height and width of the whole image; `size_hw` is the part's. None where it is all of the file."""
+        if "crop" not in self.batch.schema.names:
+            return None
+        x1, y1, x2, y2, height, width = self.batch.column("crop")[i].as_py()
+        return (x1, y1, x2, y2), (height, width)
+
     @cached_property
     def image_ids(self) -> NDArray[np.str_]:
         """(n,)"""

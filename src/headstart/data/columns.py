@@ -135,9 +135,24 @@ def box_lists(boxes: BoxColumns) -> tuple[pa.Array, int]:
         if column is not None:
             columns[name] = column if isinstance(column, pa.Array) else pa.array(column)
     rows = pa.StructArray.from_arrays(list(columns.values()), list(columns))
-    if boxes.offsets[-1] < 2**31:
-        return pa.ListArray.from_arrays(pa.array(boxes.offsets.astype(np.int32)), rows), scale
-    return pa.LargeListArray.from_arrays(pa.array(boxes.offsets), rows), scale
+    return list_array(boxes.offsets, rows), scale
+
+
+def list_array(offsets: NDArray[np.integer], values: pa.Array) -> pa.Array:
+    """A list column; with 64-bit offsets only where they have to be."""
+    if offsets[-1] < 2**31:
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+    return pa.LargeListArray.from_arrays(pa.array(offsets.astype(np.int64)), values)
+
+
+def relabeled(
+    boxes: pa.Array, offsets: NDArray[np.int64], rows: NDArray[np.int64], labels: NDArray[np.integer]
+) -> pa.Array:
+    """The boxes `rows` of a list column under other labels, as one with these offsets (n + 1,)."""
+    taken = boxes.flatten().take(pa.array(rows))
+    fields = {taken.type.field(k).name: taken.field(k) for k in range(taken.type.num_fields)}
+    fields["label"] = pa.array(labels, fields["label"].type)
+    return list_array(offsets, pa.StructArray.from_arrays(list(fields.values()), list(fields)))
 
 
 def class_lists(lists: Lists) -> pa.Array:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.data.annotations import Annotations
-from headstart.data.columns import Lists, class_lists
+from headstart.data.columns import Lists, class_lists, relabeled
 from headstart.errors import DataError
 from headstart.metrics.openimages import lineage, spread
 
@@ -40,10 +39,9 @@ def expand(table: Annotations) -> Annotations:
     batch, note = table.batch, "labels are expanded over the class hierarchy"
     if note in table.notes:
         raise DataError(f"{table.root}: its labels are expanded already. Expand a table once.")
-    boxes = batch.column("boxes")
     rows, labels = spread(np.asarray(table.box_labels, np.int64), related(table, table.box_classes))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(table.box_labels)))])[table.box_offsets]
-    columns = {"boxes": _relabeled(boxes, offsets, rows, labels)}
+    columns = {"boxes": relabeled(batch.column("boxes"), offsets, rows, labels)}
     up = related(table, table.image_classes)
     for name, relation in (("present", up), ("partial", up), ("absent", up.T)):
         if name in batch.schema.names:
@@ -51,20 +49,6 @@ def expand(table: Annotations) -> Annotations:
     for name, column in columns.items():
         batch = batch.set_column(batch.schema.get_field_index(name), name, column)
     return Annotations(batch, replace(table.facts, notes=(*table.notes, note)), table.place)
-
-
-def _relabeled(
-    boxes: pa.Array, offsets: NDArray[np.int64], rows: NDArray[np.int64], labels: NDArray[np.int64]
-) -> pa.Array:
-    """The list column with the boxes `rows` under other labels."""
-    first = int(boxes.offsets[0].as_py()) if len(boxes) else 0
-    taken = boxes.values.take(pa.array(rows + first))
-    fields = {boxes.type.value_type.field(k).name: taken.field(k) for k in range(boxes.type.value_type.num_fields)}
-    fields["label"] = pa.array(labels, fields["label"].type)
-    values = pa.StructArray.from_arrays(list(fields.values()), list(fields))
-    if offsets[-1] < 2**31:
-        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
-    return pa.LargeListArray.from_arrays(pa.array(offsets.astype(np.int64)), values)
 
 
 def _spread_lists(lists: Lists, relation: NDArray[np.bool_]) -> Lists:

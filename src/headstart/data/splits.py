@@ -187,7 +187,7 @@ def _deal(
     order = np.argsort(groups[rows], kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[rows][order])) + 1)
     # Large clusters first, while every part has room; among equals an order that no listing or library decides.
-    members.sort(key=lambda m: (-len(m), _shuffled(min(annotations.image_ids[rows[m]].tolist()), seed)))
+    members.sort(key=lambda m: (-len(m), shuffled(min(annotations.image_ids[rows[m]].tolist()), seed)))
     present = _presence(annotations, task, rows)
     counts = np.array([present[m].sum(0) for m in members], np.int32)
     remaining = counts.sum(0)
@@ -235,5 +235,6 @@ def _require_filled(annotations: Annotations, task: Target, folds: list[Fold]) -
             )
 
 
-def _shuffled(image_id: str, seed: int) -> bytes:
+def shuffled(image_id: str, seed: int) -> bytes:
+    """A key to sort images by: an order that looks random and is the same on every machine."""
     return hashlib.sha256(f"{seed}:{image_id}".encode()).digest()
