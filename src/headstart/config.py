@@ -215,7 +215,8 @@ class Task(Settings):
     only: tuple[Name, ...] = ()
     """Candidates that this task is run for; empty: all."""
     limit: int | None = Field(default=None, gt=0)
-    """Train on the first `limit` images of each training set only."""
+    """Train on `limit` images of each training set only: the first that are drawn; of a folder a stratified part, which
+    holds the part of every smaller limit (`headstart.data.subsets.nested_order`)."""
     protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
     """How detections are scored."""
 
@@ -289,10 +290,6 @@ class Study(Settings):
             faults += [
                 f"tasks.{task.name}.only: no weights named {n!r}" for n in task.only if n not in names_of_weights
             ]
-            if task.limit and any(isinstance(self.sets.get(name), FolderSet) for name in task.train):
-                faults.append(
-                    f"tasks.{task.name}.limit: works on drawn sets only; images of a folder are in class order"
-                )
         if len(set(self.seeds)) != len(self.seeds):
             faults.append("seeds: a seed stands twice; it would be counted as an independent repetition")
         if sum(w.default for w in self.weights) > 1:

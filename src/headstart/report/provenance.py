@@ -86,7 +86,7 @@ def _stages(load: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:
 
 def _train_sets(task: dict[str, Any]) -> str:
     sets = ", ".join(task.get("train") or ())
-    return f"{sets}, first {task['limit']}" if task.get("limit") else sets
+    return f"{sets}, {task['limit']} images of each" if task.get("limit") else sets
 
 
 def _training(name: str, recipe: dict[str, Any], what: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 VERSIONS = {
     "draw": 1,
     "split": 2,
-    "prepare": 1,
+    "prepare": 2,
     "pretrain": 1,
     "transfer": 1,
     "evaluate": 2,

@@ -59,15 +59,17 @@ def split(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
 
 
 def prepare(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Images of one role, decoded and brought to one size once for all trials."""
+    """Images of one role, decoded and brought to one size once for all trials; any beginning of them is stratified."""
     from headstart.data.formats import open_dataset
     from headstart.data.prepared import prepare as prepare_set
+    from headstart.data.subsets import nested_order
 
     wanted = FolderSet.model_validate({k: v for k, v in settings.items() if k != "data"} | {"path": local["root"]})
     annotations = open_dataset(local["root"], local["format"], **local["read"])
     with np.load(inputs["split"] / "roles.npz") as roles:
         parts = ("train", "val") if wanted.role == "trainval" else (wanted.role,)
         indices, clusters = np.sort(np.concatenate([roles[f"{p}{wanted.fold or 0}"] for p in parts])), roles["clusters"]
+    indices = indices[nested_order(annotations.select(indices), wanted.task)]
     prepare_set(
         annotations, indices, clusters[indices], wanted.task, wanted.size_hw, wanted.resize, out, progress,
         wanted.on_bad_image,
