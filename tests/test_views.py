@@ -162,7 +162,7 @@ class TestAsCrops:
         crops = as_crops(table)
         assert crops.image_ids[:2].tolist() == ["a#0", "a#1"] and crops.image_classes == ("cat", "dog")
         assert crops.image_labels.tolist() == table.box_labels.tolist() and crops.tasks == ("classify",)
-        assert crops.size_hw(0) == (HEIGHT, WIDTH) and crops.crop(1) == ((2, 4, 10, 25), (HEIGHT, WIDTH))
+        assert crops.size_hw(0) == (HEIGHT, WIDTH) and crops.crop(1) == (2, 4, 10, 25, HEIGHT, WIDTH)
         assert crops.size_hw(1) == (21, 8) and list(crops.splits[:2]) == ["train", "train"]
         assert crops.groups is not None and list(crops.groups[:3]) == ["a", "a", "b"]
         prepare(crops, [1], [0], "classify", (21, 8), "stretch", tmp_path / "out", lambda share, what: None)
@@ -173,7 +173,7 @@ class TestAsCrops:
     def test_context_within_the_image(self) -> None:
         """A box of 20 x 40 at the left edge: a quarter more on each side, cut off at 0."""
         crops = as_crops(boxes_table([[0]], [[(2, 30, 22, 70)]]), context=0.25)
-        assert crops.crop(0) == ((0, 20, 27, 80), (100, 200))
+        assert crops.crop(0) == (0, 20, 27, 80, 100, 200)
 
     @quiet
     @given(
@@ -185,7 +185,7 @@ class TestAsCrops:
         inside = [b for b in boxes if min(b[2], 200) > max(b[0], 0) and min(b[3], 100) > max(b[1], 0)]
         assert len(crops) == len(inside)
         for i, (x1, y1, x2, y2) in enumerate(inside):
-            (left, top, right, bottom), _ = crops.crop(i)
+            left, top, right, bottom, *_ = crops.crop(i)
             assert left <= max(x1, 0) < left + 1 and top <= max(y1, 0) < top + 1
             assert right - 1 < min(x2, 200) <= right and bottom - 1 < min(y2, 100) <= bottom
             assert crops.size_hw(i) == (bottom - top, right - left)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from headstart.data.annotations import Annotations
-from headstart.data.columns import BoxColumns, Facts, Lists, box_lists, class_lists, image_columns, no_boxes
+from headstart.data.columns import BoxColumns, Facts, Lists, arrow, box_lists, class_lists, image_columns, no_boxes
 from headstart.data.faults import Fault
 from headstart.data.places import DataPath, Folder
 from headstart.errors import DataError
@@ -46,28 +46,31 @@ def annotate(
     class_kinds: dict[str, str] | None = None,
     notes: Sequence[str] = (),
     left_out: Sequence[Fault] = (),
+    unique_ids: bool = False,
 ) -> Annotations:
     """A table from a reader's columns; what the format lacks is filled with "none". Fields: see `Annotations`.
 
     `path_pattern`: such as "{split}/{id}.jpg", instead of `paths`; `split_folders`: split -> what `{split}` stands for,
     where that is not its name. Give either `image_labels` (one label an image) or `present` and its companions
-    (several). `crops` (n, 6): see `Annotations.crop`. Raises DataError when image ids are not unique.
+    (several). `crops` (n, 6): see `Annotations.crop`. Raises DataError when image ids are not unique, which
+    is looked at unless the caller knows (`unique_ids`).
     """
     n = len(image_ids)
     boxes = boxes or no_boxes(n)
     columns = image_columns(image_ids, paths, sizes_hw, splits, groups)
-    _require_unique(columns["id"], str(root))
+    if not unique_ids:
+        _require_unique(columns["id"], str(root))
     if present is None:
         labels = np.full(n, -1) if image_labels is None else np.asarray(image_labels)
-        columns["label"] = pa.array(labels.astype(np.int32))
+        columns["label"] = arrow(labels.astype(np.int32))
     for name, lists in (("present", present), ("absent", absent), ("partial", partial)):
         if lists is not None:
             columns[name] = class_lists(lists)
-    columns["boxes_known"] = pa.array(boxes.known)
+    columns["boxes_known"] = arrow(boxes.known)
     columns["boxes"], scale = box_lists(boxes)
     if crops is not None:
         numbers = np.ascontiguousarray(np.asarray(crops, np.int32).reshape(n, 6))
-        columns["crop"] = pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), 6)
+        columns["crop"] = pa.FixedSizeListArray.from_arrays(arrow(numbers.reshape(-1)), 6)
     if mask_paths is not None and any(mask_paths):
         columns["mask"] = pa.array([m or None for m in mask_paths], pa.string())
     facts = Facts(

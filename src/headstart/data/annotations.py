@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.boxes import RELATIVE, Convention, to_edges
-from headstart.data.columns import Facts, Lists, hashable, nested, plain
+from headstart.data.columns import Facts, Lists, arrow, hashable, nested, plain
 from headstart.data.faults import Fault
 from headstart.data.places import DataPath, Place
 from headstart.errors import DataError
@@ -175,13 +175,10 @@ class Annotations:
         """Height and width that the annotation was made for; (0, 0) where not known until the image is decoded."""
         return int(self._heights[i]), int(self._widths[i])
 
-    def crop(self, i: int) -> tuple[tuple[int, int, int, int], tuple[int, int]] | None:
-        """Where image i is only a part of its file: x1, y1, x2, y2 in whole pixels, x2 and y2 not included, and the
-        height and width of the whole image; `size_hw` is the part's. None where it is all of the file."""
-        if "crop" not in self.batch.schema.names:
-            return None
-        x1, y1, x2, y2, height, width = self.batch.column("crop")[i].as_py()
-        return (x1, y1, x2, y2), (height, width)
+    def crop(self, i: int) -> tuple[int, ...] | None:
+        """Where image i is a part of its file: x1, y1, x2, y2 in whole pixels (x2, y2 not in it), and the file's height
+        and width; `size_hw` is the part's. None: it is the whole file."""
+        return tuple(self.batch.column("crop")[i].as_py()) if "crop" in self.batch.schema.names else None
 
     @cached_property
     def image_ids(self) -> NDArray[np.str_]:
@@ -353,7 +350,7 @@ class Annotations:
 
     def select(self, indices: ArrayLike) -> Annotations:
         """The rows `indices` (k,), in that order, with their boxes; facts and notes stay."""
-        rows = pa.array(np.asarray(indices, np.int64))
+        rows = arrow(np.asarray(indices, np.int64))
         return Annotations(self.batch.take(rows), self.facts, self.place)
 
     def with_facts(self, **changes: Any) -> Annotations:

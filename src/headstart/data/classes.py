@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.data.annotations import IGNORED, Annotations
-from headstart.data.columns import Lists, class_lists, relabeled
+from headstart.data.columns import Lists, arrow, class_lists, relabeled
 from headstart.data.hierarchy import unique_lists
 from headstart.errors import UsageError
 
@@ -42,7 +42,7 @@ def with_classes(
     }
     if not table.multi_label:
         labels = table.image_labels
-        columns["label"] = pa.array(np.where(labels >= 0, np.append(lut, -1)[labels], -1).astype(np.int32))
+        columns["label"] = arrow(np.where(labels >= 0, np.append(lut, -1)[labels], -1).astype(np.int32))
     for name in ("present", "absent", "partial"):
         if name in batch.schema.names:
             columns[name] = class_lists(_lists_of_classes(table, name, lut, len(names)))

@@ -126,14 +126,14 @@ def box_lists(boxes: BoxColumns) -> tuple[pa.Array, int]:
     )
     label_type = np.int16 if len(boxes.classes) < 2**15 else np.int32
     columns: dict[str, pa.Array] = {
-        "source": pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(source).reshape(-1)), 4),
-        "label": pa.array(np.asarray(boxes.labels, label_type)),
-        "flags": pa.array(np.asarray(boxes.flags, np.uint8)),
+        "source": pa.FixedSizeListArray.from_arrays(arrow(np.ascontiguousarray(source).reshape(-1)), 4),
+        "label": arrow(np.asarray(boxes.labels, label_type)),
+        "flags": arrow(np.asarray(boxes.flags, np.uint8)),
     }
     optional = {"id": boxes.ids, "area": boxes.areas, "polygons": boxes.polygons, "rle": boxes.rles}
     for name, column in optional.items():
         if column is not None:
-            columns[name] = column if isinstance(column, pa.Array) else pa.array(column)
+            columns[name] = column if isinstance(column, pa.Array) else arrow(column)
     rows = pa.StructArray.from_arrays(list(columns.values()), list(columns))
     return list_array(boxes.offsets, rows), scale
 
@@ -141,24 +141,24 @@ def box_lists(boxes: BoxColumns) -> tuple[pa.Array, int]:
 def list_array(offsets: NDArray[np.integer], values: pa.Array) -> pa.Array:
     """A list column; with 64-bit offsets only where they have to be."""
     if offsets[-1] < 2**31:
-        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
-    return pa.LargeListArray.from_arrays(pa.array(offsets.astype(np.int64)), values)
+        return pa.ListArray.from_arrays(arrow(offsets.astype(np.int32)), values)
+    return pa.LargeListArray.from_arrays(arrow(offsets.astype(np.int64)), values)
 
 
 def relabeled(
     boxes: pa.Array, offsets: NDArray[np.int64], rows: NDArray[np.int64], labels: NDArray[np.integer]
 ) -> pa.Array:
     """The boxes `rows` of a list column under other labels, as one with these offsets (n + 1,)."""
-    taken = boxes.flatten().take(pa.array(rows))
+    taken = boxes.flatten().take(arrow(rows))
     fields = {taken.type.field(k).name: taken.field(k) for k in range(taken.type.num_fields)}
-    fields["label"] = pa.array(labels, fields["label"].type)
+    fields["label"] = arrow(labels).cast(fields["label"].type)
     return list_array(offsets, pa.StructArray.from_arrays(list(fields.values()), list(fields)))
 
 
 def class_lists(lists: Lists) -> pa.Array:
     """list<int32> (n,) from offsets and values."""
     offsets, values = lists
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values.astype(np.int32)))
+    return pa.ListArray.from_arrays(arrow(offsets.astype(np.int32)), arrow(values.astype(np.int32)))
 
 
 def image_columns(
@@ -174,12 +174,27 @@ def image_columns(
     columns = {"id": pa.array(image_ids, pa.string()) if not isinstance(image_ids, pa.Array) else image_ids}
     if paths is not None:
         columns["path"] = paths if isinstance(paths, pa.Array) else pa.array(paths, pa.string())
-    columns["height"] = pa.array(np.ascontiguousarray(sizes[:, 0]))
-    columns["width"] = pa.array(np.ascontiguousarray(sizes[:, 1]))
+    columns["height"] = arrow(sizes[:, 0])
+    columns["width"] = arrow(sizes[:, 1])
     columns["split"] = splits if isinstance(splits, pa.Array) else pa.array(splits, pa.string()).dictionary_encode()
     if groups is not None:
         columns["group"] = pa.array(groups, pa.string())
     return columns
+
+
+def arrow(values: NDArray[Any]) -> pa.Array:
+    """A primitive Arrow array over the same memory; booleans are packed. The inverse of `plain`, and for its reason."""
+    n, values = len(values), np.ascontiguousarray(values)
+    if values.dtype == np.bool_:
+        return pa.Array.from_buffers(pa.bool_(), n, [None, pa.py_buffer(np.packbits(values, bitorder="little"))])
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), n, [None, pa.py_buffer(values)])
+
+
+def strings(values: Sequence[str]) -> pa.Array:
+    """A string array, made without pandas, too."""
+    encoded = [value.encode() for value in values]
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
 def plain(array: pa.Array) -> NDArray[Any]:

@@ -241,11 +241,10 @@ def _require_usable(
 def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """The image and, for segmentation, its mask as classes, both at original size."""
     crop = annotations.crop(row)
-    size_hw = crop[1] if crop else annotations.size_hw(row)
+    size_hw = (crop[4], crop[5]) if crop else annotations.size_hw(row)
     image = read_rgb(annotations.image_path(row), size_hw if all(size_hw) else None)
     if crop:
-        x1, y1, x2, y2 = crop[0]
-        return image[y1:y2, x1:x2], None
+        return image[crop[1] : crop[3], crop[0] : crop[2]], None
     if not all(size_hw):
         _require_boxes_inside(annotations, row, (image.shape[0], image.shape[1]))
     mask = class_mask(annotations, row) if task == "segment" else None

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pyarrow as pa
 
 from headstart.data.annotations import Annotations
+from headstart.data.columns import arrow
 from headstart.data.images import header_sizes_hw
 from headstart.data.places import DataPath
 from headstart.errors import DataError
@@ -55,5 +55,5 @@ def with_sizes(table: Annotations, on_bad_image: str = "error", progress: Progre
     batch = table.batch
     for k, name in enumerate(("height", "width")):
         place = batch.schema.get_field_index(name)
-        batch = batch.set_column(place, name, pa.array(np.ascontiguousarray(sizes[:, k])))
+        batch = batch.set_column(place, name, arrow(sizes[:, k]))
     return Annotations(batch, table.facts, table.place)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.annotations import Annotations, Target
+from headstart.data.hierarchy import unique_lists
 from headstart.data.splits import shuffled
 from headstart.errors import UsageError
 
@@ -83,8 +84,8 @@ def class_pairs(table: Annotations, task: Target) -> tuple[NDArray[np.int64], ND
     else:
         labels = table.image_labels
         images, classes, num_classes = rows[labels >= 0], labels[labels >= 0].astype(np.int64), len(table.image_classes)
-    pairs = np.unique(images * max(num_classes, 1) + classes)
-    return pairs // max(num_classes, 1), pairs % max(num_classes, 1), num_classes
+    offsets, unique = unique_lists(images, classes, len(table), num_classes)
+    return np.repeat(rows, np.diff(offsets)), unique.astype(np.int64), num_classes
 
 
 def _hashed(table: Annotations, seed: int) -> NDArray[np.int64]:

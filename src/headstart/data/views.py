@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headstart.data.annotate import annotate
 from headstart.data.annotations import CROWD, GROUP_OF, Annotations
 from headstart.data.boxes import RELATIVE
-from headstart.data.columns import BoxColumns, Lists, box_lists, class_lists
+from headstart.data.columns import BoxColumns, Lists, arrow, box_lists, class_lists
 from headstart.data.hierarchy import unique_lists
 from headstart.data.places import DataPath
 from headstart.data.subsets import class_pairs
@@ -65,10 +65,10 @@ def _remade(table: Annotations, lists: dict[str, Lists], labels: NDArray[np.int3
         columns.pop("mask", None)
     columns |= {name: class_lists(value) for name, value in lists.items()}
     if labels is not None:
-        columns["label"] = pa.array(labels.astype(np.int32))
+        columns["label"] = arrow(labels.astype(np.int32))
     none = BoxColumns(np.zeros(len(table) + 1, np.int64), np.zeros((0, 4)), np.zeros(0, np.int32),
                       np.zeros(0, np.uint8), np.zeros(len(table), bool))  # fmt: skip
-    columns["boxes_known"], columns["boxes"] = pa.array(none.known), box_lists(none)[0]
+    columns["boxes_known"], columns["boxes"] = arrow(none.known), box_lists(none)[0]
     facts = replace(
         table.facts, source_convention="", box_scale=1, box_classes=(), box_class_ids=(),
         mask_classes=table.mask_classes if "mask" in columns else (),
@@ -112,7 +112,7 @@ def as_crops(table: Annotations, context: float = 0.0, least: int = 1, without: 
         [f"{ids[i]}#{k}" for i, k in zip(of.tolist(), number.tolist(), strict=True)],
         [names[i] for i in of.tolist()],
         extent[kept, ::-1],
-        table.batch.column("split").take(pa.array(of)),
+        table.batch.column("split").take(arrow(of)),
         groups=[ids[i] for i in of.tolist()],
         image_labels=table.box_labels[kept],
         image_classes=table.box_classes,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.data.annotate import annotate
 from headstart.data.annotations import SPLITS, Annotations
-from headstart.data.columns import BoxColumns, Lists, plain
+from headstart.data.columns import BoxColumns, Lists, arrow, plain, strings
 from headstart.data.faults import Fault, Faults
 from headstart.data.hierarchy import expand, unique_lists
 from headstart.data.options import ReadOptions
@@ -83,7 +83,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         ids,
         None,
         np.zeros((len(ids), 2), np.int32),
-        pa.DictionaryArray.from_arrays(pa.array(file_of), pa.array(SPLITS)),
+        pa.DictionaryArray.from_arrays(arrow(file_of), strings(SPLITS)),
         boxes=columns,
         present=present,
         absent=absent,
@@ -94,6 +94,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         hierarchy=hierarchy,
         notes=[*more_notes, *notes],
         left_out=faults.found,
+        unique_ids=True,
     )
     table = table if keep.all() else table.select(np.flatnonzero(keep))
     return expand(table) if options.expand_hierarchy else table
@@ -130,8 +131,11 @@ class _Images:
     @classmethod
     def of(cls, rows: Rows, faults: Faults) -> _Images:
         """An image in files of two splits is reported, and stays in the first."""
-        encoded = rows.image_ids().dictionary_encode()
-        ids, of_run = encoded.dictionary.cast(pa.string()), plain(encoded.indices).astype(np.int64)
+        if rows.all_runs_differ():
+            ids, of_run = rows.image_ids().cast(pa.string()), np.arange(rows.num_runs)
+        else:
+            encoded = rows.image_ids().dictionary_encode()
+            ids, of_run = encoded.dictionary.cast(pa.string()), plain(encoded.indices).astype(np.int64)
         starts = np.array([first for _, first in rows.files])
         file_of_run = np.searchsorted(starts, np.arange(rows.num_runs), side="right") - 1
         first_run = np.zeros(len(ids), np.int64)
@@ -202,7 +206,7 @@ def _joined(
         why = f"has its boxes in {SPLITS[boxes.split[found[k]]]!r} and its labels in {SPLITS[labeled.split[k]]!r}"
         faults.record(Fault("split-same-image", str(folder), f"image {labeled.ids[k].as_py()}", why,
                             "Take it out of one of the two"))  # fmt: skip
-    ids = pa.concat_arrays([boxes.ids, labeled.ids.take(pa.array(new))])
+    ids = pa.concat_arrays([boxes.ids, labeled.ids.take(arrow(new))])
     found[new] = len(boxes.ids) + np.arange(len(new))
     return ids, np.concatenate([boxes.split, labeled.split[new]]), found
 
@@ -234,7 +238,7 @@ def _folders(base: DataPath, ids: pa.Array, splits: NDArray[np.int8]) -> tuple[d
     some = {}
     for k in np.unique(splits).tolist():
         rows = np.flatnonzero(splits == k)
-        some[SPLITS[k]] = ids.take(pa.array(rows[np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int)])).to_pylist()
+        some[SPLITS[k]] = ids.take(arrow(rows[np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int)])).to_pylist()
     folders, lost = image_folders(base, some)
     notes = [
         f"{base}: no image of {split or 'the data set'} was found, such as "

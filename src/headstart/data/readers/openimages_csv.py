@@ -91,6 +91,11 @@ class Rows:
         buffers = (pa.py_buffer(self.run_ids[: self.num_runs + 1]), pa.py_buffer(self.id_bytes))
         return pa.LargeStringArray.from_buffers(self.num_runs, *buffers)
 
+    def all_runs_differ(self) -> bool:
+        """Whether no image has two runs, told by hashes of 64 bits; False may be wrong, and only costs time."""
+        hashes = np.sort(one_pass.hashes(self.id_bytes, self.run_ids[: self.num_runs + 1]))
+        return bool((hashes[1:] != hashes[:-1]).all())
+
     def image_of(self, row: int) -> str:
         """Image id of a row."""
         run = int(np.searchsorted(self.run_rows[: self.num_runs], row, side="right")) - 1
@@ -107,7 +112,7 @@ class Rows:
                 self.boxes = _longer(self.boxes, size)
         used = int(self.state[one_pass.ID_BYTES])
         if used + id_bytes > len(self.id_bytes):
-            self.id_bytes = _longer(self.id_bytes, max(used + id_bytes, 2 * used))
+            self.id_bytes = _longer(self.id_bytes, 2 * (used + id_bytes))
 
 
 def _longer(array: NDArray[Any], size: int) -> NDArray[Any]:

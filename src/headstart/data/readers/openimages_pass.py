@@ -55,6 +55,18 @@ def odd_bytes(chunk: Bytes) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
+def hashes(names: Bytes, offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """FNV-1a (Fowler, Noll, Vo) of names that lie end to end."""
+    out = np.empty(len(offsets) - 1, np.uint64)
+    for k in range(len(out)):
+        code = np.uint64(14695981039346656037)
+        for p in range(offsets[k], offsets[k + 1]):
+            code = (code ^ np.uint64(names[p])) * np.uint64(1099511628211)
+        out[k] = code
+    return out
+
+
+@njit(cache=True, nogil=True)
 def suspects(boxes: NDArray[Any], one: int) -> NDArray[np.int64]:
     """Rows (x1, y1, x2, y2) without extent, off the unit square, whose side is `one`, or far beyond it."""
     found = np.empty(len(boxes), np.int64)
@@ -149,11 +161,13 @@ def parse(
                         num_hard += 1
             if wrong != GOOD:
                 break
+            if chunk[p] == COMMA and column < last:
+                p += 1
+                continue
             p += chunk[p] == RETURN and chunk[p + 1] == NEWLINE
-            if chunk[p] != (NEWLINE if column == last else COMMA):
+            if chunk[p] != NEWLINE or column < last:
                 wrong = TOO_SHORT if chunk[p] == NEWLINE else TOO_LONG if chunk[p] == COMMA else NO_NUMBER
                 break
-            p += column < last
         while chunk[p] != NEWLINE:
             p += 1
         p += 1
