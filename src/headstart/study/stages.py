@@ -68,12 +68,10 @@ def prepare(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, pr
     annotations = open_dataset(local["root"], local["format"], **local["read"])
     with np.load(inputs["split"] / "roles.npz") as roles:
         parts = ("train", "val") if wanted.role == "trainval" else (wanted.role,)
-        indices, clusters = np.sort(np.concatenate([roles[f"{p}{wanted.fold or 0}"] for p in parts])), roles["clusters"]
+        indices, clusters = np.concatenate([roles[f"{p}{wanted.fold or 0}"] for p in parts]), roles["clusters"]
     indices = indices[nested_order(annotations.select(indices), wanted.task)]
-    prepare_set(
-        annotations, indices, clusters[indices], wanted.task, wanted.size_hw, wanted.resize, out, progress,
-        wanted.on_bad_image,
-    )  # fmt: skip
+    prepare_set(annotations, indices, clusters[indices], wanted.task, wanted.size_hw, wanted.resize, out, progress,
+                wanted.on_bad_image)  # fmt: skip
     return {"images": float(len(indices))}
 
 
