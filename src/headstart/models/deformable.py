@@ -41,10 +41,11 @@ class DeformConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) -> (B, channels, about H / stride, about W / stride)."""
-        learned = self.offset(x)
+        # The operator knows no half precision on the CPU, and is cast to single on GPUs.
+        learned = self.offset(x).to(self.weight.dtype)
         masks = learned[:, 2 * self.points :].sigmoid() if self.modulated else None
-        return deform_conv2d(x, learned[:, : 2 * self.points], self.weight, self.bias, self.stride, self.padding,
-                             self.dilation, masks)  # fmt: skip
+        x, offsets = x.to(self.weight.dtype), learned[:, : 2 * self.points]
+        return deform_conv2d(x, offsets, self.weight, self.bias, self.stride, self.padding, self.dilation, masks)
 
 
 def deform_stages(backbone: nn.Module, stages: tuple[str, ...], modulated: bool, offset_groups: int = 1) -> int:
