@@ -119,6 +119,9 @@ def test_rois_are_chosen_and_labelled_by_hand():
     weight = dict(zip(map(tuple, soft.boxes[0].tolist()), soft.weights[0].tolist(), strict=True))
     assert weight[40, 40, 60, 60] == pytest.approx(0.25)
     assert weight[0, 0, 10, 4] == pytest.approx(0.25 + 0.75 * math.exp(-50 * math.exp(-20 * 0.4)))
+    without = Targets([boxes()], [torch.zeros(0, dtype=torch.int64)])
+    alone = head(soft_background=True).choose(proposals.repeat(1, 2, 1), scores.repeat(1, 2), without)
+    assert alone.weights.tolist() == [pytest.approx([0.25] * 6)]
     ends = background_weight(torch.tensor([0.0, 1.0])).tolist()
     assert ends == pytest.approx([0.25, 1.0])  # exp(-50) and exp(-50 exp(-20))
 

@@ -104,8 +104,9 @@ class RoiHead(nn.Module):
             first = chosen.to(torch.int8).argsort(descending=True, stable=True)[: self.rois]
             rows, chosen, candidates = rows[first], chosen[first], candidates[first]
             weights = chosen.to(boxes.dtype)
-            if self.soft_background and len(true):
-                soft = background_weight(box_iou(candidates, true).amax(1))
+            if self.soft_background:
+                far = candidates.new_zeros(len(candidates))
+                soft = background_weight(box_iou(candidates, true).amax(1) if len(true) else far)
                 weights = torch.where(rows == BACKGROUND, weights * soft, weights)
             some = torch.cat([true, candidates[:1]])[rows.clamp(min=0)]  # one more, for images without boxes
             labels = torch.cat([targets.labels[i], targets.labels[i].new_zeros(1)])[rows.clamp(min=0)]
