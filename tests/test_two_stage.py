@@ -210,3 +210,6 @@ def test_recipes_refuse_what_does_not_go_together():
     recipe = Recipe(**plain, head="faster-rcnn", deformable=("C5",))
     with pytest.raises(ValueError, match="`deformable` is for tasks"):
         Pretraining(images="base", supervision="boxes", recipe=recipe)
+    dilated = Recipe(**plain, head="faster-rcnn", neck="dc5")
+    with pytest.raises(ValueError, match=r'`neck = "dc5"` is for tasks'):
+        Pretraining(images="base", supervision="boxes", recipe=dilated)

@@ -181,6 +181,8 @@ class Pretraining(Settings):
         if self.recipe.deformable:
             raise ValueError("`deformable` is for tasks: the layers that learn offsets belong to the detector, and a "
                              "backbone without them is not the one that was trained")  # fmt: skip
+        if self.recipe.neck == "dc5":
+            raise ValueError('`neck = "dc5"` is for tasks: the backbone would be transferred without its dilation')
         return self
 
 
