@@ -115,10 +115,10 @@ def _pictures(checkup: Checkup) -> list[Markup]:
             continue
         drawn = outlined(image, found, table.image_name(i), PICTURE_SIDE)
         label = table.image_labels[i] if table.image_classes and not table.multi_label else -1
-        words = table.image_classes[label] if label >= 0 else plural(len(found), "box", "boxes")
-        out.append(
-            Markup("<figure>{}<figcaption>{}: {}</figcaption></figure>").format(drawn, table.image_name(i), words)
-        )
+        words = f": {table.image_classes[label]}" if label >= 0 else ""
+        if label < 0 and table.boxes_known[i]:
+            words = f": {plural(len(found), 'box', 'boxes')}"
+        out.append(Markup("<figure>{}<figcaption>{}{}</figcaption></figure>").format(drawn, table.image_name(i), words))
     return out
 
 
