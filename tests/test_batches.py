@@ -1,10 +1,12 @@
 """Batch t is a function of (seed, t), and boxes move with their pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from headstart.data.annotations import GROUP_OF
 from headstart.data.batches import Batches, in_order
 from headstart.data.prepared import PreparedSet
 from headstart.data.shapes import draw_set
@@ -40,6 +42,23 @@ def test_every_image_comes_once_an_epoch(drawn):
     seen = np.concatenate([order.indices(t) for t in range(5)])  # 20 draws of 10 images
     assert sorted(seen[:10]) == list(range(10)) and sorted(seen[10:]) == list(range(10))
     assert list(seen[:10]) != list(seen[10:])
+
+
+def test_boxes_of_several_objects_are_handed_on_as_no_background(drawn):
+    flags = drawn.box_flags.copy()
+    first = int(drawn.box_offsets[2])
+    flags[first] = GROUP_OF
+    marked = replace(drawn, box_flags=flags)
+    batch = batches(marked, batch_size=10, flip=False, quarter_turns=False).batch(0)
+    place = batch.image_ids.index(str(drawn.image_ids[2]))
+    assert batch.group_of is not None
+    assert [len(g) for g in batch.group_of] == [int(k == place) for k in range(10)]
+    assert (batch.group_of[place].numpy() == drawn.boxes_xyxy[first]).all()
+    assert len(batch.boxes_xyxy[place]) == len(drawn.boxes_of(2).labels) - 1
+    half = batch.parts(2)[place // 5]
+    assert half.group_of is not None and len(half.group_of[place % 5]) == 1
+    assert half.seeds is not None and len(half.seeds) == 5 and half.valid_ranges is None
+    assert batches(drawn).batch(0).group_of is None
 
 
 def test_limit_keeps_to_the_first_images(drawn):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.data.annotations import CROWD, DIFFICULT, GROUP_OF
@@ -13,6 +16,8 @@ from headstart.data.prepared import PreparedSet
 
 NOT_TRAINED_ON = DIFFICULT | CROWD | GROUP_OF
 """Boxes with one of these flags are no training targets (SNIPER leaves difficult objects out too)."""
+SEVERAL = CROWD | GROUP_OF
+"""Boxes around more than one object: what lies in them is no background either."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,16 @@ class Batch:
     image_labels: Tensor
     masks: Tensor | None
     image_ids: list[str]
+    ignored: list[Tensor] | None = None
+    """Boxes (M, 4) an image that are neither targets nor background; see `headstart.models.targets.Targets`."""
+    group_of: list[Tensor] | None = None
+    """Boxes (M, 4) an image of several objects in one."""
+    valid_ranges: Tensor | None = None
+    """(B, 2) float32, square roots of areas that belong to a chip's scale, in its pixels."""
+    label_table: Tensor | None = None
+    """(B, K) int8 for images of several labels: 1 present, 0 absent, -1 not known."""
+    seeds: Tensor | None = None
+    """(B,) int64: one number an image for what is drawn at random while training on it."""
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -34,25 +49,28 @@ class Batch:
         """The same batch with its tensors on a device."""
         if device.type == "cpu":
             return self
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            [b.to(device, non_blocking=True) for b in self.boxes_xyxy],
-            [k.to(device, non_blocking=True) for k in self.box_labels],
-            self.image_labels.to(device, non_blocking=True),
-            None if self.masks is None else self.masks.to(device, non_blocking=True),
-            self.image_ids,
-        )
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                moved[field.name] = value.to(device, non_blocking=True)
+            elif value is not None and field.name != "image_ids":
+                moved[field.name] = [v.to(device, non_blocking=True) for v in value]
+        return replace(self, **moved)
 
     def parts(self, count: int) -> list[Batch]:
         """The batch in `count` equal parts, in order."""
         if count == 1:
             return [self]
         each = len(self) // count
-        return [
-            Batch(self.images[p], self.boxes_xyxy[p], self.box_labels[p], self.image_labels[p],
-                  None if self.masks is None else self.masks[p], self.image_ids[p])
-            for p in (slice(k * each, (k + 1) * each) for k in range(count))
-        ]  # fmt: skip
+        slices = [slice(k * each, (k + 1) * each) for k in range(count)]
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return [Batch(**{name: v if v is None else v[part] for name, v in values.items()}) for part in slices]
+
+
+def draw_seeds(seed: int, t: int, count: int) -> NDArray[np.int64]:
+    """(count,) one number for each image of batch t."""
+    return np.random.Generator(np.random.PCG64([seed, 5, t])).integers(0, 2**62, count)
 
 
 class Batches:
@@ -87,7 +105,7 @@ class Batches:
             self._sample(int(i), self.flip and draw[0] < 0.5, int(draw[1] * 4) if self.quarter_turns else 0)
             for i, draw in zip(indices, draws, strict=True)
         ]
-        pixels, boxes, labels, masks = zip(*samples, strict=True)
+        pixels, boxes, labels, masks, groups = zip(*samples, strict=True)
         return Batch(
             images=torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy()),
             boxes_xyxy=[torch.from_numpy(b) for b in boxes],
@@ -95,7 +113,17 @@ class Batches:
             image_labels=torch.from_numpy(self.images.image_labels[indices].astype(np.int64)),
             masks=None if masks[0] is None else torch.from_numpy(np.stack(masks).astype(np.int64)),
             image_ids=[str(self.images.image_ids[i]) for i in indices],
+            group_of=[torch.from_numpy(g) for g in groups] if any(map(len, groups)) else None,
+            seeds=torch.from_numpy(draw_seeds(self.seed, t, self.batch_size)[part]),
         )
+
+    def together(self, first: int, stop: int) -> Iterator[range]:
+        """The steps from `first` to `stop`, in groups that are best made by one process: each batch for itself."""
+        return (range(t, t + 1) for t in range(first, stop))
+
+    def made(self, steps: range, part: slice) -> list[Batch]:
+        """The batches of one of the groups of `together`."""
+        return [self.batch(t, part) for t in steps]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if epoch not in self._order:
@@ -103,13 +131,13 @@ class Batches:
             self._order[epoch] = np.random.Generator(np.random.PCG64([self.seed, 0, epoch])).permutation(self.count)
         return self._order[epoch]
 
-    def _sample(self, i: int, mirror: bool, turns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    def _sample(
+        self, i: int, mirror: bool, turns: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
         pixels = self.images.images[i]
         mask = None if self.images.masks is None else self.images.masks[i]
-        first, last = self.images.box_offsets[i], self.images.box_offsets[i + 1]
-        kept = (self.images.box_flags[first:last] & NOT_TRAINED_ON) == 0
-        boxes = self.images.boxes_xyxy[first:last][kept].astype(np.float32)
-        labels = self.images.box_labels[first:last][kept].astype(np.int64)
+        own = slice(self.images.box_offsets[i], self.images.box_offsets[i + 1])
+        boxes, flags = self.images.boxes_xyxy[own].astype(np.float32), self.images.box_flags[own]
         width = pixels.shape[1]
         if mirror:
             pixels = pixels[:, ::-1]
@@ -120,7 +148,9 @@ class Batches:
         if turns:
             pixels = np.rot90(pixels, turns)
             mask = None if mask is None else np.rot90(mask, turns)
-        return pixels, np.ascontiguousarray(boxes), labels, mask
+        kept, several = (flags & NOT_TRAINED_ON) == 0, (flags & SEVERAL) != 0
+        labels = self.images.box_labels[own][kept].astype(np.int64)
+        return pixels, boxes[kept], labels, mask, boxes[several]
 
 
 def in_order(images: PreparedSet, batch_size: int) -> list[slice]:

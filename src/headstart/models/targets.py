@@ -35,6 +35,9 @@ class Targets:
     valid_range: Tensor | None = None
     """(B, 2) square roots of areas, in input pixels, that proposals and their targets may have: [lo, hi)."""
 
+    seeds: Tensor | None = None
+    """(B,) int64: what is drawn at random for an image follows from its number; None: from torch's generator."""
+
     def ignored_of(self, image: int) -> Tensor:
         """Ignored boxes of one image, none where none are given."""
         return self.ignored[image] if self.ignored else self.boxes_xyxy[image][:0]

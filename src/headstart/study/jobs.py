@@ -13,7 +13,7 @@ VERSIONS = {
     "split": 2,
     "prepare": 2,
     "pretrain": 1,
-    "transfer": 1,
+    "transfer": 2,
     "evaluate": 2,
     "features": 1,
     "probe": 2,

@@ -48,7 +48,10 @@ def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[
 
 def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
     """Losses of a batch; `images` are its preprocessed pixels."""
-    return model.losses(images, Targets(batch.boxes_xyxy, batch.box_labels))  # type: ignore[operator]
+    targets = Targets(
+        batch.boxes_xyxy, batch.box_labels, batch.ignored, batch.group_of, batch.valid_ranges, batch.seeds
+    )
+    return model.losses(images, targets)  # type: ignore[operator]
 
 
 @torch.no_grad()
