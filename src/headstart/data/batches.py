@@ -65,7 +65,7 @@ class Batch:
         each = len(self) // count
         slices = [slice(k * each, (k + 1) * each) for k in range(count)]
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return [Batch(**{name: v if v is None else v[part] for name, v in values.items()}) for part in slices]
+        return [replace(self, **{name: v[part] for name, v in values.items() if v is not None}) for part in slices]
 
 
 def draw_seeds(seed: int, t: int, count: int) -> NDArray[np.int64]:
