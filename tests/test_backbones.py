@@ -144,7 +144,7 @@ def test_unknown_name_offers_the_nearest() -> None:
     ("resnet50[stride_in=conv1", r"the options of 'resnet50' lack their closing bracket"),
     ("resnet18[stride_in=conv1]", r"'resnet18' has no bottlenecks, so its stride cannot be"),
     ("resnet50[num_heads=3]", r"'resnet50' has no option 'num_heads'\. It has: stride_in, output_stride"),
-    ("shapes-resnet[tail=reduced]", r"'shapes-resnet' has no option 'tail'\. It has none"),
+    ("csp-v8n[tail=reduced]", r"'csp-v8n' has no option 'tail'\. It has none"),
     ("vit_tiny_patch16_224[num_heads=no]", "option num_heads is 'no'; it must be a whole number"),
 ])  # fmt: skip
 def test_wrong_options_say_which_there_are(name: str, message: str) -> None:

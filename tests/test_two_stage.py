@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.ops import nms, roi_align
 
-from headstart.config import Pretraining, Recipe
+from headstart.config import Recipe
 from headstart.models.anchors import decode
 from headstart.models.backbones import build_backbone
 from headstart.models.dilation import dilate_last
@@ -207,9 +207,3 @@ def test_recipes_refuse_what_does_not_go_together():
         Recipe(**plain, head="faster-rcnn", rois=128, proposals=100)
     with pytest.raises(ValueError, match="deformable"):
         Recipe(**plain, head="fcos", deformable=("layer4",))
-    recipe = Recipe(**plain, head="faster-rcnn", deformable=("C5",))
-    with pytest.raises(ValueError, match="`deformable` is for tasks"):
-        Pretraining(images="base", supervision="boxes", recipe=recipe)
-    dilated = Recipe(**plain, head="faster-rcnn", neck="dc5")
-    with pytest.raises(ValueError, match=r'`neck = "dc5"` is for tasks'):
-        Pretraining(images="base", supervision="boxes", recipe=dilated)

@@ -114,7 +114,8 @@ class Recipe(Settings):
     tower: int = Field(default=1, ge=1)
     """Convolutions before the outputs of fcos and retinanet; as published: 4."""
     deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()
-    """Stages of a ResNet whose 3x3 convolutions become deformable, such as C3, C4, C5."""
+    """Stages of a ResNet whose 3x3 convolutions become deformable, such as C3, C4, C5; those of the starting weights
+    that are deformable already stay as they are."""
     modulated: bool = True
     """Deformable convolutions weigh what they sample (version 2), or do not (version 1)."""
     anchors: tuple[float, ...] = ()
@@ -147,6 +148,11 @@ class Recipe(Settings):
             raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
         if self.neck in ("c4", "dc5") and self.head != "faster-rcnn":
             raise ValueError(f'`neck = "{self.neck}"` is for `head = "faster-rcnn"`; {self.head} has plain or fpn')
+        if self.deformable and self.head in ("pixel", "linear"):
+            raise ValueError(f"`deformable` is for detectors; for {self.head} name the backbone so: "
+                             f"resnet50[deformable={'+'.join(self.deformable)}]")  # fmt: skip
+        if list(self.deformable) != sorted(set(self.deformable)):
+            raise ValueError("`deformable` are different stages, finest first, such as C3, C4, C5")
         if self.rois > self.proposals:
             raise ValueError("`rois` are chosen among `proposals`: at most as many")
         if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):
@@ -178,11 +184,6 @@ class Pretraining(Settings):
         _require_head(self.recipe, {"boxes": "detect", "labels": "classify"}[self.supervision])
         if self.recipe.lr is None:
             raise ValueError("a pre-training needs a fixed `lr`; rates are searched on tasks only")
-        if self.recipe.deformable:
-            raise ValueError("`deformable` is for tasks: the layers that learn offsets belong to the detector, and a "
-                             "backbone without them is not the one that was trained")  # fmt: skip
-        if self.recipe.neck == "dc5":
-            raise ValueError('`neck = "dc5"` is for tasks: the backbone would be transferred without its dilation')
         return self
 
 

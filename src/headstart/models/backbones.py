@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.models import csp, csp_sizes, preact_resnet
+from headstart.models.deformable import deform_by_name, is_deformable
 from headstart.models.options import no_options, split_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
 from headstart.models.stages import Stage, evaluating, fresh_prefixes
@@ -92,8 +93,10 @@ def source_key(backbone: nn.Module, key: str) -> str:
 
 
 def _shapes_resnet(name: str, options: dict[str, str]) -> ShapesResNet:
-    no_options(name, options)
-    return ShapesResNet()
+    no_options(name, options, ("deformable", "modulated"))
+    backbone = ShapesResNet()
+    deform_by_name(name, backbone, options)
+    return backbone
 
 
 BUILTIN_BACKBONES: dict[str, Callable[[str, dict[str, str]], nn.Module]] = {
@@ -125,9 +128,9 @@ def build_backbone(name: str, base: Path = Path()) -> nn.Module:
 def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, float]:
     """(parameters, GFLOPs) of one image of `size_hw` pixels.
 
-    GFLOPs = 2 x multiply-adds of convolutions and linear layers / 1e9; norms, activations, attention products and
-    pooling are left out, as is usual for published counts (which often give multiply-adds, half of ours). So is a
-    pyramid over a plain transformer, which belongs to the heads.
+    GFLOPs = 2 x multiply-adds of convolutions and linear layers / 1e9; norms, activations, attention products, pooling
+    and the interpolation of deformable convolutions are left out, as is usual for published counts (which often give
+    multiply-adds, half of ours). So is a pyramid over a plain transformer, which belongs to the heads.
     """
     multiply_adds = 0
 
@@ -137,7 +140,8 @@ def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, f
         multiply_adds += output.numel() * weight[0].numel()
 
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    hooks = [part.register_forward_hook(count) for part in backbone.modules() if isinstance(part, kinds)]
+    counted = [part for part in backbone.modules() if isinstance(part, kinds) or is_deformable(part)]
+    hooks = [part.register_forward_hook(count) for part in counted]
     first = next(backbone.parameters())
     try:
         with evaluating(backbone):

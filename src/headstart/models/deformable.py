@@ -8,9 +8,13 @@ Letters: B images, C channels, H x W cells, N RoIs, k x k bins, s x s samples a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
+
+from headstart.errors import WeightsError
 
 SPATIAL = "conv2"
 """Name of a residual block's 3 x 3 convolution: the middle of three, or the last of two."""
@@ -24,6 +28,8 @@ class DeformConv2d(nn.Module):
     Starts as the plain convolution of `weight` (offsets 0); masks start at one half, as published, so a modulated layer
     starts at half its scale. Padding keeps the size at stride 1.
     """
+
+    deformable = True
 
     def __init__(
         self, channels_in: int, channels: int, size: int = 3, stride: int = 1, dilation: int = 1, groups: int = 1,
@@ -48,26 +54,52 @@ class DeformConv2d(nn.Module):
         return deform_conv2d(x, offsets, self.weight, self.bias, self.stride, self.padding, self.dilation, masks)
 
 
-def deform_stages(backbone: nn.Module, stages: tuple[str, ...], modulated: bool, offset_groups: int = 1) -> int:
-    """Make the 3 x 3 convolutions in `stages` (layer2, layer3, ...) of a ResNet deformable, in place; how many.
+def deform_stages(backbone: nn.Module, stages: Sequence[str], modulated: bool, offset_groups: int = 1) -> int:
+    """Make the 3 x 3 convolutions in `stages` (C2..C5) of a ResNet deformable, in place; how many were changed.
 
-    Weights stay; only the layers that learn offsets are fresh. Raises ValueError where a stage has none.
+    Weights stay; only the layers that learn offsets are fresh. What is deformable already stays as it is. Raises
+    WeightsError where a stage has none.
     """
     changed = 0
     for stage in stages:
-        blocks = getattr(backbone, stage, None)
+        layer = f"layer{int(stage.removeprefix('C')) - 1}"
+        blocks = getattr(backbone, layer, None)
         found = [
-            (block, name, conv)
+            (block, conv)
             for block in (blocks.modules() if blocks is not None else ())
             for name, conv in block.named_children()
-            if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3) and name == SPATIAL
+            if name == SPATIAL and (is_deformable(conv) or (isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3)))
         ]
         if not found:
-            raise ValueError(f"the backbone has no 3 x 3 convolution in {stage!r} that could be made deformable")
-        for block, name, conv in found:
-            setattr(block, name, _deformed(conv, modulated, offset_groups))
-        changed += len(found)
+            raise WeightsError(
+                f"{stage} cannot be made deformable: the backbone has no 3 x 3 convolutions called {SPATIAL} in "
+                f"{layer}. Leave {stage} out of `deformable`, or use a ResNet."
+            )
+        for block, conv in found:
+            if isinstance(conv, nn.Conv2d):
+                setattr(block, SPATIAL, _deformed(conv, modulated, offset_groups))
+                changed += 1
     return changed
+
+
+def is_deformable(module: nn.Module) -> bool:
+    """Whether it is a convolution that samples at learned offsets."""
+    return getattr(module, "deformable", False) is True
+
+
+def deform_by_name(name: str, backbone: nn.Module, options: dict[str, str]) -> None:
+    """Do what the options `deformable` and `modulated` of a backbone's name say. Raises WeightsError."""
+    if "deformable" in options:
+        deform_stages(backbone, options["deformable"].split("+"), options.get("modulated") != "no")
+    elif "modulated" in options:
+        raise WeightsError(f"backbone {name!r}: option modulated is about deformable stages, and there are none. Leave "
+                           "it out, or add deformable=C3+C4+C5.")  # fmt: skip
+
+
+def offset_names(backbone: nn.Module) -> tuple[str, ...]:
+    """Names of the parameters by which a backbone learns offsets and masks. A plain network's weights lack them."""
+    layers = [name for name, module in backbone.named_modules() if isinstance(module, DeformConv2d)]
+    return tuple(f"{layer}.offset.{kind}" for layer in layers for kind in ("weight", "bias"))
 
 
 def _deformed(conv: nn.Conv2d, modulated: bool, offset_groups: int) -> DeformConv2d:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection
+from itertools import combinations
 from types import MappingProxyType
 
 from headstart.errors import WeightsError
@@ -23,8 +25,10 @@ OPTIONS = MappingProxyType({
     "dilated": ("no", "yes"),
     "tail": ("full", "reduced"),
     "num_heads": (),
+    "deformable": (),
+    "modulated": ("yes", "no"),
 })  # fmt: skip
-"""Values of each option, the usual one first; () for a number.
+"""Values of each option, the usual one first; () where there is none (see `FREE`).
 
     stride_in       convolution of a bottleneck that has the stride: the 3x3 (conv2), or the first 1x1 (conv1) as in
                     He et al.'s own ResNets, Caffe2 Detectron and Detectron2's MSRA weights
@@ -36,7 +40,21 @@ OPTIONS = MappingProxyType({
     stage4          of SNIPER's pre-activation ResNet
     dilated, tail   of torchvision's MobileNetV3 (segmentation; SSDlite)
     num_heads       of a ViT, where it is not timm's (MoCo v3's ViT-S has 12)
+    deformable      stages of a ResNet whose 3x3 convolutions are deformable, finest first: C3+C4+C5
+    modulated       whether these weigh what they sample (version 2) or not (version 1)
 """
+
+STAGES = ("C2", "C3", "C4", "C5")
+_SETS = ("+".join(some) for count in range(1, 5) for some in combinations(STAGES, count))
+FREE = MappingProxyType(
+    {
+        "num_heads": (r"[1-9]\d*", "a whole number"),
+        "deformable": ("|".join(map(re.escape, _SETS)), "stages of C2 to C5, finest first, such as C3+C4+C5"),
+    }
+)
+"""Pattern of the values of an option that has no usual one, and what they are in words."""
+DILATED = ("shapes-resnet", "preact-resnet26", "preact-resnet50", "preact-resnet101")
+"""Backbones whose C5 has the stride of C4 as they are."""
 
 
 def split_options(name: str, where: str = "") -> tuple[str, dict[str, str]]:
@@ -55,9 +73,9 @@ def split_options(name: str, where: str = "") -> tuple[str, dict[str, str]]:
             raise WeightsError(f"{where}: option {key!r} is unknown. {f'Nearest: {near[0]}. ' if near else ''}"
                                f"Options: {', '.join(OPTIONS)}.")  # fmt: skip
         allowed = OPTIONS[key]
-        if value not in allowed if allowed else not re.fullmatch(r"[1-9]\d*", value):
+        if value not in allowed if allowed else not re.fullmatch(FREE[key][0], value):
             raise WeightsError(f"{where}: option {key} is {value!r}; it must be "
-                               f"{' or '.join(allowed) if allowed else 'a whole number'}.")  # fmt: skip
+                               f"{' or '.join(allowed) if allowed else FREE[key][1]}.")  # fmt: skip
         if not allowed or value != allowed[0]:
             options[key] = value
     return base, options
@@ -74,3 +92,36 @@ def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()
     if wrong := sorted(set(options) - set(allowed)):
         raise WeightsError(f"backbone {base!r} has no option {wrong[0]!r}. "
                            + (f"It has: {', '.join(allowed)}." if allowed else "It has none."))  # fmt: skip
+
+
+def trained_name(backbone: str, deformable: Collection[str], modulated: bool, neck: str, where: str = "") -> str:
+    """Name of what a detector makes of a backbone: with the stages that its recipe makes `deformable`, and with C5
+    dilated for `neck` dc5. What the backbone has already stays as it is.
+
+    where: who asks, for the message. Raises WeightsError where no name can say it: for a user's own file, and where
+    stages of version 1 and 2 would meet.
+    """
+    before = f"{where}: " if where else ""
+    if backbone.rpartition(":")[0].endswith(".py"):
+        if not deformable and neck != "dc5":
+            return backbone
+        asked = "`deformable`" if deformable else '`neck = "dc5"`'
+        raise WeightsError(f"{before}{asked} changes the backbone, and the weights of {backbone} could not say so: a "
+                           "backbone of your own has no options. Let its function return it so changed, or use a "
+                           "built-in ResNet.")  # fmt: skip
+    base, options = split_options(backbone, where)
+    if neck == "dc5" and base not in DILATED and "output_stride" not in options:
+        # After a 1x1 convolution that had the stride, the 3x3 one of the first block must look as far as the others.
+        own = "own" if options.get("stride_in") == "conv1" else ""
+        options |= {"output_stride": "16", "first_dilation": own}
+    have = set(options.get("deformable", "").split("+")) - {""}
+    if fresh := set(deformable) - have - ({"C5"} if options.get("stage4") == "deformable" else set()):
+        kind = "yes" if modulated else "no"
+        if have and options.get("modulated", "yes") != kind:
+            raise WeightsError(
+                f"{before}`modulated = {str(modulated).lower()}` for {', '.join(sorted(fresh))} does not go with "
+                f"{backbone}, whose deformable stages are of the other version. Set modulated = "
+                f"{str(not modulated).lower()}, or leave these stages out."
+            )
+        options |= {"deformable": "+".join(sorted(fresh | have)), "modulated": kind}
+    return with_options(base, **options)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from headstart.models.deformable import deform_by_name
 from headstart.models.options import no_options
 from headstart.models.stages import Stage
 
@@ -27,6 +28,8 @@ class DeformableConv(nn.Module):
     one and the edge (apache/mxnet, src/operator/contrib/nn/deformable_im2col.cuh); torchvision fades to 0 at the
     edges. So samples are moved into the image, and those from outside are masked.
     """
+
+    deformable = True
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -121,5 +124,7 @@ class PreActResNet(nn.Module):
 
 
 def build_preact_resnet(name: str, options: dict[str, str]) -> PreActResNet:
-    no_options(name, options, ("stage4",))
-    return PreActResNet(DEPTHS[name], options.get("stage4") == "deformable")
+    no_options(name, options, ("stage4", "deformable", "modulated"))
+    backbone = PreActResNet(DEPTHS[name], options.get("stage4") == "deformable")
+    deform_by_name(name, backbone, options)
+    return backbone

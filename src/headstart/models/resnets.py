@@ -7,8 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from headstart.errors import WeightsError
+from headstart.models.deformable import deform_by_name
 from headstart.models.options import no_options
 from headstart.models.stages import Stage
+
+OPTIONS = ("stride_in", "output_stride", "first_dilation", "first_shortcut", "deformable", "modulated")
 
 
 class ResNetBackbone(nn.Module):
@@ -32,10 +35,10 @@ class ResNetBackbone(nn.Module):
 
 
 def build_resnet(name: str, options: dict[str, str]) -> ResNetBackbone:
-    """timm's ResNet with `stride_in`, `output_stride`, `first_dilation` and `first_shortcut`; see `options`."""
+    """timm's ResNet with the options that ResNets have; see `options`."""
     import timm
 
-    no_options(name, options, ("stride_in", "output_stride", "first_dilation", "first_shortcut"))
+    no_options(name, options, OPTIONS)
     stride = int(options.get("output_stride", 32))
     # timm starts the last norm of each block at 0, which switches a random network's blocks off.
     backbone = ResNetBackbone(timm.create_model(name, zero_init_last=False, output_stride=stride))
@@ -49,6 +52,7 @@ def build_resnet(name: str, options: dict[str, str]) -> ResNetBackbone:
         if options.get("first_dilation") == "own" and len(stage) > 1:
             dilation = stage[1].conv2.dilation
             stage[0].conv2.dilation = stage[0].conv2.padding = dilation
+    deform_by_name(name, backbone, options)
     return backbone
 
 

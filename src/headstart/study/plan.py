@@ -16,6 +16,7 @@ from headstart.config import FolderSet, Recipe, Study, Task, WeightsEntry, World
 from headstart.data.annotations import Annotations
 from headstart.data.formats import open_dataset
 from headstart.data.places import absolute
+from headstart.models.options import trained_name
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.search import Search, search_rate
 from headstart.weights.cards import WeightsSpec, resolve
@@ -120,6 +121,14 @@ class Planner:
         name = spec.backbone.rpartition(":")[2] if spec.backbone_digest else spec.backbone
         return {"name": name, "digest": spec.backbone_digest}
 
+    def trained_backbone(self, name: str) -> str:
+        """The study's backbone as the pre-training of this name makes it: with what its detector changes."""
+        assert self.study.backbone
+        recipe = self.study.pretraining[name].recipe
+        return trained_name(
+            self.study.backbone, recipe.deformable, recipe.modulated, recipe.neck, f"pretraining.{name}.recipe"
+        )
+
     def pretraining(self, name: str, seed: int) -> Job:
         """Job of one origin."""
         settings = self.study.pretraining[name]
@@ -136,7 +145,7 @@ class Planner:
                 "threads": self.study.threads,
             },
             {"images": self.images(settings.images)},
-            {"base": str(self.base), "backbone": self.study.backbone},
+            {"base": str(self.base), "backbone": self.trained_backbone(name)},
             f"pre-train {name}, seed {seed}",
             self._train_cost(recipe, settings.images),
         )
@@ -145,7 +154,7 @@ class Planner:
         """How a job is told its starting weights: (settings, inputs, local)."""
         if entry.pretraining:
             settings = {"pretrained": "early" if early else "backbone"}
-            local = {"base": str(self.base), "backbone": self.study.backbone}
+            local = {"base": str(self.base), "backbone": self.trained_backbone(entry.pretraining)}
             return settings, {"weights": self.pretraining(entry.pretraining, seed)}, local
         spec = self.spec(entry)
         settings = spec.identity() | ({"seed": seed} if spec.kind == "random" else {})

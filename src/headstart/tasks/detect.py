@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from headstart.config import Recipe
 from headstart.data.batches import Batch, in_order, pixels_of
 from headstart.data.prepared import PreparedSet
+from headstart.errors import WeightsError
 from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
 from headstart.models.backbones import Preprocessing
 from headstart.models.deformable import deform_stages
@@ -41,8 +42,10 @@ def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[
         coarser = 2 if recipe.neck == "fpn" else 0
         model = kind(backbone, num_classes, recipe.levels, recipe.channels, coarser, recipe.tower)
     if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
-        stages = tuple(f"layer{int(name.removeprefix('C')) - 1}" for name in recipe.deformable)
-        deform_stages(backbone, stages, recipe.modulated)
+        try:
+            deform_stages(backbone, recipe.deformable, recipe.modulated)
+        except WeightsError as error:
+            raise WeightsError(f"recipe {recipe.name}: {error}") from error
     return model
 
 

@@ -6,7 +6,8 @@
     hf:ORG/NAME[@REV][#FILE]  a checkpoint of a known layout on the Hugging Face hub
     file:PATH              a checkpoint file of a known layout (`headstart.weights.importers.layouts`), or a folder or
                            file that `headstart weights import` wrote
-    file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std
+    file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std, or
+                           what `headstart weights import` wrote there
     PATH.toml              a weights card: a checkpoint file with its facts
 
     NAME                   one that `headstart weights list` shows
@@ -155,6 +156,8 @@ def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsS
     if not (at and path and name) or (base / rest).is_file():
         return _recognized(_existing(base / rest, uri), base, uri, trust_pickle)
     backbone, backbone_digest = _backbone(name, base, uri)
+    if (base / path).exists() and (written := own.find((base / path).resolve())):
+        return replace(_own(written, uri, base), backbone=backbone, backbone_digest=backbone_digest)
     file = _existing(base / path, uri)
     return WeightsSpec(file.stem, uri, "file", backbone, str(file), file_digest(file), None, IMAGENET,
                        ("not stated",), "not stated", backbone_digest)  # fmt: skip

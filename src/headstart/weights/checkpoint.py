@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from headstart.data.fetching import to_stderr
 from headstart.errors import WeightsError
 from headstart.models.backbones import build_backbone, source_key
+from headstart.models.deformable import offset_names
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.stages import fresh_prefixes
 from headstart.weights import cards, containers, downloads, wrappers
@@ -60,11 +62,14 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
         wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()
                   if not key.startswith(fresh)}  # fmt: skip
         source = _imported(spec, wanted, offline, say) if spec.layout else _by_prefix(spec, wanted, offline, say)
+    unlearned = _unlearned_offsets(backbone, source.found)
+    wanted = {key: value for key, value in wanted.items() if key not in unlearned}
     where, found, left_over = spec.file or spec.uri, source.found, source.left_over
     filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}
     report = load_report(spec, source.how, wanted, found, filled, left_over, source.reason)
     if report.coverage < MINIMUM_COVERAGE:
         raise WeightsError(misfit(spec, where, wanted, found, filled, source.names))
+    _require_offsets_wanted(spec, where, left_over)
     deeper = surplus_blocks(wanted, [key.removeprefix(source.prefix) for key in left_over])
     if deeper and spec.kind != "timm" and not spec.layout:
         raise WeightsError(f"{where} has {len(deeper)} tensors of blocks that backbone {spec.backbone} lacks "
@@ -83,8 +88,31 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
             "file; compare the fingerprint with the source's own features",
         )
     )
+    if unlearned:
+        words = f"{len(unlearned)} tensors that learn offsets, which a plain network lacks: offsets 0, masks one half"
+        report = replace(report, initialized=(*report.initialized, words))
     report = replace(report, notes=notes, warnings=untried)
     return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=True))
+
+
+def _unlearned_offsets(backbone: nn.Module, found: dict[str, Tensor]) -> frozenset[str]:
+    """Names of the tensors that learn offsets, where the file has none of them: they are fresh, not missing."""
+    names = frozenset(source_key(backbone, name) for name in offset_names(backbone))
+    return frozenset() if names & found.keys() else names
+
+
+_LEARNS_OFFSETS = re.compile(r"layer(\d)\.\d+\.conv2\.(?:conv_)?offset\.weight$")
+
+
+def _require_offsets_wanted(spec: WeightsSpec, where: str, left_over: list[str]) -> None:
+    """Raise WeightsError where a file's network is deformable and the backbone is not: it would compute other things
+    than what was trained, with every tensor filled."""
+    found = [match for match in map(_LEARNS_OFFSETS.search, left_over) if match]
+    if found:
+        stages = "+".join(sorted({f"C{int(match[1]) + 1}" for match in found}))
+        raise WeightsError(f"{where} holds {len(found)} layers that learn offsets ({found[0].string}, ..), which "
+                           f"backbone {spec.backbone} lacks: its network is deformable. Name the backbone with the "
+                           f"option deformable={stages}, and modulated=no for version 1.")  # fmt: skip
 
 
 def _unchanged(spec: WeightsSpec) -> None:

@@ -121,6 +121,7 @@ fetched on first use, which is said before, into the cache of torch or of the Hu
     headstart weights verify openimages-faster-rcnn-r50     load it, and say how it was loaded
     headstart weights import my-detector.pth kept/          keep its backbone; then it is file:kept
     headstart weights verify hf:org/name@revision           a checkpoint on the Hugging Face hub
+    headstart weights verify "file:kept@resnet50[deformable=C3+C4+C5]"  plain weights in a deformable ResNet
 
 - **Parameters and GFLOPs** are of the backbone alone, for one image of 224x224 pixels; a multiply-add counts as two.
 - **Published** is what the makers of the weights state, in percent; tests compare it with torchvision's own metadata

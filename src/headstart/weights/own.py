@@ -66,8 +66,18 @@ def read_facts(path: Path) -> Facts:
     return found
 
 
+def names(path: Path) -> frozenset[str]:
+    """Names of the tensors of the checkpoint at `path` (a file)."""
+    return frozenset(_whole_header(path)) - {"__metadata__"}
+
+
 def _header(path: Path) -> dict[str, Any]:
     """The metadata of a safetensors file, {} where there are none."""
+    found = _whole_header(path).get("__metadata__", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _whole_header(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 2 <= length <= min(100_000_000, path.stat().st_size):
@@ -76,8 +86,7 @@ def _header(path: Path) -> dict[str, Any]:
             header = json.loads(stream.read(length))
         except ValueError:
             return {}
-    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return found if isinstance(found, dict) else {}
+    return header if isinstance(header, dict) else {}
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
