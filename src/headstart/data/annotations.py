@@ -381,17 +381,13 @@ class Annotations:
         """Tables from a file are sent to other processes as its path, so that all share one mapping."""
         if self.file is not None:
             return Annotations.read, (self.file, self.place)
-        return _from_buffer, (self.batch.schema.serialize(), self.batch.serialize(), self.facts, self.place)
+        return Annotations, (self.batch, self.facts, self.place)
 
     def summary(self) -> tuple[str, ...]:
         """A few lines to print, see `headstart.data.summaries`."""
         from headstart.data.summaries import lines
 
         return lines(self)
-
-
-def _from_buffer(schema: pa.Buffer, batch: pa.Buffer, facts: Facts, place: Place) -> Annotations:
-    return Annotations(pa.ipc.read_record_batch(batch, pa.ipc.read_schema(schema)), facts, place)
 
 
 def _strings(array: pa.Array) -> NDArray[np.str_]:

@@ -238,14 +238,23 @@ def _require_usable(
                         f"{', '.join(annotations.tasks)}.")  # fmt: skip
 
 
-def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """The image and, for segmentation, its mask as classes, both at original size."""
+def read_image(annotations: Annotations, row: int) -> NDArray[np.uint8]:
+    """The image of a row at its original size, (h, w, 3) RGB; only the crop where the row is one.
+
+    Raises DataError, see `headstart.data.images.read_rgb`.
+    """
     crop = annotations.crop(row)
     size_hw = (crop[4], crop[5]) if crop else annotations.size_hw(row)
     image = read_rgb(annotations.image_path(row), size_hw if all(size_hw) else None)
-    if crop:
-        return image[crop[1] : crop[3], crop[0] : crop[2]], None
-    if not all(size_hw):
+    return image[crop[1] : crop[3], crop[0] : crop[2]] if crop else image
+
+
+def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """The image and, for segmentation, its mask as classes, both at original size."""
+    image = read_image(annotations, row)
+    if annotations.crop(row):
+        return image, None
+    if not all(annotations.size_hw(row)):
         _require_boxes_inside(annotations, row, (image.shape[0], image.shape[1]))
     mask = class_mask(annotations, row) if task == "segment" else None
     if mask is not None and mask.shape != image.shape[:2]:
