@@ -15,7 +15,7 @@ from headstart.data.shapes import draw_set
 from headstart.models.backbones import build_backbone
 from headstart.models.preprocessing import Preprocessing
 from headstart.tasks.transfer import Start, fit, load_model, model_facts, save_model
-from headstart.train import loop
+from headstart.train import saving
 from headstart.train.state import model_tensors
 
 KINDS: dict[str, dict] = {
@@ -59,7 +59,7 @@ def test_every_precision_trains(drawn: PreparedSet, tmp_path: Path, name: str, p
 def test_what_is_drawn_at_random_goes_on_after_a_stop(
     drawn: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
     for folder in ("whole", "parts"):
         (tmp_path / folder).mkdir()
     whole, _ = fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "whole", quiet)

@@ -16,7 +16,7 @@ from headstart.data.prepared import PreparedSet
 from headstart.data.shapes import draw_set
 from headstart.errors import UsageError
 from headstart.train.distributed import ALONE, World, choose_device
-from headstart.train.loop import fetched
+from headstart.train.fetching import fetched
 from train_two import main
 
 PROGRAM = Path(__file__).parent / "train_two.py"

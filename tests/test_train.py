@@ -15,7 +15,7 @@ from headstart.models.backbones import build_backbone
 from headstart.models.classifiers import Classifier
 from headstart.models.preprocessing import Preprocessing
 from headstart.tasks.transfer import TASKS, Start, fit, load_model, model_facts, save_model
-from headstart.train import loop
+from headstart.train import saving
 from headstart.train.loop import Curve, make_optimizer, reestimate_batch_norm, refuse_frozen_random, set_mode
 from headstart.train.schedule import warmup_cosine
 from headstart.train.state import STATE, model_tensors
@@ -46,7 +46,7 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch, task):
-    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
     whole, curve = fit(start(), task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "whole"), lambda f, m: None)
 
     folder = _made(tmp_path / "parts")

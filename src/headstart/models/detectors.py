@@ -14,7 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 from headstart.models.anchors import grid_points
 from headstart.models.necks import TopDown
 from headstart.models.normalizers import over_processes
-from headstart.models.targets import Detected, Targets, select
+from headstart.models.targets import POSITIVES, Detected, Targets, select
 
 CLASS_WEIGHT = 4.0
 """Of the focal loss against the other two. At weight 1 a short training learns where objects are and hardly what they
@@ -79,7 +79,8 @@ class FcosDetector(nn.Module):
         weight = centerness_of(inside)
         boxes = (giou_loss(sides[positive], inside) * weight).sum() / over_processes(weight.sum(), least=1e-6)
         center = F.binary_cross_entropy_with_logits(centers[positive], weight, reduction="sum") / num_positive
-        return {"classes": classes, "boxes": boxes, "centerness": center}
+        count = {POSITIVES: positive.sum().to(logits.dtype)}
+        return {"classes": classes, "boxes": boxes, "centerness": center} | count
 
     @torch.no_grad()
     def detect(self, images: Tensor, score_threshold: float = 0.02, max_detections: int = 100) -> list[Detected]:

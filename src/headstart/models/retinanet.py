@@ -13,7 +13,7 @@ from headstart.models.anchors import IGNORED, IGNORED_FROM, RATIOS, anchors_of, 
 from headstart.models.detectors import PRIOR, tower
 from headstart.models.necks import TopDown
 from headstart.models.normalizers import over_processes
-from headstart.models.targets import Detected, Targets, full, select
+from headstart.models.targets import POSITIVES, Detected, Targets, full, select
 
 SIZES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
 """Square roots of anchors' areas, in strides of their level."""
@@ -71,7 +71,7 @@ class RetinaNetDetector(nn.Module):
         onehot = F.one_hot(torch.stack(labels), self.num_classes).to(logits.dtype) * positive[..., None]
         focal = sigmoid_focal_loss(logits, onehot).sum(-1) * (row != IGNORED)
         off = F.smooth_l1_loss(codes, torch.stack(wanted), beta=BETA, reduction="none").sum(-1)
-        return {"classes": focal.sum() / count, "boxes": (off * positive).sum() / count}
+        return {"classes": focal.sum() / count, "boxes": (off * positive).sum() / count, POSITIVES: positive.sum()}
 
     @torch.no_grad()
     def detect(self, images: Tensor, score_threshold: float = 0.02, max_detections: int = 100) -> list[Detected]:

@@ -17,7 +17,7 @@ from headstart.models.anchors import BACKGROUND, IGNORED, decode, encode, leave_
 from headstart.models.deformable import DeformRoIPool
 from headstart.models.normalizers import over_processes
 from headstart.models.roi_classes import DecoupledClasses, SoftmaxClasses, background_weight
-from headstart.models.targets import Detected, Targets, full, in_range, select
+from headstart.models.targets import COUNT, Detected, Targets, full, in_range, select
 
 DEVIATIONS = (0.1, 0.2)
 """Usual deviations of centers and sides; boxes are told in these."""
@@ -124,7 +124,8 @@ class RoiHead(nn.Module):
         wanted = encode(chosen.aims, chosen.boxes, DEVIATIONS).view(-1, 4)
         off = F.smooth_l1_loss(codes[:, 0], wanted, reduction="none").sum(1)
         objects = (labels < self.num_classes) & (weights > 0)
-        return self.classes.losses(x, labels, weights, count) | {"boxes": (off * objects).sum() / count}
+        found = {COUNT + "object_rois": objects.sum().to(weights.dtype)}
+        return self.classes.losses(x, labels, weights, count) | {"boxes": (off * objects).sum() / count} | found
 
     @torch.no_grad()
     def detect(

@@ -15,7 +15,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from headstart.models.anchors import IGNORED_FROM, RATIOS, anchors_of, decode, encode, leave_out, match, sample
 from headstart.models.normalizers import over_processes
-from headstart.models.targets import Targets, full, in_range
+from headstart.models.targets import POSITIVES, Targets, full, in_range
 
 POSITIVE, NEGATIVE = 0.5, 0.4
 """IoU from which an anchor answers for a box, and below which it is background: SNIPER's (Faster R-CNN: .7, .3)."""
@@ -84,7 +84,11 @@ class ProposalNetwork(nn.Module):
         count = over_processes(chosen.sum().to(raw.codes.dtype))
         each = F.binary_cross_entropy_with_logits(raw.objectness, positive.to(raw.objectness.dtype), reduction="none")
         off = F.smooth_l1_loss(raw.codes, torch.stack(wanted), beta=BETA, reduction="none").sum(-1)
-        return {"rpn_objectness": (each * chosen).sum() / count, "rpn_boxes": (off * positive).sum() / count}
+        return {
+            "rpn_objectness": (each * chosen).sum() / count,
+            "rpn_boxes": (off * positive).sum() / count,
+            POSITIVES: positive.sum().to(raw.codes.dtype),
+        }
 
     @torch.no_grad()
     def propose(self, raw: Raw, size_hw: tuple[int, int], valid_range: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+COUNT = "number_of_"
+"""Begins the names of what a model counts beside its losses, such as its positives; these are not trained on."""
+POSITIVES = COUNT + "positives"
+"""Places (locations, anchors, RoIs) of a batch that answer for a box."""
 CANDIDATES = 400
 """Pairs of box and class of an image that suppression looks at."""
 

@@ -12,6 +12,7 @@ from headstart.config import Recipe
 from headstart.data.batches import Batch
 from headstart.errors import TrainingError
 from headstart.models.backbones import Preprocessing
+from headstart.models.targets import COUNT
 from headstart.train.distributed import World
 
 Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]
@@ -38,7 +39,8 @@ class Forward:
             self.losses = nn.parallel.DistributedDataParallel(self.losses, device_ids, broadcast_buffers=False)
 
     def backward(self, batch: Batch, step: int, lr: float) -> dict[str, Tensor]:
-        """Gradients of the batch's mean loss; returns the losses, detached, means over parts and processes."""
+        """Gradients of the batch's mean loss; returns the losses, detached, means over parts and processes;
+        counts are their sums."""
         parts = batch.parts(self.recipe.accumulate)
         total: dict[str, Tensor] = {}
         for k, part in enumerate(parts):
@@ -46,9 +48,11 @@ class Forward:
             with nullcontext() if synced else self.losses.no_sync():  # type: ignore[operator]
                 losses = self._forward(part.to(self.world.device))
                 require_finite(losses, step, part.image_ids, lr)
-                self.scaler.scale(torch.stack(list(losses.values())).sum() / len(parts)).backward()
+                trained = [value for name, value in losses.items() if not name.startswith(COUNT)]
+                self.scaler.scale(torch.stack(trained).sum() / len(parts)).backward()
             for name, value in losses.items():
-                total[name] = total.get(name, torch.zeros_like(value)) + value.detach() / len(parts)
+                share = self.world.size if name.startswith(COUNT) else 1 / len(parts)
+                total[name] = total.get(name, torch.zeros_like(value)) + value.detach() * share
         return self.world.mean(total)
 
     def _forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -88,10 +92,11 @@ class _LossesOf(nn.Module):
 
 def require_finite(losses: dict[str, Tensor], step: int, image_ids: list[str], lr: float) -> None:
     """Raise TrainingError naming the loss, the update and the images when a loss is not finite."""
+    if torch.stack(list(losses.values())).isfinite().all():  # asks the device once
+        return
     bad = [name for name, value in losses.items() if not torch.isfinite(value)]
-    if bad:
-        raise TrainingError(
-            f"update {step}: the loss {', '.join(bad)} is not finite at rate {lr:g}. "
-            f"Images of the batch: {', '.join(image_ids[:8])}{' ...' if len(image_ids) > 8 else ''}. "
-            "Lower the rate, or look at these images and their boxes."
-        )
+    raise TrainingError(
+        f"update {step}: the loss {', '.join(bad)} is not finite at rate {lr:g}. "
+        f"Images of the batch: {', '.join(image_ids[:8])}{' ...' if len(image_ids) > 8 else ''}. "
+        "Lower the rate, or look at these images and their boxes."
+    )

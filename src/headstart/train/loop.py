@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +11,17 @@ import torch
 from torch import nn
 
 from headstart.config import Recipe
-from headstart.data.batches import Batch, Batches
 from headstart.errors import Interrupted, WeightsError
 from headstart.models.backbones import Preprocessing
 from headstart.models.stages import fresh_prefixes
+from headstart.models.targets import COUNT
 from headstart.train.distributed import ALONE, World
+from headstart.train.fetching import BatchSource, fetched
 from headstart.train.forward import Forward, Losses
+from headstart.train.saving import USUAL, Keeping, Saver
 from headstart.train.schedule import warmup_cosine, warmup_steps
-from headstart.train.state import History, WeightAverage, load_state, save_state
+from headstart.train.state import WeightAverage
 
-SAVE_EVERY_SECONDS = float(os.environ.get("HEADSTART_SAVE_SECONDS", "20"))
-"""Between two saved states of a training: what a kill costs at most. 0 saves after every update."""
 STOP_EVERY = 10
 """Updates between two questions whether to stop: with several processes they have to agree."""
 REESTIMATION_IMAGES = 512
@@ -31,7 +29,7 @@ REESTIMATION_IMAGES = 512
 
 @dataclass(frozen=True)
 class Curve:
-    """Loss of every update, by name: values (updates, len(names)) float32."""
+    """Loss of every update, by name, and counts: values (updates, len(names)) float32."""
 
     names: tuple[str, ...]
     values: np.ndarray
@@ -39,7 +37,11 @@ class Curve:
     @property
     def total(self) -> np.ndarray:
         """Sum of the losses of every update, (updates,)."""
-        return self.values.sum(1)
+        return self.values[:, [not name.startswith(COUNT) for name in self.names]].sum(1)
+
+    def of(self, name: str) -> np.ndarray:
+        """One loss or count, (updates,)."""
+        return self.values[:, self.names.index(name)]
 
     def still_falling(self) -> bool:
         """True when the mean loss of the last fifth is more than a tenth below that of the fifth before it: the
@@ -54,7 +56,7 @@ class Curve:
 def train(
     model: nn.Module,
     losses_of: Losses,
-    batches: Batches,
+    batches: BatchSource,
     preprocessing: Preprocessing,
     recipe: Recipe,
     lr: float,
@@ -64,22 +66,23 @@ def train(
     world: World = ALONE,
     workers: int = 0,
     stopped: Callable[[], bool] = lambda: False,
+    keeping: Keeping = USUAL,
 ) -> Curve:
     """Train `model` in place for `recipe.updates` updates and return its losses.
 
-    State is saved under `state_dir` every 20 s; the same call goes on from there, and on CPU with the same number of
-    threads ends in the same bits, whatever the number of `workers` (processes that make batches). `at_step` maps a
-    number of finished updates to something to do then. With a `world` of several processes each trains on its part of
-    every batch. When `stopped()` turns true the state is saved and `Interrupted` raised.
+    State is saved under `state_dir` every 20 s, or as `keeping` says; the same call goes on from there, and on CPU with
+    the same number of threads ends in the same bits, whatever the number of `workers` (processes that make batches).
+    `at_step` maps a number of finished updates to something to do then. With a `world` of several processes each trains
+    on its part of every batch. When `stopped()` turns true the state is saved and `Interrupted` raised; it is saved,
+    too, when a batch cannot be made.
     """
     rate = lr * (recipe.batch_size / recipe.reference_batch if recipe.reference_batch else 1.0)
     forward = Forward(model, losses_of, preprocessing, recipe, world)
     optimizer = make_optimizer(model, recipe, rate)
     average = WeightAverage(model, recipe.average) if recipe.average else None
-    first_step, history = load_state(state_dir, model, optimizer, average)
-    saved = time.monotonic()
+    saver = Saver(state_dir, keeping, world, model, optimizer, average)
     set_mode(model, recipe)
-    for step, batch in fetched(batches, first_step, recipe.updates, world, workers):
+    for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers)):
         factor = rate_factor(recipe, step)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
@@ -90,24 +93,22 @@ def train(
         forward.step(optimizer)
         if average:
             average.update(model)
-        history = History(tuple(losses), history.losses)
-        history.losses.append(torch.stack(list(losses.values())).cpu())
+        saver.done(step + 1, tuple(losses), torch.stack(list(losses.values())).cpu())
         if at_step and step + 1 in at_step:
             at_step[step + 1]()
-        stop = world.any(stopped()) if step % STOP_EVERY == 0 else False
-        if (stop or time.monotonic() - saved > SAVE_EVERY_SECONDS) and world.leads:
-            save_state(state_dir, step + 1, model, optimizer, history, average)
-            saved = time.monotonic()
+            set_mode(model, recipe)
+        stop = world.any(stopped()) if world.size == 1 or step % STOP_EVERY == 0 else False
+        if stop or saver.due():
+            saver.save()
         if stop:
             raise Interrupted(f"stopped after update {step + 1} of {recipe.updates}; the same command goes on there")
         if world.leads and (step % 10 == 0 or step + 1 == recipe.updates):
-            progress(
-                (step + 1) / recipe.updates, f"update {step + 1}/{recipe.updates}, loss {history.losses[-1].sum():.3f}"
-            )
+            loss = Curve(tuple(losses), saver.history.losses[-1][None].numpy()).total[0]
+            progress((step + 1) / recipe.updates, f"update {step + 1}/{recipe.updates}, loss {loss:.3f}")
     if average:
         average.copy_to(model)
     model.eval()
-    return Curve(history.names, torch.stack(history.losses).float().numpy())
+    return Curve(saver.history.names, torch.stack(saver.history.losses).float().numpy())
 
 
 def rate_factor(recipe: Recipe, step: int) -> float:
@@ -115,30 +116,6 @@ def rate_factor(recipe: Recipe, step: int) -> float:
     if recipe.schedule == "steps":
         return warmup_steps(step, recipe.updates, recipe.warmup, recipe.drops)
     return warmup_cosine(step, recipe.updates, recipe.warmup)
-
-
-def fetched(batches: Batches, first_step: int, updates: int, world: World, workers: int) -> Iterator[tuple[int, Batch]]:
-    """(step, batch) from `first_step` on, made by so many processes ahead of time; this process's part of each."""
-    part = world.slice_of(batches.batch_size)
-    if not workers:
-        for step in range(first_step, updates):
-            yield step, batches.batch(step, part)
-        return
-    loader = torch.utils.data.DataLoader(
-        _Steps(batches, part), batch_size=None, sampler=range(first_step, updates), num_workers=workers,
-        pin_memory=world.device.type == "cuda", persistent_workers=False,
-    )  # fmt: skip
-    yield from zip(range(first_step, updates), loader, strict=True)
-
-
-class _Steps(torch.utils.data.Dataset):
-    """Batch t by number, for loader processes."""
-
-    def __init__(self, batches: Batches, part: slice) -> None:
-        self.batches, self.part = batches, part
-
-    def __getitem__(self, step: int) -> Batch:
-        return self.batches.batch(step, self.part)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer:
@@ -177,7 +154,7 @@ def set_mode(model: nn.Module, recipe: Recipe) -> None:
 
 
 @torch.no_grad()
-def reestimate_batch_norm(backbone: nn.Module, batches: Batches, preprocessing: Preprocessing) -> int:
+def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessing: Preprocessing) -> int:
     """Replace running statistics by the averages over up to 512 target images (the first batches, as trained on).
 
     Statistics estimated on other pictures under another preprocessing would put some weights at a disadvantage that

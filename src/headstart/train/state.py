@@ -13,7 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from headstart.errors import TrainingError
+
 STATE = "state.safetensors"
+EARLIER = "state-*.safetensors"
+"""Earlier states, by step, where more than the last one is kept."""
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
@@ -73,9 +77,12 @@ class WeightAverage:
 
 def save_state(
     folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, history: History,
-    average: WeightAverage | None = None,
+    average: WeightAverage | None = None, last: int = 1,
 ) -> None:  # fmt: skip
-    """Everything that the loop needs to go on at `step` bit for bit."""
+    """Everything that the loop needs to go on at `step` bit for bit; so many of the `last` states are kept.
+
+    Raises TrainingError when it cannot be written, such as on a full disk; the state before is then still there.
+    """
     tensors = {f"model/{k}": v for k, v in model_tensors(model).items()}
     for i, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{k}": torch.as_tensor(v) for k, v in values.items()}
@@ -83,18 +90,42 @@ def save_state(
     tensors["rng"] = torch.get_rng_state()
     if average:
         tensors |= {f"average/{name}": tensor for name, tensor in average.tensors.items()}
-    save_tensors(folder / STATE, tensors, {"step": step, "names": history.names})
+    folder.mkdir(parents=True, exist_ok=True)
+    if last > 1 and (folder / STATE).exists():
+        try:
+            before = int(read_facts(folder / STATE)["step"])
+            (folder / STATE).replace(folder / EARLIER.replace("*", f"{before:09d}"))
+        except (SafetensorError, KeyError, ValueError):  # not a state that one could go on from
+            (folder / STATE).unlink()
+    try:
+        save_tensors(folder / STATE, tensors, {"step": step, "names": history.names})
+    except (OSError, SafetensorError) as error:
+        (folder / STATE).with_suffix(".writing").unlink(missing_ok=True)
+        raise TrainingError(
+            f"{folder}: the state of update {step} could not be written ({error}). Make room on the disk; the same "
+            "command then goes on from the state before."
+        ) from error
+    for path in sorted(folder.glob(EARLIER))[: -(last - 1) or None]:
+        path.unlink()
 
 
 def load_state(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
 ) -> tuple[int, History]:
     """Step to go on at and the losses so far; (0, nothing) where there is no usable state."""
-    path = folder / STATE
-    try:
-        facts, tensors = read_facts(path), load_file(path)
-    except (FileNotFoundError, SafetensorError):
-        return 0, History((), [])
+    for path in (folder / STATE, *sorted(folder.glob(EARLIER), reverse=True)):
+        try:
+            facts, tensors = read_facts(path), load_file(path)
+        except (FileNotFoundError, SafetensorError):
+            continue
+        return _restored(facts, tensors, model, optimizer, average)
+    return 0, History((), [])
+
+
+def _restored(
+    facts: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+) -> tuple[int, History]:  # fmt: skip
     with torch.no_grad():
         for name, tensor in model_tensors(model).items():
             tensor.copy_(tensors[f"model/{name}"])

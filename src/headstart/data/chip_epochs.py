@@ -1,0 +1,139 @@
+"""The chips of every epoch: laid once by whoever needs them first, then shared between processes as mapped files."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.chip_negatives import negative_chips
+from headstart.data.chips import CHIP, ChipTable, Scale, choose_negatives, join, positive_chips
+
+Layout = Literal["chips", "whole", "pyramid"]
+KEPT = 2
+"""Epochs whose chips stay on disk: the present one, and the one before for processes that are behind."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBoxes:
+    """Boxes that are trained on, of n images: xyxy (m, 4) float64 in pixels of the original images, offsets (n + 1,),
+    labels (m,); sizes_hw (n, 2)."""
+
+    xyxy: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.integer]
+    sizes_hw: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class ChipLayout:
+    """How images become inputs. `chips`: SNIPER's. `whole`: each image once, at the first scale. `pyramid`: each image
+    at each scale that admits one of its boxes, whole; boxes out of a scale's range are ignored there (SNIP)."""
+
+    layout: Layout
+    scales: tuple[Scale, ...]
+    chip: int = CHIP
+    negatives: int = 0
+    """At most so many negative chips an image and epoch."""
+
+
+class ChipEpochs:
+    """Chip tables by epoch. folder: where they are kept; None: laid again for each process. proposals: boxes (p, 4) and
+    offsets (n + 1,) from which negative chips are mined."""
+
+    def __init__(
+        self, boxes: TrainingBoxes, layout: ChipLayout, seed: int, folder: Path | None = None,
+        proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+    ) -> None:  # fmt: skip
+        self.boxes, self.layout, self.seed, self.folder, self.proposals = boxes, layout, seed, folder, proposals
+        self._held: dict[int, ChipTable] = {}
+
+    def of(self, epoch: int) -> ChipTable:
+        """The chips of an epoch. Raises DataError when no scale admits any box, or an image's size is not known."""
+        epoch = epoch if self.layout.layout == "chips" else 0  # whole images are the same in every epoch
+        if epoch not in self._held:
+            self._held = {epoch: self._kept(epoch) if self.folder else self.laid(epoch)}
+        return self._held[epoch]
+
+    def laid(self, epoch: int) -> ChipTable:
+        """Lay them, whatever is on disk."""
+        boxes, layout = self.boxes, self.layout
+        if layout.layout != "chips":
+            return whole_images(boxes, layout.scales if layout.layout == "pyramid" else layout.scales[:1])
+        sizes = boxes.sizes_hw
+        table = positive_chips(boxes.xyxy, boxes.offsets, sizes, layout.scales, self.seed, epoch, layout.chip)
+        if layout.negatives and self.proposals is not None:
+            pool = negative_chips(*self.proposals, sizes, layout.scales, table, self.seed, epoch, layout.chip)
+            table = join(table, choose_negatives(pool, layout.negatives, self.seed, epoch))
+        return table
+
+    def _kept(self, epoch: int) -> ChipTable:
+        assert self.folder is not None
+        kept = self.folder / f"epoch-{epoch}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self.folder / ".lock"):
+            if not kept.is_dir():
+                table, temporary = self.laid(epoch), self.folder / f".epoch-{epoch}.writing"
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir()
+                for field in fields(ChipTable):
+                    np.save(temporary / f"{field.name}.npy", getattr(table, field.name))
+                temporary.rename(kept)
+                for old in self.folder.glob("epoch-*"):
+                    if int(old.name.removeprefix("epoch-")) not in range(epoch - KEPT + 1, epoch + 1):
+                        shutil.rmtree(old, ignore_errors=True)
+        return ChipTable(**{f.name: np.load(kept / f"{f.name}.npy", mmap_mode="r") for f in fields(ChipTable)})
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def whole_images(boxes: TrainingBoxes, scales: tuple[Scale, ...]) -> ChipTable:
+    """Every image whole, at each scale that admits one of its boxes (at one scale: every image), as chips."""
+    sizes, counts = boxes.sizes_hw.astype(np.float64), np.diff(boxes.offsets)
+    image_of = np.repeat(np.arange(len(sizes)), counts)
+    root = np.sqrt((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).clip(0).prod(1))
+    columns: dict[str, list[NDArray]] = {"images": [], "scales": [], "factors": [], "counts": [], "rows": []}
+    for s, scale in enumerate(scales):
+        inside = (root >= scale.lo) & (root < scale.hi) & (root > 0)
+        held = np.bincount(image_of[inside], minlength=len(sizes))
+        images = np.flatnonzero(held) if len(scales) > 1 else np.arange(len(sizes))
+        columns["images"].append(images)
+        columns["scales"].append(np.full(len(images), s))
+        columns["factors"].append(scale.factors(sizes[images]))
+        columns["counts"].append(held[images])
+        columns["rows"].append(np.flatnonzero(inside))
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    starts = np.cumsum(joined["counts"]) - joined["counts"]
+    order = np.lexsort((joined["scales"], joined["images"]))
+    offsets = np.concatenate([[0], np.cumsum(joined["counts"][order])]).astype(np.int64)
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], joined["counts"][order])
+    rows = joined["rows"][np.repeat(starts[order], joined["counts"][order]) + within]
+    images, factors = joined["images"][order], joined["factors"][order]
+    extent = np.maximum(1, np.floor(sizes[images] * factors[:, None])).astype(np.int32)
+    count = len(images)
+    return ChipTable(
+        images.astype(np.int32), joined["scales"][order].astype(np.int8), factors, np.zeros((count, 2)), extent,
+        np.zeros(count, bool), offsets, rows.astype(np.int64),
+    )  # fmt: skip
+
+
+def summary(table: ChipTable, images: int) -> str:
+    """Chips an image, by scale, and megapixels, as one line of JSON for logs."""
+    per_scale = np.bincount(table.scales, minlength=1) / max(1, images)
+    pixels = float(table.sizes_hw.astype(np.float64).prod(1).sum()) / 1e6
+    return json.dumps({"chips": len(table), "an_image": round(len(table) / max(1, images), 3),
+                       "by_scale": per_scale.round(3).tolist(), "megapixels": round(pixels, 1),
+                       "negative": int(table.negative.sum())})  # fmt: skip
