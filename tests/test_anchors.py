@@ -13,6 +13,7 @@ from headstart.models.anchors import (
     anchors_of,
     decode,
     encode,
+    hashed,
     leave_out,
     match,
     part_within,
@@ -74,6 +75,28 @@ def test_drawn_anchors_are_so_many_and_never_ignored():
     assert sample(rows[:30], 40, 0.5).sum() == 20
     often = torch.stack([sample(rows, 40, 0.5) for _ in range(200)]).float().mean(0)
     assert (often[:30] > 0.4).all() and (often[30:130] < 0.4).all() and (often[30:130] > 0.05).all()
+
+
+def test_draws_are_splitmix_and_follow_from_the_number_of_the_image():
+    """Values of the reference program for seeds 0 and 1234567."""
+    for seed, expected in ((0, [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]),
+                           (1234567, [6457827717110365317, 3203168211198807973, 9817491932198370423])):  # fmt: skip
+        assert [int(v) % 2**64 for v in hashed(3, torch.tensor(seed))] == expected
+    rows = torch.tensor([2] * 30 + [BACKGROUND] * 100 + [IGNORED] * 50)
+    seeds = torch.arange(200) * 2**40
+
+    def chosen(seed: torch.Tensor, purpose: int = 0) -> torch.Tensor:
+        return sample(rows, 40, 0.5, seed, purpose)
+
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    found = torch.stack([chosen(seed) for seed in seeds])
+    assert torch.equal(found, torch.stack([chosen(seed) for seed in seeds]))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not torch.equal(found[0], found[1]) and not torch.equal(found[0], chosen(seeds[0], 1))
+    often = found.float().mean(0)  # 20 of 30 and 20 of 100, each by itself within four standard deviations
+    assert ((often[:30] - 2 / 3).abs() < 4 * (2 / 9 / 200) ** 0.5).all()
+    assert ((often[30:130] - 1 / 5).abs() < 4 * (0.16 / 200) ** 0.5).all() and not often[130:].any()
 
 
 def test_coding_is_torchvisions_and_turns_back():

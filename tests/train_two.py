@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,17 +12,26 @@ from headstart.config import Recipe
 from headstart.data.prepared import PreparedSet
 from headstart.models.backbones import build_backbone
 from headstart.models.preprocessing import Preprocessing
-from headstart.tasks.transfer import Start, fit
+from headstart.tasks.transfer import TASKS, Start, fit
 from headstart.train.distributed import joined
 from headstart.train.state import model_tensors, save_tensors
 
+KINDS: dict[str, dict[str, Any]] = {
+    "detect": {"head": "fcos"},
+    "segment": {"head": "pixel"},
+    "classify": {"head": "linear", "accumulate": 2},
+    "faster-rcnn": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C4", "C5"), "proposals": 24, "rois": 12},
+    "dcn": {"head": "faster-rcnn", "deformable": ("C5",), "roi_pool": "deform-modulated", "proposals": 24, "rois": 12,
+            "decoupled": True, "soft_background": True},
+}  # fmt: skip
 
-def main(images: Path, task: str, out: Path) -> None:
+
+def main(images: Path, kind: str, out: Path) -> None:
     torch.set_num_threads(1)
+    task = kind if kind in TASKS else "detect"
     recipe = Recipe(
         name="two", updates=20, batch_size=8, lr=1e-2, warmup=2, batch_norm="group", precision="fp64", channels=8,
-        head={"detect": "fcos", "segment": "pixel", "classify": "linear"}[task], reestimate_batch_norm=False,
-        accumulate=2 if task == "classify" else 1,
+        reestimate_batch_norm=False, **KINDS[kind],
     )  # fmt: skip
     torch.manual_seed(3)
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)

@@ -78,20 +78,40 @@ def part_within(boxes: Tensor, others: Tensor) -> Tensor:
     return (high - low).clamp(min=0).prod(-1) / area.clamp(min=1e-6)[:, None]
 
 
-def sample(matched: Tensor, count: int, positive_part: float) -> Tensor:
+def sample(matched: Tensor, count: int, positive_part: float, seed: Tensor | None = None, purpose: int = 0) -> Tensor:
     """Which to train on (L,) bool: `count` at random, at most `positive_part` of them positive, else background.
 
-    Drawn on the CPU from torch's generator, whose state is saved with that of the training.
+    Drawn from the image's own number `seed` (a scalar int64 tensor) and the `purpose` alone, so that it does not depend
+    on how many processes share a batch; without one, from torch's generator.
     """
-    draws = torch.rand(len(matched)).to(matched.device)
+    draws = hashed(len(matched), torch.randint(2**62, ()) if seed is None else seed, purpose).to(matched.device)
 
     def first(candidates: Tensor, most: Tensor | int) -> Tensor:
-        order = torch.where(candidates, draws, 2.0).argsort()
+        order = torch.where(candidates, draws, torch.iinfo(torch.int64).max).argsort()
         rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         return candidates & (rank < most)
 
     positive = first(matched >= 0, int(count * positive_part))
     return positive | first(matched == BACKGROUND, count - positive.sum())
+
+
+def hashed(count: int, seed: Tensor, purpose: int = 0) -> Tensor:
+    """(count,) int64, place by place as if random: the finalizer of splitmix64 (Steele et al., OOPSLA 2014), whose
+    arithmetic modulo 2^64 is that of int64 on CPU and GPU. seed: a scalar int64 tensor."""
+    x = (torch.arange(count, device=seed.device) + 1) * _signed(0x9E3779B97F4A7C15) + seed + purpose
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _shifted(x, shift)) * _signed(factor)
+    return x ^ _shifted(x, 31)
+
+
+def _signed(value: int) -> int:
+    """The int64 with the bits of an uint64."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """x >> bits with zeros coming in; torch's own keeps the sign."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
 
 
 def encode(boxes: Tensor, anchors: Tensor, deviations: tuple[float, float] = (1.0, 1.0)) -> Tensor:

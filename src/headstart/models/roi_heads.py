@@ -100,7 +100,7 @@ class RoiHead(nn.Module):
                 rows, candidates, targets.ignored_of(i), targets.groups_of(i), OBJECT_FROM, positives_too=False
             )
             rows = torch.where(usable, rows, IGNORED)
-            chosen = sample(rows, self.rois, self.positive_part)
+            chosen = sample(rows, self.rois, self.positive_part, targets.seed_of(i), purpose=1)
             first = chosen.to(torch.int8).argsort(descending=True, stable=True)[: self.rois]
             rows, chosen, candidates = rows[first], chosen[first], candidates[first]
             weights = chosen.to(boxes.dtype)

@@ -79,7 +79,7 @@ class ProposalNetwork(nn.Module):
             wanted.append(encode(given[rows.clamp(min=0)], raw.anchors))
             matched.append(rows)
         rows = torch.stack(matched)
-        chosen = torch.stack([sample(r, SAMPLED, 0.5) for r in matched])
+        chosen = torch.stack([sample(r, SAMPLED, 0.5, targets.seed_of(i)) for i, r in enumerate(matched)])
         positive = chosen & (rows >= 0)
         count = over_processes(chosen.sum().to(raw.codes.dtype))
         each = F.binary_cross_entropy_with_logits(raw.objectness, positive.to(raw.objectness.dtype), reduction="none")

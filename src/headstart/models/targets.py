@@ -46,6 +46,10 @@ class Targets:
         """Ignored boxes of one image, none where none are given."""
         return self.ignored[image] if self.ignored else self.boxes_xyxy[image][:0]
 
+    def seed_of(self, image: int) -> Tensor | None:
+        """The number that draws for one image follow from."""
+        return None if self.seeds is None else self.seeds[image]
+
     def groups_of(self, image: int) -> Tensor:
         """Group-of boxes of one image, none where none are given."""
         return self.group_of[image] if self.group_of else self.boxes_xyxy[image][:0]

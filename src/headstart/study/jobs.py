@@ -12,7 +12,7 @@ VERSIONS = {
     "draw": 1,
     "split": 2,
     "prepare": 2,
-    "pretrain": 1,
+    "pretrain": 2,
     "transfer": 2,
     "evaluate": 2,
     "features": 1,
