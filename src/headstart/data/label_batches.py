@@ -1,10 +1,11 @@
 """Batches for supervision by labels: images decoded as they are needed, random parts of them, one label or several.
 
-Letters: B images of a batch, K classes, S pixels a side.
+Letters: B images of a batch, n of a set, K classes, S pixels a side.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -100,6 +101,16 @@ class LabelImages:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def image_labels(self) -> NDArray[np.int64]:
+        """(n,) where images have one label; else -1."""
+        return self.source.labels(self.rows)
+
+    @cached_property
+    def label_table(self) -> NDArray[np.int8] | None:
+        """(n, K) where images may have several labels: 1 present, 0 absent, -1 not known."""
+        return self.source.label_table(self.rows) if self.source.several else None
 
     def pixels(self, part: slice) -> Tensor:
         """(B, 3, S, S) uint8 of the images `part`. Raises DataError with the path of one that cannot be decoded."""
