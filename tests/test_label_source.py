@@ -162,7 +162,9 @@ class TestFaults:
 
     def test_one_class_alone(self) -> None:
         table = boxed([[0], [0]], classes=("ant",))
-        with pytest.raises(DataError, match=r"somewhere: no training image is known not to show.*Add images without"):
+        with pytest.raises(
+            DataError, match=r"somewhere: no training image is known to lack a class \('ant'\).*Add images without"
+        ):
             with_examples(label_source(table), [0, 1])
         assert with_examples(label_source(boxed([[0], []], classes=("ant",))), [0, 1]).several
         single = boxed([[], []], [False, False], (), image_labels=[0, 0], image_classes=("ant",))
@@ -197,8 +199,17 @@ class TestFaults:
     def test_images_without_labels(self) -> None:
         source = label_source(boxed([[0], [], [1, 2, 3]], known=[True, False, True]))
         with pytest.raises(
-            DataError, match=r"somewhere/1\.jpg: nothing is known of what image '1'.*nor of 0 others of 3"
+            DataError, match=r"somewhere/1\.jpg: nothing is known of what image '1' shows; so it is with 1 of 3"
         ):
             with_examples(source, [0, 1, 2])
         with pytest.raises(DataError, match="somewhere: there are no images to train on"):
             with_examples(source, [])
+
+    def test_leaving_classes_out_may_leave_an_image_without_labels(self) -> None:
+        """0: an ant, no bee. 1: no cow, and none is anywhere. 2: a bee."""
+        present = np.array([0, 1, 1, 2], np.int64), np.array([0, 1], np.int32)
+        absent = np.array([0, 1, 2, 2], np.int64), np.array([1, 2], np.int32)
+        table = boxed([[], [], []], [False] * 3, (), present=present, absent=absent, image_classes=CLASSES)
+        fewer = with_examples(label_source(table), [0, 1, 2], "leave_out")
+        assert fewer.classes == ("ant", "bee") and fewer.known.tolist() == [True, False, True]
+        assert fewer.label_table([0, 1, 2]).tolist() == [[1, 0], [-1, -1], [-1, 1]]

@@ -15,6 +15,7 @@ A class that is said to be both counts as present.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -178,7 +179,7 @@ def with_examples(
     """The source, if the images `rows` have something to teach: each has labels, each class is in one of them.
 
     Raises DataError else, naming the image or the classes and what to do; `leave_out` leaves classes without an
-    example out instead.
+    example out instead. An image that only lacked such classes then has no label, and costs nothing.
     """
     chosen = np.asarray(rows, np.int64)
     root = source.table.root
@@ -187,27 +188,22 @@ def with_examples(
         if not len(chosen):
             raise DataError(f"{root}: there are no images to train on. Name a part of the data set that has some.")
         raise DataError(f"{source.table.image_path(int(unlabeled[0]))}: nothing is known of what image "
-                        f"{source.table.image_id(int(unlabeled[0]))!r} shows, nor of {len(unlabeled) - 1} others of "
-                        f"{len(chosen)}. Leave them out: `LabelSource.known` says which are.")  # fmt: skip
+                        f"{source.table.image_id(int(unlabeled[0]))!r} shows; so it is with {len(unlabeled)} of "
+                        f"{len(chosen)} training images. Leave them out (`LabelSource.known`).")  # fmt: skip
     counts = source.examples(chosen)
     if not counts.all():
         lacking = np.flatnonzero(counts == 0)
-        names = ", ".join(repr(source.classes[k]) for k in lacking[:NAMED])
+        names = _named([source.classes[k] for k in lacking])
         if without_examples == "error" or len(lacking) == len(counts):
             raise DataError(
                 f"{root}: {len(lacking)} of {len(counts)} classes have no example among the {len(chosen)} training "
-                f"images: {names}{', ..' if len(lacking) > NAMED else ''}. Add examples, or leave such classes out "
-                '(without_examples="leave_out").'
+                f'images: {names}. Add examples, or leave such classes out (without_examples="leave_out").'
             )
         source = source.only(counts > 0)
-        left = source.known[chosen]
-        if not left.all():  # Of several labels an image, all may have been absences of those classes.
-            raise DataError(f"{source.table.image_path(int(chosen[np.argmin(left)]))}: its only labels are of classes "
-                            "without an example. Leave it out, or give these classes examples.")  # fmt: skip
         counts = counts[counts > 0]
     if source.several and _nothing_absent(source, chosen, counts):
-        raise DataError(f"{root}: no training image is known not to show one of the {len(counts)} classes, so there is "
-                        "nothing to tell apart. Add images without them.")  # fmt: skip
+        raise DataError(f"{root}: no training image is known to lack a class ({_named(source.classes)}), so there is "
+                        "nothing to tell apart. Add images without it, or train with boxes.")  # fmt: skip
     if not source.several and len(counts) < 2:
         raise DataError(f"{root}: {source.classes[0]!r} is the only class of the training images, so there is nothing "
                         "to tell apart. Add images of other classes.")  # fmt: skip
@@ -218,6 +214,10 @@ def _nothing_absent(source: LabelSource, rows: NDArray[np.int64], counts: NDArra
     if source.complete:
         return bool((counts == len(rows)).all())
     return not source.examples(rows, "absent").any()
+
+
+def _named(classes: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in classes[:NAMED]) + (", .." if len(classes) > NAMED else "")
 
 
 def _same(count: int) -> NDArray[np.int32]:
