@@ -38,6 +38,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory):
     return open_dataset(color_folders(tmp_path_factory.mktemp("colors")))
 
 
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory):
+    """Five images of noise, no two parts of which are alike."""
+    root = tmp_path_factory.mktemp("noise")
+    make_class_folders(root)
+    return open_dataset(root)
+
+
 def batches(table, rows=None, **changes) -> LabelBatches:
     settings = {"size": SIZE, "batch_size": 4, "seed": 3, "flip": True} | changes
     return LabelBatches(table, range(len(table)) if rows is None else rows, **settings)
@@ -53,15 +61,15 @@ def half_lit(path: Path) -> Path:
 
 
 class TestOrder:
-    def test_a_batch_does_not_depend_on_what_was_asked_before(self, folders) -> None:
-        first, second = batches(folders), pickle.loads(pickle.dumps(batches(folders)))
+    def test_a_batch_does_not_depend_on_what_was_asked_before(self, noise) -> None:
+        first, second = batches(noise), pickle.loads(pickle.dumps(batches(noise)))
         for t in range(7):
             second.batch(t)
         for t in (6, 0, 3):
             a, b = first.batch(t), second.batch(t)
             assert a.image_ids == b.image_ids and torch.equal(a.images, b.images)
             assert torch.equal(a.image_labels, b.image_labels) and torch.equal(a.seeds, b.seeds)
-        assert batches(folders, seed=4).batch(0).image_ids != first.batch(0).image_ids
+        assert not torch.equal(batches(noise, seed=4).batch(0).images, first.batch(0).images)
 
     def test_every_image_comes_once_an_epoch(self, folders) -> None:
         source = batches(folders, batch_size=3)
@@ -69,8 +77,8 @@ class TestOrder:
         epochs = [[i for t in range(5 * e, 5 * e + 5) for i in source.batch(t).image_ids] for e in range(2)]
         assert all(sorted(ids) == sorted(folders.image_ids) for ids in epochs) and epochs[0] != epochs[1]
 
-    def test_parts_of_a_batch_are_the_batch(self, folders) -> None:
-        source = batches(folders)
+    def test_parts_of_a_batch_are_the_batch(self, noise) -> None:
+        source = batches(noise)
         whole, parts = source.batch(5), [source.batch(5, slice(k, k + 2)) for k in (0, 2)]
         assert torch.equal(torch.cat([p.images for p in parts]), whole.images)
         assert torch.equal(torch.cat([p.seeds for p in parts]), whole.seeds)
@@ -131,6 +139,21 @@ class TestPixels:
         for pixels, image_id in zip(batch.images, batch.image_ids, strict=True):
             want = resize_rgb(read_rgb(tmp_path / f"JPEGImages/{image_id}.jpg"), (SIZE, SIZE))
             assert np.abs(pixels.permute(1, 2, 0).numpy().astype(int) - want.astype(int)).max() <= 1
+
+    def test_a_part_of_the_image(self, tmp_path: Path) -> None:
+        """Red is the column and green the row, so that pixels tell where they come from."""
+        columns, rows = np.meshgrid(np.arange(240, dtype=np.uint8), np.arange(160, dtype=np.uint8))
+        for name in ("a/1.png", "b/2.png"):
+            (tmp_path / name).parent.mkdir()
+            Image.fromarray(np.stack([columns, rows, columns], 2)).save(tmp_path / name)
+        source = batches(open_dataset(tmp_path), batch_size=2, size=40, flip=False)
+        images = torch.cat([source.batch(t).images for t in range(100)]).float()
+        widths, heights = images[:, 0, 0, -1] - images[:, 0, 0, 0], images[:, 1, -1, 0] - images[:, 1, 0, 0]
+        widths, heights = widths * 40 / 39, heights * 40 / 39  # between the centers of the first and the last pixel
+        area, aspect = widths * heights / (240 * 160), widths / heights
+        assert area.min() > 0.075 and area.max() < 1 and 0.3 < area.median() < 0.6
+        assert aspect.min() > 0.7 and aspect.max() < 1.4 and area.std() > 0.1
+        assert images[:, 0].max() <= 239 and images[:, 0, 0, 0].std() > 20 and images[:, 1, 0, 0].std() > 10
 
     def test_half_are_mirrored(self, tmp_path: Path) -> None:
         for k in range(2):
