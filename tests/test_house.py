@@ -14,7 +14,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 LEAVES = ("metrics", "stats", "page", "store")
 STAGES = ["data", "models", "weights", "train", "tasks", "explain", "study", "report", "api", "cli"]
-RANKS = {"errors": 0, "config": 1, **dict.fromkeys(LEAVES, 2), **{name: 3 + k for k, name in enumerate(STAGES)}}
+RANKS = {"errors": 0, "config": 1, **dict.fromkeys((*LEAVES, "pretraining"), 2)}
+RANKS |= {name: 3 + k for k, name in enumerate(STAGES)}
 OUTSIDE = {"__init__", "__main__"}  # the package itself: may show the API and start the command line
 
 WITHOUT_TORCH = [

@@ -6,17 +6,22 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.config import Study
+from headstart.config import Study, Supervision
 from headstart.errors import StudyError, UsageError
+from headstart.pretraining import PretrainingOptions
 
 if TYPE_CHECKING:
     from headstart.data.annotations import Annotations
     from headstart.study.evaluate import Evaluation
+    from headstart.study.pretrain import Pretrained
+
+
+AS_THE_RECIPE = PretrainingOptions()
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,26 @@ def check(
     lines = [*told(checkup), f"page: {page}"]
     lines += write_clean(checkup, fix) if fix else []
     return CheckSummary(checkup.clean, page, facts, lines)
+
+
+def pretrain(
+    data: str | Path,
+    recipe: str,
+    options: PretrainingOptions = AS_THE_RECIPE,
+    supervision: Supervision | None = None,
+    changes: Sequence[str] = (),
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Pretrained:
+    """Pre-train a backbone by boxes or by labels, or go on with it.
+
+    recipe: built-in name or TOML file; changes: `KEY=VALUE` of it. supervision: None for the recipe's. stopped: asked
+    after every update; once true, the state is saved and `Interrupted` raised. Processes that torchrun started train
+    together. Raises UsageError when the place holds a pre-training with other settings, and names them.
+    """
+    from headstart.study.pretrain import changed_recipe, run_pretraining
+
+    return run_pretraining(str(data), changed_recipe(recipe, supervision, changes), options, progress, stopped)
 
 
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:

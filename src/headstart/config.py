@@ -102,6 +102,8 @@ class Recipe(Settings):
     reestimate_batch_norm: bool = True
     """Re-estimate batch-norm statistics on target images before the first update."""
     trainable: Literal["all", "heads"] = "all"
+    freeze: tuple[Literal["stem", "C2", "C3", "C4", "C5"], ...] = ()
+    """Parts of a ResNet that stay as they are, their batch norms too."""
     head: Literal["fcos", "retinanet", "faster-rcnn", "pixel", "linear"]
     levels: tuple[str, ...] = ("C5",)
     """Stages that the head reads, finest first."""

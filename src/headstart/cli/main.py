@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, store, weights
+from headstart.cli import check, evaluate, pretrain, store, weights
 from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
@@ -144,6 +144,7 @@ def compare(
 
 app.command()(check.check)
 app.command()(evaluate.evaluate)
+app.command()(pretrain.pretrain)
 
 
 @app.command()

@@ -129,6 +129,17 @@ class ChipBatches:
         labels = self.boxes.labels[own][targets].astype(np.int64)
         return inside[targets], labels, inside[seen & ~targets], several[shown]
 
+    def summary(self) -> str:
+        """Inputs of the first epoch, as words."""
+        table = self.epochs.of(0)
+        images = max(1, len(self.annotations))
+        by_scale = ", ".join(f"{n / images:.2f}" for n in np.bincount(table.scales, minlength=len(self.layout.scales)))
+        pixels = float(table.sizes_hw.astype(np.float64).prod(1).sum()) / 1e6
+        negative = f", {int(table.negative.sum())} of them negative" if table.negative.any() else ""
+        return (f"{len(table)} {'chips' if self.layout.layout == 'chips' else 'images'}{negative}, "
+                f"{len(table) / images:.2f} an image ({by_scale} by scale, finest first), {pixels:.1f} megapixels, "
+                f"{self.per_epoch} batches")  # fmt: skip
+
     def _range(self, scale: int, factor: float) -> tuple[float, float]:
         return self.layout.scales[scale].lo * factor, self.layout.scales[scale].hi * factor
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ class TrainingBoxes:
 @dataclass(frozen=True)
 class ChipLayout:
     """How images become inputs. `chips`: SNIPER's. `whole`: each image once, at the first scale. `pyramid`: each image
-    at each scale that admits one of its boxes, whole; boxes out of a scale's range are ignored there (SNIP)."""
+    at each scale, whole; boxes out of a scale's range are ignored there (SNIP)."""
 
     layout: Layout
     scales: tuple[Scale, ...]
@@ -101,7 +100,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def whole_images(boxes: TrainingBoxes, scales: tuple[Scale, ...]) -> ChipTable:
-    """Every image whole, at each scale that admits one of its boxes (at one scale: every image), as chips."""
+    """Every image whole at every scale, as chips; their targets are the boxes in the scale's range."""
     sizes, counts = boxes.sizes_hw.astype(np.float64), np.diff(boxes.offsets)
     image_of = np.repeat(np.arange(len(sizes)), counts)
     root = np.sqrt((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).clip(0).prod(1))
@@ -109,11 +108,11 @@ def whole_images(boxes: TrainingBoxes, scales: tuple[Scale, ...]) -> ChipTable:
     for s, scale in enumerate(scales):
         inside = (root >= scale.lo) & (root < scale.hi) & (root > 0)
         held = np.bincount(image_of[inside], minlength=len(sizes))
-        images = np.flatnonzero(held) if len(scales) > 1 else np.arange(len(sizes))
+        images = np.arange(len(sizes))
         columns["images"].append(images)
         columns["scales"].append(np.full(len(images), s))
-        columns["factors"].append(scale.factors(sizes[images]))
-        columns["counts"].append(held[images])
+        columns["factors"].append(scale.factors(sizes))
+        columns["counts"].append(held)
         columns["rows"].append(np.flatnonzero(inside))
     joined = {name: np.concatenate(values) for name, values in columns.items()}
     starts = np.cumsum(joined["counts"]) - joined["counts"]
@@ -128,12 +127,3 @@ def whole_images(boxes: TrainingBoxes, scales: tuple[Scale, ...]) -> ChipTable:
         images.astype(np.int32), joined["scales"][order].astype(np.int8), factors, np.zeros((count, 2)), extent,
         np.zeros(count, bool), offsets, rows.astype(np.int64),
     )  # fmt: skip
-
-
-def summary(table: ChipTable, images: int) -> str:
-    """Chips an image, by scale, and megapixels, as one line of JSON for logs."""
-    per_scale = np.bincount(table.scales, minlength=1) / max(1, images)
-    pixels = float(table.sizes_hw.astype(np.float64).prod(1).sum()) / 1e6
-    return json.dumps({"chips": len(table), "an_image": round(len(table) / max(1, images), 3),
-                       "by_scale": per_scale.round(3).tolist(), "megapixels": round(pixels, 1),
-                       "negative": int(table.negative.sum())})  # fmt: skip

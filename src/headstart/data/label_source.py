@@ -197,7 +197,7 @@ def with_examples(
         if without_examples == "error" or len(lacking) == len(counts):
             raise DataError(
                 f"{root}: {len(lacking)} of {len(counts)} classes have no example among the {len(chosen)} training "
-                f'images: {names}. Add examples, or leave such classes out (without_examples="leave_out").'
+                f"images: {names}. Add examples, or leave such classes out (--on-empty-class skip)."
             )
         source = source.only(counts > 0)
         counts = counts[counts > 0]

@@ -48,7 +48,8 @@ def detect_scales(model: Any, images: Tensor, scales: Sequence[Scale], most: int
 def merge_scales(
     found: Sequence[Detected], scales: Sequence[Scale], most: int = MOST, sigma: float = SIGMA
 ) -> Detected:
-    """One image's detections at all scales: of each those in its range [lo, hi), then soft-NMS, the surest `most`.
+    """One image's detections at all scales: of each those in its range [lo, hi), then soft-NMS, the surest `most`. At a
+    single scale the detector's own suppression is enough.
 
     Boxes are in pixels of the original image, whatever the scale they were found at.
     """
@@ -56,6 +57,8 @@ def merge_scales(
     for detected, scale in zip(found, scales, strict=True):
         keep = in_range(detected.boxes_xyxy, detected.boxes_xyxy.new_tensor([scale.lo, scale.hi]))
         parts.append((detected.boxes_xyxy[keep], detected.scores[keep], detected.labels[keep]))
+    if len(parts) == 1:
+        return Detected(*(values[:most] for values in parts[0]))
     boxes, scores, labels = (torch.cat(values) for values in zip(*parts, strict=True))
     rows, softened = soft_nms(boxes.cpu().numpy(), scores.cpu().numpy(), labels.cpu().numpy(), sigma)
     chosen = torch.from_numpy(rows[:most]).to(boxes.device)

@@ -71,12 +71,8 @@ def fit(
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
     so that the same seed gives every candidate the same head and the same batches."""
     kind = TASKS[task]
-    refuse_frozen_random(recipe, start.is_random)
-    torch.manual_seed(seed)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
-    model = kind.build(start.backbone, recipe, len(kind.classes_of(images)), size_hw)
-    model = set_norms(model, recipe.batch_norm)
-    model.to(memory_format=torch.channels_last)  # 1.5 to 1.8 x as fast on CPU
+    model = assembled(start, task, recipe, len(kind.classes_of(images)), size_hw, seed)
     batches = Batches(images, recipe.batch_size, seed, recipe.flip, recipe.quarter_turns, limit)
     if recipe.reestimate_batch_norm:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
@@ -84,6 +80,16 @@ def fit(
     curve = train(model, kind.losses, batches, start.preprocessing, recipe, lr, state_dir, progress, steps,
                   world, workers, stopped)  # fmt: skip
     return model, curve
+
+
+def assembled(
+    start: Start, task: str, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], seed: int, **more: Any
+) -> nn.Module:
+    """The model of a task as the loop trains it, with a fresh head that depends on `seed` only. more: for `build`."""
+    refuse_frozen_random(recipe, start.is_random)
+    torch.manual_seed(seed)
+    model = set_norms(TASKS[task].build(start.backbone, recipe, num_classes, size_hw, **more), recipe.batch_norm)
+    return model.to(memory_format=torch.channels_last)  # 1.5 to 1.8 x as fast on CPU
 
 
 def save_curve(path: Path, curve: Curve) -> None:

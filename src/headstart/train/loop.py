@@ -13,6 +13,7 @@ from torch import nn
 from headstart.config import Recipe
 from headstart.errors import Interrupted, WeightsError
 from headstart.models.backbones import Preprocessing
+from headstart.models.freezing import frozen_parts
 from headstart.models.stages import fresh_prefixes
 from headstart.models.targets import COUNT
 from headstart.train.distributed import ALONE, World
@@ -20,7 +21,7 @@ from headstart.train.fetching import BatchSource, fetched
 from headstart.train.forward import Forward, Losses
 from headstart.train.saving import USUAL, Keeping, Saver
 from headstart.train.schedule import warmup_cosine, warmup_steps
-from headstart.train.state import WeightAverage
+from headstart.train.state import WeightAverage, averaged
 
 STOP_EVERY = 10
 """Updates between two questions whether to stop: with several processes they have to agree."""
@@ -72,9 +73,9 @@ def train(
 
     State is saved under `state_dir` every 20 s, or as `keeping` says; the same call goes on from there, and on CPU with
     the same number of threads ends in the same bits, whatever the number of `workers` (processes that make batches).
-    `at_step` maps a number of finished updates to something to do then. With a `world` of several processes each trains
-    on its part of every batch. When `stopped()` turns true the state is saved and `Interrupted` raised; it is saved,
-    too, when a batch cannot be made.
+    `at_step` maps a number of finished updates to something to do then, with the averaged weights if there are such.
+    With a `world` of several processes each trains on its part of every batch. When `stopped()` turns true the state is
+    saved and `Interrupted` raised; it is saved, too, when a batch cannot be made.
     """
     rate = lr * (recipe.batch_size / recipe.reference_batch if recipe.reference_batch else 1.0)
     forward = Forward(model, losses_of, preprocessing, recipe, world)
@@ -95,7 +96,8 @@ def train(
             average.update(model)
         saver.done(step + 1, tuple(losses), torch.stack(list(losses.values())).cpu())
         if at_step and step + 1 in at_step:
-            at_step[step + 1]()
+            with averaged(model, average):
+                at_step[step + 1]()
             set_mode(model, recipe)
         stop = world.any(stopped()) if world.size == 1 or step % STOP_EVERY == 0 else False
         if stop or saver.due():
@@ -124,10 +126,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.O
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     fresh = fresh_prefixes(model.backbone)  # type: ignore[arg-type]
+    for part in frozen_parts(model.backbone, recipe.freeze):  # type: ignore[arg-type]
+        part.requires_grad_(False)
     for name, parameter in model.named_parameters():
         in_backbone = name.startswith("backbone.") and not name.removeprefix("backbone.").startswith(fresh)
         if in_backbone and recipe.trainable == "heads":
             parameter.requires_grad_(False)
+        if not parameter.requires_grad:
             continue
         groups.setdefault((in_backbone, parameter.ndim > 1), []).append(parameter)
     described = [
@@ -145,8 +150,11 @@ def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.O
 
 
 def set_mode(model: nn.Module, recipe: Recipe) -> None:
-    """Training mode, but for a backbone whose statistics are frozen or that is not trained at all."""
+    """Training mode, but for a backbone whose statistics are frozen or that is not trained at all, and its frozen
+    parts."""
     model.train()
+    for part in frozen_parts(model.backbone, recipe.freeze):  # type: ignore[arg-type]
+        part.eval()
     if recipe.batch_norm == "frozen" or recipe.trainable == "heads":
         for module in model.backbone.modules():  # type: ignore[union-attr]
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -175,7 +183,12 @@ def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessi
 
 
 def refuse_frozen_random(recipe: Recipe, is_random: bool) -> None:
-    """Frozen batch norm keeps statistics that random weights do not have."""
+    """Frozen batch norm keeps statistics that random weights do not have; frozen parts would stay random."""
+    if is_random and recipe.freeze:
+        raise WeightsError(
+            f"recipe {recipe.name}: it freezes {', '.join(recipe.freeze)}, which would stay random. Start from "
+            "weights, or set freeze = []."
+        )
     if is_random and recipe.batch_norm == "frozen":
         raise WeightsError(
             f"recipe {recipe.name}: frozen batch norm cannot be used with random weights, whose statistics mean "

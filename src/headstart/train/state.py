@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,22 @@ class WeightAverage:
         tensors = model_tensors(model)
         for name, mean in self.tensors.items():
             tensors[name].copy_(mean)
+
+
+@contextmanager
+def averaged(model: nn.Module, average: WeightAverage | None) -> Iterator[None]:
+    """The model with its averages in place of its values, for as long as it is looked at."""
+    if average is None:
+        yield
+        return
+    own = {name: tensor.detach().clone() for name, tensor in model_tensors(model).items()}
+    average.copy_to(model)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in model_tensors(model).items():
+                tensor.copy_(own[name])
 
 
 def save_state(

@@ -1,0 +1,130 @@
+"""`headstart pretrain`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.config import Supervision
+
+
+class By(StrEnum):
+    """What a pre-training learns from."""
+
+    boxes = "boxes"
+    labels = "labels"
+
+
+TELL_SECONDS = 0.5
+TELL_LOG_SECONDS = 30.0
+"""Between two lines of progress where they are not written over each other."""
+
+
+def pretrain(
+    data: Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A built-in recipe, or a TOML file of one.")],
+    supervision: Annotated[
+        By | None, typer.Option(help="Train by boxes or by image labels; by default as the recipe does.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", help="Where to start; by default as the recipe says.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write; the same command goes on there.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of random weights, order of images, and all that is drawn.")] = 0,
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="Train on this split; by default train, or all. Repeat it.")
+    ] = None,
+    val: Annotated[
+        str | None, typer.Option("--val", help='Evaluate on this split; by default val; "" for none.')
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the recipe, such as training.batch_size=16 or epochs=2. Repeat it."),
+    ] = None,
+    proposals: Annotated[
+        Path | None, typer.Option(help="Parquet of proposals for negative chips; by default they are made first.")
+    ] = None,
+    on_empty_class: Annotated[
+        OnBad, typer.Option("--on-empty-class", help="A class without examples: stop, or leave it out.")
+    ] = OnBad.error,
+    loaders: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None,
+    format: Format = None,
+    on_bad_box: OnBadBox = OnBad.error,
+    on_bad_record: OnBadRecord = OnBad.error,
+    read: Read = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another pre-training there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pre-train a backbone by boxes (whole images or SNIPER chips) or by labels.
+
+    Under torchrun several processes train together. Stopped by Ctrl-C or SIGTERM, it saves its state and ends with 130.
+    """
+    from headstart import api
+    from headstart.pretraining import PretrainingOptions
+
+    options = PretrainingOptions(
+        weights, out, dry_run, seed, tuple(split or ()), val, proposals, on_empty_class.value, loaders, device, threads,
+        format, read_options(on_bad_box, on_bad_record, read), offline, overwrite,
+    )  # fmt: skip
+    by: Supervision | None = None
+    if supervision:
+        by = "boxes" if supervision is By.boxes else "labels"
+    summary = api.pretrain(data, recipe, options, by, change or (), _Telling(quiet), _on_signals())
+    if as_json and not dry_run:
+        print(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
+    elif not quiet:
+        for line in summary.lines:
+            print(line)
+
+
+def _on_signals() -> Callable[[], bool]:
+    """Whether SIGTERM or Ctrl-C came: the training asks after every update. A second Ctrl-C ends it at once."""
+    came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return lambda: bool(came)
+
+
+class _Telling:
+    """Progress on standard error: one line written over on a terminal, else a line now and then."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.live = quiet, sys.stderr.isatty()
+        self.began, self.next, self.first = time.monotonic(), 0.0, -1.0
+
+    def __call__(self, fraction: float, message: str) -> None:
+        now = time.monotonic()
+        if self.quiet or (now < self.next and fraction < 1):
+            return
+        self.next = now + (TELL_SECONDS if self.live else TELL_LOG_SECONDS)
+        left = ""
+        if self.first < 0 < fraction:
+            self.began, self.first = now, fraction
+        if self.first < fraction < 1 and now - self.began > 10:
+            minutes = (now - self.began) * (1 - fraction) / (fraction - self.first) / 60
+            left = f", about {minutes:.0f} min left" if minutes < 120 else f", about {minutes / 60:.1f} h left"
+        line = f"{fraction:4.0%} {message}{left}"
+        print(f"\r\033[K{line}" if self.live else line, end="" if self.live and fraction < 1 else "\n",
+              file=sys.stderr, flush=True)  # fmt: skip
