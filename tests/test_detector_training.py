@@ -21,9 +21,10 @@ from headstart.train.state import model_tensors
 KINDS: dict[str, dict] = {
     "RetinaNet": {"head": "retinanet", "neck": "fpn", "levels": ("C4", "C5")},
     "C4": {"head": "faster-rcnn", "neck": "c4", "deformable": ("C5",)},
-    "DC5": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C4", "C5"), "roi_pool": "deform-modulated"},
+    "DC5": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C4", "C5"), "roi_pool": "deform-modulated",
+            "mimic": True},
     "FPN": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C4", "C5"), "decoupled": True},
-}
+}  # fmt: skip
 
 
 def quiet(fraction: float, message: str) -> None:

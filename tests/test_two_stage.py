@@ -13,7 +13,7 @@ from headstart.models.anchors import decode
 from headstart.models.backbones import build_backbone
 from headstart.models.dilation import dilate_last
 from headstart.models.roi_classes import DecoupledClasses, background_weight
-from headstart.models.roi_heads import RoiHead, RoiPool
+from headstart.models.roi_heads import RoiHead, RoiPool, with_image
 from headstart.models.rpn import ProposalNetwork
 from headstart.models.targets import Targets
 from headstart.models.two_stage import TwoStageDetector, TwoStageSettings
@@ -135,7 +135,7 @@ def test_an_untrained_head_has_the_losses_of_guessing(decoupled):
     truth = Targets([boxes([0, 0, 16, 16])], [torch.tensor([1])])
     proposals = boxes([0, 0, 16, 16], [0, 0, 16, 12], [30, 30, 50, 60])[None]
     chosen = part.choose(proposals, torch.tensor([[0.9, 0.8, 0.7]]), truth)
-    losses = part.losses([torch.randn(1, 4, 8, 8)], chosen, lambda x: x.flatten(1))
+    losses = part.losses(part.pool([torch.randn(1, 4, 8, 8)], with_image(chosen.boxes)).flatten(1), chosen)
     if decoupled:
         assert losses["objectness"].item() == pytest.approx(math.log(2))
         assert losses["classes"].item() == pytest.approx(math.log(3))  # of the objects alone

@@ -22,7 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "classify": {"head": "linear", "accumulate": 2},
     "faster-rcnn": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C4", "C5"), "proposals": 24, "rois": 12},
     "dcn": {"head": "faster-rcnn", "deformable": ("C5",), "roi_pool": "deform-modulated", "proposals": 24, "rois": 12,
-            "decoupled": True, "soft_background": True},
+            "decoupled": True, "soft_background": True, "mimic": True},
 }  # fmt: skip
 
 

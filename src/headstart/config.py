@@ -137,6 +137,9 @@ class Recipe(Settings):
     """faster-rcnn: objectness and class apart (R-FCN-3000), for thousands of classes."""
     soft_background: bool = False
     """faster-rcnn: background far from any box counts a quarter, for data not labeled exhaustively (OpenImages)."""
+    mimic: bool = False
+    """faster-rcnn: in training, features of objects are drawn to those of their cut-out images (feature mimicking,
+    arXiv 1811.11168). Up to 32 patches of 224 pixels an image pass the network, too."""
 
     @model_validator(mode="after")
     def _one_rate(self) -> Recipe:
@@ -150,6 +153,8 @@ class Recipe(Settings):
             raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
         if self.neck in ("c4", "dc5") and self.head != "faster-rcnn":
             raise ValueError(f'`neck = "{self.neck}"` is for `head = "faster-rcnn"`; {self.head} has plain or fpn')
+        if self.mimic and self.head != "faster-rcnn":
+            raise ValueError(f'`mimic` is for `head = "faster-rcnn"`: {self.head} reads no regions')
         if self.deformable and self.head in ("pixel", "linear"):
             raise ValueError(f"`deformable` is for detectors; for {self.head} name the backbone so: "
                              f"resnet50[deformable={'+'.join(self.deformable)}]")  # fmt: skip

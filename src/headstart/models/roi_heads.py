@@ -113,9 +113,8 @@ class RoiHead(nn.Module):
             parts.append(Chosen(candidates, torch.where(rows >= 0, labels, self.num_classes), some, weights))
         return Chosen(*(torch.stack(values) for values in zip(*parts, strict=True)))
 
-    def losses(self, maps: Sequence[Tensor], chosen: Chosen, features: Features) -> dict[str, Tensor]:
-        """Of the classes, and smooth L1 of the boxes; divided by the number of RoIs."""
-        x = features(self.pool(maps, with_image(chosen.boxes)))
+    def losses(self, x: Tensor, chosen: Chosen) -> dict[str, Tensor]:
+        """Of the classes, and smooth L1 of the boxes; divided by the number of RoIs. x (B * R, width): features."""
         labels, weights = chosen.labels.flatten(), chosen.weights.flatten()
         count = over_processes((weights > 0).sum().to(weights.dtype))
         codes = full(self.boxes(x)).view(len(x), -1, 4)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from headstart.models.dilation import dilate_last
+from headstart.models.mimicking import Mimicking, norms_at_rest
 from headstart.models.necks import TopDown
-from headstart.models.roi_heads import Pooling, RoiHead, RoiPool
+from headstart.models.roi_heads import Pooling, RoiHead, RoiPool, with_image
 from headstart.models.rpn import ProposalNetwork
 from headstart.models.targets import Detected, Targets
 
@@ -49,6 +50,8 @@ class TwoStageSettings:
     """Objectness and class apart, for large vocabularies."""
     soft_background: bool = False
     """Background far from any box counts less, for data sets that are not labeled exhaustively."""
+    mimic: bool = False
+    """In training, features of objects are drawn to those of their cut-out images."""
 
 
 class TwoStageDetector(nn.Module):
@@ -84,6 +87,8 @@ class TwoStageDetector(nn.Module):
         self.layers = nn.Sequential() if settings.neck == "c4" else _two_layers(channels * BINS * BINS, width)
         self.head = RoiHead(pool, width, num_classes, settings.rois, settings.positive_part, settings.class_agnostic,
                             settings.decoupled, settings.soft_background)  # fmt: skip
+        objects = max(1, int(settings.rois * settings.positive_part))
+        self.mimic = Mimicking(width, num_classes, objects) if settings.mimic else None
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """What proposals and RoIs are read from, finest first."""
@@ -99,13 +104,23 @@ class TwoStageDetector(nn.Module):
             return self.backbone.layer4(pooled).mean((2, 3))
         return self.layers(pooled)
 
+    def patch_features(self, patches: Tensor) -> Tensor:
+        """Features (N, width) of whole images (N, 3, S, S), by the layers that read RoIs."""
+        whole = patches.new_tensor([0, 0, patches.shape[3], patches.shape[2]]).expand(len(patches), 1, 4)
+        return self.features(self.head.pool(self.maps(patches), with_image(whole)))
+
     def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
-        """Of the proposals (`rpn_objectness`, `rpn_boxes`) and of the RoIs (`classes`, `boxes`)."""
+        """Of the proposals (`rpn_objectness`, `rpn_boxes`), of the RoIs (`classes`, `boxes`), and of mimicking."""
         maps = self.maps(images)
         raw = self.rpn(maps)
         proposals, scores = self.rpn.propose(raw, _size(images), targets.valid_range)
         chosen = self.head.choose(proposals, scores, targets)
-        return self.rpn.losses(raw, targets) | self.head.losses(maps, chosen, self.features)
+        x = self.features(self.head.pool(maps, with_image(chosen.boxes)))
+        losses = self.rpn.losses(raw, targets) | self.head.losses(x, chosen)
+        if self.mimic is not None:
+            with norms_at_rest(self):
+                losses |= self.mimic.losses(images, chosen, x, targets, self.patch_features)
+        return losses
 
     @torch.no_grad()
     def detect(
