@@ -199,6 +199,25 @@ def test_images_without_boxes_have_finite_losses():
         TwoStageDetector(build_backbone("shapes-resnet"), 3, TwoStageSettings("fpn", ("C4", "C5"), 16, (9, 18)), 64)
 
 
+def test_stages_of_one_stride_are_read_side_by_side_and_reduced_for_rois():
+    settings = TwoStageSettings("plain", ("C4", "C5"), 16, proposals=9, rois=8, reduce=True)
+    model = TwoStageDetector(build_backbone("shapes-resnet"), 3, settings, 64)
+    images = torch.randn(2, 3, 64, 64)
+    [joined] = model.maps(images)
+    assert joined.shape == (2, 64 + 128, 8, 8) and model.rpn.conv.in_channels == 192
+    assert [m.shape[1] for m in model.roi_maps([joined])] == [16] and model.layers[1].in_features == 16 * 49
+    torch.stack(list(model.losses(images, targets_of_two()).values())).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    with pytest.raises(
+        ValueError, match=r"C3 and C5 have the strides 4, 8, so they cannot be read side by side\. Dilate"
+    ):
+        TwoStageDetector(build_backbone("shapes-resnet"), 3, TwoStageSettings("plain", ("C3", "C5"), 16), 64)
+
+
+def targets_of_two():
+    return Targets([boxes([4.0, 4, 30, 34])] * 2, [torch.tensor([1])] * 2)
+
+
 def test_recipes_refuse_what_does_not_go_together():
     plain = {"name": "x", "updates": 1, "batch_size": 1, "lr": 1.0}
     with pytest.raises(ValueError, match='`neck = "c4"` is for `head = "faster-rcnn"`'):

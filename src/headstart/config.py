@@ -110,9 +110,9 @@ class Recipe(Settings):
     channels: int = Field(default=64, ge=1)
     """Width of the head."""
     neck: Literal["plain", "fpn", "c4", "dc5"] = "plain"
-    """What a detector reads. `plain`: `levels` (faster-rcnn: the last of them). `fpn`: a feature pyramid over `levels`
-    and coarser ones (fcos, retinanet: 2, so P3..P7 for C3, C4, C5; faster-rcnn: 1). For faster-rcnn on ResNets, `c4`:
-    proposals on C4, the backbone's layer4 on each RoI; `dc5`: C5 dilated to the stride of C4."""
+    """What a detector reads. `plain`: `levels` (faster-rcnn: of one stride, side by side). `fpn`: a feature pyramid
+    over `levels` and coarser ones (fcos, retinanet: 2, so P3..P7 for C3, C4, C5; faster-rcnn: 1). For faster-rcnn on
+    ResNets, `c4`: proposals on C4, the backbone's layer4 on each RoI; `dc5`: plain after C5 was dilated to the stride of C4."""
     tower: int = Field(default=1, ge=1)
     """Convolutions before the outputs of fcos and retinanet; as published: 4."""
     deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()
@@ -137,6 +137,8 @@ class Recipe(Settings):
     """faster-rcnn: objectness and class apart (R-FCN-3000), for thousands of classes."""
     soft_background: bool = False
     """faster-rcnn: background far from any box counts a quarter, for data not labeled exhaustively (OpenImages)."""
+    reduce: bool = False
+    """faster-rcnn: a 1x1 convolution to `channels` before RoIs are read, as SNIPER has."""
     mimic: bool = False
     """faster-rcnn: in training, features of objects are drawn to those of their cut-out images (feature mimicking,
     arXiv 1811.11168). Up to 32 patches of 224 pixels an image pass the network, too."""

@@ -17,7 +17,7 @@ class ProposalDetector(nn.Module):
         self.backbone = detector.backbone
         self.detector = detector
         del detector.head, detector.layers
-        if detector.level == "C4" and hasattr(self.backbone, "layer4"):
+        if detector.levels == ("C4",) and hasattr(self.backbone, "layer4"):
             self.backbone.layer4.requires_grad_(False)  # no proposal is read from it
 
     def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:

@@ -28,8 +28,9 @@ BINS = 7
 class TwoStageSettings:
     """Of `TwoStageDetector`.
 
-    neck: `plain` reads the last of `levels`; `c4` proposes on C4 and runs the backbone's own layer4 on each RoI; `dc5`
-    reads C5 dilated to the stride of C4; `fpn` reads a pyramid over `levels` and one coarser.
+    neck: `plain` reads `levels`, side by side where they are several of one stride; `c4` proposes on C4 and runs the
+    backbone's own layer4 on each RoI; `dc5` is plain after C5 was dilated to the stride of C4; `fpn` reads a pyramid
+    over `levels` and one coarser.
     """
 
     neck: Neck
@@ -50,6 +51,8 @@ class TwoStageSettings:
     """Objectness and class apart, for large vocabularies."""
     soft_background: bool = False
     """Background far from any box counts less, for data sets that are not labeled exhaustively."""
+    reduce: bool = False
+    """A 1x1 convolution to `channels` before RoIs are read, which large maps need."""
     mimic: bool = False
     """In training, features of objects are drawn to those of their cut-out images."""
 
@@ -65,7 +68,7 @@ class TwoStageDetector(nn.Module):
             raise ValueError("the neck c4 runs the backbone's layer4 on each RoI; this backbone has none")
         self.backbone, self.settings = backbone, settings
         stages = {s.name: s for s in backbone.stages}
-        self.level = {"c4": "C4", "dc5": "C5"}.get(settings.neck, settings.levels[-1])
+        self.levels = ("C4",) if settings.neck == "c4" else settings.levels
         if settings.neck == "fpn":
             self.neck = TopDown(backbone, settings.levels, settings.channels, coarser=1, smooth=True)
             strides, channels = self.neck.strides, settings.channels
@@ -76,13 +79,17 @@ class TwoStageDetector(nn.Module):
                                      "give one a level, finest first")  # fmt: skip
                 sizes = [[a] for a in settings.anchors]
         else:
-            if self.level not in stages:
-                raise ValueError(f"the head reads {self.level}, but the backbone has {', '.join(stages)}")
-            strides, channels = (stages[self.level].stride,), stages[self.level].channels
+            strides, channels = _joined(stages, self.levels)
             sizes = [list(settings.anchors) or [size * s for s in SINGLE_SIZES]]
         self.rpn = ProposalNetwork(channels, settings.channels, strides, sizes, settings.proposals)
         bins = BINS * (stages["C5"].stride // stages["C4"].stride) if settings.neck == "c4" else BINS
         width = stages["C5"].channels if settings.neck == "c4" else 4 * settings.channels
+        self.reduce = nn.Sequential()
+        if settings.reduce:
+            self.reduce, channels = (
+                nn.Sequential(nn.Conv2d(channels, settings.channels, 1), nn.ReLU()),
+                settings.channels,
+            )
         pool = RoiPool(settings.roi_pool, bins, strides, channels, 4 * settings.channels)
         self.layers = nn.Sequential() if settings.neck == "c4" else _two_layers(channels * BINS * BINS, width)
         self.head = RoiHead(pool, width, num_classes, settings.rois, settings.positive_part, settings.class_agnostic,
@@ -96,7 +103,12 @@ class TwoStageDetector(nn.Module):
             return self.neck(self.backbone(images))
         if self.settings.neck == "c4":
             return [self.backbone(images, last="C4")["C4"]]
-        return [self.backbone(images)[self.level]]
+        found = self.backbone(images)
+        return [torch.cat([found[level] for level in self.levels], 1)]
+
+    def roi_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """What RoIs are read from."""
+        return [self.reduce(x) for x in maps]
 
     def features(self, pooled: Tensor) -> Tensor:
         """Pooled RoIs (N, C, k, k) -> (N, width)."""
@@ -107,7 +119,7 @@ class TwoStageDetector(nn.Module):
     def patch_features(self, patches: Tensor) -> Tensor:
         """Features (N, width) of whole images (N, 3, S, S), by the layers that read RoIs."""
         whole = patches.new_tensor([0, 0, patches.shape[3], patches.shape[2]]).expand(len(patches), 1, 4)
-        return self.features(self.head.pool(self.maps(patches), with_image(whole)))
+        return self.features(self.head.pool(self.roi_maps(self.maps(patches)), with_image(whole)))
 
     def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
         """Of the proposals (`rpn_objectness`, `rpn_boxes`), of the RoIs (`classes`, `boxes`), and of mimicking."""
@@ -115,7 +127,7 @@ class TwoStageDetector(nn.Module):
         raw = self.rpn(maps)
         proposals, scores = self.rpn.propose(raw, _size(images), targets.valid_range)
         chosen = self.head.choose(proposals, scores, targets)
-        x = self.features(self.head.pool(maps, with_image(chosen.boxes)))
+        x = self.features(self.head.pool(self.roi_maps(maps), with_image(chosen.boxes)))
         losses = self.rpn.losses(raw, targets) | self.head.losses(x, chosen)
         if self.mimic is not None:
             with norms_at_rest(self):
@@ -130,7 +142,20 @@ class TwoStageDetector(nn.Module):
         """Suppression by class at IoU 0.5. valid_range (B, 2): of the proposals, as in `Targets`."""
         maps = self.maps(images)
         proposals, scores = self.rpn.propose(self.rpn(maps), _size(images), valid_range)
-        return self.head.detect(maps, proposals, scores, self.features, _size(images), score_threshold, max_detections)
+        return self.head.detect(
+            self.roi_maps(maps), proposals, scores, self.features, _size(images), score_threshold, max_detections
+        )
+
+
+def _joined(stages: dict[str, Any], levels: tuple[str, ...]) -> tuple[tuple[int], int]:
+    """Stride and channels of these stages side by side on one map."""
+    if lacking := [level for level in levels if level not in stages]:
+        raise ValueError(f"the head reads {lacking[0]}, but the backbone has {', '.join(stages)}")
+    strides = {stages[level].stride for level in levels}
+    if len(strides) > 1:
+        raise ValueError(f"{' and '.join(levels)} have the strides {', '.join(map(str, sorted(strides)))}, so they "
+                         'cannot be read side by side. Dilate C5 (neck = "dc5"), or name one level.')  # fmt: skip
+    return (strides.pop(),), sum(stages[level].channels for level in levels)
 
 
 def _size(images: Tensor) -> tuple[int, int]:

@@ -35,7 +35,7 @@ def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[
         settings = TwoStageSettings(
             recipe.neck, recipe.levels, recipe.channels, recipe.anchors, recipe.proposals, recipe.rois,
             recipe.positive_part, recipe.class_agnostic, recipe.roi_pool, recipe.decoupled, recipe.soft_background,
-            recipe.mimic,
+            recipe.reduce, recipe.mimic,
         )  # fmt: skip
         model: nn.Module = TwoStageDetector(backbone, num_classes, settings, max(size_hw))
     else:
