@@ -113,7 +113,7 @@ def test_targets_belong_to_the_scale_and_all_else_that_is_seen_is_ignored(drawn:
     table = source.epochs.of(0)
     ignored_somewhere = 0
     for chip in range(len(table)):
-        boxes, labels, ignored, _ = source.targets_of(table, chip, False)
+        boxes, labels, ignored, _ = source.targets_of(0, chip, False)
         scale, factor = SCALES[table.scales[chip]], table.factors[chip]
         assert len(boxes) == len(labels) == len(table.rows_of(chip)) > 0
         root = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) / factor
@@ -195,7 +195,7 @@ def test_epochs_are_laid_once_for_all_processes(drawn: Annotations, tmp_path: Pa
         files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
         b = second.of(epoch)
         assert files == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
-        assert np.array_equal(a.origins_xy, b.origins_xy) and np.array_equal(a.box_rows, first.laid(epoch).box_rows)
+        assert np.array_equal(a.origins_xy, b.origins_xy) and np.array_equal(a.box_rows, first.laid(epoch)[0].box_rows)
     assert sorted(p.name for p in tmp_path.glob("epoch-*")) == ["epoch-1", "epoch-2"]
 
 

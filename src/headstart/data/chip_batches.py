@@ -18,9 +18,10 @@ from headstart.data.annotations import Annotations
 from headstart.data.arranging import Order, arrange, groups
 from headstart.data.batches import NOT_TRAINED_ON, SEVERAL, Batch, draw_seeds
 from headstart.data.chip_epochs import ChipEpochs, ChipLayout, TrainingBoxes
-from headstart.data.chips import ChipTable
+from headstart.data.chips import ChipTable, require_sizes
 from headstart.data.cutting import cut, rounded_origin
 from headstart.data.images import read_rgb
+from headstart.data.small_objects import CopyPaste, SmallObjects, images_of, small_rows
 from headstart.errors import DataError
 
 MULTIPLE = 32
@@ -34,18 +35,28 @@ class ChipBatches:
 
     window: chips that are shuffled together; an image is decoded once for all its chips in it. folder: where the chips
     of each epoch are kept for all processes. proposals: boxes (p, 4) in pixels of the original images and offsets
-    (n + 1,), for negative chips.
+    (n + 1,), for negative chips. small: what is done for small objects; None: nothing.
     """
 
     def __init__(
         self, annotations: Annotations, layout: ChipLayout, batch_size: int, seed: int, flip: bool, window: int,
         folder: Path | None = None, proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+        small: SmallObjects | None = None,
     ) -> None:  # fmt: skip
         self.annotations, self.layout, self.batch_size, self.seed = annotations, layout, batch_size, seed
-        self.flip, self.window = flip, window
+        self.flip, self.window, self.small = flip, window, small or SmallObjects()
         self.boxes = training_boxes(annotations)
+        """Without those that are pasted; with them: `epochs.boxes_of`."""
         self.groups = boxes_of_several(annotations)
-        self.epochs = ChipEpochs(self.boxes, layout, seed, folder, proposals)
+        self.with_small = np.zeros(len(annotations), bool)
+        """(n,) whether an image has a small object."""
+        self.pasting: CopyPaste | None = None
+        if small is not None:
+            require_sizes(annotations.sizes_hw)
+            rows = small_rows(annotations, small.below)
+            self.with_small[images_of(annotations, rows)] = True
+            self.pasting = CopyPaste(annotations, rows, small, seed) if small.copies else None
+        self.epochs = ChipEpochs(self.boxes, layout, seed, folder, proposals, self.pasting)
         self._orders: dict[int, Order] = {}
         first = self.epochs.of(0)
         if not len(first):
@@ -83,19 +94,26 @@ class ChipBatches:
             chip = int(chosen[k, b])
             if table.images[chip] != decoded:
                 decoded, scaled = int(table.images[chip]), {}
-                image = read_rgb(self.annotations.image_path(decoded), self.annotations.size_hw(decoded))
+                image = self._decoded(decoded, epoch)
             mirror = bool(self.flip and flipped[k][b])
             cut(image, float(table.factors[chip]), table.origins_xy[chip], table.sizes_hw[chip], scaled, pixels[k][b],
                 mirror)  # fmt: skip
         return [
-            self._batch(table, chosen[k], pixels[k], flipped[k], draw_seeds(self.seed, t, self.batch_size)[part])
+            self._batch(epoch, chosen[k], pixels[k], flipped[k], draw_seeds(self.seed, t, self.batch_size)[part])
             for k, t in enumerate(steps)
         ]
 
+    def _decoded(self, i: int, epoch: int) -> NDArray[np.uint8]:
+        """Image i (h, w, 3) as it is shown in an epoch."""
+        image = read_rgb(self.annotations.image_path(i), self.annotations.size_hw(i))
+        pastes = self.epochs.pastes_of(epoch)
+        return image if self.pasting is None or pastes is None else self.pasting.drawn(image, i, pastes)
+
     def _batch(
-        self, table: ChipTable, chips: NDArray, pixels: NDArray[np.uint8], flipped: NDArray, seeds: NDArray[np.int64]
+        self, epoch: int, chips: NDArray, pixels: NDArray[np.uint8], flipped: NDArray, seeds: NDArray[np.int64]
     ) -> Batch:
-        found = [self.targets_of(table, int(c), bool(self.flip and m)) for c, m in zip(chips, flipped, strict=True)]
+        table = self.epochs.of(epoch)
+        found = [self.targets_of(epoch, int(c), bool(self.flip and m)) for c, m in zip(chips, flipped, strict=True)]
         boxes, labels, ignored, several = zip(*found, strict=True)
         ranges = [self._range(int(table.scales[c]), float(table.factors[c])) for c in chips]
         ranged = any(s.lo > 0 or s.hi < np.inf for s in self.layout.scales)
@@ -113,20 +131,21 @@ class ChipBatches:
         )
 
     def targets_of(
-        self, table: ChipTable, chip: int, mirror: bool
+        self, epoch: int, chip: int, mirror: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Of one chip, in its pixels: target boxes (T, 4), their labels (T,), boxes that are ignored since they are out
-        of the scale's range or cut by the edge (M, 4), boxes of several objects (G, 4)."""
+        """Of one chip of an epoch, in its pixels: target boxes (T, 4), their labels (T,), boxes that are ignored since
+        they are out of the scale's range or cut by the edge (M, 4), boxes of several objects (G, 4)."""
+        table, boxes = self.epochs.of(epoch), self.epochs.boxes_of(epoch)
         image, factor = int(table.images[chip]), float(table.factors[chip])
         origin = rounded_origin(factor, table.origins_xy[chip])
         size_hw = table.sizes_hw[chip]
-        own = slice(int(self.boxes.offsets[image]), int(self.boxes.offsets[image + 1]))
+        own = slice(int(boxes.offsets[image]), int(boxes.offsets[image + 1]))
         rows = np.arange(own.start, own.stop)
-        inside, seen = within(self.boxes.xyxy[own], factor, origin, size_hw, mirror)
+        inside, seen = within(boxes.xyxy[own], factor, origin, size_hw, mirror)
         targets = np.isin(rows, table.rows_of(chip)) & (inside[:, 2:] > inside[:, :2]).all(1)
         xyxy, offsets = self.groups
         several, shown = within(xyxy[offsets[image] : offsets[image + 1]], factor, origin, size_hw, mirror)
-        labels = self.boxes.labels[own][targets].astype(np.int64)
+        labels = boxes.labels[own][targets].astype(np.int64)
         return inside[targets], labels, inside[seen & ~targets], several[shown]
 
     def summary(self) -> str:
@@ -154,7 +173,9 @@ class ChipBatches:
         buckets = np.zeros(len(table), np.int64)
         if self.layout.layout != "chips":  # images of like shape need little padding
             buckets = 2 * table.scales.astype(np.int64) + (table.sizes_hw[:, 0] > table.sizes_hw[:, 1])
-        return arrange(table.images, buckets, self.batch_size, self.window, self.seed, epoch)
+        chips, places = self.small.repeated(table.images, self.with_small)
+        order = arrange(places, buckets[chips], self.batch_size, self.window, self.seed, epoch)
+        return Order(chips[order.chips], order.windows)
 
     def _order(self, epoch: int) -> Order:
         """The order of an epoch, with as many batches as the first one's."""

@@ -1,4 +1,5 @@
-"""The chips of every epoch: laid once by whoever needs them first, then shared between processes as mapped files."""
+"""The chips of every epoch, and what is pasted in it: made once by whoever needs them first, then shared between
+processes as mapped files."""
 
 from __future__ import annotations
 
@@ -8,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.chip_negatives import negative_chips
 from headstart.data.chips import CHIP, ChipTable, Scale, choose_negatives, join, positive_chips
+from headstart.data.small_objects import CopyPaste, Pastes
 
 Layout = Literal["chips", "whole", "pyramid"]
 KEPT = 2
@@ -31,6 +33,26 @@ class TrainingBoxes:
     labels: NDArray[np.integer]
     sizes_hw: NDArray[np.integer]
 
+    def with_pastes(self, pastes: Pastes | None) -> TrainingBoxes:
+        """Those of each image, then those that are pasted into it."""
+        if pastes is None:
+            return self
+        count = np.arange(len(self.sizes_hw))
+        image = np.concatenate([np.repeat(count, np.diff(self.offsets)), np.repeat(count, np.diff(pastes.offsets))])
+        order = np.argsort(image, kind="stable")
+        xyxy, labels = np.concatenate([self.xyxy, pastes.xyxy]), np.concatenate([self.labels, pastes.labels])
+        return TrainingBoxes(xyxy[order], self.offsets + pastes.offsets, labels[order], self.sizes_hw)
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """The chips of one epoch, and what is pasted into its images, if anything."""
+
+    chips: ChipTable
+    boxes: TrainingBoxes
+    """The targets of chips are rows of these: with pastes."""
+    pastes: Pastes | None
+
 
 @dataclass(frozen=True)
 class ChipLayout:
@@ -46,25 +68,43 @@ class ChipLayout:
 
 class ChipEpochs:
     """Chip tables by epoch. folder: where they are kept; None: laid again for each process. proposals: boxes (p, 4) and
-    offsets (n + 1,) from which negative chips are mined."""
+    offsets (n + 1,) from which negative chips are mined. pasting: of small objects, anew in every epoch."""
 
     def __init__(
         self, boxes: TrainingBoxes, layout: ChipLayout, seed: int, folder: Path | None = None,
-        proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+        proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None, pasting: CopyPaste | None = None,
     ) -> None:  # fmt: skip
         self.boxes, self.layout, self.seed, self.folder, self.proposals = boxes, layout, seed, folder, proposals
-        self._held: dict[int, ChipTable] = {}
+        self.pasting = pasting
+        self._held: dict[int, Epoch] = {}
 
     def of(self, epoch: int) -> ChipTable:
         """The chips of an epoch. Raises DataError when no scale admits any box, or an image's size is not known."""
-        epoch = epoch if self.layout.layout == "chips" else 0  # whole images are the same in every epoch
+        return self._epoch(epoch).chips
+
+    def boxes_of(self, epoch: int) -> TrainingBoxes:
+        """The boxes that are trained on in an epoch, those that are pasted in it among them."""
+        return self._epoch(epoch).boxes
+
+    def pastes_of(self, epoch: int) -> Pastes | None:
+        """What is pasted in an epoch; None: nothing, in any."""
+        return self._epoch(epoch).pastes
+
+    def _epoch(self, epoch: int) -> Epoch:
+        if self.layout.layout != "chips" and self.pasting is None:
+            epoch = 0  # whole images are the same in every epoch
         if epoch not in self._held:
-            self._held = {epoch: self._kept(epoch) if self.folder else self.laid(epoch)}
+            chips, pastes = self._kept(epoch) if self.folder else self.laid(epoch)
+            self._held = {epoch: Epoch(chips, self.boxes.with_pastes(pastes), pastes)}
         return self._held[epoch]
 
-    def laid(self, epoch: int) -> ChipTable:
-        """Lay them, whatever is on disk."""
-        boxes, layout = self.boxes, self.layout
+    def laid(self, epoch: int) -> tuple[ChipTable, Pastes | None]:
+        """Lay the chips of an epoch, after planning its pastes, whatever is on disk."""
+        pastes = self.pasting.plan(epoch) if self.pasting else None
+        return self._laid(epoch, self.boxes.with_pastes(pastes)), pastes
+
+    def _laid(self, epoch: int, boxes: TrainingBoxes) -> ChipTable:
+        layout = self.layout
         if layout.layout != "chips":
             return whole_images(boxes, layout.scales if layout.layout == "pyramid" else layout.scales[:1])
         sizes = boxes.sizes_hw
@@ -74,22 +114,33 @@ class ChipEpochs:
             table = join(table, choose_negatives(pool, layout.negatives, self.seed, epoch))
         return table
 
-    def _kept(self, epoch: int) -> ChipTable:
+    def _kept(self, epoch: int) -> tuple[ChipTable, Pastes | None]:
         assert self.folder is not None
         kept = self.folder / f"epoch-{epoch}"
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / ".lock"):
             if not kept.is_dir():
-                table, temporary = self.laid(epoch), self.folder / f".epoch-{epoch}.writing"
+                (chips, pastes), temporary = self.laid(epoch), self.folder / f".epoch-{epoch}.writing"
                 shutil.rmtree(temporary, ignore_errors=True)
-                temporary.mkdir()
-                for field in fields(ChipTable):
-                    np.save(temporary / f"{field.name}.npy", getattr(table, field.name))
+                _write(temporary / "chips", chips)
+                if pastes is not None:
+                    _write(temporary / "pastes", pastes)
                 temporary.rename(kept)
                 for old in self.folder.glob("epoch-*"):
                     if int(old.name.removeprefix("epoch-")) not in range(epoch - KEPT + 1, epoch + 1):
                         shutil.rmtree(old, ignore_errors=True)
-        return ChipTable(**{f.name: np.load(kept / f"{f.name}.npy", mmap_mode="r") for f in fields(ChipTable)})
+        pasted = Pastes(**_mapped(kept / "pastes", Pastes)) if self.pasting else None
+        return ChipTable(**_mapped(kept / "chips", ChipTable)), pasted
+
+
+def _write(folder: Path, columns: ChipTable | Pastes) -> None:
+    folder.mkdir(parents=True)
+    for field in fields(columns):
+        np.save(folder / f"{field.name}.npy", getattr(columns, field.name))
+
+
+def _mapped(folder: Path, kind: type[ChipTable] | type[Pastes]) -> dict[str, Any]:
+    return {field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(kind)}
 
 
 @contextmanager

@@ -135,11 +135,8 @@ def prepared_scales(
     sizes_hw: NDArray[np.integer], scales: tuple[Scale, ...], seed: int, epoch: int, chip: int
 ) -> Prepared:
     """(sizes, factors (n, s), ranges (s, 3), stride, state). The third column of ranges: largest side at the scale."""
+    require_sizes(sizes_hw)
     sizes = np.asarray(sizes_hw, np.float64)
-    if len(sizes) and not sizes.all():
-        unknown = int(np.flatnonzero(~sizes.all(1))[0])
-        raise DataError(f"image {unknown} has no known size. Chips are laid before images are decoded: fill sizes in "
-                        "with `headstart.data.sizes.with_sizes`.")  # fmt: skip
     stride = stride_of(seed, epoch) * chip / CHIP
     factors = np.stack([s.factors(sizes) for s in scales], 1) if len(sizes) else np.zeros((0, len(scales)))
     # At the coarsest scale the whole image fits into a chip when it is brought to the chip's side.
@@ -147,6 +144,14 @@ def prepared_scales(
     ranges = np.array([(s.lo, s.hi, bound) for s, bound in zip(scales, bounds, strict=True)])
     state = np.uint64(np.random.SeedSequence([seed, 3, epoch]).generate_state(1, np.uint64)[0])
     return sizes, factors, ranges, float(stride), state
+
+
+def require_sizes(sizes_hw: NDArray[np.integer]) -> None:
+    """Raises DataError when a size (n, 2) is not known."""
+    if not sizes_hw.all():
+        unknown = int(np.flatnonzero(~sizes_hw.all(1))[0])
+        raise DataError(f"image {unknown} has no known size. Chips are laid before images are decoded: fill sizes in "
+                        "with `headstart.data.sizes.with_sizes`.")  # fmt: skip
 
 
 def _require_admitted(boxes_xyxy: NDArray[np.float64], prepared: Prepared, chip: int) -> None:

@@ -85,12 +85,7 @@ def instance_masks(table: Annotations, i: int, size_hw: tuple[int, int] | None =
     # Pixels lie down the columns, as run lengths count them: nothing is copied into another order.
     flat = np.zeros((len(rows), size[0] * size[1]), np.uint8)
     for k, row in enumerate(rows):
-        try:
-            rle.draw(flat[k], _parts(table.outline(row), size))
-        except ValueError as error:
-            which = row if table.box_ids is None else int(table.box_ids[row])
-            raise DataError(f"{table.image_path(i)}: box {which} of image {table.image_id(i)!r}: {error}. Correct its "
-                            "outline, or use a data set that outlines every box.") from error  # fmt: skip
+        rle.draw(flat[k], outline_runs(table, i, row, size))
     return flat.view(bool).reshape(len(rows), size[1], size[0]).transpose(0, 2, 1)
 
 
@@ -103,6 +98,17 @@ def _numbered(table: Annotations, i: int) -> tuple[DataPath, NDArray[np.integer]
         return path, read_segment_ids(path)
     objects = path.parent.parent / OBJECT_FOLDER / path.name
     return (objects, read_mask(objects)) if path.parent.name == CLASS_FOLDER and objects.is_file() else None
+
+
+def outline_runs(table: Annotations, i: int, row: int, size_hw: tuple[int, int]) -> list[rle.Counts]:
+    """Run lengths of the parts of the outline of box `row` in image i. Raises DataError for a box without an outline,
+    and for a damaged one."""
+    try:
+        return _parts(table.outline(row), size_hw)
+    except ValueError as error:
+        which = row if table.box_ids is None else int(table.box_ids[row])
+        raise DataError(f"{table.image_path(i)}: box {which} of image {table.image_id(i)!r}: {error}. Correct its "
+                        "outline, or use a data set that outlines every box.") from error  # fmt: skip
 
 
 def _parts(outline: tuple[str, Any] | None, size_hw: tuple[int, int]) -> list[rle.Counts]:
