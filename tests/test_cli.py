@@ -153,7 +153,7 @@ def test_unforeseen_faults_keep_their_traceback(api, monkeypatch):
         (["run", "shapes", "--workers", "0"], "Invalid value for '--workers'"),
         (["compare", "photos"], "Missing option"),
         (["compare", "photos", "-w", "random:resnet50", "--budget", "huge"], "huge"),
-        (["pretrain", "photos"], "No such command"),
+        (["train", "photos"], "No such command"),
     ],
 )
 def test_wrong_usage_ends_with_2(command, words, said):

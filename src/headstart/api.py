@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from headstart.study.pretrain import Pretrained
 
 
-AS_THE_RECIPE = PretrainingOptions()
-
-
 @dataclass(frozen=True)
 class RunSummary:
     """How a run ended: its directory, the jobs that failed with their messages, the report, and the answer in lines."""
@@ -176,7 +173,7 @@ def check(
 def pretrain(
     data: str | Path,
     recipe: str,
-    options: PretrainingOptions = AS_THE_RECIPE,
+    options: PretrainingOptions | None = None,
     supervision: Supervision | None = None,
     changes: Sequence[str] = (),
     progress: Callable[[float, str], None] = lambda fraction, message: None,
@@ -190,7 +187,8 @@ def pretrain(
     """
     from headstart.study.pretrain import changed_recipe, run_pretraining
 
-    return run_pretraining(str(data), changed_recipe(recipe, supervision, changes), options, progress, stopped)
+    asked = changed_recipe(recipe, supervision, changes)
+    return run_pretraining(str(data), asked, options or PretrainingOptions(), progress, stopped)
 
 
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:

@@ -112,7 +112,8 @@ class Recipe(Settings):
     neck: Literal["plain", "fpn", "c4", "dc5"] = "plain"
     """What a detector reads. `plain`: `levels` (faster-rcnn: of one stride, side by side). `fpn`: a feature pyramid
     over `levels` and coarser ones (fcos, retinanet: 2, so P3..P7 for C3, C4, C5; faster-rcnn: 1). For faster-rcnn on
-    ResNets, `c4`: proposals on C4, the backbone's layer4 on each RoI; `dc5`: plain after C5 was dilated to the stride of C4."""
+    ResNets, `c4`: proposals on C4, the backbone's layer4 on each RoI; `dc5`: plain after C5 was dilated to the stride
+    of C4."""
     tower: int = Field(default=1, ge=1)
     """Convolutions before the outputs of fcos and retinanet; as published: 4."""
     deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()

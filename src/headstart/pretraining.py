@@ -34,6 +34,8 @@ class SmallSettings(Settings):
     """How often the chips of an image with a small object come in an epoch."""
     copies: int = Field(default=0, ge=0)
     """How often each small object with an outline is pasted into its image, elsewhere."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """Of the images with such objects that get pastes in an epoch: pasting into every one made it worse (Table 4)."""
 
 
 class Sampling(Settings):

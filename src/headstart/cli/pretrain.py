@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
-from headstart.config import Supervision
+
+if TYPE_CHECKING:
+    from headstart.config import Supervision
 
 
 class By(StrEnum):

@@ -38,6 +38,8 @@ class DeformableConv(nn.Module):
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
         """x (B, C, H, W); offset (B, 2 x 9 x GROUPS, H, W): for each group and tap down, then right, in cells."""
+        # The operator knows no half precision on the CPU, and places of samples need single.
+        x, offset = x.to(self.weight.dtype), offset.to(self.weight.dtype)
         height, width = x.shape[2:]
         moves = offset.unflatten(1, (GROUPS, 9, 2))
         tap = torch.arange(9, device=x.device)

@@ -21,6 +21,7 @@ from headstart.data.classes import with_classes
 from headstart.data.label_batches import LabelBatches, LabelImages
 from headstart.data.label_source import label_source
 from headstart.data.sizes import with_sizes
+from headstart.data.small_objects import SmallObjects
 from headstart.errors import DataError
 from headstart.models.preprocessing import Preprocessing
 from headstart.pretraining import PretrainingRecipe, Sampling, ScaleSettings, builtin_names
@@ -129,9 +130,10 @@ def chip_batches(
     """Batches of a training by boxes. folder: for the chips of each epoch. proposals: a Parquet file."""
     training = recipe.recipe(1)
     given = read_proposals(proposals, images.train) if proposals else None
+    small = recipe.sampling.small
     return ChipBatches(
         with_sizes(images.train), layout_of(recipe.sampling), training.batch_size, seed, training.flip,
-        recipe.sampling.window, folder, given,
+        recipe.sampling.window, folder, given, SmallObjects(**small.model_dump()) if small else None,
     )  # fmt: skip
 
 
