@@ -149,6 +149,8 @@ def test_what_no_name_can_say_is_refused(backbone: str, deformable: tuple[str, .
 def test_a_recipe_names_itself_where_a_backbone_lacks_its_stages() -> None:
     with pytest.raises(WeightsError, match=r"^recipe dcn: C5 cannot be made deformable: .*Leave C5 out"):
         build(build_backbone("csp-v5n"), Recipe(**RECIPE, deformable=("C5",)), 2, (64, 64))
+    with pytest.raises(WeightsError, match=r"^recipe dcn: a dilated C5 needs a backbone whose last stage is called"):
+        build(build_backbone("csp-v5n"), Recipe(**RECIPE, neck="dc5"), 2, (64, 64))
     plain = {k: v for k, v in RECIPE.items() if k != "head"}
     with pytest.raises(ValueError, match=r"`deformable` is for detectors; .*resnet50\[deformable=C4\+C5\]"):
         Recipe(**plain, head="linear", deformable=("C4", "C5"))
@@ -171,7 +173,7 @@ def test_saved_and_loaded_it_gives_the_same_features(tmp_path: Path, name: str) 
     shown = "\n".join(api.describe_weights(f"file:{file}"))
     assert name in shown and "100.0% of the backbone's tensors filled" in shown
     timm = export(loaded, spec, tmp_path / "out.safetensors", "timm")
-    assert timm.notes == (f"timm has no deformable ResNets; the names are those of Headstart's own backbone {name}",)
+    assert timm.notes == (f"timm has no such network; the names are those of Headstart's own backbone {name}",)
     assert equal(features(load(resolve(f"file:{timm.path}"), 9).backbone), features(backbone))
     with pytest.raises(
         WeightsError, match=r"Detectron2's names of deformable convolutions are not known here\. Export"
@@ -282,13 +284,16 @@ def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) ->
     assert equal(features(load_model(tmp_path).model.backbone), features(model.backbone), within=1e-5)
 
 
-def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_norm", ["train", "group"])
+def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_norm: str) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir(), out.mkdir()
     draw_set("base", 4, 0, 48, images, quiet)
     recipe = Recipe(**RECIPE | {"updates": 2, "lr": 0.1}, neck="dc5", deformable=("C4", "C5"), proposals=8,
-                    rois=4).model_dump(mode="json")  # fmt: skip
-    local = {"backbone": trained_name("shapes-resnet", ("C4", "C5"), True, "dc5"), "base": str(tmp_path)}
+                    rois=4, batch_norm=batch_norm).model_dump(mode="json")  # fmt: skip
+    name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
+    assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
+    local = {"backbone": name, "base": str(tmp_path)}
     settings = {"recipe": recipe, "lr": 0.1, "seed": 0, "early": None, "supervision": "boxes"}
     stages.pretrain(settings, local, {"images": images}, out, quiet)
     stored = load_file(out / "backbone.safetensors")
@@ -299,3 +304,24 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path) -> Non
     expected.to(memory_format=torch.channels_last).load_state_dict(stored, strict=False)
     assert start.backbone_name == local["backbone"] and report["coverage"] == 1.0
     assert equal(features(start.backbone), features(expected))
+
+
+def test_group_norm_is_part_of_the_name(tmp_path: Path) -> None:
+    name = "resnet18[norm=group]"
+    backbone = learned(name)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in backbone.modules())
+    file = written(tmp_path, name, backbone)
+    loaded = load(resolve(f"file:{file}"), 0)
+    assert loaded.report.coverage == 1.0 and equal(features(loaded.backbone), features(backbone))
+    assert trained_name("resnet18", (), True, "fpn", batch_norm="group") == name
+    assert trained_name(name, (), True, "fpn") == name
+    with pytest.raises(WeightsError, match=r'^here: `batch_norm = "group"` changes the backbone, .* of my\.py:build'):
+        trained_name("my.py:build", (), True, "fpn", "here", "group")
+    with pytest.raises(WeightsError, match=r"'vit_tiny_patch16_224' has no batch norm .*\. Leave norm=group out"):
+        build_backbone("vit_tiny_patch16_224[norm=group]")
+    plain = tmp_path / "plain.safetensors"
+    save_file(learned("resnet18").state_dict(), plain)
+    with pytest.raises(WeightsError, match=r"plain\.safetensors holds 20 batch norms \(bn1\.running_mean, .*Leave"):
+        load(resolve(f"file:{plain}@{name}"), 0)
+    with pytest.raises(WeightsError, match=r"fills \d+ of the \d+ tensors of backbone resnet18"):
+        load(resolve(f"file:{file}@resnet18"), 0)

@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from headstart.errors import WeightsError
 from headstart.models import csp, csp_sizes, preact_resnet
 from headstart.models.deformable import deform_by_name, is_deformable
+from headstart.models.norms import set_norms
 from headstart.models.options import no_options, split_options
 from headstart.models.preprocessing import IMAGENET, Preprocessing
 from headstart.models.stages import Stage, evaluating, fresh_prefixes
@@ -120,9 +122,20 @@ def build_backbone(name: str, base: Path = Path()) -> nn.Module:
     if user:
         return load_user_backbone(base / user[0], user[1])
     name, options = split_options(name)
+    norm = options.pop("norm", "batch")
     if name in BUILTIN_BACKBONES:
-        return BUILTIN_BACKBONES[name](name, options)
-    return build_torchvision(name, options) if name.startswith(PREFIX) else build_timm(name, options, BUILTIN_NAMES)
+        backbone = BUILTIN_BACKBONES[name](name, options)
+    elif name.startswith(PREFIX):
+        backbone = build_torchvision(name, options)
+    else:
+        backbone = build_timm(name, options, BUILTIN_NAMES)
+    return _with_group_norm(name, backbone) if norm == "group" else backbone
+
+
+def _with_group_norm(name: str, backbone: nn.Module) -> nn.Module:
+    if not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules()):
+        raise WeightsError(f"backbone {name!r} has no batch norm that could become group norm. Leave norm=group out.")
+    return set_norms(backbone, "group")
 
 
 def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, float]:

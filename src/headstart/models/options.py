@@ -27,6 +27,7 @@ OPTIONS = MappingProxyType({
     "num_heads": (),
     "deformable": (),
     "modulated": ("yes", "no"),
+    "norm": ("batch", "group"),
 })  # fmt: skip
 """Values of each option, the usual one first; () where there is none (see `FREE`).
 
@@ -42,6 +43,7 @@ OPTIONS = MappingProxyType({
     num_heads       of a ViT, where it is not timm's (MoCo v3's ViT-S has 12)
     deformable      stages of a ResNet whose 3x3 convolutions are deformable, finest first: C3+C4+C5
     modulated       whether these weigh what they sample (version 2) or not (version 1)
+    norm            group: group norm in place of every batch norm
 """
 
 STAGES = ("C2", "C3", "C4", "C5")
@@ -94,26 +96,32 @@ def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()
                            + (f"It has: {', '.join(allowed)}." if allowed else "It has none."))  # fmt: skip
 
 
-def trained_name(backbone: str, deformable: Collection[str], modulated: bool, neck: str, where: str = "") -> str:
-    """Name of what a detector makes of a backbone: with the stages that its recipe makes `deformable`, and with C5
-    dilated for `neck` dc5. What the backbone has already stays as it is.
+def trained_name(
+    backbone: str, deformable: Collection[str], modulated: bool, neck: str, where: str = "", batch_norm: str = "train"
+) -> str:
+    """Name of what a training makes of a backbone: with the stages that its recipe makes `deformable`, with C5 dilated
+    for `neck` dc5, and with group norm for `batch_norm` group. What the backbone has already stays as it is.
 
     where: who asks, for the message. Raises WeightsError where no name can say it: for a user's own file, and where
     stages of version 1 and 2 would meet.
     """
     before = f"{where}: " if where else ""
+    asked = ["`deformable`"] * bool(deformable) + ['`neck = "dc5"`'] * (neck == "dc5")
+    asked += ['`batch_norm = "group"`'] * (batch_norm == "group")
     if backbone.rpartition(":")[0].endswith(".py"):
-        if not deformable and neck != "dc5":
+        if not asked:
             return backbone
-        asked = "`deformable`" if deformable else '`neck = "dc5"`'
-        raise WeightsError(f"{before}{asked} changes the backbone, and the weights of {backbone} could not say so: a "
-                           "backbone of your own has no options. Let its function return it so changed, or use a "
-                           "built-in ResNet.")  # fmt: skip
+        raise WeightsError(
+            f"{before}{asked[0]} changes the backbone, and the weights of {backbone} could not say so: a backbone of "
+            "your own has no options. Let its function return it so changed, or use a built-in ResNet."
+        )
     base, options = split_options(backbone, where)
     if neck == "dc5" and base not in DILATED and "output_stride" not in options:
         # After a 1x1 convolution that had the stride, the 3x3 one of the first block must look as far as the others.
         own = "own" if options.get("stride_in") == "conv1" else ""
         options |= {"output_stride": "16", "first_dilation": own}
+    if batch_norm == "group":
+        options["norm"] = "group"
     have = set(options.get("deformable", "").split("+")) - {""}
     if fresh := set(deformable) - have - ({"C5"} if options.get("stage4") == "deformable" else set()):
         kind = "yes" if modulated else "no"

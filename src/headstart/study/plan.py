@@ -125,9 +125,8 @@ class Planner:
         """The study's backbone as the pre-training of this name makes it: with what its detector changes."""
         assert self.study.backbone
         recipe = self.study.pretraining[name].recipe
-        return trained_name(
-            self.study.backbone, recipe.deformable, recipe.modulated, recipe.neck, f"pretraining.{name}.recipe"
-        )
+        return trained_name(self.study.backbone, recipe.deformable, recipe.modulated, recipe.neck,
+                            f"pretraining.{name}.recipe", recipe.batch_norm)  # fmt: skip
 
     def pretraining(self, name: str, seed: int) -> Job:
         """Job of one origin."""

@@ -30,24 +30,28 @@ def classes_of(images: PreparedSet) -> tuple[str, ...]:
 
 
 def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
-    """The detector that the recipe names, its head fresh from torch's generator."""
+    """The detector that the recipe names, its head fresh from torch's generator. Raises WeightsError where the backbone
+    has not what the recipe asks for."""
+    try:
+        model = _detector(backbone, recipe, num_classes, size_hw)
+        if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
+            deform_stages(backbone, recipe.deformable, recipe.modulated)
+    except (ValueError, WeightsError) as error:
+        raise WeightsError(f"recipe {recipe.name}: {error}") from error
+    return model
+
+
+def _detector(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
     if recipe.head == "faster-rcnn":
         settings = TwoStageSettings(
             recipe.neck, recipe.levels, recipe.channels, recipe.anchors, recipe.proposals, recipe.rois,
             recipe.positive_part, recipe.class_agnostic, recipe.roi_pool, recipe.decoupled, recipe.soft_background,
             recipe.reduce, recipe.mimic,
         )  # fmt: skip
-        model: nn.Module = TwoStageDetector(backbone, num_classes, settings, max(size_hw))
-    else:
-        kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
-        coarser = 2 if recipe.neck == "fpn" else 0
-        model = kind(backbone, num_classes, recipe.levels, recipe.channels, coarser, recipe.tower)
-    if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
-        try:
-            deform_stages(backbone, recipe.deformable, recipe.modulated)
-        except WeightsError as error:
-            raise WeightsError(f"recipe {recipe.name}: {error}") from error
-    return model
+        return TwoStageDetector(backbone, num_classes, settings, max(size_hw))
+    kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
+    coarser = 2 if recipe.neck == "fpn" else 0
+    return kind(backbone, num_classes, recipe.levels, recipe.channels, coarser, recipe.tower)
 
 
 def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:

@@ -70,6 +70,7 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     if report.coverage < MINIMUM_COVERAGE:
         raise WeightsError(misfit(spec, where, wanted, found, filled, source.names))
     _require_offsets_wanted(spec, where, left_over)
+    _require_same_norms(spec, where, wanted, left_over)
     deeper = surplus_blocks(wanted, [key.removeprefix(source.prefix) for key in left_over])
     if deeper and spec.kind != "timm" and not spec.layout:
         raise WeightsError(f"{where} has {len(deeper)} tensors of blocks that backbone {spec.backbone} lacks "
@@ -99,6 +100,15 @@ def _unlearned_offsets(backbone: nn.Module, found: dict[str, Tensor]) -> frozens
     """Names of the tensors that learn offsets, where the file has none of them: they are fresh, not missing."""
     names = frozenset(source_key(backbone, name) for name in offset_names(backbone))
     return frozenset() if names & found.keys() else names
+
+
+def _require_same_norms(spec: WeightsSpec, where: str, wanted: dict[str, Tensor], left_over: list[str]) -> None:
+    """Raise WeightsError for batch norms that would be taken for group norms: names and shapes of their scales fit."""
+    ends = tuple(f".{key.removesuffix('.weight')}.running_mean" for key in wanted if key.endswith(".weight"))
+    found = [key for key in left_over if f".{key}".endswith(ends)]
+    if found and "norm=group" in spec.backbone:
+        raise WeightsError(f"{where} holds {len(found)} batch norms ({found[0]}, ..), and backbone {spec.backbone} has "
+                           "group norms: it is another network. Leave norm=group out.")  # fmt: skip
 
 
 _LEARNS_OFFSETS = re.compile(r"layer(\d)\.\d+\.conv2\.(?:conv_)?offset\.weight$")

@@ -114,8 +114,8 @@ def _timm(out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, 
     metadata = {"format": "pt", "headstart": json.dumps(facts)}
     _write(out, lambda part: save_file(state, part, metadata=metadata))
     base, options = split_options(backbone)
-    if "deformable" in options:
-        return (f"timm has no deformable ResNets; the names are those of Headstart's own backbone {backbone}",)
+    if "deformable" in options or "norm" in options:
+        return (f"timm has no such network; the names are those of Headstart's own backbone {backbone}",)
     if base in BUILTIN_NAMES or base.startswith("tv-"):
         return (f"timm has no {base}; the names are those of Headstart's own backbone {backbone}",)
     if options:
@@ -141,9 +141,10 @@ def _torchvision(out: Path, state: dict[str, Tensor], backbone: str, _: Preproce
 def _plain_resnet(state: dict[str, Tensor], backbone: str, library: str) -> tuple[str, dict[str, str]]:
     """(name, options) where it is a ResNet; raises WeightsError otherwise."""
     base, options = split_options(backbone)
-    if "deformable" in options:
-        raise WeightsError(f"{library}'s names of deformable convolutions are not known here. Export to timm, whose "
-                           "file keeps our names.")  # fmt: skip
+    for key, words in (("deformable", "deformable convolutions"), ("norm", "group norms")):
+        if key in options:
+            raise WeightsError(f"{library}'s names of {words} are not known here. Export to timm, whose file keeps our "
+                               "names.")  # fmt: skip
     if resnet_name({name: tuple(value.shape) for name, value in state.items()}) != base:
         raise WeightsError(f"{library}'s layout is known here for ResNets, and {base} is none. Export to timm.")
     if "first_shortcut" in options:
