@@ -84,6 +84,17 @@ def test_every_chip_comes_once_an_epoch_and_each_image_is_decoded_once_a_window(
     assert len(decoded) > 24  # one batch at a time, the chips of an image are cut from several decodings
 
 
+@pytest.mark.parametrize("layout", ["chips", "pyramid"])
+def test_chips_by_themselves_are_those_of_batches(drawn: Annotations, layout: str) -> None:
+    source = batches(drawn, ChipLayout(layout, SCALES, chip=96), flip=False)  # type: ignore[arg-type]
+    for t in range(source.per_epoch):
+        batch, alone = source.batch(t), source.alone(source._order(0).chips[t], 0)
+        for name, value in vars(batch).items():
+            assert name == "seeds" or same(value, getattr(alone, name)), (t, name)
+    mirrored = batches(drawn, ChipLayout(layout, SCALES, chip=96), flip=True)  # type: ignore[arg-type]
+    assert same(mirrored.alone(source._order(0).chips[0], 0).images, source.batch(0).images)
+
+
 @pytest.mark.parametrize("layout", ["chips", "pyramid", "whole"])
 def test_boxes_lie_where_their_objects_are(drawn: Annotations, layout: str) -> None:
     """A target's pixels are the image's own inside its box: their mean colors agree."""

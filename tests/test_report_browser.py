@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from browser import Browser, browser, find_chromium
 from fake_run import CLASSES, HOSTILE, write_comparison, write_run
+from headstart.api import show_chips
 from headstart.data.doctor.checkup import check
+from headstart.data.shapes import write_coco
+from headstart.pretraining import PretrainingOptions
 from headstart.report.build import build
 from headstart.report.doctor import write_page
 from miniatures import make_voc, voc_object, voc_xml
@@ -135,3 +140,26 @@ def test_the_page_of_a_check_is_quiet_and_readable(chromium, tmp_path, width, he
     assert (seen.console, seen.requests) == ([], []) and seen.scroll_width <= width
     assert all(f'id="{name}"' in seen.dom for name in ("wrong", "inside", "read")) and "<script" not in seen.dom
     assert chromium.evaluate(CONTRAST) == []
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("chips")
+    write_coco("base", 12, 0, 192, out / "drawn", lambda fraction, message: None)
+    file = out / "drawn" / "annotations" / "instances.json"
+    file.write_text(file.read_text().replace('"name": "', '"name": "<script>alert(1)</script>'))
+    return show_chips(out / "drawn", "shapes-chips", out / "chips.html", PretrainingOptions(on_empty_class="skip"))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_page_of_chips_is_quiet_and_readable(chromium, chips, tmp_path, width, height, dark):
+    seen = chromium.visit(chips, width, height, dark)
+    assert (seen.console, seen.requests, seen.scroll_width) == ([], [], width)
+    assert chromium.evaluate("document.scripts.length") == 0
+    assert "<script>alert(1)" in chromium.evaluate("document.querySelector('.chips .facts').innerText")
+    assert chromium.evaluate(CONTRAST) == []
+    top = chromium.evaluate("Math.round(document.querySelector('.panels .k0').getBoundingClientRect().top)")
+    shot = np.asarray(Image.open(chromium.screenshot(tmp_path / "shot.png", top=top, height=400)).convert("RGB"))
+    assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 1000  # the image itself, which every scale's picture shares
+    assert (shot == (0xFF, 0xD6, 0x0A)).all(2).sum() > 100  # the first chip's line and number

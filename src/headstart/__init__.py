@@ -17,7 +17,9 @@ __all__ = [
     "open_dataset",
     "plan_study",
     "predict",
+    "pretrain",
     "run_study",
+    "show_chips",
 ]
 
 

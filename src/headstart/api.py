@@ -191,6 +191,20 @@ def pretrain(
     return run_pretraining(str(data), asked, options or PretrainingOptions(), progress, stopped)
 
 
+def show_chips(
+    data: str | Path, recipe: str, out: Path, options: PretrainingOptions = AS_THE_RECIPE,
+    supervision: Supervision | None = None, changes: Sequence[str] = (),
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+) -> Path:  # fmt: skip
+    """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
+    from headstart.report.chips import write_page
+    from headstart.study.pretrain import changed_recipe
+    from headstart.study.show_chips import chips_to_show, require_page
+
+    require_page(out)
+    return write_page(chips_to_show(str(data), changed_recipe(recipe, supervision, changes), options, progress), out)
+
+
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
     """The annotations of a data set; see `headstart.data.formats.open_dataset` and docs/data.md.
 
@@ -278,27 +292,9 @@ def environment() -> dict[str, Any]:
 
 def describe_weights(uri: str) -> list[str]:
     """Facts of some weights and how they fit their backbone, as lines to print. Downloads nothing."""
-    from headstart.weights import catalogue, listing
-    from headstart.weights.cards import resolve
+    from headstart.weights import listing
 
-    entry = catalogue.find(uri.removesuffix("#backbone"))
-    if entry is not None:
-        return listing.entry_lines(entry)
-    spec = resolve(uri, Path.cwd(), offline=True)
-    given = spec.preprocessing
-    lines = [
-        spec.name,
-        f"  lineage        {' -> '.join(spec.lineage) or 'none: random values'}",
-        f"  license        {spec.licence or 'none'}",
-        f"  backbone       {spec.backbone}",
-        f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
-        f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
-    ]
-    if spec.kind in ("tv", "timm"):
-        return [*lines, "  not loaded here: it may have to be downloaded first"]
-    from headstart.weights.checkpoint import load
-
-    return lines + ["  " + line for line in load(spec, 0, offline=True).report.text().splitlines()]
+    return listing.described(uri, Path.cwd())
 
 
 def list_weights(

@@ -42,6 +42,10 @@ def pretrain(
     ] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Where to write; the same command goes on there.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    show_chips: Annotated[
+        Path | None,
+        typer.Option("--show-chips", help="Draw the recipe's chips into this HTML file, and do nothing else."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of random weights, order of images, and all that is drawn.")] = 0,
     split: Annotated[
         list[str] | None, typer.Option("--split", help="Train on this split; by default train, or all. Repeat it.")
@@ -87,6 +91,10 @@ def pretrain(
     by: Supervision | None = None
     if supervision:
         by = "boxes" if supervision is By.boxes else "labels"
+    if show_chips:
+        page = api.show_chips(data, recipe, show_chips, options, by, change or (), _Telling(quiet))
+        print(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
+        return
     summary = api.pretrain(data, recipe, options, by, change or (), _Telling(quiet), _on_signals())
     if as_json and not dry_run:
         print(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))

@@ -86,28 +86,41 @@ class ChipBatches:
         chosen = chosen[:, part]
         flipped = [np.random.Generator(np.random.PCG64([self.seed, 1, t])).random(self.batch_size)[part] < 0.5
                    for t in steps]  # fmt: skip
-        pixels = [np.empty((chosen.shape[1], *hw, 3), np.uint8) for hw in canvases]
-        places = np.argsort(table.images[chosen], axis=None, kind="stable")
-        scaled: dict[float, NDArray[np.uint8]] = {}
-        decoded, image = -1, np.empty((0, 0, 3), np.uint8)
-        for k, b in zip(*np.unravel_index(places, chosen.shape), strict=True):
-            chip = int(chosen[k, b])
-            if table.images[chip] != decoded:
-                decoded, scaled = int(table.images[chip]), {}
-                image = self._decoded(decoded, epoch)
-            mirror = bool(self.flip and flipped[k][b])
-            cut(image, float(table.factors[chip]), table.origins_xy[chip], table.sizes_hw[chip], scaled, pixels[k][b],
-                mirror)  # fmt: skip
+        pixels = self._pixels(epoch, chosen, canvases, [self.flip & drawn for drawn in flipped])
         return [
             self._batch(epoch, chosen[k], pixels[k], flipped[k], draw_seeds(self.seed, t, self.batch_size)[part])
             for k, t in enumerate(steps)
         ]
 
-    def _decoded(self, i: int, epoch: int) -> NDArray[np.uint8]:
+    def alone(self, chips: NDArray[np.integer], epoch: int) -> Batch:
+        """These chips of an epoch as one batch, to be looked at: as training gets them, but none mirrored."""
+        unmirrored, canvas = np.zeros(len(chips), bool), self._canvas(self.epochs.of(epoch), chips)
+        [pixels] = self._pixels(epoch, chips[None], [canvas], [unmirrored])
+        return self._batch(epoch, chips, pixels, unmirrored, np.zeros(len(chips), np.int64))
+
+    def decoded(self, i: int, epoch: int) -> NDArray[np.uint8]:
         """Image i (h, w, 3) as it is shown in an epoch."""
         image = read_rgb(self.annotations.image_path(i), self.annotations.size_hw(i))
         pastes = self.epochs.pastes_of(epoch)
         return image if self.pasting is None or pastes is None else self.pasting.drawn(image, i, pastes)
+
+    def _pixels(
+        self, epoch: int, chips: NDArray[np.integer], canvases: list[tuple[int, int]], mirrored: list[NDArray]
+    ) -> list[NDArray[np.uint8]]:
+        """Of chips (k, b), in canvases (h, w) one for each k: k arrays (b, h, w, 3)."""
+        table = self.epochs.of(epoch)
+        pixels = [np.empty((chips.shape[1], *hw, 3), np.uint8) for hw in canvases]
+        places = np.argsort(table.images[chips], axis=None, kind="stable")
+        scaled: dict[float, NDArray[np.uint8]] = {}
+        decoded, image = -1, np.empty((0, 0, 3), np.uint8)
+        for k, b in zip(*np.unravel_index(places, chips.shape), strict=True):
+            chip = int(chips[k, b])
+            if table.images[chip] != decoded:
+                decoded, scaled = int(table.images[chip]), {}
+                image = self.decoded(decoded, epoch)
+            cut(image, float(table.factors[chip]), table.origins_xy[chip], table.sizes_hw[chip], scaled, pixels[k][b],
+                bool(mirrored[k][b]))  # fmt: skip
+        return pixels
 
     def _batch(
         self, epoch: int, chips: NDArray, pixels: NDArray[np.uint8], flipped: NDArray, seeds: NDArray[np.int64]

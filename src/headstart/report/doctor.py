@@ -42,7 +42,7 @@ def page(checkup: Checkup) -> str:
     facts += [plural(len(table.box_labels), "box", "boxes")] if table.box_classes else []
     facts += [plural(errors, "error"), plural(warnings, "warning")]
     sections = [_wrong(checkup), _inside(checkup), _read(checkup)]
-    body = render("doctor", title=table.root.name, sections=sections, facts=facts)
+    body = render("sections", kind="data check", title=table.root.name, sections=sections, facts=facts, lede="")
     return document(f"{table.root.name} – data check – Headstart", body, f"What is in {table.root.name}")
 
 

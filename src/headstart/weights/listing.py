@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UsageError
-from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights
+from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights, find
 
 SUPERVISIONS = ("boxes", "labels", "masks", "self", "none")
 
@@ -100,6 +100,30 @@ def entry_lines(entry: PublicWeights) -> list[str]:
         f"  source         {entry.source}",
         "  not loaded here: it may have to be downloaded first",
     ]
+
+
+def described(uri: str, base: Path) -> list[str]:
+    """Facts of some weights and how they fit their backbone, as lines. base: for relative paths. Downloads nothing."""
+    from headstart.weights.cards import resolve
+
+    entry = find(uri.removesuffix("#backbone"))
+    if entry is not None:
+        return entry_lines(entry)
+    spec = resolve(uri, base, offline=True)
+    given = spec.preprocessing
+    lines = [
+        spec.name,
+        f"  lineage        {' -> '.join(spec.lineage) or 'none: random values'}",
+        f"  license        {spec.licence or 'none'}",
+        f"  backbone       {spec.backbone}",
+        f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
+        f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+    ]
+    if spec.kind in ("tv", "timm"):
+        return [*lines, "  not loaded here: it may have to be downloaded first"]
+    from headstart.weights.checkpoint import load
+
+    return lines + ["  " + line for line in load(spec, 0, offline=True).report.text().splitlines()]
 
 
 def _digest(entry: PublicWeights) -> str:
