@@ -192,7 +192,7 @@ def pretrain(
 
 
 def show_chips(
-    data: str | Path, recipe: str, out: Path, options: PretrainingOptions = AS_THE_RECIPE,
+    data: str | Path, recipe: str, out: Path, options: PretrainingOptions | None = None,
     supervision: Supervision | None = None, changes: Sequence[str] = (),
     progress: Callable[[float, str], None] = lambda fraction, message: None,
 ) -> Path:  # fmt: skip
@@ -202,7 +202,8 @@ def show_chips(
     from headstart.study.show_chips import chips_to_show, require_page
 
     require_page(out)
-    return write_page(chips_to_show(str(data), changed_recipe(recipe, supervision, changes), options, progress), out)
+    asked = changed_recipe(recipe, supervision, changes)
+    return write_page(chips_to_show(str(data), asked, options or PretrainingOptions(), progress), out)
 
 
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:

@@ -58,10 +58,11 @@ def page(shown: ShownChips) -> str:
 def _lede(shown: ShownChips) -> str:
     chips, pixels, pyramid = (sum(getattr(f, name) for f in shown.scales) for name in ("chips", "pixels", "pyramid"))
     images = len(shown.counts)
-    side, held, share = f"{shown.side} {TIMES} {shown.side}", _mega(pixels, pyramid), _percent(pixels, pyramid)
+    side, share = f"{shown.side} {TIMES} {shown.side}", _percent(pixels, pyramid)
+    held, whole = _mega(pixels, pyramid), _mega(pyramid, pyramid)
     return (
         f"{plural(images, 'image')} become{'s' if images == 1 else ''} {plural(chips, 'chip')} of {side} pixels, "
-        f"{chips / images:.2f} an image. They hold {held} megapixels, {share} of the {_mega(pyramid, pyramid)} that whole "
+        f"{chips / images:.2f} an image. They hold {held} megapixels, {share} of the {whole} that whole "
         f"images would have at {_so_many_scales(len(shown.scales))}."
     )
 
@@ -137,7 +138,9 @@ def _images(shown: ShownChips) -> Markup:
     legend.append((swatch("box"), "a target: a box of the scale"))
     legend.append((swatch("dashed"), "ignored: a box of other scales, cut by a chip, or around several objects"))
     pictures = [_picture(shown, image, k) for k, image in enumerate(shown.pictures)]
-    return render("chips_images", legend=legend, pictures=pictures, side=shown.side, several=len(shown.scales) > 1)
+    mirrored = shown.recipe.recipe(1).flip
+    return render("chips_images", legend=legend, pictures=pictures, side=shown.side, several=len(shown.scales) > 1,
+                  mirrored=mirrored)  # fmt: skip
 
 
 def _picture(shown: ShownChips, image: ShownImage, k: int) -> dict[str, object]:

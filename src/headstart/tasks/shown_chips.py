@@ -206,8 +206,10 @@ def _boxes(
         for row in table.rows_of(chip).tolist():
             scales.setdefault(row, set()).add(int(table.scales[chip]))
     boxes = source.epochs.boxes_of(EPOCH)
-    found = [ShownBox(tuple(boxes.xyxy[row].tolist()), classes[int(boxes.labels[row])],
-                      tuple(sorted(scales.get(row, ())))) for row in range(boxes.offsets[i], boxes.offsets[i + 1])]  # fmt: skip
+    found = []
+    for row in range(boxes.offsets[i], boxes.offsets[i + 1]):
+        name, takers = classes[int(boxes.labels[row])], tuple(sorted(scales.get(row, ())))
+        found.append(ShownBox(tuple(boxes.xyxy[row].tolist()), name, takers))
     xyxy, bounds = source.groups
     several = xyxy[bounds[i] : bounds[i + 1]].tolist()
     return (*found, *(ShownBox(tuple(box), "several objects", (), True) for box in several))
