@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from headstart import api
 from headstart.cli.main import main
@@ -31,16 +32,24 @@ OPTIONS = PretrainingOptions(on_empty_class="skip")
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn images; the first has a box of several objects, too, and one that is too long for every scale."""
+    """Drawn images; the first has a box of several objects, too, and one that is too long for every scale. What is
+    below the boxes of some is cut away, so that not all are square."""
     out = tmp_path_factory.mktemp("drawn")
     write_coco("base", IMAGES, 0, SIZE, out, lambda fraction, message: None)
     file = out / "annotations" / "instances.json"
     record = json.loads(file.read_text())
-    common = {"image_id": 1, "category_id": 1, "segmentation": [], "area": 1}
+    common = {"image_id": 1, "category_id": 1, "area": 1}
     # 3 x 150: a square root of the area of 21, but 150 x 1.667 are more pixels than a chip of 160 takes in any place.
     record["annotations"] += [{**common, "id": 900, "bbox": [10, 20, 150, 3], "iscrowd": 0},
                               {**common, "id": 901, "bbox": [5, 5, 60, 60], "iscrowd": 1}]  # fmt: skip
     record["categories"][0]["name"] = HOSTILE
+    for image in record["images"][::2]:
+        low = max(a["bbox"][1] + a["bbox"][3] for a in record["annotations"] if a["image_id"] == image["id"])
+        image["height"] = min(SIZE, int(low) + 2)
+        for box in record["annotations"]:
+            box.pop("segmentation", None)
+        path = out / "images" / image["file_name"]
+        Image.open(path).crop((0, 0, SIZE, image["height"])).save(path)
     file.write_text(json.dumps(record))
     return out
 
@@ -94,7 +103,9 @@ def test_the_numbers_are_those_of_the_chip_table(drawn: Path, page: str) -> None
                     "Whole images", "Share"]  # fmt: skip
     assert [row[:2] for row in rows] == [["Image × 3", "below 24 px"], ["Image × 1.667", "9.6 to 45 px"],
                                          ["Longer side 160 px", "from 36 px"], ["All scales", ""]]  # fmt: skip
-    whole = np.array([576, 320, 160]) ** 2 * IMAGES
+    sizes = table.sizes_hw
+    scaled = [sizes * 3, np.floor(sizes * 1.667), np.floor(sizes * (160 / sizes.max(1))[:, None])]
+    whole = np.array([s.prod(1).sum() for s in scaled])
     targets = np.diff(chips.box_offsets)
     for s, row in enumerate(rows):
         own = chips.scales == s if s < 3 else np.ones(len(chips), bool)
@@ -133,6 +144,8 @@ def test_rectangles_are_the_chips_in_pixels_of_the_image(drawn: Path, page: str)
     counts = np.bincount(chips.images, minlength=IMAGES)
     assert seen == sorted(seen, reverse=True) and (seen[0], seen[-1]) == (counts.max(), counts[counts > 0].min())
     first = next(a for a in articles if f"<h3>{table.image_name(0)}</h3>" in a)  # it has the box that is left over
+    shown = [names[re.search("<h3>(.+?)</h3>", a)[1]] for a in articles]  # type: ignore[index]
+    assert any(height < 0.9 * width for height, width in table.sizes_hw[shown])
     assert "1 box left to no scale" in first and "several objects: ignored" in first
 
 
