@@ -48,9 +48,9 @@ def write_jpeg(source: Path, target: Path) -> None:
 
 
 def as_coco(images: list[Drawn], root: Path) -> Path:
-    """The last quarter validates."""
-    classes = classes_of(images)
+    """The last quarter validates; objects of classes that the others do not show are left out of it."""
     cut = len(images) * 3 // 4
+    classes = classes_of(images[:cut])
     for name, part in (("train2017", images[:cut]), ("val2017", images[cut:])):
         records: dict[str, list] = {"images": [], "annotations": [], "categories": []}
         records["categories"] = [{"id": k + 1, "name": c} for k, c in enumerate(classes)]
@@ -59,6 +59,8 @@ def as_coco(images: list[Drawn], root: Path) -> Path:
             shutil.copyfile(image.file, root / name / image.file.name)
             records["images"].append({"id": k, "file_name": image.file.name, "width": SIDE, "height": SIDE})
             for box, own in zip(image.boxes.tolist(), image.names, strict=True):
+                if own not in classes:
+                    continue
                 xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
                 records["annotations"].append({"id": len(records["annotations"]), "image_id": k, "bbox": xywh,
                                                "category_id": classes.index(own) + 1, "area": xywh[2] * xywh[3],

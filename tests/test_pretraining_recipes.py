@@ -27,6 +27,7 @@ LAYOUTS: dict[str, Callable[[list[Drawn], Path], Path]] = {
 }
 SMALLER = 4
 """Images of 120 pixels instead of 480: sizes in pixels are a quarter of the recipe's."""
+EPOCHS = {"sniper-coco": 5, "sniper-voc": 5, "sniper-imagenet-loc": 30, "imagenet-classification": 30}
 BACKBONES = {"preact-resnet101[stage4=deformable]": "preact-resnet26[stage4=deformable]", "resnet101": "resnet18",
              "resnet50": "resnet18"}  # fmt: skip
 
@@ -39,10 +40,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Drawn]:
 def in_small(recipe: PretrainingRecipe) -> list[str]:
     """Changes that bring a recipe to small images, a small network and a short training."""
     changes = [f"backbone={BACKBONES.get(recipe.backbone, recipe.backbone)}", "weights=", "training.batch_size=4",
-               "training.warmup=4", "epochs=12", "checkpoint_epochs=12"]  # fmt: skip
+               "training.warmup=4", f"epochs={EPOCHS.get(recipe.name, 12)}", "checkpoint_epochs=40"]  # fmt: skip
     if recipe.name.startswith("shapes"):
         return changes[:1] + changes[2:]
-    rate = 4e-3 if recipe.training["lr"] < 0.05 else 8e-3
+    rate = 2e-2 if recipe.supervision == "labels" else 4e-3
     changes += ["training.reference_batch=4", f"training.lr={rate}", f"sampling.size={recipe.sampling.size // SMALLER}"]
     if recipe.supervision == "boxes":
         changes += ["training.channels=64", "training.rois=64", "training.proposals=100", "sampling.proposal_epochs=1"]

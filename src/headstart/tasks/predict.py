@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from headstart.data.images import read_rgb, resize_rgb
 from headstart.errors import DataError
+from headstart.models.multi_scale import detect_scales
 from headstart.tasks.transfer import TaskModel, load_model
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
@@ -68,9 +69,13 @@ def image_files(images: Path) -> list[Path]:
 @torch.no_grad()
 def detect(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Image.Image, list[dict[str, Any]]]:
     """Boxes over the picture."""
-    found = trained.model.detect(_input(trained, pixels))[0]  # type: ignore[operator]
     height, width = pixels.shape[:2]
-    scale = np.array([width / trained.size_hw[1], height / trained.size_hw[0]] * 2)
+    if trained.scales:
+        found = detect_scales(trained.model, _whole(trained, pixels), trained.scales)[0]
+        scale = np.ones(4)
+    else:
+        found = trained.model.detect(_input(trained, pixels))[0]  # type: ignore[operator]
+        scale = np.array([width / trained.size_hw[1], height / trained.size_hw[0]] * 2)
     picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(max(11, height // 32))
@@ -105,21 +110,25 @@ def segment(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[I
 
 @torch.no_grad()
 def classify(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Image.Image, list[dict[str, Any]]]:
-    """The most probable class, written on the picture."""
+    """The most probable class, written on the picture; where images may show several, all from the threshold on."""
     probability = trained.model.classify(_input(trained, pixels))[0].exp()  # type: ignore[operator]
-    best = int(probability.argmax())
+    order = probability.argsort(descending=True).tolist()
+    shown = [k for k in order if float(probability[k]) >= threshold] if trained.several else order[:1]
     picture = Image.fromarray(pixels)
     font = ImageFont.load_default(max(11, pixels.shape[0] // 24))
-    text = f"{trained.classes[best]} {float(probability[best]):.2f}"
+    text = "\n".join(f"{trained.classes[k]} {float(probability[k]):.2f}" for k in shown) or "nothing"
     draw = ImageDraw.Draw(picture)
     draw.rectangle(draw.textbbox((4, 4), text, font=font), fill="black")
     draw.text((4, 4), text, fill="white", font=font)
-    return picture, [{"category": trained.classes[best], "category_id": best, "score": float(probability[best])}]
+    return picture, [{"category": trained.classes[k], "category_id": k, "score": float(probability[k])} for k in shown]
 
 
 PREDICT = {"detect": detect, "segment": segment, "classify": classify}
 
 
 def _input(trained: TaskModel, pixels: np.ndarray) -> torch.Tensor:
-    resized = resize_rgb(pixels, trained.size_hw, trained.resize)  # type: ignore[arg-type]
-    return trained.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))[None])
+    return _whole(trained, resize_rgb(pixels, trained.size_hw, trained.resize))  # type: ignore[arg-type]
+
+
+def _whole(trained: TaskModel, pixels: np.ndarray) -> torch.Tensor:
+    return trained.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None])

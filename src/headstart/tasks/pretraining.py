@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 
 from headstart.config import Recipe
 from headstart.data.annotations import Annotations
+from headstart.data.chips import Scale
 from headstart.data.label_batches import LabelBatches
 from headstart.errors import UsageError
 from headstart.models.options import trained_name
@@ -28,7 +29,7 @@ from headstart.train.fetching import BatchSource
 from headstart.train.loop import Curve, reestimate_batch_norm, train
 from headstart.train.saving import Keeping
 from headstart.weights import own
-from headstart.weights.cards import WeightsSpec, resolve
+from headstart.weights.cards import WeightsSpec, file_digest, resolve
 from headstart.weights.checkpoint import load
 from headstart.weights.export import canonical_state
 from headstart.weights.proof import fingerprint
@@ -71,13 +72,24 @@ class Prepared:
     def backbone_name(self) -> str:
         """Of the backbone as it will be trained."""
         recipe = self.recipe
-        return trained_name(self.spec.backbone, recipe.deformable, recipe.modulated, recipe.neck, "the recipe")
+        return trained_name(self.spec.backbone, recipe.deformable, recipe.modulated, recipe.neck, "the recipe",
+                            recipe.batch_norm)  # fmt: skip
+
+    @property
+    def several(self) -> bool:
+        """Whether a classifier's images may show several classes."""
+        return isinstance(self.batches, LabelBatches) and self.batches.source.several
+
+    def scales(self) -> tuple[Scale, ...]:
+        """At which a detector looks at whole images."""
+        recipe = self.request.recipe
+        return data.scales_of(recipe.inference or recipe.sampling.scales[:1])
 
     def settings(self) -> dict[str, Any]:
         """Everything that the result depends on, but for the number of threads and processes."""
         return {
             "recipe": self.request.recipe.model_dump(mode="json"),
-            "updates": self.recipe.updates,
+            "proposals": file_digest(self.request.proposals) if self.request.proposals else "made here",
             "weights": {"uri": self.spec.uri, "digest": self.spec.digest, "backbone": self.spec.backbone},
             "seed": self.request.seed,
             "training images": data.facts_of(self.images.train),
@@ -152,8 +164,12 @@ def pretrain(
     request, out = given.request, given.request.out
     if request.recipe.sampling.negatives and request.proposals is None and _made_proposals(out) is None:
         _make_proposals(given, world, lambda f, m: progress(0.2 * f, f"proposals: {m}"), stopped)
+        shutil.rmtree(out / "chips", ignore_errors=True)  # laid without negatives
+        world.wait()
         batches = data.chip_batches(given.images, request.recipe, request.seed, out / "chips", _made_proposals(out))
-        given = replace(given, batches=batches)
+        given = replace(
+            given, batches=batches, recipe=request.recipe.recipe(data.updates_of(batches, request.recipe.epochs))
+        )
     start = _start(given)
     model = _model(given, start)
     if given.recipe.reestimate_batch_norm and not (out / "state").is_dir():
@@ -180,9 +196,8 @@ def _start(given: Prepared) -> Start:
 
 def _model(given: Prepared, start: Start) -> nn.Module:
     side = data.size_of(given.request.recipe.sampling)
-    several = isinstance(given.batches, LabelBatches) and given.batches.source.several
     return assembled(start, given.task, given.recipe, len(given.classes), (side, side), given.request.seed,
-                     **({"several": True} if several else {}))  # fmt: skip
+                     **({"several": True} if given.several else {}))  # fmt: skip
 
 
 def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: Callable[[], bool]) -> None:
@@ -194,8 +209,7 @@ def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: 
     recipe = given.recipe.model_copy(update={"updates": updates, "name": f"{given.recipe.name}-proposals"})
     train(detector, TASKS["detect"].losses, given.batches, start.preprocessing, recipe, recipe.lr or 0.0,
           out / "proposal-state", lambda f, m: progress(0.6 * f, m), None, world, request.loaders, stopped)  # fmt: skip
-    scales = data.scales_of(request.recipe.inference or request.recipe.sampling.scales[:1])
-    found = detect_images(detector, start.preprocessing, given.images.train, scales, world, MOST,
+    found = detect_images(detector, start.preprocessing, given.images.train, given.scales(), world, MOST,
                           lambda f, m: progress(0.6 + 0.4 * f, m))  # fmt: skip
     if world.leads:
         write_proposals(out / "proposals.parquet", given.images.train, found)
@@ -243,8 +257,7 @@ def evaluated(
         assert isinstance(given.batches, LabelBatches)
         rows = given.images.validation_rows
         return data.score_labels(given.batches, model, start.preprocessing, rows, recipe.sampling, world)
-    scales = data.scales_of(recipe.inference or recipe.sampling.scales[:1])
-    found = detect_images(model, start.preprocessing, validation, scales, world, progress=progress)
+    found = detect_images(model, start.preprocessing, validation, given.scales(), world, progress=progress)
     scores = score_images(validation, found, "voc-area")
     return {name: scores[name] for name in ("det/voc-area/map@0.5", "det/voc-area/map@0.7")}
 
@@ -272,7 +285,8 @@ def _save(given: Prepared, start: Start, model: nn.Module, out: Path) -> None:
         "backbone": given.spec.backbone, "base": "", "preprocessing": start.preprocessing.to_json(),
         "task": given.task, "recipe": given.recipe.model_dump(mode="json"), "classes": list(given.classes),
         "size_hw": [side, side], "resize": "stretch",
-        "scales": [s.model_dump(mode="json") for s in given.request.recipe.inference],
+        "scales": [{k: v for k, v in asdict(s).items() if v != float("inf")} for s in given.scales()],
+        "several": given.several,
     })  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from headstart.config import Recipe
 from headstart.data.batches import Batches
+from headstart.data.chips import Scale
 from headstart.data.prepared import PreparedSet
 from headstart.errors import WeightsError
 from headstart.models.backbones import Preprocessing, build_backbone
@@ -51,6 +52,10 @@ class TaskModel:
     classes: tuple[str, ...]
     size_hw: tuple[int, int]
     resize: str
+    scales: tuple[Scale, ...] = ()
+    """A detector's: images are not resized to `size_hw` but looked at whole, at these scales."""
+    several: bool = False
+    """A classifier's: whether an image may show several classes."""
 
 
 def fit(
@@ -133,7 +138,9 @@ def load_model(folder: Path) -> TaskModel:
     recipe = Recipe.model_validate(facts["recipe"])
     backbone = build_backbone(facts["backbone"], Path(facts["base"]))
     size_hw = (facts["size_hw"][0], facts["size_hw"][1])
-    model = set_norms(TASKS[facts["task"]].build(backbone, recipe, len(facts["classes"]), size_hw), recipe.batch_norm)
+    more = {"several": True} if facts.get("several") else {}
+    model = TASKS[facts["task"]].build(backbone, recipe, len(facts["classes"]), size_hw, **more)
+    model = set_norms(model, recipe.batch_norm)
     tensors = {f"backbone.{k}": v for k, v in load_file(folder / "backbone.safetensors").items()}
     tensors |= load_file(folder / "head.safetensors")
     with torch.no_grad():
@@ -142,5 +149,5 @@ def load_model(folder: Path) -> TaskModel:
     model.eval().to(memory_format=torch.channels_last)
     return TaskModel(
         model, facts["task"], Preprocessing.from_json(facts["preprocessing"]), tuple(facts["classes"]), size_hw,
-        facts["resize"],
+        facts["resize"], tuple(Scale(**scale) for scale in facts.get("scales", ())), bool(more),
     )  # fmt: skip

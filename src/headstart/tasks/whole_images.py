@@ -34,11 +34,11 @@ def detect_images(
     With several processes each takes its share of the images, none twice, and all return all detections.
     """
     model.eval()
-    own = world.share_of(len(annotations))
+    own, dtype = world.share_of(len(annotations)), next(model.parameters()).dtype
     columns: list[tuple[NDArray, ...]] = []
     for done, i in enumerate(own):
         pixels = torch.from_numpy(read_rgb(annotations.image_path(i), annotations.size_hw(i) or None).copy())
-        image = preprocessing.apply(pixels.permute(2, 0, 1)[None].to(world.device))
+        image = preprocessing.apply(pixels.permute(2, 0, 1)[None].to(world.device)).to(dtype)
         found = detect_scales(model, image, scales, most)[0]
         columns.append((
             np.full(len(found.labels), i, np.int64), found.boxes_xyxy.double().cpu().numpy(),

@@ -90,13 +90,22 @@ class _LossesOf(nn.Module):
         return self.losses_of(self.model, batch, images)
 
 
+class NotFinite(TrainingError):
+    """A loss that is not finite; `image_ids` are all those of the batch."""
+
+    def __init__(self, message: str, image_ids: list[str]) -> None:
+        super().__init__(message)
+        self.image_ids = image_ids
+
+
 def require_finite(losses: dict[str, Tensor], step: int, image_ids: list[str], lr: float) -> None:
-    """Raise TrainingError naming the loss, the update and the images when a loss is not finite."""
+    """Raise NotFinite naming the loss, the update and the images when a loss is not finite."""
     if torch.stack(list(losses.values())).isfinite().all():  # asks the device once
         return
     bad = [name for name, value in losses.items() if not torch.isfinite(value)]
-    raise TrainingError(
+    raise NotFinite(
         f"update {step}: the loss {', '.join(bad)} is not finite at rate {lr:g}. "
         f"Images of the batch: {', '.join(image_ids[:8])}{' ...' if len(image_ids) > 8 else ''}. "
-        "Lower the rate, or look at these images and their boxes."
+        "Lower the rate, or look at these images and their boxes.",
+        image_ids,
     )

@@ -18,7 +18,7 @@ from headstart.models.stages import fresh_prefixes
 from headstart.models.targets import COUNT
 from headstart.train.distributed import ALONE, World
 from headstart.train.fetching import BatchSource, fetched
-from headstart.train.forward import Forward, Losses
+from headstart.train.forward import Forward, Losses, NotFinite
 from headstart.train.saving import USUAL, Keeping, Saver
 from headstart.train.schedule import warmup_cosine, warmup_steps
 from headstart.train.state import WeightAverage, averaged
@@ -75,7 +75,8 @@ def train(
     the same number of threads ends in the same bits, whatever the number of `workers` (processes that make batches).
     `at_step` maps a number of finished updates to something to do then, with the averaged weights if there are such.
     With a `world` of several processes each trains on its part of every batch. When `stopped()` turns true the state is
-    saved and `Interrupted` raised; it is saved, too, when a batch cannot be made.
+    saved and `Interrupted` raised; it is saved, too, when a batch cannot be made. A loss that is not finite ends the
+    training, and `not_finite.json` beside the state then lists the batch's images.
     """
     rate = lr * (recipe.batch_size / recipe.reference_batch if recipe.reference_batch else 1.0)
     forward = Forward(model, losses_of, preprocessing, recipe, world)
@@ -88,7 +89,11 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         optimizer.zero_grad(set_to_none=True)
-        losses = forward.backward(batch, step, rate)
+        try:
+            losses = forward.backward(batch, step, rate)
+        except NotFinite as fault:
+            saver.note_images(fault.image_ids)
+            raise
         forward.unscale(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         forward.step(optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -65,6 +66,13 @@ class Saver:
                 self.folder, self.step, self.model, self.optimizer, self.history, self.average, self.keeping.last
             )
         self._saved, self._at = self.step, time.monotonic()
+
+    def note_images(self, image_ids: list[str]) -> None:
+        """List the images of a batch whose loss was not finite, by process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = "not_finite.json" if self.world.size == 1 else f"not_finite-{self.world.rank}.json"
+        facts = {"update": self.step + 1, "images": image_ids}
+        (self.folder / name).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
     def through(self, source: Iterator[Item]) -> Iterator[Item]:
         """What `source` gives; when it fails, the state is saved before the fault goes on its way."""
