@@ -126,11 +126,18 @@ class ChipEpochs:
                 if pastes is not None:
                     _write(temporary / "pastes", pastes)
                 temporary.rename(kept)
-                for old in self.folder.glob("epoch-*"):
-                    if int(old.name.removeprefix("epoch-")) not in range(epoch - KEPT + 1, epoch + 1):
-                        shutil.rmtree(old, ignore_errors=True)
-        pasted = Pastes(**_mapped(kept / "pastes", Pastes)) if self.pasting else None
-        return ChipTable(**_mapped(kept / "chips", ChipTable)), pasted
+                self._forget(epoch)
+            pasted = Pastes(**_mapped(kept / "pastes", Pastes)) if self.pasting else None
+            return ChipTable(**_mapped(kept / "chips", ChipTable)), pasted
+
+    def _forget(self, epoch: int) -> None:
+        """Delete the chips of all epochs but the first, which every process counts, and the last few."""
+        assert self.folder is not None
+        for old in self.folder.glob("epoch-*"):
+            if int(old.name.removeprefix("epoch-")) not in (0, *range(epoch - KEPT + 1, epoch + 1)):
+                old.rename(old.with_name(f".{old.name}.old"))  # at once: a kill must not leave half an epoch
+        for old in self.folder.glob(".epoch-*.old"):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(folder: Path, columns: ChipTable | Pastes) -> None:

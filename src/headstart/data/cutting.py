@@ -31,17 +31,18 @@ def cut(
     """
     height, width = int(size_hw[0]), int(size_hw[1])
     out[height:], out[:height, width:] = PADDING, PADDING
-    inside = out[:height, :width]
+    flat = out.reshape(len(out), -1)
     if factor > 1:
-        _enlarge(image, 1.0 / factor, origin_xy[0], origin_xy[1], height, width, out.reshape(len(out), -1))
-        if mirror:
-            inside[:] = inside[:, ::-1].copy()
+        _enlarge(image, 1.0 / factor, origin_xy[0], origin_xy[1], height, width, mirror, flat)
         return
     if factor not in scaled:
         scaled[factor] = shrunk(image, factor)
     x, y = rounded_origin(factor, origin_xy)
     part = scaled[factor][int(y) : int(y) + height, int(x) : int(x) + width]
-    inside[:] = part[:, ::-1] if mirror else part
+    if mirror:
+        _mirrored(part, flat)
+    else:
+        out[:height, :width] = part
 
 
 def rounded_origin(factor: float, origin_xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,13 +62,15 @@ def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 @njit(cache=True, nogil=True)
 def _enlarge(
-    image: NDArray[np.uint8], inverse: float, left: float, top: float, rows: int, columns: int, out: NDArray[np.uint8]
-) -> None:
+    image: NDArray[np.uint8], inverse: float, left: float, top: float, rows: int, columns: int, mirror: bool,
+    out: NDArray[np.uint8],
+) -> None:  # fmt: skip
     """Pixel (r, c) of `out`, whose rows are flat, is the image at ((c + 1/2 + left) inverse - 1/2, (r + 1/2 + top)
     inverse - 1/2)."""
     near, share = np.empty(columns, np.int32), np.empty(columns, np.int32)
-    for c in range(columns):
-        x = min(max((c + 0.5 + left) * inverse - 0.5, 0.0), image.shape[1] - 1.0)
+    for k in range(columns):
+        x = min(max((k + 0.5 + left) * inverse - 0.5, 0.0), image.shape[1] - 1.0)
+        c = columns - 1 - k if mirror else k
         near[c] = int(x)
         share[c] = int((x - int(x)) * ONE + 0.5)
     # Rows of the image widened: the two that lie above and below; each is made once.
@@ -100,3 +103,13 @@ def _blend(first: NDArray[np.int32], second: NDArray[np.int32], low: np.int32, o
     high = np.int32(ONE) - low
     for k in range(len(out)):
         out[k] = np.uint8((first[k] * high + second[k] * low + np.int32(ONE * ONE // 2)) >> np.int32(16))
+
+
+@njit(cache=True, nogil=True)
+def _mirrored(part: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Rows of `part` (h, w, 3) from right to left into the flat rows of `out`."""
+    for r in range(part.shape[0]):
+        for c in range(part.shape[1]):
+            to = 3 * (part.shape[1] - 1 - c)
+            for k in range(3):
+                out[r, to + k] = part[r, c, k]
