@@ -286,3 +286,45 @@ def test_recipes_and_data_that_do_not_go_together(data: Path, tmp_path: Path) ->
         api.pretrain(with_class, "shapes-boxes", options(tmp_path / "o"))
     planned = api.pretrain(with_class, "shapes-boxes", options(tmp_path / "o", on_empty_class="skip", dry_run=True))
     assert any("classes; none to evaluate on" in line for line in planned.lines)
+
+
+def test_a_killed_process_that_makes_batches_is_said_and_loses_nothing(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
+    """SIGKILL to one of them, as a system out of memory does it."""
+    import multiprocessing
+
+    def progress(fraction: float, message: str) -> None:
+        if message.startswith("update 1/"):
+            for process in multiprocessing.active_children()[:1]:
+                os.kill(process.pid or 0, signal.SIGKILL)
+
+    given = PretrainingOptions(out=tmp_path, seed=1, loaders=2, threads=1)
+    with pytest.raises(TrainingError, match=r"a process that makes batches ended unexpectedly.*with fewer --loaders"):
+        api.pretrain(data, "shapes-chips", given, changes=CHANGES, progress=progress)
+    assert step_of(tmp_path / "state" / "state.safetensors") >= 1
+    api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES)
+    a, b = load_file(finished / "backbone.safetensors"), load_file(tmp_path / "backbone.safetensors")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_and_averaged_weights_with_small_objects_pasted(
+    data: Path, tmp_path: Path, precision: str
+) -> None:
+    changes = [*CHANGES, f"training.precision={precision}", "training.average=0.9", "sampling.small={repeats=2}"]
+    done = api.pretrain(data, "shapes-chips", options(tmp_path), changes=changes)
+    assert done.metrics["loss_last"] < 0.8 * done.metrics["loss_first"]
+    assert all(v.dtype != torch.float16 for v in load_file(done.weights).values())
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_trains_as_the_plain_one(data: Path, tmp_path: Path) -> None:
+    losses = []
+    for compiled in ("false", "true"):
+        out = tmp_path / compiled
+        changes = ["epochs=1", "training.batch_size=4", f"training.compile={compiled}"]
+        api.pretrain(data, "shapes-chips", options(out, validation=""), changes=changes)
+        with np.load(out / "curve.npz") as curve:
+            losses.append(curve["loss"])
+    assert np.allclose(losses[0], losses[1], rtol=2e-3)

@@ -132,7 +132,7 @@ class _Telling:
         left = ""
         if self.first < 0 < fraction:
             self.began, self.first = now, fraction
-        if self.first < fraction < 1 and now - self.began > 10:
+        if 0 <= self.first < fraction < 1 and now - self.began > 10:
             minutes = (now - self.began) * (1 - fraction) / (fraction - self.first) / 60
             left = f", about {minutes:.0f} min left" if minutes < 120 else f", about {minutes / 60:.1f} h left"
         line = f"{fraction:4.0%} {message}{left}"

@@ -26,7 +26,7 @@ from headstart.tasks.transfer import TASKS, Start, assembled, save_curve, save_m
 from headstart.tasks.whole_images import detect_images, score_images
 from headstart.train.distributed import World
 from headstart.train.fetching import BatchSource
-from headstart.train.loop import Curve, reestimate_batch_norm, train
+from headstart.train.loop import Curve, reestimate_batch_norm, refuse_frozen_random, train
 from headstart.train.saving import Keeping
 from headstart.weights import own
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
@@ -120,6 +120,7 @@ def prepared(request: Request, images: data.Images, base: Path, world: World) ->
                 images, recipe.model_copy(update={"sampling": recipe.budget}), request.seed, None
             )
     training = recipe.recipe(data.updates_of(counted, recipe.epochs))
+    refuse_frozen_random(training, spec.kind == "random")
     world.slice_of(training.batch_size)
     return Prepared(request, images, spec, batches, training, classes)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -46,11 +48,23 @@ def fetched(
         pin_memory=world.device.type == "cuda", collate_fn=_as_it_is,
     )  # fmt: skip
     step = first_step
-    made = iter(loader)
+    made = _started(loader)
     while step < updates:
         for batch in _next(made, step):
             yield step, batch
             step += 1
+
+
+def _started(loader: torch.utils.data.DataLoader) -> Iterator[list[Batch] | tuple[str, str]]:
+    """The loader's processes. torch would raise in the middle of an update when one of them dies, with half of it done;
+    without its handler that comes out when the next batch is asked for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    made = iter(loader)
+    signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    return made
 
 
 def _next(made: Iterator[list[Batch] | tuple[str, str]], step: int) -> list[Batch]:
