@@ -6,7 +6,6 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,26 +94,34 @@ def pretrain(
         page = api.show_chips(data, recipe, show_chips, options, by, change or (), _Telling(quiet))
         print(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
         return
-    summary = api.pretrain(data, recipe, options, by, change or (), _Telling(quiet), _on_signals())
-    if as_json and not dry_run:
+    summary = api.pretrain(data, recipe, options, by, change or (), _Telling(quiet), _Signals())
+    if as_json and summary.lines and not dry_run:
         print(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
     elif not quiet:
         for line in summary.lines:
             print(line)
 
 
-def _on_signals() -> Callable[[], bool]:
-    """Whether SIGTERM or Ctrl-C came: the training asks after every update. A second Ctrl-C ends it at once."""
-    came: list[int] = []
+class _Signals:
+    """Whether SIGTERM or Ctrl-C came: the training asks after every update. Before it asks for the first time, and at a
+    second Ctrl-C, the command ends at once."""
 
-    def note(number: int, frame: object) -> None:
-        if came and number == signal.SIGINT:
+    def __init__(self) -> None:
+        self.came, self.asked = False, False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def __call__(self) -> bool:
+        self.asked = True
+        return self.came
+
+    def _note(self, number: int, frame: object) -> None:
+        if not self.asked or self.came:
             raise KeyboardInterrupt
-        came.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
-    return lambda: bool(came)
+        self.came = True
+        print(
+            "\nstopping when this update is done; Ctrl-C again stops at once, at the last saved state", file=sys.stderr
+        )
 
 
 class _Telling:

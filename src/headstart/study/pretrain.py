@@ -75,6 +75,7 @@ def run_pretraining(
     if options.threads:
         torch.set_num_threads(options.threads)
     with no_network(options.offline), joined(options.device) as world:
+        progress = progress if world.leads else _silent
         progress(0.0, "reading the data set")
         table = open_dataset(data, options.format, **(options.read or {}))
         images = chosen_images(table, recipe, options.splits, options.validation, options.on_empty_class, progress)
@@ -84,7 +85,8 @@ def run_pretraining(
         request = Request(recipe, weights, options.seed, out, options.on_empty_class, options.proposals, loaders,
                           options.offline)  # fmt: skip
         if options.dry_run:
-            return Pretrained(out, out, {}, _planned(prepared(request, images, Path.cwd(), world), world))
+            lines = _planned(prepared(request, images, Path.cwd(), world), world)
+            return Pretrained(out, out, {}, lines if world.leads else [])
         with RunLock(out) if world.leads else _Others():
             if options.overwrite and world.leads:
                 _emptied(out)
@@ -92,12 +94,16 @@ def run_pretraining(
             given = prepared(request, images, Path.cwd(), world)
             began = require_same(out, given.settings())
             if (out / "metrics.json").is_file() and began:
-                return _finished(out, given, "it was finished before")
+                return _finished(out, given, world, "it was finished before")
             world.wait()
             if world.leads:
                 write_json(out / "settings.json", given.settings())
             pretrain(given, world, progress, stopped)
-            return _finished(out, given, "")
+            return _finished(out, given, world)
+
+
+def _silent(fraction: float, message: str) -> None:
+    """Only process 0 tells."""
 
 
 class _Others:
@@ -152,7 +158,7 @@ def _planned(given: Prepared, world: World) -> list[str]:
     return [*lines, f"written to: {request.out}", f"numbers from: {recipe.source}"]
 
 
-def _finished(out: Path, given: Prepared, note: str) -> Pretrained:
+def _finished(out: Path, given: Prepared, world: World, note: str = "") -> Pretrained:
     import json
 
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -171,4 +177,4 @@ def _finished(out: Path, given: Prepared, note: str) -> Pretrained:
             lines.append(f"{words} (update {found['update']}): {scores}")
     lines += [f"weights: {file} ({given.backbone_name}); use them as file:{out}",
               f"with its head: headstart predict {out / 'model'} IMAGES"]  # fmt: skip
-    return Pretrained(out, file, metrics, lines)
+    return Pretrained(out, file, metrics, lines if world.leads else [])
