@@ -37,7 +37,7 @@ test: install
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 $(MARKED): test-%: install
-	$(BIN)/python -m pytest -m $*
+	$(BIN)/python -m pytest -m $* $(if $(filter slow,$*),-n 2 --dist worksteal)
 
 lint: install
 	$(BIN)/ruff check .
