@@ -37,7 +37,7 @@ test: install
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 $(MARKED): test-%: install
-	$(BIN)/python -m pytest -m $* $(if $(filter slow,$*),-n 2 --dist worksteal)
+	$(BIN)/python -m pytest -m $* $(if $(filter slow,$*),-n 2 --dist loadfile)
 
 lint: install
 	$(BIN)/ruff check .
