@@ -12,7 +12,7 @@ from headstart.pretraining import PretrainingOptions
 CHANGES = ("epochs=4", "training.batch_size=4", "sampling.window=16", "checkpoint_epochs=2")
 
 
-def main(data: Path, out: Path, loaders: int, *changes: str, kill_at: int = 0) -> None:
+def main(data: Path, out: Path, loaders: int, *changes: str) -> None:
     def progress(fraction: float, message: str) -> None:
         print(message, flush=True)
 

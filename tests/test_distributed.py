@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from headstart.data.shapes import draw_set
 from headstart.errors import UsageError
 from headstart.train.distributed import ALONE, World, choose_device
 from headstart.train.fetching import fetched
+from together import run_two
 from train_two import main
 
 PROGRAM = Path(__file__).parent / "train_two.py"
@@ -36,20 +35,7 @@ def test_two_processes_give_the_weights_of_one(drawn: Path, tmp_path: Path, task
         main(drawn, task, tmp_path / "one")
     finally:
         torch.set_num_threads(threads)
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        "0",
-        "--standalone",
-    ]
-    done = subprocess.run(
-        [*command, str(PROGRAM), str(drawn), task, str(tmp_path / "two")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_two(PROGRAM, drawn, task, tmp_path / "two")
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys() and all(v.dtype == torch.float64 for v in one.values())
     difference = max(float((one[k] - two[k]).abs().max()) for k in one)

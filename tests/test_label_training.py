@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from headstart.models.preprocessing import Preprocessing
 from headstart.tasks import classify
 from headstart.train.loop import train
 from test_label_batches import color_folders
+from together import run_two
 from train_labels_two import draw, main, recipe
 
 PROGRAM = Path(__file__).parent / "train_labels_two.py"
@@ -125,10 +124,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
         main(data, tmp_path / "one")
     finally:
         torch.set_num_threads(threads)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
-               "--standalone", str(PROGRAM), str(data), str(tmp_path / "two")]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_two(PROGRAM, data, tmp_path / "two")
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys() and all(v.dtype == torch.float64 for v in one.values())
     assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-10

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from typer.main import get_command
 
 from drawn_layouts import Drawn, as_coco, as_fall11, as_imagenet, as_openimages, as_voc, drawn_images
 from headstart import api
+from headstart.cli.main import app
+from headstart.models.backbones import build_backbone
 from headstart.pretraining import PretrainingOptions, PretrainingRecipe, builtin_names, load_recipe
+from headstart.tasks.transfer import TASKS
+from headstart.weights import catalogue
+from headstart.weights.cards import resolve
 
 LAYOUTS: dict[str, Callable[[list[Drawn], Path], Path]] = {
     "sniper-coco": as_coco,
@@ -70,17 +78,32 @@ def test_every_recipe_has_a_miniature() -> None:
     assert sorted(LAYOUTS) == builtin_names()
 
 
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_command_in_a_recipe_is_one_and_its_network_can_be_built(name: str) -> None:
+    """In full size, with the backbone that the command's weights have; nothing is downloaded."""
+    recipe = load_recipe(name)
+    words = shlex.split(recipe.command)
+    assert words[:2] == ["headstart", "pretrain"] and words[3:5] == ["--recipe", name]
+    context = get_command(app).commands["pretrain"].make_context("pretrain", words[2:])  # type: ignore[attr-defined]
+    weights = context.params["weights"] or recipe.weights or f"random:{recipe.backbone}"
+    backbone = entry.backbone if (entry := catalogue.find(weights)) else resolve(weights, Path()).backbone
+    training = recipe.recipe(1)
+    assert backbone == recipe.backbone
+    assert not (weights.startswith("random:") and training.freeze)
+    with torch.device("cpu" if recipe.backbone == "shapes-resnet" else "meta"):  # nothing large is filled with values
+        model = TASKS["detect" if recipe.supervision == "boxes" else "classify"].build(
+            build_backbone(backbone), training, 20, (recipe.sampling.size, recipe.sampling.size)
+        )
+    assert sum(p.numel() for p in model.parameters()) > 1e5
+
+
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Weights to start from where a recipe freezes some: a ResNet-18 whose norms have statistics."""
-    import torch
-
-    from headstart.models.backbones import build_backbone
     from headstart.models.preprocessing import IMAGENET
     from headstart.weights import own
 
     torch.manual_seed(0)
-    tensors = {}
     backbone = build_backbone("resnet18")
     with torch.no_grad():
         for _ in range(20):

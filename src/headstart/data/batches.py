@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from headstart.data.annotations import CROWD, DIFFICULT, GROUP_OF
 from headstart.data.prepared import PreparedSet
+from headstart.data.shuffled import Shuffled
 
 NOT_TRAINED_ON = DIFFICULT | CROWD | GROUP_OF
 """Boxes with one of these flags are no training targets (SNIPER leaves difficult objects out too)."""
@@ -73,7 +73,7 @@ def draw_seeds(seed: int, t: int, count: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64([seed, 5, t])).integers(0, 2**62, count)
 
 
-class Batches:
+class Batches(Shuffled):
     """Endless shuffled batches of a prepared set.
 
     Images come in the order of one random permutation after the other; a batch may span two. Mirroring and quarter
@@ -83,18 +83,10 @@ class Batches:
     def __init__(
         self, images: PreparedSet, batch_size: int, seed: int, flip: bool, quarter_turns: bool, limit: int | None = None
     ) -> None:
+        super().__init__(min(len(images), limit or len(images)), batch_size, seed)
         self.images = images
-        self.batch_size = batch_size
-        self.seed = seed
         self.flip = flip
         self.quarter_turns = quarter_turns and images.images.shape[1] == images.images.shape[2]
-        self.count = min(len(images), limit or len(images))
-        self._order: dict[int, np.ndarray] = {}
-
-    def indices(self, t: int) -> np.ndarray:
-        """Which images batch t holds, (batch_size,)."""
-        positions = np.arange(t * self.batch_size, (t + 1) * self.batch_size)
-        return np.array([self._permutation(int(p) // self.count)[int(p) % self.count] for p in positions])
 
     def batch(self, t: int, part: slice = slice(None)) -> Batch:
         """Batch t, augmented; or the images `part` of it, for one of several processes."""
@@ -116,20 +108,6 @@ class Batches:
             group_of=[torch.from_numpy(g) for g in groups] if any(map(len, groups)) else None,
             seeds=torch.from_numpy(draw_seeds(self.seed, t, self.batch_size)[part]),
         )
-
-    def together(self, first: int, stop: int) -> Iterator[range]:
-        """The steps from `first` to `stop`, in groups that are best made by one process: each batch for itself."""
-        return (range(t, t + 1) for t in range(first, stop))
-
-    def made(self, steps: range, part: slice) -> list[Batch]:
-        """The batches of one of the groups of `together`."""
-        return [self.batch(t, part) for t in steps]
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        if epoch not in self._order:
-            self._order = {k: v for k, v in self._order.items() if k == epoch - 1}
-            self._order[epoch] = np.random.Generator(np.random.PCG64([self.seed, 0, epoch])).permutation(self.count)
-        return self._order[epoch]
 
     def _sample(
         self, i: int, mirror: bool, turns: int

@@ -82,8 +82,7 @@ def run_pretraining(
         out = options.out or Path("runs") / f"pretrain-{recipe.name}-{recipe.supervision}-{table.root.name or 'data'}"
         weights = options.weights or recipe.weights or f"random:{recipe.backbone}"
         loaders = _loaders(world) if options.loaders is None else options.loaders
-        request = Request(recipe, weights, options.seed, out, options.on_empty_class, options.proposals, loaders,
-                          options.offline)  # fmt: skip
+        request = Request(recipe, options, weights, out, loaders)
         if options.dry_run:
             lines = _planned(prepared(request, images, Path.cwd(), world), world)
             return Pretrained(out, out, {}, lines if world.leads else [])
@@ -153,7 +152,7 @@ def _planned(given: Prepared, world: World) -> list[str]:
     if isinstance(given.batches, ChipBatches):
         lines.append(f"inputs of the first epoch: {given.batches.summary()}")
         if recipe.sampling.negatives:
-            lines.append("proposals: " + (str(request.proposals) if request.proposals else
+            lines.append("proposals: " + (str(request.options.proposals) if request.options.proposals else
                          f"made first, in {recipe.sampling.proposal_epochs:g} epochs"))  # fmt: skip
     return [*lines, f"written to: {request.out}", f"numbers from: {recipe.source}"]
 

@@ -19,7 +19,7 @@ from headstart.data.label_batches import LabelBatches
 from headstart.errors import UsageError
 from headstart.models.options import trained_name
 from headstart.models.proposing import ProposalDetector
-from headstart.pretraining import PretrainingRecipe
+from headstart.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.tasks import pretraining_data as data
 from headstart.tasks.proposals import MOST, write_proposals
 from headstart.tasks.transfer import TASKS, Start, assembled, save_curve, save_model
@@ -41,16 +41,14 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: a recipe with its supervision, starting weights (a URI), where to write, and how."""
+    """A recipe with its supervision, and what is asked for; `weights`, `out` and `loaders` are the options' with their
+    defaults filled in."""
 
     recipe: PretrainingRecipe
+    options: PretrainingOptions
     weights: str
-    seed: int
     out: Path
-    on_empty_class: str = "error"
-    proposals: Path | None = None
-    loaders: int = 0
-    offline: bool = False
+    loaders: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +87,11 @@ class Prepared:
         """Everything that the result depends on, but for the number of threads and processes."""
         return {
             "recipe": self.request.recipe.model_dump(mode="json"),
-            "proposals": file_digest(self.request.proposals) if self.request.proposals else "made here",
+            "proposals": file_digest(self.request.options.proposals) if self.request.options.proposals else "made here",
             "weights": {"uri": self.spec.uri, "digest": self.spec.digest, "backbone": self.spec.backbone},
-            "seed": self.request.seed,
+            "seed": self.request.options.seed,
             "training images": data.facts_of(self.images.train),
+            "validation images": data.facts_of(held) if (held := self.images.validation) is not None else None,
             "classes": list(self.classes),
         }
 
@@ -103,21 +102,22 @@ def prepared(request: Request, images: data.Images, base: Path, world: World) ->
     Raises DataError, WeightsError and UsageError; the chips of the first epoch are laid, under `request.out`.
     """
     recipe = request.recipe
-    spec = resolve(request.weights, base, offline=request.offline)
-    chips = request.out / "chips" if request.out.is_dir() else None
+    spec = resolve(request.weights, base, offline=request.options.offline)
+    begun = request.out.is_dir() and not (request.out / "metrics.json").is_file()
+    chips = request.out / "chips" if begun else None
     batches: BatchSource
     counted: BatchSource
     if recipe.supervision == "boxes":
-        proposals = request.proposals or _made_proposals(request.out)
-        batches = counted = data.chip_batches(images, recipe, request.seed, chips, proposals)
+        proposals = request.options.proposals or _made_proposals(request.out)
+        batches = counted = data.chip_batches(images, recipe, request.options.seed, chips, proposals)
         classes = images.classes
     else:
-        labelled = data.label_batches(images, recipe, request.seed, request.on_empty_class)
+        labelled = data.label_batches(images, recipe, request.options.seed, request.options.on_empty_class)
         batches, classes = labelled, labelled.source.classes
         counted = labelled
         if recipe.budget and recipe.budget.layout == "chips":  # as many updates as these chips make
             counted = data.chip_batches(
-                images, recipe.model_copy(update={"sampling": recipe.budget}), request.seed, None
+                images, recipe.model_copy(update={"sampling": recipe.budget}), request.options.seed, None
             )
     training = recipe.recipe(data.updates_of(counted, recipe.epochs))
     refuse_frozen_random(training, spec.kind == "random")
@@ -163,11 +163,13 @@ def pretrain(
     stopped, the same call goes on.
     """
     request, out = given.request, given.request.out
-    if request.recipe.sampling.negatives and request.proposals is None and _made_proposals(out) is None:
+    if request.recipe.sampling.negatives and request.options.proposals is None and _made_proposals(out) is None:
         _make_proposals(given, world, lambda f, m: progress(0.2 * f, f"proposals: {m}"), stopped)
         shutil.rmtree(out / "chips", ignore_errors=True)  # laid without negatives
         world.wait()
-        batches = data.chip_batches(given.images, request.recipe, request.seed, out / "chips", _made_proposals(out))
+        batches = data.chip_batches(
+            given.images, request.recipe, request.options.seed, out / "chips", _made_proposals(out)
+        )
         given = replace(
             given, batches=batches, recipe=request.recipe.recipe(data.updates_of(batches, request.recipe.epochs))
         )
@@ -191,13 +193,13 @@ def pretrain(
 
 
 def _start(given: Prepared) -> Start:
-    loaded = load(given.spec, given.request.seed, given.request.offline)
+    loaded = load(given.spec, given.request.options.seed, given.request.options.offline)
     return Start(loaded.backbone, given.spec.backbone, Path(), loaded.preprocessing, given.spec.kind == "random")
 
 
 def _model(given: Prepared, start: Start) -> nn.Module:
     side = data.size_of(given.request.recipe.sampling)
-    return assembled(start, given.task, given.recipe, len(given.classes), (side, side), given.request.seed,
+    return assembled(start, given.task, given.recipe, len(given.classes), (side, side), given.request.options.seed,
                      **({"several": True} if given.several else {}))  # fmt: skip
 
 
