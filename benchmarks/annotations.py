@@ -154,7 +154,7 @@ def with_polars(folder: Path) -> dict[str, float]:
 
 def with_headstart(folder: Path) -> dict[str, float]:
     """Nothing compiled, nothing cached: the first call on a machine."""
-    from headstart.data.formats import open_dataset
+    from headstart.readers.formats import open_dataset
 
     for file in (Path(os.environ["HEADSTART_CACHE"]) / "annotations").glob("*"):
         file.unlink()
@@ -162,7 +162,7 @@ def with_headstart(folder: Path) -> dict[str, float]:
 
 
 def opened_again(folder: Path) -> dict[str, float]:
-    from headstart.data.formats import open_dataset
+    from headstart.readers.formats import open_dataset
 
     table, facts = timed(lambda: open_dataset(folder))
     rows = np.random.default_rng(0).integers(0, len(table), LOOKED_UP).tolist()

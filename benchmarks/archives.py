@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from headstart.data.images import read_rgb
-from headstart.data.places import DataPath, open_place
-from headstart.data.shapes import draw
+from headstart.places.images import read_rgb
+from headstart.places.opening import open_place
+from headstart.places.paths import DataPath
+from headstart.world.shapes import draw
 
 DISTINCT = 64
 FOLDERS = 100

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.chip_negatives import negative_chips
-from headstart.data.chips import COCO_SCALES, positive_chips, stride_of
+from headstart.batches.chips.negatives import negative_chips
+from headstart.batches.chips.scales import COCO_SCALES, positive_chips, stride_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from sniper_reference import chips_of_image
+from support.sniper_reference import chips_of_image
 
 HEIGHT, WIDTH, BOXES, PROPOSALS = 480, 640, 7.3, 600
 AUTHORS = {"positive": 2900, "negative": 71}

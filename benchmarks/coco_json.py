@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from headstart.data.cache import SETTLED_NS
+from headstart.places.cache import SETTLED_NS
 
 HEIGHT, WIDTH, CATEGORIES, MASKED = 480, 640, 80, 300
 FILE = "annotations/instances_train2017.json"
@@ -110,7 +110,7 @@ def pycocotools(root: Path) -> str:
 
 
 def table(root: Path) -> str:
-    from headstart.data.formats import open_dataset
+    from headstart.readers.formats import open_dataset
 
     found = open_dataset(root)
     assert found.file is not None, "the table is in the cache"
@@ -118,8 +118,8 @@ def table(root: Path) -> str:
 
 
 def masks(root: Path) -> str:
-    from headstart.data.formats import open_dataset
     from headstart.data.masks import instance_masks
+    from headstart.readers.formats import open_dataset
 
     found = open_dataset(root)
     instance_masks(found, 0)

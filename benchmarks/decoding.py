@@ -1,4 +1,4 @@
-"""Decoding JPEG, PNG and WebP files from memory: bare torchvision, bare Pillow, and `headstart.data.images.read_rgb`.
+"""Decoding JPEG, PNG and WebP files from memory: bare torchvision, bare Pillow, and `headstart.places.images.read_rgb`.
 
     python benchmarks/decoding.py [--images 60] [--rounds 7]
 
@@ -22,8 +22,8 @@ import torch
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
-from headstart.data.images import read_rgb
-from headstart.data.shapes import draw
+from headstart.places.images import read_rgb
+from headstart.world.shapes import draw
 
 SIZES_HW = {"500 x 375": (375, 500), "1024 x 768": (768, 1024)}
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from headstart.data import duplicates
 from headstart.data.annotate import annotate
-from headstart.data.shapes import draw
+from headstart.world.shapes import draw
 
 CELLS = 72
 

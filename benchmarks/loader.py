@@ -25,10 +25,10 @@ from chips import boxes
 from decoding import made, torchvision
 from torch.nn import functional as F
 
-from headstart.data.chip_batches import ChipBatches
-from headstart.data.chip_epochs import ChipLayout
-from headstart.data.chips import CHIP, COCO_SCALES, OPENIMAGES_SCALES
-from headstart.data.formats import open_dataset
+from headstart.batches.chips.batches import ChipBatches
+from headstart.batches.chips.epochs import ChipLayout
+from headstart.batches.chips.scales import CHIP, COCO_SCALES, OPENIMAGES_SCALES
+from headstart.readers.formats import open_dataset
 
 SIZE_HW = (768, 1024)
 BATCH, WINDOW = 16, 256

@@ -21,20 +21,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from headstart.config import Recipe
-from headstart.data.batches import Batch, Batches
-from headstart.data.chip_batches import ChipBatches
-from headstart.data.chip_epochs import ChipLayout
-from headstart.data.chips import OPENIMAGES_SCALES
-from headstart.data.formats import open_dataset
-from headstart.data.prepared import PreparedSet
-from headstart.data.shapes import draw_set
-from headstart.models.backbones import build_backbone
-from headstart.models.preprocessing import IMAGENET
+from headstart.batches.batch import Batch
+from headstart.batches.chips.batches import ChipBatches
+from headstart.batches.chips.epochs import ChipLayout
+from headstart.batches.chips.scales import OPENIMAGES_SCALES
+from headstart.batches.image_batches import Batches
+from headstart.batches.image_sets import PreparedSet
+from headstart.models.backbones.building import build_backbone
+from headstart.models.backbones.preprocessing import IMAGENET
+from headstart.readers.formats import open_dataset
+from headstart.recipes.schema import Recipe
 from headstart.tasks import detect
 from headstart.train.distributed import World
 from headstart.train.loop import make_optimizer, rate_factor, train
 from headstart.train.saving import Keeping
+from headstart.world.shapes import draw_set
 
 OPENIMAGES_IMAGES, OPENIMAGES_EPOCHS, GPUS = 1.74e6, 14, 8
 CASES = {

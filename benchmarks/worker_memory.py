@@ -21,7 +21,7 @@ from annotations import ROWS, make
 from torch.utils.data import DataLoader, RandomSampler
 
 from headstart.data.annotations import Annotations
-from headstart.data.formats import open_dataset
+from headstart.readers.formats import open_dataset
 
 SMALL = 1000
 

@@ -7,7 +7,7 @@ and a `forward` that gives a dictionary is all that Headstart asks for.
 
 from torch import Tensor, nn
 
-from headstart.models.backbones import Stage
+from headstart.models.backbones.stages import Stage
 
 
 def convolution(channels_in: int, channels: int, stride: int = 1, groups: int = 1, size: int = 3) -> list[nn.Module]:

@@ -8,7 +8,7 @@ and shapes all fit these files, and loading them into it gives another function.
 import torch
 from torch import Tensor, nn
 
-from headstart.models.backbones import Stage
+from headstart.models.backbones.stages import Stage
 
 
 def convolution(channels_in: int, channels: int, size: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:

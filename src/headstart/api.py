@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.config import Study, Supervision
+from headstart.config.study import Study
 from headstart.errors import StudyError, UsageError
-from headstart.pretraining import PretrainingOptions
+from headstart.recipes.pretraining import PretrainingOptions
+from headstart.recipes.settings import Supervision
 
 if TYPE_CHECKING:
     from headstart.data.annotations import Annotations
-    from headstart.study.evaluate import Evaluation
-    from headstart.study.pretrain import Pretrained
+    from headstart.evaluation.evaluate import Evaluation
+    from headstart.pretraining.command import Pretrained
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,9 @@ def compare(
     `runs/compare-DATA[-TASK]`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     """
-    from headstart.data.fetching import no_network
-    from headstart.data.formats import open_dataset
-    from headstart.data.places import absolute
+    from headstart.places.network import no_network
+    from headstart.places.paths import absolute
+    from headstart.readers.formats import open_dataset
     from headstart.study.compare import choose_tasks, comparison
     from headstart.study.files import write_study
     from headstart.study.run import absolute_uri
@@ -153,9 +154,9 @@ def check(
     images: decode every image and mask too. fix: write a clean copy of the annotations into this new folder. against:
     another data set, whose images are searched for near-duplicates of this one's. format, read: as in `open_dataset`.
     """
-    from headstart.data.doctor.checkup import check as examine
-    from headstart.data.doctor.clean import write_clean
-    from headstart.data.doctor.told import told
+    from headstart.doctor.checkup import check as examine
+    from headstart.doctor.clean import write_clean
+    from headstart.doctor.lines import told
     from headstart.report.doctor import write_page
     from headstart.store.files import write_text
 
@@ -185,7 +186,7 @@ def pretrain(
     after every update; once true, the state is saved and `Interrupted` raised. Processes that torchrun started train
     together. Raises UsageError when the place holds a pre-training with other settings, and names them.
     """
-    from headstart.study.pretrain import changed_recipe, run_pretraining
+    from headstart.pretraining.command import changed_recipe, run_pretraining
 
     asked = changed_recipe(recipe, supervision, changes)
     return run_pretraining(str(data), asked, options or PretrainingOptions(), progress, stopped)
@@ -197,9 +198,9 @@ def show_chips(
     progress: Callable[[float, str], None] = lambda fraction, message: None,
 ) -> Path:  # fmt: skip
     """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
+    from headstart.pretraining.chips_page import chips_to_show, require_page
+    from headstart.pretraining.command import changed_recipe
     from headstart.report.chips import write_page
-    from headstart.study.pretrain import changed_recipe
-    from headstart.study.show_chips import chips_to_show, require_page
 
     require_page(out)
     asked = changed_recipe(recipe, supervision, changes)
@@ -207,11 +208,11 @@ def show_chips(
 
 
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
-    """The annotations of a data set; see `headstart.data.formats.open_dataset` and docs/data.md.
+    """The annotations of a data set; see `headstart.readers.formats.open_dataset` and docs/data.md.
 
     `print("\\n".join(table.summary()))` says what was found, with the label map.
     """
-    from headstart.data.formats import open_dataset as read
+    from headstart.readers.formats import open_dataset as read
 
     return read(path, format, **options)
 
@@ -254,9 +255,9 @@ def evaluate(
     read: of the data set, as in `open_dataset` (read: its options).
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
-    from headstart.data.formats import open_dataset
+    from headstart.evaluation.evaluate import Request, evaluate_detections
     from headstart.metrics.protocols import PROTOCOLS
-    from headstart.study.evaluate import Request, evaluate_detections
+    from headstart.readers.formats import open_dataset
 
     names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
     asked = Request(names, tuple(iou_thresholds), split, bootstrap, clusters, tuple(by), errors, explain, allow_unknown)
@@ -317,7 +318,7 @@ def import_weights(
     out: a folder, or a file that ends in `.safetensors`; it is then `file:OUT` where weights are asked for.
     trust_pickle: let Python's own pickle run what the file says; only for files of one's own.
     """
-    from headstart.weights.verbs import import_weights as write
+    from headstart.weights.commands import import_weights as write
 
     file, report = write(_as_uri(weights), out, Path.cwd(), overwrite, trust_pickle, offline)
     return [*report.text().splitlines(), f"written: {file}", f"use it as: file:{out}"]
@@ -355,7 +356,7 @@ def export_weights(
 
 def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = False) -> tuple[list[str], bool]:
     """Load weights and say what was found: (lines, whether nothing has to be looked at)."""
-    from headstart.weights.verbs import verify
+    from headstart.weights.commands import verify
 
     found = verify(_as_uri(weights), Path.cwd(), trust_pickle, offline)
     lines = [*found.report.text().splitlines(), *(f"  verified {check}" for check in found.checks)]
@@ -377,10 +378,10 @@ def _directory(source: Path, name: str, out: Path | None) -> Path:
 def _run(
     study: Study, source: Path, base: Path, out: Path, workers: int | None, offline: bool, overwrite: bool, quiet: bool
 ) -> RunSummary:
-    from headstart.data.fetching import no_network
+    from headstart.places.network import no_network
     from headstart.report.build import build
     from headstart.study.answer import answer_lines
-    from headstart.study.executors import default_workers
+    from headstart.study.executors.local import default_workers
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 

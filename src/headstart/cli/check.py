@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import AsJson, Format, Read
+from headstart.cli.flags import AsJson, Format, Read
 
 
 def check(
@@ -30,7 +30,7 @@ def check(
 ) -> None:
     """What is in this data set, and what is wrong with it? Ends with 0: clean; 1: findings; 2: unreadable."""
     from headstart import api
-    from headstart.data.options import assigned
+    from headstart.readers.options import assigned
 
     done = api.check(data, images, out, fix, against, _shown(quiet or as_json), format, assigned(read or []))
     if as_json:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_table
 
 if TYPE_CHECKING:
-    from headstart.explain.protocols import Explanation
+    from headstart.evaluation.evaluate import Evaluation, ReadSide
+    from headstart.evaluation.protocol_rules import Explanation
     from headstart.stats.intervals import Interval
-    from headstart.study.evaluate import Evaluation, ReadSide
 
 
 class ProtocolName(StrEnum):
@@ -79,7 +79,7 @@ def evaluate(
 ) -> None:
     """Score any detector's results against a data set: no model is needed."""
     from headstart import api
-    from headstart.study.evaluate import thresholds_of
+    from headstart.evaluation.evaluate import thresholds_of
 
     found = api.evaluate(
         detections, data, protocol.value, thresholds_of(iou or []), split, bootstrap, compare, explain, allow_unknown,

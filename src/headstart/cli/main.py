@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import check, evaluate, pretrain, store, weights
-from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.options import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 
 if TYPE_CHECKING:
-    from headstart.config import Supervision
+    from headstart.recipes.settings import Supervision
 
 
 class By(StrEnum):
@@ -81,7 +81,7 @@ def pretrain(
     Under torchrun several processes train together. Stopped by Ctrl-C or SIGTERM, it saves its state and ends with 130.
     """
     from headstart import api
-    from headstart.pretraining import PretrainingOptions
+    from headstart.recipes.pretraining import PretrainingOptions
 
     options = PretrainingOptions(
         weights, out, dry_run, seed, tuple(split or ()), val, proposals, on_empty_class.value, loaders, device, threads,

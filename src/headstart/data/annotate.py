@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns, Facts, Lists, arrow, box_lists, class_lists, image_columns, no_boxes
 from headstart.data.faults import Fault
-from headstart.data.places import DataPath, Folder
 from headstart.errors import DataError
+from headstart.places.paths import DataPath, Folder
 
 
 def annotate(

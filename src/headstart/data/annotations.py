@@ -19,18 +19,14 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.boxes import RELATIVE, Convention, to_edges
-from headstart.data.columns import Facts, Lists, arrow, hashable, nested, plain
+from headstart.data.columns import Facts, Lists, arrow, hashable, nested
 from headstart.data.faults import Fault
-from headstart.data.places import DataPath, Place
+from headstart.data.flags import IGNORED, Target
+from headstart.data.summaries import lines
 from headstart.errors import DataError
+from headstart.places.arrow import plain
+from headstart.places.paths import DataPath, Place
 
-DIFFICULT, CROWD, GROUP_OF, OCCLUDED, TRUNCATED, DEPICTION, INSIDE = 1, 2, 4, 8, 16, 32, 64
-UNKNOWN_FLAGS = 128
-"""The source does not say for this box (-1 in OpenImages)."""
-IGNORED = 255
-"""Value of a prepared mask that is neither trained on nor scored."""
-SPLITS = ("train", "val", "trainval", "test", "")
-Target = Literal["detect", "segment", "classify"]
 FACTS_KEY = b"headstart"
 
 
@@ -385,8 +381,6 @@ class Annotations:
 
     def summary(self) -> tuple[str, ...]:
         """A few lines to print, see `headstart.data.summaries`."""
-        from headstart.data.summaries import lines
-
         return lines(self)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headstart.data.annotations import IGNORED, Annotations
+from headstart.data.annotations import Annotations
 from headstart.data.columns import Lists, arrow, class_lists, relabeled
+from headstart.data.flags import IGNORED
 from headstart.data.hierarchy import unique_lists
 from headstart.errors import UsageError
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.boxes import Convention
+from headstart.places.arrow import plain
 
 LARGEST_POWER = 9
 Lists = tuple[NDArray[np.int64], NDArray[np.int32]]
@@ -195,16 +196,6 @@ def strings(values: Sequence[str]) -> pa.Array:
     encoded = [value.encode() for value in values]
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
-
-
-def plain(array: pa.Array) -> NDArray[Any]:
-    """A numpy view of a primitive Arrow array without nulls; a copy for booleans, which Arrow packs.
-
-    Not by `to_numpy`, which imports pandas where that is installed: half a second, and 60 MB in every process.
-    """
-    if pa.types.is_boolean(array.type):
-        return np.from_dlpack(array.cast(pa.uint8())).view(np.bool_)
-    return np.from_dlpack(array)
 
 
 def nested(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import RELATIVE, to_edges
 from headstart.data.detection_files import NAMED, DetectionColumns, read_columns
-from headstart.data.images import header_sizes_hw
 from headstart.errors import DataError
 from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth, Verified
+from headstart.places.images import header_sizes_hw
 
 UNKNOWN, OUTSIDE = -1, -2
 """In place of an image's index: not in the data set; in it, but not among the images that are scored."""

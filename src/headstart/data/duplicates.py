@@ -30,10 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from headstart.data.annotations import SPLITS, Annotations
-from headstart.data.cache import SETTLED_NS, cache_folder
-from headstart.data.images import read_thumbnail
+from headstart.data.annotations import Annotations
+from headstart.data.flags import SPLITS
 from headstart.errors import DataError
+from headstart.places.cache import SETTLED_NS, cache_folder
+from headstart.places.images import read_thumbnail
 
 HASH_SIZE_HW = (8, 9)
 SAME_BITS, NEAR_BITS = 4, 8

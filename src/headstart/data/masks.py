@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import rle
-from headstart.data.annotations import IGNORED, Annotations
-from headstart.data.images import ImageFile, read_mask, read_segment_ids
-from headstart.data.places import DataPath
+from headstart.data.annotations import Annotations
+from headstart.data.flags import IGNORED
 from headstart.errors import DataError
+from headstart.places.images import ImageFile, read_mask, read_segment_ids
+from headstart.places.paths import DataPath
 
 CLASS_FOLDER, OBJECT_FOLDER = "SegmentationClass", "SegmentationObject"
 """Pascal VOC: files of one name hold classes in one folder, numbers of objects in the other."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from headstart.data.annotations import Annotations
 from headstart.data.columns import arrow
-from headstart.data.images import header_sizes_hw
-from headstart.data.places import DataPath
 from headstart.errors import DataError
+from headstart.places.images import header_sizes_hw
+from headstart.places.paths import DataPath
 
 CHUNK = 1000
 Progress = Callable[[int, int], None]
@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 Header = tuple[tuple[int, int], tuple[int, int]]
-"""(height, width) as a viewer shows the image, and as stored; see `headstart.data.images.header_sizes_hw`."""
+"""(height, width) as a viewer shows the image, and as stored; see `headstart.places.images.header_sizes_hw`."""
 
 
 def headers_of(images: Sequence[DataPath], on_bad_image: str = "error") -> list[Header | None]:

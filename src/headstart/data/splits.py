@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.data.annotations import Annotations, Target
+from headstart.data.annotations import Annotations
 from headstart.data.duplicates import with_groups
+from headstart.data.flags import Target
 from headstart.errors import DataError
 
 VALIDATION_SHARE = 0.2

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.annotations import Annotations, Target
+from headstart.data.annotations import Annotations
+from headstart.data.flags import Target
 from headstart.data.hierarchy import unique_lists
 from headstart.data.splits import shuffled
 from headstart.errors import UsageError

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.annotations import DIFFICULT, SPLITS, Annotations
 from headstart.data.boxes import CONVENTIONS
+from headstart.data.flags import DIFFICULT, SPLITS
 
 SHOWN = 10
 """Notes, left-out records and, of long label maps, classes at each end."""
 LONG = 50
 
 
-def lines(table: Annotations) -> tuple[str, ...]:
-    """Format, counts, splits, label maps with counts, the first notes and left-out records."""
+def lines(table: Any) -> tuple[str, ...]:
+    """Format, counts, splits, label maps with counts, the first notes and left-out records.
+
+    table: an `Annotations`, whose module imports this one.
+    """
     splits = ", ".join(f"{k or 'in no list'} {c}" for k in SPLITS if (c := len(table.rows_of(k))))
     out = [f"{table.root.name}: {table.format}, {len(table)} images ({splits}); tasks: {', '.join(table.tasks)}"]
     if table.box_classes:

@@ -14,13 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.data.annotate import annotate
-from headstart.data.annotations import CROWD, GROUP_OF, Annotations
+from headstart.data.annotations import Annotations
 from headstart.data.boxes import RELATIVE
 from headstart.data.columns import BoxColumns, Lists, arrow, box_lists, class_lists
+from headstart.data.flags import CROWD, GROUP_OF
 from headstart.data.hierarchy import unique_lists
-from headstart.data.places import DataPath
 from headstart.data.subsets import class_pairs
 from headstart.errors import DataError
+from headstart.places.paths import DataPath
 
 NO_SINGLE_OBJECT = CROWD | GROUP_OF
 """Boxes with one of these flags are around several objects."""

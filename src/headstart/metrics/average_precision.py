@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.metrics.averages import mean_of_present
 from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth, Verified, check_boxes
+from headstart.metrics.match_table import match_table
 from headstart.metrics.matches import Matches, matched
 from headstart.metrics.protocols import COCO_THRESHOLDS, PROTOCOLS, Protocol, Rules, rules_of
 
@@ -86,9 +87,7 @@ class APResult:
 
     def match_table(self) -> pyarrow.Table:
         """What became of every detection; columns: `headstart.metrics.match_table`."""
-        from headstart.metrics.match_table import match_table
-
-        return match_table(self)
+        return match_table(self.truth, self.detections, self.matches, rules_of(self.protocol), self.iou_thresholds)
 
 
 def average_precision(

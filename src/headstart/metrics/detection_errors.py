@@ -69,7 +69,7 @@ def detection_errors(
     if not 0 < background < foreground <= 1:
         raise ValueError(f"background is {background}, foreground {foreground}; 0 < background < foreground <= 1")
     result = average_precision(truth, detections, protocol, (foreground,))
-    fate, met = fates(result, 0)
+    fate, met = fates(result.matches, len(result.detections.scores), 0)
     rules, counted = rules_of(protocol), np.zeros(len(truth.labels), dtype=bool)
     counted[result.matches.truth_order[result.matches.counted[0]]] = True
     rows = np.flatnonzero(counted)

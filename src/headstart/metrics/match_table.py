@@ -22,24 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.metrics.boxes import Detections, Truth
-from headstart.metrics.matches import geometry, roles
-from headstart.metrics.protocols import Rules, rules_of
+from headstart.metrics.matches import Matches, geometry, roles
+from headstart.metrics.protocols import Rules
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from headstart.metrics.average_precision import APResult
 
 FATES = ("miss", "hit", "ignored", "left-out")
 MISS, HIT, IGNORED, LEFT_OUT = range(4)
 
 
-def match_table(result: APResult) -> pyarrow.Table:
-    """The table of one evaluation."""
+def match_table(
+    truth: Truth, detections: Detections, matches: Matches, rules: Rules, iou_thresholds: tuple[float, ...]
+) -> pyarrow.Table:
+    """The table of one evaluation, from the fields of its `APResult`."""
     import pyarrow as pa
 
-    detections, rules = result.detections, rules_of(result.protocol)
-    which, overlap = closest(result.truth, detections, rules)
+    which, overlap = closest(truth, detections, rules)
     columns = {
         "detection": pa.array(np.arange(len(detections.scores))),
         "image": pa.array(detections.image_index),
@@ -48,19 +47,19 @@ def match_table(result: APResult) -> pyarrow.Table:
         "truth": pa.array(which[:, 0], mask=which[:, 0] < 0),
         "iou": pa.array(overlap[:, 0]),
     }
-    for t, threshold in enumerate(result.iou_thresholds):
-        fate, met = fates(result, t)
-        iou = overlaps(result.truth, detections, rules, met)
+    for t, threshold in enumerate(iou_thresholds):
+        fate, met = fates(matches, len(detections.scores), t)
+        iou = overlaps(truth, detections, rules, met)
         columns[f"truth@{threshold:g}"] = pa.array(met, mask=met < 0)
         columns[f"iou@{threshold:g}"] = pa.array(iou, mask=met < 0)
         columns[f"fate@{threshold:g}"] = pa.DictionaryArray.from_arrays(pa.array(fate), pa.array(FATES))
     return pa.table(columns)
 
 
-def fates(result: APResult, threshold: int) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """(d,) index into FATES of every detection, in input order, and (d,) the row of the true box it met; -1 none."""
-    matches = result.matches
-    fate = np.full(len(result.detections.scores), LEFT_OUT, dtype=np.int8)
+def fates(matches: Matches, count: int, threshold: int) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    """(count,) index into FATES of each of all detections, in input order, and (count,) the row of the true box it met;
+    -1 none."""
+    fate = np.full(count, LEFT_OUT, dtype=np.int8)
     met = np.full(len(fate), -1, dtype=np.int64)
     fate[matches.order] = MISS
     first, last = matches.event_offsets[:, 0, threshold], matches.event_offsets[:, 0, threshold + 1]

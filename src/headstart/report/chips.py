@@ -19,8 +19,8 @@ from headstart.report.words import plural
 from headstart.store.files import write_text
 
 if TYPE_CHECKING:
-    from headstart.data.chips import Scale
-    from headstart.tasks.shown_chips import ShownChip, ShownChips, ShownImage
+    from headstart.batches.chips.scales import Scale
+    from headstart.pretraining.shown_chips import ShownChip, ShownChips, ShownImage
 
 PICTURE_SIDE = 512
 """Pixels, longer side of an image in the page, and that of a chip by itself."""

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from headstart.data.doctor.checkup import Checkup
-from headstart.data.doctor.statistics import Histogram, Statistics
 from headstart.data.faults import Fault
-from headstart.data.images import read_rgb
 from headstart.data.summaries import lines
+from headstart.doctor.checkup import Checkup
+from headstart.doctor.statistics import Histogram, Statistics
 from headstart.errors import DataError
 from headstart.page.bars import histogram, ranked
 from headstart.page.document import document
 from headstart.page.numbers import count
 from headstart.page.pictures import outlined
+from headstart.places.images import read_rgb
 from headstart.report.section import Section, render
 from headstart.report.words import plural
 from headstart.store.files import write_text

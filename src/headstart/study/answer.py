@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headstart.config import Study
+from headstart.config.study import Study
 from headstart.study.jobs import Expansion
 
 

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headstart.config import FolderSet, Recipe, Study, Task, WeightsEntry
+from headstart.config.sets import FolderSet
+from headstart.config.study import Study, Task, WeightsEntry
 from headstart.data.annotations import Annotations
 from headstart.data.splits import has_test
 from headstart.errors import UsageError
+from headstart.recipes.schema import Recipe
 from headstart.weights.cards import WeightsSpec
 
 Budget = Literal["quick", "normal"]

@@ -10,14 +10,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from headstart import config
-from headstart.config import Study, builtin_recipes
+from headstart.config import sets, study
+from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
+from headstart.recipes import schema
 
 
 def builtin_studies() -> list[str]:
     """Names of the studies that come with the package."""
-    return sorted(p.stem for p in builtin_recipes().glob("*.toml"))
+    return sorted(p.stem for p in builtin_studies_folder().glob("*.toml"))
 
 
 def find_study(name: str) -> Path:
@@ -26,7 +27,7 @@ def find_study(name: str) -> Path:
     if path.is_file():
         return path
     if name in builtin_studies():
-        return builtin_recipes() / f"{name}.toml"
+        return builtin_studies_folder() / f"{name}.toml"
     if path.is_dir() and (path / "study.toml").is_file():
         return path / "study.toml"
     near = difflib.get_close_matches(name, builtin_studies(), 1)
@@ -82,7 +83,8 @@ def _sentence(error: Any, text: str, path: Path) -> str:
 
 
 def _known_keys() -> set[str]:
-    models = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, BaseModel)]
+    modules = (sets, study, schema)
+    models = [m for mod in modules for m in vars(mod).values() if isinstance(m, type) and issubclass(m, BaseModel)]
     return {key for model in models for key in model.model_fields}
 
 

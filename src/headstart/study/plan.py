@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headstart.config import FolderSet, Recipe, Study, Task, WeightsEntry, WorldSet
+from headstart.config.sets import FolderSet, WorldSet
+from headstart.config.study import Study, Task, WeightsEntry
 from headstart.data.annotations import Annotations
-from headstart.data.formats import open_dataset
-from headstart.data.places import absolute
-from headstart.models.options import trained_name
+from headstart.models.backbones.naming import trained_name
+from headstart.places.paths import absolute
+from headstart.readers.formats import open_dataset
+from headstart.recipes.schema import Recipe
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.search import Search, search_rate
 from headstart.weights.cards import WeightsSpec, resolve

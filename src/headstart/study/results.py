@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.config import Explain, FolderSet, Pretraining, Study, Task, WeightsEntry, WorldSet
+from headstart.config.sets import FolderSet, WorldSet
+from headstart.config.study import Explain, Pretraining, Study, Task, WeightsEntry
 from headstart.explain.findings import Measured, TaskFacts, findings
 from headstart.stats.contrasts import ranking
 from headstart.store.store import Store

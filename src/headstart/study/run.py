@@ -15,13 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headstart.config import Study
-from headstart.data.places import absolute
+from headstart.config.study import Study
 from headstart.errors import StudyError
+from headstart.places.paths import absolute
 from headstart.store.files import write_json, write_text
 from headstart.store.lock import RunLock
 from headstart.store.store import Store
-from headstart.study.executors import Event, Outcome, default_workers, run_jobs
+from headstart.study.executors.local import Event, Outcome, default_workers, run_jobs
 from headstart.study.files import write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
@@ -80,7 +80,7 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
     specs = [planner.spec(w) for w in planner.study.weights if w.uri]
     checkpoints = [spec for spec in specs if spec.kind != "random"]
     if expansion.ready and checkpoints:
-        from headstart.data.fetching import to_stderr
+        from headstart.places.network import to_stderr
         from headstart.weights.checkpoint import load
 
         for spec in checkpoints:

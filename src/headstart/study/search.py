@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headstart.config import Task, TaskKind
+from headstart.config.study import Task
+from headstart.recipes.settings import TaskKind
 from headstart.study.jobs import Job
 
 MOST_EXTENSIONS = 2

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.config import Recipe
-from headstart.data.batches import Batch, pixels_of
-from headstart.data.label_batches import LabelImages
-from headstart.data.prepared import PreparedSet
+from headstart.batches.batch import Batch
+from headstart.batches.image_batches import pixels_of
+from headstart.batches.image_sets import PreparedSet
+from headstart.batches.label_batches import LabelImages
 from headstart.metrics.accuracy import accuracy, log_losses, multilabel_ap
-from headstart.models.backbones import Preprocessing
-from headstart.models.classifiers import Classifier
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.classification import Classifier
+from headstart.recipes.schema import Recipe
 
 BATCH_SIZE = 64
 

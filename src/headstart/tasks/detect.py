@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.config import Recipe
-from headstart.data.batches import Batch, in_order, pixels_of
-from headstart.data.prepared import PreparedSet
+from headstart.batches.batch import Batch
+from headstart.batches.image_batches import in_order, pixels_of
+from headstart.batches.image_sets import PreparedSet
 from headstart.errors import WeightsError
 from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
-from headstart.models.backbones import Preprocessing
-from headstart.models.deformable import deform_stages
-from headstart.models.detectors import FcosDetector
-from headstart.models.retinanet import RetinaNetDetector
-from headstart.models.targets import Targets
-from headstart.models.two_stage import TwoStageDetector, TwoStageSettings
+from headstart.models.backbones.deformable import deform_stages
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.detection.fcos import FcosDetector
+from headstart.models.detection.retinanet import RetinaNetDetector
+from headstart.models.detection.targets import Targets
+from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
+from headstart.recipes.schema import Recipe
 from headstart.tasks.detection_scores import score_detections
 
 BATCH_SIZE = 32

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from headstart.data.images import read_rgb, resize_rgb
 from headstart.errors import DataError
-from headstart.models.multi_scale import detect_scales
+from headstart.models.detection.multi_scale import detect_scales
+from headstart.places.images import read_rgb, resize_rgb
 from headstart.tasks.transfer import TaskModel, load_model
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.config import Recipe
-from headstart.data.batches import Batch, in_order, pixels_of
-from headstart.data.prepared import PreparedSet
+from headstart.batches.batch import Batch
+from headstart.batches.image_batches import in_order, pixels_of
+from headstart.batches.image_sets import PreparedSet
 from headstart.metrics.mean_iou import confusion, mean_iou
-from headstart.models.backbones import Preprocessing
-from headstart.models.segmenters import Segmenter
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.segmentation import Segmenter
+from headstart.recipes.schema import Recipe
 
 BATCH_SIZE = 16
 

@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from headstart.config import Recipe
-from headstart.data.batches import Batches
-from headstart.data.chips import Scale
-from headstart.data.prepared import PreparedSet
+from headstart.batches.chips.scales import Scale
+from headstart.batches.image_batches import Batches
+from headstart.batches.image_sets import PreparedSet
 from headstart.errors import WeightsError
-from headstart.models.backbones import Preprocessing, build_backbone
-from headstart.models.norms import set_norms
+from headstart.models.backbones.building import build_backbone
+from headstart.models.backbones.norms import set_norms
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.recipes.schema import Recipe
 from headstart.tasks import classify, detect, segment
 from headstart.train.distributed import ALONE, World
 from headstart.train.loop import Curve, reestimate_batch_norm, refuse_frozen_random, train

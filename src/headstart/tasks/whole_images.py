@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from headstart.batches.chips.scales import Scale
 from headstart.data.annotations import Annotations
-from headstart.data.chips import Scale
-from headstart.data.images import read_rgb
 from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
-from headstart.models.backbones import Preprocessing
-from headstart.models.multi_scale import MOST, detect_scales
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.detection.multi_scale import MOST, detect_scales
+from headstart.places.images import read_rgb
 from headstart.tasks.detection_scores import score_detections
 from headstart.train.distributed import ALONE, World
 

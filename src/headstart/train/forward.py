@@ -8,11 +8,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from headstart.config import Recipe
-from headstart.data.batches import Batch
+from headstart.batches.batch import Batch
 from headstart.errors import TrainingError
-from headstart.models.backbones import Preprocessing
-from headstart.models.targets import COUNT
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.detection.targets import COUNT
+from headstart.recipes.schema import Recipe
 from headstart.train.distributed import World
 
 Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.config import Recipe
 from headstart.errors import Interrupted, WeightsError
-from headstart.models.backbones import Preprocessing
-from headstart.models.freezing import frozen_parts
-from headstart.models.stages import fresh_prefixes
-from headstart.models.targets import COUNT
+from headstart.models.backbones.freezing import frozen_parts
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.backbones.stages import fresh_prefixes
+from headstart.models.detection.targets import COUNT
+from headstart.recipes.schema import Recipe
 from headstart.train.distributed import ALONE, World
-from headstart.train.fetching import BatchSource, fetched
 from headstart.train.forward import Forward, Losses, NotFinite
+from headstart.train.loaders import BatchSource, fetched
 from headstart.train.saving import USUAL, Keeping, Saver
 from headstart.train.schedule import warmup_cosine, warmup_steps
 from headstart.train.state import WeightAverage, averaged

@@ -27,11 +27,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from headstart.config import Name, Settings
 from headstart.errors import WeightsError
-from headstart.models.options import split_options, with_options
-from headstart.models.preprocessing import IMAGENET, Preprocessing
-from headstart.weights import catalogue, hub, libraries, own
+from headstart.models.backbones.naming import split_options, with_options
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
+from headstart.recipes.settings import Name, Settings
+from headstart.weights import catalogue, hub, libraries
+from headstart.weights import native as own
 
 Kind = Literal["random", "timm", "tv", "url", "file", "card"]
 FORMS = (

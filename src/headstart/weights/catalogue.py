@@ -16,13 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 
 BUILTIN_NAMES = (
     "shapes-resnet", "preact-resnet26", "preact-resnet50", "preact-resnet101", "csp-v5n", "csp-v5s", "csp-v5m",
     "csp-v5l", "csp-v5x", "csp-v8n", "csp-v8s", "csp-v8m", "csp-v8l", "csp-v8x",
 )  # fmt: skip
-"""Built-in backbones (`headstart.models.backbones.BUILTIN_BACKBONES`), known here without torch."""
+"""Built-in backbones (`headstart.models.backbones.building.BUILTIN_BACKBONES`), known here without torch."""
 
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """Model names of timm that need no look-up in timm."""

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from headstart.data.fetching import to_stderr
 from headstart.errors import WeightsError
-from headstart.models.backbones import build_backbone, source_key
-from headstart.models.deformable import offset_names
-from headstart.models.preprocessing import Preprocessing
-from headstart.models.stages import fresh_prefixes
+from headstart.models.backbones.building import build_backbone, source_key
+from headstart.models.backbones.deformable import offset_names
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.backbones.stages import fresh_prefixes
+from headstart.places.network import to_stderr
 from headstart.weights import cards, containers, downloads, wrappers
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.catalogue import TRIED_LAYOUTS

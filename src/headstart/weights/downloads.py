@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart.data.fetching import is_offline
 from headstart.errors import WeightsError
+from headstart.places.network import is_offline
 from headstart.weights import catalogue
 from headstart.weights.cards import WeightsSpec
 

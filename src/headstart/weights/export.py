@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import UsageError, WeightsError
-from headstart.models.backbones import BUILTIN_NAMES, source_key
-from headstart.models.options import split_options
-from headstart.models.preprocessing import IMAGENET, Preprocessing
-from headstart.models.user_backbones import split_user_backbone
+from headstart.models.backbones.building import BUILTIN_NAMES, source_key
+from headstart.models.backbones.naming import split_options
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
+from headstart.models.backbones.user_backbones import split_user_backbone
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.checkpoint import Loaded
 from headstart.weights.folding import fold_preprocessing

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import WeightsError
-from headstart.models.backbones import source_key
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.backbones.building import source_key
+from headstart.models.backbones.preprocessing import Preprocessing
 
 COINCIDE = 1e-7
 """Largest difference of means, in units of the network's input, that counts as none."""

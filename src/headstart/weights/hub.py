@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.data.fetching import is_offline, to_stderr
 from headstart.errors import WeightsError
+from headstart.places.network import is_offline, to_stderr
 
 USUAL = ("model.safetensors", "backbone.safetensors", "pytorch_model.bin")
 """Names of the checkpoint that are tried, in this order, where the URI gives none."""

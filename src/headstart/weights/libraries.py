@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from headstart.errors import WeightsError
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights import catalogue
 from headstart.weights.catalogue import PublicWeights
 
@@ -16,7 +16,7 @@ def require_timm_model(name: str, where: str) -> None:
     """Raise WeightsError unless timm has a model of this name (without tag), or torchvision one of `tv-NAME`."""
     import timm
 
-    from headstart.models.torchvision_networks import PREFIX
+    from headstart.models.backbones.torchvision_networks import PREFIX
 
     if name.startswith(PREFIX):
         from torchvision import models
@@ -63,7 +63,7 @@ def torchvision_weights(name: str) -> PublicWeights:
     """Facts of `Enum.MEMBER` from torchvision's own table: classifiers, and detectors built on ResNets."""
     from torchvision import models
 
-    from headstart.models.torchvision_networks import PREFIX
+    from headstart.models.backbones.torchvision_networks import PREFIX
 
     try:
         weights: Any = models.get_weight(name)

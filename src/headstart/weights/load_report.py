@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from headstart.models.backbones import source_key
-from headstart.models.preprocessing import Preprocessing
-from headstart.models.stages import fresh_prefixes
+from headstart.models.backbones.building import source_key
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.backbones.stages import fresh_prefixes
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.proof import ColorOrder, Fingerprint, Norms, batch_norms, color_order, fingerprint
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from headstart.models.preprocessing import Preprocessing
-from headstart.models.stages import evaluating
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.backbones.stages import evaluating
 from headstart.weights.photographs import photographs
 
 FINGERPRINT_SIDE = 224

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from headstart.models.options import with_options
+from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.detectron2 import is_norm_weight
 from headstart.weights.importers.imported import BGR_255, Imported, Sighting
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights.importers import densecl
 from headstart.weights.importers.imported import NOT_STATED, Imported, Sighting, shapes_of
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vgg_name, vit_name

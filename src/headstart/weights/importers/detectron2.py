@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headstart.models.options import with_options
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.backbones.naming import with_options
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights.importers.imported import BGR_255, Imported, Sighting, takes_wide_input, values_of
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 

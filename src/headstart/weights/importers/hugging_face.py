@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from headstart.models.options import with_options
+from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.imported import RGB_01, Imported, Sighting, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, projected_first_stage, resnet_name
 from headstart.weights.stored import Stub

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import WeightsError
-from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights import wrappers
 from headstart.weights.stored import StoredArray
 

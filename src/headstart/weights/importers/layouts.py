@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from headstart.errors import WeightsError
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights import containers
 from headstart.weights.importers import (
     caffe2_detectron,

@@ -6,7 +6,7 @@ Names: v1 and v2 `module.encoder_q.` (facebookresearch/moco detection/convert-pr
 
 from __future__ import annotations
 
-from headstart.models.options import with_options
+from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.imported import Imported, Sighting, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vit_name
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headstart.models.options import with_options
-from headstart.models.preprocessing import IMAGENET, Preprocessing
+from headstart.models.backbones.naming import with_options
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights.importers.imported import (
     BGR_255,
     NOT_STATED,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from headstart.models.options import with_options
-from headstart.models.preprocessing import Preprocessing
+from headstart.models.backbones.naming import with_options
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights.importers.imported import Imported, Sighting
 from headstart.weights.wrappers import arrays
 

@@ -7,7 +7,7 @@ are taken. `ema` is the one that Ultralytics uses, where it is there.
 
 from __future__ import annotations
 
-from headstart.models.csp_sizes import SIZES, widths_and_repeats
+from headstart.models.backbones.csp_sizes import SIZES, widths_and_repeats
 from headstart.weights.importers.imported import RGB_01, Imported, Sighting, without_prefix
 
 LAYOUT = "ultralytics"

@@ -1,0 +1,1 @@
+"""From tables to training batches: image sets, order, augmentation, chips, labels."""

@@ -1,0 +1,1 @@
+"""SNIPER's chips: laid, cut, batched."""

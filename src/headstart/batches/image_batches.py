@@ -1,0 +1,79 @@
+"""Batch number t of a training: a pure function of (seed, t), so that resuming needs no state of the loader."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.batches.batch import NOT_TRAINED_ON, SEVERAL, Batch, draw_seeds
+from headstart.batches.image_sets import PreparedSet
+from headstart.batches.shuffled import Shuffled
+
+
+class Batches(Shuffled):
+    """Endless shuffled batches of a prepared set.
+
+    Images come in the order of one random permutation after the other; a batch may span two. Mirroring and quarter
+    turns of image i of batch t depend on (seed, t, i) alone.
+    """
+
+    def __init__(
+        self, images: PreparedSet, batch_size: int, seed: int, flip: bool, quarter_turns: bool, limit: int | None = None
+    ) -> None:
+        super().__init__(min(len(images), limit or len(images)), batch_size, seed)
+        self.images = images
+        self.flip = flip
+        self.quarter_turns = quarter_turns and images.images.shape[1] == images.images.shape[2]
+
+    def batch(self, t: int, part: slice = slice(None)) -> Batch:
+        """Batch t, augmented; or the images `part` of it, for one of several processes."""
+        indices = self.indices(t)
+        draws = np.random.Generator(np.random.PCG64([self.seed, 1, t])).random((len(indices), 2))[part]
+        indices = indices[part]
+        samples = [
+            self._sample(int(i), self.flip and draw[0] < 0.5, int(draw[1] * 4) if self.quarter_turns else 0)
+            for i, draw in zip(indices, draws, strict=True)
+        ]
+        pixels, boxes, labels, masks, groups = zip(*samples, strict=True)
+        return Batch(
+            images=torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy()),
+            boxes_xyxy=[torch.from_numpy(b) for b in boxes],
+            box_labels=[torch.from_numpy(k) for k in labels],
+            image_labels=torch.from_numpy(self.images.image_labels[indices].astype(np.int64)),
+            masks=None if masks[0] is None else torch.from_numpy(np.stack(masks).astype(np.int64)),
+            image_ids=[str(self.images.image_ids[i]) for i in indices],
+            group_of=[torch.from_numpy(g) for g in groups] if any(map(len, groups)) else None,
+            seeds=torch.from_numpy(draw_seeds(self.seed, t, self.batch_size)[part]),
+        )
+
+    def _sample(
+        self, i: int, mirror: bool, turns: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+        pixels = self.images.images[i]
+        mask = None if self.images.masks is None else self.images.masks[i]
+        own = slice(self.images.box_offsets[i], self.images.box_offsets[i + 1])
+        boxes, flags = self.images.boxes_xyxy[own].astype(np.float32), self.images.box_flags[own]
+        width = pixels.shape[1]
+        if mirror:
+            pixels = pixels[:, ::-1]
+            mask = None if mask is None else mask[:, ::-1]
+            boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        for _ in range(turns):  # np.rot90 turns counter-clockwise: (x, y) -> (y, width - x)
+            boxes = np.stack([boxes[:, 1], width - boxes[:, 2], boxes[:, 3], width - boxes[:, 0]], 1)
+        if turns:
+            pixels = np.rot90(pixels, turns)
+            mask = None if mask is None else np.rot90(mask, turns)
+        kept, several = (flags & NOT_TRAINED_ON) == 0, (flags & SEVERAL) != 0
+        labels = self.images.box_labels[own][kept].astype(np.int64)
+        return pixels, boxes[kept], labels, mask, boxes[several]
+
+
+def in_order(images: PreparedSet, batch_size: int) -> list[slice]:
+    """The slices that cover a set once, for evaluation: nothing padded, nothing twice."""
+    return [slice(k, min(k + batch_size, len(images))) for k in range(0, len(images), batch_size)]
+
+
+def pixels_of(images: PreparedSet, part: slice, device: torch.device | None = None) -> Tensor:
+    """Images of a slice as (B, 3, H, W) uint8, on a device (None: CPU)."""
+    return torch.from_numpy(np.asarray(images.images[part]).transpose(0, 3, 1, 2).copy()).to(device)

@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+
+class OnBad(StrEnum):
+    """What happens to what is wrong in the data."""
+
+    error = "error"
+    skip = "skip"
+
+
+Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
+OnBadBox = Annotated[
+    OnBad, typer.Option("--on-bad-box", help="A box that cannot be: stop, or leave it out and list it.")
+]
+OnBadRecord = Annotated[
+    OnBad, typer.Option("--on-bad-record", help="Another fault in an image's annotation: stop, or leave out and list.")
+]
+Read = Annotated[
+    list[str] | None, typer.Option("--read", help="An option of the reader, such as zero_based=true. Repeat it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def read_options(on_bad_box: OnBad, on_bad_record: OnBad, read: list[str] | None = None) -> dict[str, Any]:
+    """Options of `open_dataset` that differ from its defaults. Raises UsageError for words that are none."""
+    from headstart.readers.options import assigned
+
+    given = {"on_bad_box": on_bad_box.value, "on_bad_record": on_bad_record.value}
+    return {name: value for name, value in given.items() if value != "error"} | assigned(read or [])

@@ -1,0 +1,46 @@
+"""Sets of images that a study names: drawn, or in a folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from headstart.recipes.settings import Settings
+
+
+class WorldSet(Settings):
+    """Images drawn by the embedded world (`headstart.world.shapes`)."""
+
+    world: Literal["base", "novel"]
+    """`base`: the classes that are pre-trained on. `novel`: other classes, glyphs, hues and backgrounds."""
+    count: int = Field(gt=0)
+    """Number of images."""
+    first: int = Field(default=0, ge=0)
+    """Index of the first image of the endless world; two sets of one world must not overlap."""
+    size: int = Field(default=96, ge=32)
+    """Height and width, pixels."""
+
+
+class FolderSet(Settings):
+    """Images of a data set on disk, brought to one size once and shared by all trials."""
+
+    path: str
+    """Folder of the data set. In a study file a relative path is relative to that file."""
+    task: Literal["detect", "segment", "classify"]
+    role: Literal["train", "val", "trainval", "test"]
+    """`trainval`: all that is not test, for probes, which split off their own validation images."""
+    fold: int | None = Field(default=None, ge=0)
+    """With cross-fitting: which fold is the test part. None: the data set has test images of its own."""
+    folds: int = Field(default=0, ge=0)
+    """Number of folds of the cross-fitting; 0 when `fold` is None."""
+    size_hw: tuple[int, int]
+    """Height and width in pixels that images are brought to."""
+    format: str | None = None
+    """Name of the reader; None: the format is recognized."""
+    read: dict[str, str | int | bool] = Field(default={})
+    """Options of the reader, such as `on_bad_box = "skip"` or `zero_based = true`."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """`skip`: images that cannot be decoded are left out, in training and evaluation alike, counted and listed."""
+    resize: Literal["stretch", "crop"] = "stretch"
+    """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center."""

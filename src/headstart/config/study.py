@@ -1,0 +1,191 @@
+"""Settings of studies and recipes, read from TOML and checked all at once.
+
+A study is one file: sets of images, weights to compare, tasks to transfer them to, seeds. Nothing in it is
+changed after it was read; the resolved copy is saved with every result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from headstart.config.sets import FolderSet, WorldSet
+from headstart.recipes.schema import Recipe, require_head
+from headstart.recipes.settings import Name, Settings, Supervision, TaskKind
+
+
+class Pretraining(Settings):
+    """A pre-training made by the study itself; every seed makes its own."""
+
+    images: Name
+    """Name of the set trained on."""
+    supervision: Supervision
+    recipe: Recipe
+    early: float | None = Field(default=None, gt=0, lt=1)
+    """Keep the backbone of this fraction of the updates too: a control for unequal training."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Pretraining:
+        require_head(self.recipe, {"boxes": "detect", "labels": "classify"}[self.supervision])
+        if self.recipe.lr is None:
+            raise ValueError("a pre-training needs a fixed `lr`; rates are searched on tasks only")
+        return self
+
+
+class WeightsEntry(Settings):
+    """One candidate. Exactly one of `uri` and `pretraining`."""
+
+    name: Name
+    uri: str | None = None
+    """`random:NAME`, `timm:NAME`, `tv:ENUM`, `file:PATH` or the path of a weights card (TOML)."""
+    pretraining: Name | None = None
+    default: bool = False
+    """The candidate that others are compared with: the ImageNet classifier, where there is one."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> WeightsEntry:
+        if (self.uri is None) == (self.pretraining is None):
+            raise ValueError("give exactly one of `uri` and `pretraining`")
+        return self
+
+
+class Task(Settings):
+    """One task on one data set. With folds, `train`, `val` and `test` name one set per fold."""
+
+    name: Name
+    kind: TaskKind
+    train: tuple[Name, ...]
+    val: tuple[Name, ...] = ()
+    """Needed when rates are searched; for probes the validation images are split off `train` where empty."""
+    test: tuple[Name, ...]
+    recipe: Recipe | None = None
+    """None for probes only."""
+    only: tuple[Name, ...] = ()
+    """Candidates that this task is run for; empty: all."""
+    limit: int | None = Field(default=None, gt=0)
+    """Train on `limit` images of each training set only: the first that are drawn; of a folder a stratified part, which
+    holds the part of every smaller limit (`headstart.data.subsets.nested_order`)."""
+    protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
+    """How detections are scored."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Task:
+        if (self.recipe is None) != (self.kind == "probe"):
+            raise ValueError("probes take no recipe; every other task needs one")
+        if self.recipe:
+            require_head(self.recipe, self.kind)
+        if len(self.train) != len(self.test) or (self.val and len(self.val) != len(self.train)):
+            raise ValueError("train, val and test need one set per fold each")
+        if self.recipe and self.recipe.rates and not self.val:
+            raise ValueError("a search over rates needs validation sets (`val`)")
+        return self
+
+
+class Explain(Settings):
+    """Which two candidates to explain, and on which images."""
+
+    boxes: Name
+    """Name of the weights in the role of detection pre-training."""
+    labels: Name
+    """Name of the weights in the role of classification pre-training."""
+    random: Name | None = None
+    """Control: random weights."""
+    images: Name
+    """Set for neighbors, activations and composition; not trained on by any arm."""
+    statistics: Name
+    """Set whose images give the per-channel statistics (other images than `images`)."""
+    probe: Name | None = None
+    """Task (kind `probe`) whose log-loss the composition analysis reads; its test set must be `images`."""
+
+
+class Study(Settings):
+    """A whole study."""
+
+    name: Name
+    title: str = ""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    """Different numbers; each makes its own pre-trainings, heads and orders of images."""
+    backbone: str | None = None
+    """Backbone of the study's own pre-trainings (a built-in name or `file.py:function`)."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of each job. Part of every key: another number gives other last bits."""
+    bootstrap: int = Field(default=1000, ge=100)
+    """Resamples of the test images."""
+    margin: float = Field(default=0.01, ge=0)
+    """Practical margin: differences below it do not matter to the user (1 point)."""
+    sets: dict[Name, WorldSet | FolderSet]
+    pretraining: dict[Name, Pretraining] = Field(default={})
+    weights: tuple[WeightsEntry, ...] = Field(min_length=1)
+    tasks: tuple[Task, ...] = Field(min_length=1)
+    explain: Explain | None = None
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Study:
+        faults = [
+            f"pretraining.{n}: no set named {p.images!r}"
+            for n, p in self.pretraining.items()
+            if p.images not in self.sets
+        ]
+        faults += [
+            f"weights.{w.name}: no pretraining named {w.pretraining!r}"
+            for w in self.weights
+            if w.pretraining and w.pretraining not in self.pretraining
+        ]
+        names_of_weights = {w.name for w in self.weights}
+        for task in self.tasks:
+            used = (*task.train, *task.val, *task.test)
+            faults += [f"tasks.{task.name}: no set named {s!r}" for s in used if s not in self.sets]
+            faults += [
+                f"tasks.{task.name}.only: no weights named {n!r}" for n in task.only if n not in names_of_weights
+            ]
+        if len(set(self.seeds)) != len(self.seeds):
+            faults.append("seeds: a seed stands twice; it would be counted as an independent repetition")
+        if sum(w.default for w in self.weights) > 1:
+            faults.append("weights: only one can be the default")
+        faults += _overlap_faults(self) + _explain_faults(self)
+        for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
+            faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
+        if self.pretraining and not self.backbone:
+            faults.append("backbone: needed, since the study pre-trains")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _explain_faults(study: Study) -> list[str]:
+    explain = study.explain
+    if explain is None:
+        return []
+    names = {w.name for w in study.weights}
+    faults = [f"explain.{role}: no weights named {value!r}"
+              for role, value in (("boxes", explain.boxes), ("labels", explain.labels), ("random", explain.random))
+              if value and value not in names]  # fmt: skip
+    faults += [f"explain.{role}: no set named {value!r}"
+               for role, value in (("images", explain.images), ("statistics", explain.statistics))
+               if value not in study.sets]  # fmt: skip
+    if explain.statistics == explain.images:
+        faults.append("explain.statistics: must be other images than explain.images")
+    probes = {t.name: t for t in study.tasks if t.kind == "probe"}
+    if explain.probe and explain.probe not in probes:
+        faults.append(f"explain.probe: no probe task named {explain.probe!r}")
+    elif explain.probe and probes[explain.probe].test != (explain.images,):
+        faults.append(f"explain.probe: {explain.probe!r} is tested on other images than explain.images")
+    return faults
+
+
+def _overlap_faults(study: Study) -> list[str]:
+    """Drawn sets are slices of one endless world: two that share images would train on what is tested."""
+    drawn = [(name, s) for name, s in study.sets.items() if isinstance(s, WorldSet)]
+    return [
+        f"sets.{b}: overlaps sets.{a}; both hold image {max(x.first, y.first)} of the {x.world} world"
+        for k, (a, x) in enumerate(drawn)
+        for b, y in drawn[k + 1 :]
+        if x.world == y.world and max(x.first, y.first) < min(x.first + x.count, y.first + y.count)
+    ]
+
+
+def builtin_studies_folder() -> Path:
+    """Folder of the studies that come with the package."""
+    return Path(__file__).parent / "builtin"

@@ -1,0 +1,1 @@
+"""Networks that give C2 to C5."""

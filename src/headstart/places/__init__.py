@@ -1,0 +1,1 @@
+"""Where bytes are: folders, archives, URLs, caches, limits; images decoded."""

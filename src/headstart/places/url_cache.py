@@ -1,0 +1,102 @@
+"""What was fetched from URLs, in the cache folder: bytes of files, and what servers said of files and folders.
+
+Bytes are kept by URL and version, so a changed file is another entry. They are bounded by HEADSTART_REMOTE_CACHE_GB:
+those not read for the longest time go first. Offline, everything is read from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from headstart.places.cache import cache_folder
+from headstart.places.limits import limit
+
+KEPT_SHARE = 0.9
+"""Of the limit: what is left when room is made."""
+
+
+class Fetched:
+    """The part of the cache folder for URLs. A folder that cannot be written to costs time, and is no error."""
+
+    def __init__(self) -> None:
+        self.folder = cache_folder() / "remote"
+        self._bytes: int | None = None
+
+    def find(self, url: str, version: str, size: int | None) -> Path | None:
+        """The file with the bytes of this version; None when it is not here or not whole."""
+        path = self._path(url, version)
+        with contextlib.suppress(OSError):
+            if size is None or path.stat().st_size == size:
+                os.utime(path)
+                return path
+        return None
+
+    def begin(self, url: str, version: str) -> Path | None:
+        """Where to write the bytes; `finish` them. None when nothing can be kept."""
+        path = self._path(url, version)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.with_name(f"{path.name}.{os.getpid()}.new")
+        return None
+
+    def finish(self, part: Path) -> Path:
+        """The file under its name; older ones are deleted where the limit asks for it. Raises OSError."""
+        path = part.replace(part.with_name(part.name.rsplit(".", 2)[0]))
+        if self._bytes is None:
+            self._bytes = sum(size for _, size, _ in self._files())
+        else:
+            self._bytes += path.stat().st_size
+        if self._bytes > limit("HEADSTART_REMOTE_CACHE_GB") * 1e9:
+            self._make_room(path)
+        return path
+
+    def tell(self, kind: str, url: str, said: Any) -> None:
+        """Keep what a server said (JSON) of a file ("info") or a folder ("list")."""
+        with contextlib.suppress(OSError, sqlite3.Error), self._table() as table:
+            table.execute("insert or replace into said values (?, ?, ?)", (kind, url, json.dumps(said)))
+
+    def told(self, kind: str, url: str) -> Any:
+        """What `tell` kept; raises KeyError when that is nothing."""
+        with contextlib.suppress(OSError, sqlite3.Error), self._table() as table:
+            row = table.execute("select what from said where kind = ? and url = ?", (kind, url)).fetchone()
+            if row:
+                return json.loads(row[0])
+        raise KeyError(url)
+
+    @contextlib.contextmanager
+    def _table(self) -> Any:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(self.folder / "said.sqlite", timeout=60)) as table, table:
+            table.execute("pragma synchronous = off")
+            table.execute("create table if not exists said (kind text, url text, what text, primary key (kind, url))")
+            yield table
+
+    def _path(self, url: str, version: str) -> Path:
+        name = hashlib.sha256(url.encode()).hexdigest()[:32]
+        return self.folder / name[:2] / f"{name}-{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        found = []
+        for path in self.folder.glob("??/*"):
+            with contextlib.suppress(OSError):
+                facts = path.stat()
+                found.append((facts.st_mtime, facts.st_size, path))
+        return sorted(found)
+
+    def _make_room(self, newest: Path) -> None:
+        files = self._files()
+        left, allowed = sum(size for _, size, _ in files), limit("HEADSTART_REMOTE_CACHE_GB") * 1e9
+        for _, size, path in files:
+            if left <= KEPT_SHARE * allowed:
+                break
+            if path != newest:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    left -= size
+        self._bytes = left

@@ -1,0 +1,1 @@
+"""Images in, weights out: one pre-training."""

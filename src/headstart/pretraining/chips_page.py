@@ -1,0 +1,45 @@
+"""`headstart pretrain --show-chips` from its words to its result: the same reading as a training's, and no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.errors import DataError, UsageError
+from headstart.pretraining.command import Progress
+from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
+
+if TYPE_CHECKING:
+    from headstart.pretraining.shown_chips import ShownChips
+
+
+def require_page(out: Path) -> None:
+    """Raises UsageError unless `out` can become an HTML file."""
+    if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
+        raise UsageError(f"--show-chips {out}: name the HTML file to write, such as chips.html.")
+    if not out.parent.is_dir():
+        raise UsageError(f"--show-chips {out}: there is no folder {out.parent}. Make it first, or name another file.")
+
+
+def chips_to_show(data: str, recipe: PretrainingRecipe, options: PretrainingOptions, progress: Progress) -> ShownChips:
+    """The chips of the recipe's first epoch on this data. Proposals for negative chips are the given ones, or those
+    that a pre-training in `options.out` made.
+
+    Raises UsageError for a recipe without chips, DataError for data that it cannot be trained on.
+    """
+    from headstart.places.network import no_network
+    from headstart.pretraining.images import chosen_images
+    from headstart.pretraining.shown_chips import require_chips, shown_chips
+    from headstart.readers.formats import open_dataset
+
+    require_chips(recipe)
+    with no_network(options.offline):
+        progress(0.0, "reading the data set")
+        table = open_dataset(data, options.format, **(options.read or {}))
+        if "detect" not in table.tasks:
+            raise DataError(f"{table.root}: read as {table.format}, it has no boxes, and chips are laid around boxes. "
+                            f"`headstart check {data}` shows what it has.")  # fmt: skip
+        images = chosen_images(table, recipe, options.splits, options.validation, options.on_empty_class, progress)
+        made = options.out / "proposals.parquet" if options.out else None
+        proposals = options.proposals or (made if made and made.is_file() else None)
+        return shown_chips(images, recipe, options.seed, proposals, progress)

@@ -1,0 +1,181 @@
+"""The images of a pre-training: which, as what inputs, and what can be said against them before the first batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from headstart.batches.batch import NOT_TRAINED_ON
+from headstart.batches.chips.batches import ChipBatches
+from headstart.batches.chips.epochs import ChipLayout
+from headstart.batches.chips.scales import Scale
+from headstart.batches.chips.small_objects import SmallObjects
+from headstart.batches.label_batches import LabelBatches, LabelImages
+from headstart.batches.label_source import label_source
+from headstart.data.annotations import Annotations
+from headstart.data.classes import with_classes
+from headstart.data.sizes import with_sizes
+from headstart.errors import DataError
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.pretraining.proposals import read_proposals
+from headstart.recipes.pretraining import PretrainingRecipe, Sampling, ScaleSettings, builtin_names
+from headstart.tasks import classify
+from headstart.train.distributed import World
+from headstart.train.loaders import BatchSource
+
+VALIDATED = 1000
+"""Validation images, at most: evenly spaced in the order of the table."""
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Training and validation images of one data set, as rows of the whole table and as tables of their own; sizes
+    known where boxes are trained on. classes: of the boxes; none for labels."""
+
+    table: Annotations
+    rows: NDArray[np.int64]
+    validation_rows: NDArray[np.int64]
+    train: Annotations
+    validation: Annotations | None
+    classes: tuple[str, ...]
+
+
+def chosen_images(
+    table: Annotations, recipe: PretrainingRecipe, splits: tuple[str, ...], validation: str | None,
+    on_empty_class: str, progress: Progress,
+) -> Images:  # fmt: skip
+    """The images of these splits (none: `train`, or all where there is no such split) and of the validation split
+    (None: `val`, where there is one; "": none).
+
+    Raises DataError for data of another kind than the recipe's, splits that do not exist, and classes without
+    examples, which `on_empty_class="skip"` leaves out.
+    """
+    _require_kind(table, recipe)
+    present = sorted(set(table.splits.tolist()))
+    splits = splits or (("train",) if "train" in present else tuple(present))
+    held_out = validation if validation is not None else ("val" if "val" in present and "val" not in splits else "")
+    for name in (*splits, *([held_out] if held_out else [])):
+        if name not in present:
+            raise DataError(f"{table.root}: it has no split {name!r}. It has: {', '.join(present)}. Choose with "
+                            "--split and --val.")  # fmt: skip
+    if held_out and held_out in splits:
+        raise DataError(f"{table.root}: {held_out!r} is trained on, so it cannot validate. Choose another --val, or "
+                        '--val "" for none.')  # fmt: skip
+    usable = table.boxes_known if recipe.supervision == "boxes" else np.ones(len(table), bool)
+    rows = np.flatnonzero(np.isin(table.splits, splits) & usable)
+    if not len(rows):
+        raise DataError(f"{table.root}: no image of {', '.join(splits)} has annotation to train on. Choose another "
+                        "--split.")  # fmt: skip
+    kept = np.flatnonzero((table.splits == held_out) & usable) if held_out else np.zeros(0, np.int64)
+    kept = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), VALIDATED)).astype(int))] if len(kept) else kept
+    if recipe.supervision == "labels":
+        rows = rows[label_source(table).known[rows]]
+        return Images(table, rows, kept, table.select(rows), table.select(kept) if len(kept) else None, ())
+    told = lambda done, count: progress(done / count, f"reading sizes of images, {done}/{count}")  # noqa: E731
+    train, held = with_sizes(table.select(rows), progress=told), with_sizes(table.select(kept), progress=told)
+    train, classes = _with_examples(train, on_empty_class)
+    if held.box_classes != classes:
+        held = with_classes(held, classes)
+    return Images(table, rows, kept, train, held if len(held) else None, classes)
+
+
+def _require_kind(table: Annotations, recipe: PretrainingRecipe) -> None:
+    if recipe.supervision == "boxes" and "detect" not in table.tasks:
+        others = ", ".join(builtin_names("labels"))
+        raise DataError(f"{table.root}: read as {table.format}, it has no boxes, and recipe {recipe.name} trains by "
+                        f"boxes. Use --supervision labels, or a recipe for labels ({others}).")  # fmt: skip
+
+
+def _with_examples(train: Annotations, on_empty_class: str) -> tuple[Annotations, tuple[str, ...]]:
+    """The table, and its classes, that have a box to train on."""
+    trained = (train.box_flags & NOT_TRAINED_ON) == 0
+    counts = np.bincount(train.box_labels[trained], minlength=len(train.box_classes))
+    empty = [name for name, count in zip(train.box_classes, counts, strict=True) if not count]
+    if len(empty) == len(counts):
+        raise DataError(f"{train.root}: none of {len(train)} training images has a box to train on. Choose another "
+                        "--split.")  # fmt: skip
+    if not empty:
+        return train, train.box_classes
+    if on_empty_class == "error":
+        more = f" and {len(empty) - 8} more" if len(empty) > 8 else ""
+        raise DataError(f"{train.root}: {len(empty)} of {len(counts)} classes have no box to train on: "
+                        f"{', '.join(empty[:8])}{more}. Leave them out with --on-empty-class skip, or choose another "
+                        "--split.")  # fmt: skip
+    kept = tuple(name for name in train.box_classes if name not in set(empty))
+    return with_classes(train, kept), kept
+
+
+def scales_of(settings: tuple[ScaleSettings, ...]) -> tuple[Scale, ...]:
+    """The scales that the settings describe."""
+    return tuple(Scale(s.kind, s.value, s.lo, float("inf") if s.hi is None else s.hi, s.limit) for s in settings)
+
+
+def layout_of(sampling: Sampling) -> ChipLayout:
+    """Of the images of a training by boxes."""
+    assert sampling.layout != "crops"
+    return ChipLayout(sampling.layout, scales_of(sampling.scales), sampling.size, sampling.negatives)
+
+
+def chip_batches(
+    images: Images, recipe: PretrainingRecipe, seed: int, folder: Path | None, proposals: Path | None = None
+) -> ChipBatches:
+    """Batches of a training by boxes. folder: for the chips of each epoch. proposals: a Parquet file."""
+    training = recipe.recipe(1)
+    given = read_proposals(proposals, images.train) if proposals else None
+    small = recipe.sampling.small
+    return ChipBatches(
+        with_sizes(images.train), layout_of(recipe.sampling), training.batch_size, seed, training.flip,
+        recipe.sampling.window, folder, given, SmallObjects(**small.model_dump()) if small else None,
+    )  # fmt: skip
+
+
+def label_batches(images: Images, recipe: PretrainingRecipe, seed: int, on_empty_class: str) -> LabelBatches:
+    """Batches of a training by labels."""
+    training, sampling = recipe.recipe(1), recipe.sampling
+    return LabelBatches(
+        images.table, images.rows, sampling.size, training.batch_size, seed, training.flip,
+        sampling.least_area, "leave_out" if on_empty_class == "skip" else "error",
+    )  # fmt: skip
+
+
+def score_labels(
+    batches: LabelBatches, model: nn.Module, preprocessing: Preprocessing, rows: NDArray[np.int64], sampling: Sampling,
+    world: World,
+) -> dict[str, float]:  # fmt: skip
+    """Scores of a classifier on the images `rows` of the table; each process takes its share of them, none twice."""
+    resize: Literal["crop", "stretch"] = "stretch" if sampling.least_area == 1 else "crop"
+    every = LabelImages(batches.source, rows, sampling.size, resize)
+    own = LabelImages(batches.source, every.rows[list(world.share_of(len(every)))], sampling.size, resize)
+    found = classify.predict(model, preprocessing, own, lambda fraction, message: None) if len(own) else {}
+    tables = [table for table in world.gather(found.get("log_probabilities")) if table is not None]
+    joined = np.empty((len(every), tables[0].shape[1]), np.float32)
+    for rank, table in enumerate(tables):
+        joined[rank :: world.size] = table
+    return classify.score([{"log_probabilities": joined}], [every], None, "")[0]
+
+
+def updates_of(batches: BatchSource, epochs: float) -> int:
+    """Updates that so many epochs of these batches make."""
+    per_epoch = batches.per_epoch if isinstance(batches, ChipBatches) else batches.count / batches.batch_size
+    return max(1, math.ceil(epochs * per_epoch))
+
+
+def size_of(sampling: Sampling) -> int:
+    """Longer side of the inputs, pixels, for the sizes of anchors."""
+    if sampling.layout in ("chips", "crops"):
+        return sampling.size
+    first = sampling.scales[0]
+    return int(first.limit or (first.value if first.kind != "factor" else first.value * sampling.size))
+
+
+def facts_of(table: Annotations) -> dict[str, Any]:
+    """What a data set is known by, whatever its place: digest of its annotation, and counts."""
+    return {"name": table.root.name, "format": table.format, "fingerprint": table.fingerprint, "images": len(table)}

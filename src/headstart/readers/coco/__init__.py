@@ -1,0 +1,1 @@
+"""COCO instances, LVIS, Objects365 and panoptic masks."""

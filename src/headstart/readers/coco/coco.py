@@ -1,0 +1,204 @@
+"""COCO instances, and data sets in their form: LVIS v1 and Objects365 v2.
+
+`annotations/instances_train2017.json` with `train2017/`, and so on; other JSON files in COCO's form in `annotations/`,
+in the root, or as `_annotations.coco.json` in `train/`, `valid/`, `test/`; or one such file, named itself.
+Beyond COCO's own keys, those of `OTHER_FLAGS` become flags, and where every image has a text `label`, as those of drawn
+worlds have, that is its class.
+Outlines are kept as the file has them: polygons, or run lengths (compressed, as COCO's text).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.columns import BoxColumns, Lists
+from headstart.data.faults import Fault, Faults
+from headstart.errors import DataError
+from headstart.places.paths import DataPath
+from headstart.readers.coco.json_files import CocoFile, parse, short
+from headstart.readers.coco.layout import Member, image_folder, is_like_coco, json_files, members
+from headstart.readers.coco.lists import Classes, Images, classes_of, images_of
+from headstart.readers.coco.rows import columns_of, part_of
+from headstart.readers.folders import relative
+from headstart.readers.options import ReadOptions
+
+INSTANCES, LVIS, OBJECTS365, PANOPTIC = "instances_", "lvis_v1_", "zhiyuan_objv2_", "panoptic_"
+OTHERS = (LVIS, OBJECTS365, PANOPTIC, "captions_", "person_keypoints_", "stuff_", "image_info_")
+"""Beginnings of the names of files that are in COCO's form and are not its instances."""
+FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}
+
+
+def _instances(root: DataPath) -> list[DataPath]:
+    if root.is_file():
+        named = root.name.startswith((LVIS, OBJECTS365, PANOPTIC))
+        return [root] if root.suffix.lower() == ".json" and not named and is_like_coco(root) else []
+    files = [path for path in json_files(root) if not path.name.startswith(OTHERS)]
+    official = [path for path in files if path.name.startswith(INSTANCES)]
+    return official or [path for path in files if is_like_coco(path)]
+
+
+def named_files(root: DataPath, prefix: str) -> list[DataPath]:
+    """The root where it is a JSON file whose name begins so, or such files of the data set that have annotation."""
+    paths = [root] if root.is_file() else json_files(root)
+    return [p for p in paths if p.suffix == ".json" and p.name.startswith(prefix) and "image_info" not in p.name]
+
+
+def looks_like(root: DataPath) -> str | None:
+    """A sentence of evidence, or None."""
+    return evidence("COCO", root, _instances(root))
+
+
+def looks_like_lvis(root: DataPath) -> str | None:
+    """A sentence of evidence, or None."""
+    return evidence("LVIS", root, named_files(root, LVIS))
+
+
+def looks_like_objects365(root: DataPath) -> str | None:
+    """A sentence of evidence, or None."""
+    return evidence("Objects365", root, named_files(root, OBJECTS365))
+
+
+def evidence(what: str, root: DataPath, files: Sequence[DataPath]) -> str | None:
+    """`COCO: annotations/instances_train2017.json`, or None without files."""
+    return f"{what}: {', '.join(relative(p, root) or p.name for p in files)}" if files else None
+
+
+def read(root: DataPath, options: ReadOptions) -> Annotations:
+    """Boxes with ids, areas, crowd flags and outlines; classes in the order of the category ids.
+
+    Image ids are the file's ids; where those of two files coincide, its name goes before: `train/17`.
+    Raises DataError for files that cannot be read, for images that are nowhere, and for bad records.
+    """
+    return _read(root, options, "coco", _instances, INSTANCES)
+
+
+def read_lvis(root: DataPath, options: ReadOptions) -> Annotations:
+    """As COCO; besides, the classes verified of each image: present (those with boxes, and those not boxed
+    exhaustively), absent (`neg_category_ids`) and partial (`not_exhaustive_category_ids`); and each class's frequency.
+    """
+    return _read(root, options, "lvis", lambda r: named_files(r, LVIS), LVIS)
+
+
+def read_objects365(root: DataPath, options: ReadOptions) -> Annotations:
+    """As COCO; images are found by the last parts of their names (`patch8/objects365_v1_00420917.jpg`)."""
+    return _read(root, options, "objects365", lambda r: named_files(r, OBJECTS365), OBJECTS365)
+
+
+def _read(
+    root: DataPath, options: ReadOptions, format: str, find: Callable[[DataPath], list[DataPath]], prefix: str
+) -> Annotations:
+    paths = [root] if root.is_file() else find(root)
+    if not paths:
+        raise DataError(f"{root}: no JSON file with the lists `images` and `annotations` is there. Name the data set's "
+                        "folder, or the file itself.")  # fmt: skip
+    base = root.parent if root.is_file() else root
+    base = base.parent if base.name == "annotations" else base
+    found = members(base, paths, prefix)
+    files = [parse(member.path) for member in found]
+    for file in files:
+        if file.panoptic:
+            raise DataError(f"{file.path}: its annotations have segments_info, which are panoptic ones. "
+                            "Read it with --format coco-panoptic.")  # fmt: skip
+    faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
+    classes = classes_of(files)
+    images = [images_of(file, faults) for file in files]
+    paths_of = [image_folder(base, member, own.names, options.images).relative(own.names) if own.names else []
+                for member, own in zip(found, images, strict=True)]  # fmt: skip
+    require_apart(found, paths_of)
+    parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
+    boxes = columns_of(parts, [[True] * len(own.names) for own in images], classes)
+    federated = prefix == LVIS
+    labels = [entry.get("label") for own in images for entry in own.entries]
+    texts = [label for label in labels if isinstance(label, str)]
+    kinds = tuple(sorted(set(texts))) if len(texts) == len(labels) and not federated else ()
+    verified = _federated(files, images, classes, boxes, faults) if federated else dict[str, Lists]()
+    return annotate(
+        root,
+        format,
+        image_ids(found, images),
+        [path for group in paths_of for path in group],
+        np.concatenate([own.sizes_hw for own in images]),
+        [member.split for member, own in zip(found, images, strict=True) for _ in own.names],
+        boxes=boxes,
+        notes=notes,
+        left_out=faults.found,
+        image_labels=[kinds.index(label) for label in texts] if kinds else None,
+        image_classes=classes.names if federated else kinds,
+        image_class_ids=classes.ids if federated else (),
+        class_kinds=_frequencies(classes),
+        present=verified.get("present"),
+        absent=verified.get("absent"),
+        partial=verified.get("partial"),
+    )
+
+
+def image_ids(found: Sequence[Member], images: Sequence[Images]) -> list[str]:
+    """The files' own ids as texts; those of several files that coincide get the names of their files before them."""
+    own = [[str(entry["id"]) for entry in each.entries] for each in images]
+    flat = [number for ids in own for number in ids]
+    if len(set(flat)) == len(flat):
+        return flat
+    return [f"{member.name}/{number}" for member, ids in zip(found, own, strict=True) for number in ids]
+
+
+def require_apart(found: Sequence[Member], paths: Sequence[Sequence[str]]) -> None:
+    """Raises DataError when an image file is in two of the JSON files: training on test images must not happen."""
+    seen: dict[str, Member] = {}
+    for member, own in zip(found, paths, strict=True):
+        for path in own:
+            if (other := seen.get(path, member)) is not member:
+                raise DataError(f"{member.path}: the image {path!r} is in {other.path.name} too. Name the one file to "
+                                "read, or take the image out of one of them.")  # fmt: skip
+        seen |= dict.fromkeys(own, member)
+
+
+def _frequencies(classes: Classes) -> dict[str, str]:
+    """Class -> rare, common or frequent, where the file says so."""
+    said = {name: str(entry.get("frequency")) for name, entry in zip(classes.names, classes.entries, strict=True)}
+    return {name: FREQUENCIES[kind] for name, kind in said.items() if kind in FREQUENCIES}
+
+
+def _federated(
+    files: Sequence[CocoFile], images: Sequence[Images], classes: Classes, boxes: BoxColumns, faults: Faults
+) -> dict[str, Lists]:
+    """The verified classes of every image."""
+    lists = {}
+    for name, key in (("absent", "neg_category_ids"), ("partial", "not_exhaustive_category_ids")):
+        rows, labels, first = [], [], 0
+        for file, own in zip(files, images, strict=True):
+            for row, entry in enumerate(own.entries, first):
+                known = _verified(file, entry, key, classes.index, faults)
+                labels += known
+                rows += [row] * len(known)
+            first += len(own.entries)
+        lists[name] = (np.array(rows, np.int64), np.array(labels, np.int64))
+    boxed = np.repeat(np.arange(len(boxes.known)), np.diff(boxes.offsets))
+    partial_rows, partial_labels = lists["partial"]
+    lists["present"] = (np.concatenate([boxed, partial_rows]), np.concatenate([boxes.labels, partial_labels]))
+    return {name: _listed(*pairs, num_images=len(boxes.known)) for name, pairs in lists.items()}
+
+
+def _verified(
+    file: CocoFile, entry: dict[str, object], key: str, index: dict[int | str, int], faults: Faults
+) -> list[int]:
+    """Class indices that an image's record lists under `key`; ids that are none are reported and left out."""
+    listed = entry.get(key) or []
+    good = [number for number in listed if type(number) in (int, str)] if isinstance(listed, list) else []
+    wrong = [n for n in good if n not in index] if isinstance(listed, list) and len(good) == len(listed) else [listed]
+    if wrong:
+        faults.record(Fault("label-unknown", str(file.path), f"image {short(entry['id'])}",
+                            f"has {short(wrong[0])} in {key}, which is no category of the file",
+                            "Correct it, or list the category."))  # fmt: skip
+    return [index[number] for number in good if number in index]
+
+
+def _listed(rows: NDArray[np.int64], labels: NDArray[np.int64], num_images: int) -> Lists:
+    """Offsets and sorted class indices of each image, each once."""
+    pairs = np.unique(np.stack([rows, labels]), axis=1)
+    counts = np.bincount(pairs[0], minlength=num_images)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), pairs[1].astype(np.int32)

@@ -1,0 +1,146 @@
+"""Categories and images of parsed COCO files: which there are, in which order, and whether they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.faults import Fault, Faults
+from headstart.errors import DataError
+from headstart.readers.coco.json_files import CocoFile, short
+
+LONGEST_NAME = 1000
+LARGEST_SIDE = 1_000_000
+"""Pixels; more is taken for a fault of the file."""
+CategoryId = int | str
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The categories of all files, in the order of their ids."""
+
+    names: tuple[str, ...]
+    ids: tuple[CategoryId, ...]
+    entries: tuple[dict[str, Any], ...]
+
+    @property
+    def index(self) -> dict[CategoryId, int]:
+        return {category_id: k for k, category_id in enumerate(self.ids)}
+
+
+def classes_of(files: Sequence[CocoFile]) -> Classes:
+    """Of all files together. Raises DataError for categories without id or name, for ids that mean two things, and for
+    two categories of one name that are both used (one that is not used is left out)."""
+    found: dict[CategoryId, dict[str, Any]] = {}
+    first: dict[CategoryId, str] = {}
+    for file in files:
+        own: set[CategoryId] = set()
+        for k, entry in enumerate(file.categories):
+            number, name = entry.get("id"), entry.get("name")
+            if type(number) not in (int, str) or not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
+                raise DataError(f"{file.path}: category number {k} has id {short(number)} and name {short(name)}. "
+                                "Give every category an id and a name.")  # fmt: skip
+            if number in own:
+                raise DataError(f"{file.path}: two categories have the id {short(number)}. Give each an id of its own.")
+            assert number is not None
+            other = found.setdefault(number, entry)
+            source = first.setdefault(number, file.path.name)
+            own.add(number)
+            if other["name"] != name:
+                raise DataError(f"{file.path}: category {short(number)} is {name!r} here and {other['name']!r} in "
+                                f"{source}. Give the files the same categories, or open one alone.")  # fmt: skip
+    used = {c for file in files for c in file.rows.category_ids if type(c) in (int, str)}
+    by_name: dict[str, list[CategoryId]] = {}
+    for number, entry in found.items():
+        by_name.setdefault(entry["name"].strip(), []).append(number)
+    for name, numbers in by_name.items():
+        if len(numbers) > 1:
+            idle = [number for number in numbers if number not in used]
+            if len(numbers) - len(idle) > 1:
+                raise DataError(f"{files[0].path}: the categories {', '.join(map(short, numbers))} are all named "
+                                f"{name!r}. Give each a name of its own, or join them.")  # fmt: skip
+            for number in idle if len(idle) < len(numbers) else idle[1:]:
+                del found[number]
+    ids = sorted(found, key=lambda number: (isinstance(number, str), number))
+    return Classes(tuple(found[i]["name"].strip() for i in ids), tuple(ids), tuple(found[i] for i in ids))
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a file that can be, in its order."""
+
+    entries: list[dict[str, Any]]
+    names: list[str]
+    sizes_hw: NDArray[np.int32]
+    index: dict[Any, int]
+    """The file's id -> place in `entries`."""
+    left_out: set[Any]
+    """Ids of images that were left out."""
+
+
+def images_of(file: CocoFile, faults: Faults) -> Images:
+    """Reports images without id or name, with an impossible size, and ids that stand for two images."""
+    kept: dict[Any, tuple[dict[str, Any], str, tuple[int, int]]] = {}
+    out: set[Any] = set()
+    for k, entry in enumerate(file.images):
+        number = entry.get("id")
+        record = f"image {short(number)}"
+        fault = None
+        name, size = _name(entry), _size_hw(entry)
+        if type(number) not in (int, str):
+            record = f"image number {k} ({short(entry.get('file_name'))})"
+            fault = ("id-missing", f"has id {short(number)}", "Give it an id")
+        elif name is None:
+            why = f"has file_name {short(entry.get('file_name'))}"
+            fault = ("image-name-missing", why, "Write the path of its file there")
+        elif size is None:
+            said = f"{short(entry.get('width'))} x {short(entry.get('height'))}"
+            fault = ("size-impossible", f"has the size {said}", "Write its width and height in pixels")
+        elif number in kept or number in out:
+            same = number in kept and kept[number][1] == name
+            what = "stands twice" if same else "stands for two images, so whose its annotations are cannot be known"
+            fault = ("id-not-unique", f"{what} ({short(name)})", "Give every image an id of its own")
+            if not same:
+                kept.pop(number, None)
+                out.add(number)
+        else:
+            assert name is not None and size is not None
+            kept[number] = (entry, name, size)
+        if fault:
+            faults.record(Fault(fault[0], str(file.path), record, fault[1], f"{fault[2]}."))
+            if fault[0] != "id-not-unique" and type(number) in (int, str):
+                out.add(number)
+    values = list(kept.values())
+    return Images(
+        entries=[entry for entry, _, _ in values],
+        names=[name for _, name, _ in values],
+        sizes_hw=np.array([size for _, _, size in values], np.int32).reshape(-1, 2),
+        index={number: k for k, number in enumerate(kept)},
+        left_out=out,
+    )
+
+
+def _name(entry: dict[str, Any]) -> str | None:
+    """Path of the image; LVIS gives the address of COCO's image, whose last two parts are folder and file."""
+    name = entry.get("file_name")
+    if name is None and isinstance(entry.get("coco_url"), str):
+        name = "/".join(urlsplit(entry["coco_url"]).path.split("/")[-2:])
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or "\0" in name:
+        return None
+    name = name.replace("\\", "/").strip("/")
+    return name if name and ".." not in name.split("/") else None
+
+
+def _size_hw(entry: dict[str, Any]) -> tuple[int, int] | None:
+    """(0, 0) where the file does not say; None for what no image has."""
+    sides = entry.get("height"), entry.get("width")
+    if sides in ((None, None), (0, 0)):
+        return (0, 0)
+    whole = [int(side) for side in sides
+             if isinstance(side, (int, float)) and 1 <= side <= LARGEST_SIDE and side == int(side)]  # fmt: skip
+    return (whole[0], whole[1]) if len(whole) == 2 else None

@@ -1,0 +1,129 @@
+"""COCO panoptic: `panoptic_train2017.json`, PNG files in a folder of that name beside it, images in `train2017/`.
+
+Every segment becomes a box with its id, area and crowd flag, stuff (sky, road) too; a pixel of a PNG holds the id of
+its segment. Things and stuff together are the classes of semantic masks. (cocodataset.org, Data format, Panoptic)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.faults import Fault, Faults
+from headstart.data.flags import IGNORED
+from headstart.errors import DataError
+from headstart.places.paths import DataPath
+from headstart.readers.coco.coco import PANOPTIC, evidence, image_ids, named_files, require_apart
+from headstart.readers.coco.json_files import CocoFile, parse, short
+from headstart.readers.coco.layout import LOOKED_AT, image_folder, members
+from headstart.readers.coco.lists import Classes, Images, classes_of, images_of
+from headstart.readers.coco.rows import Part, columns_of, part_of
+from headstart.readers.options import ReadOptions
+
+
+def looks_like(root: DataPath) -> str | None:
+    """A sentence of evidence, or None."""
+    return evidence("COCO panoptic", root, named_files(root, PANOPTIC))
+
+
+def read(root: DataPath, options: ReadOptions) -> Annotations:
+    """Segments as boxes, and masks of `mask_kind` panoptic; ids and classes as for COCO's instances.
+
+    An image of which a segment is left out has no mask: the pixels of that segment would belong to nothing.
+    Raises DataError for files that cannot be read, for folders that are nowhere, and for bad records.
+    """
+    paths = [root] if root.is_file() else named_files(root, PANOPTIC)
+    if not paths:
+        raise DataError(f"{root}: no file panoptic_*.json is there. Name the folder that holds it.")
+    base = root.parent if root.is_file() else root
+    base = base.parent if base.name in ("annotations", "panoptic") else base
+    found = members(base, paths, PANOPTIC)
+    files = [parse(member.path) for member in found]
+    faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
+    classes = classes_of(files)
+    images = [images_of(file, faults) for file in files]
+    paths_of = [image_folder(base, member, own.names, None).relative(own.names) if own.names else []
+                for member, own in zip(found, images, strict=True)]  # fmt: skip
+    require_apart(found, paths_of)
+    parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
+    drawn = [_masks(file, own, part, faults, notes) for file, own, part in zip(files, images, parts, strict=True)]
+    masks = [mask for own, _ in drawn for mask in own]
+    boxes = columns_of(parts, [known for _, known in drawn], classes)
+    few = len(classes.names) <= IGNORED
+    if not few:
+        notes.append(f"{root}: {len(classes.names)} classes are more than the {IGNORED} that a semantic mask can hold; "
+                     "the segments are read as boxes alone")  # fmt: skip
+    return annotate(
+        root,
+        "coco-panoptic",
+        image_ids(found, images),
+        [path for group in paths_of for path in group],
+        np.concatenate([own.sizes_hw for own in images]),
+        [member.split for member, own in zip(found, images, strict=True) for _ in own.names],
+        boxes=boxes,
+        mask_paths=masks,
+        mask_classes=classes.names if few and any(masks) else (),
+        mask_void=(0,),
+        mask_kind="panoptic",
+        class_kinds=_kinds(classes),
+        notes=[*notes, *_stuff(classes, root)],
+        left_out=faults.found,
+    )
+
+
+def _masks(
+    file: CocoFile, images: Images, part: Part, faults: Faults, notes: list[str]
+) -> tuple[list[str], list[bool]]:
+    """Path of each image's PNG ('' without one), and whether the file has an annotation for the image."""
+    folder = file.path.parent / file.path.stem
+    if not folder.is_dir():
+        raise DataError(f"{file.path}: the folder {folder} with its PNG files is not there. Unpack "
+                        f"{file.path.stem}.zip beside the JSON file.")  # fmt: skip
+    masks, known = [""] * len(images.names), [False] * len(images.names)
+    kept = np.bincount(part.images, minlength=len(images.names))
+    lessened = []
+    for k, entry in enumerate(file.panoptic):
+        number, name = entry["image_id"], entry["file_name"]
+        row = images.index.get(number, -1) if type(number) in (int, str) else -1
+        record = f"annotation number {k} (image {short(number)})"
+        if row < 0:
+            if not entry["segments_info"] and number not in images.left_out:  # Else its segments told it.
+                faults.record(Fault("annotation-without-image", str(file.path), record, "is of an image which the "
+                                    "file does not list", "List the image, or take it out."))  # fmt: skip
+        elif known[row]:
+            faults.record(Fault("id-not-unique", str(file.path), record, "is the second of its image",
+                                "Take one of them out."))  # fmt: skip
+            masks[row] = ""
+        elif not isinstance(name, str) or not name or ".." in name:
+            faults.record(Fault("image-name-missing", str(file.path), record, f"has file_name {short(name)}",
+                                "Write the name of its PNG file there."))  # fmt: skip
+            known[row] = True
+        else:
+            known[row] = True
+            masks[row] = (folder / name).relative if kept[row] == entry["segments_info"] else ""
+            lessened += [] if masks[row] else [images.names[row]]
+    if lessened:
+        notes.append(f"{file.path}: {len(lessened)} images have no mask, since segments of them were left out; first: "
+                     f"{lessened[0]}")  # fmt: skip
+    drawn = [mask for mask in masks if mask][:LOOKED_AT]
+    if drawn and not any(DataPath(file.path.place, mask).is_file() for mask in drawn):
+        raise DataError(f"{folder}: none of its first PNG files is there ({drawn[0]}). Unpack {file.path.stem}.zip "
+                        "again.")  # fmt: skip
+    return masks, known
+
+
+def _kinds(classes: Classes) -> dict[str, str]:
+    """Class -> thing or stuff, where the file says so."""
+    said = {name: entry.get("isthing") for name, entry in zip(classes.names, classes.entries, strict=True)}
+    return {name: "thing" if thing else "stuff" for name, thing in said.items() if thing in (0, 1)}
+
+
+def _stuff(classes: Classes, root: DataPath) -> Sequence[str]:
+    stuff = [name for name, kind in _kinds(classes).items() if kind == "stuff"]
+    if not stuff:
+        return ()
+    return (f"{root}: {len(stuff)} of {len(classes.names)} classes are stuff; their boxes surround regions, not "
+            f"objects; first: {stuff[0]}",)  # fmt: skip

@@ -1,0 +1,225 @@
+"""Which format is this data set in? Every reader is asked; exactly one has to recognize it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from headstart.data.annotations import Annotations
+from headstart.data.table_cache import cached
+from headstart.errors import DataError, UsageError
+from headstart.places.opening import open_place
+from headstart.places.paths import DataPath, Place, as_place
+from headstart.readers.classification import caltech256, class_folders, flowers102, pets, sun397
+from headstart.readers.coco import coco
+from headstart.readers.coco import panoptic as coco_panoptic
+from headstart.readers.imagenet import classification as imagenet
+from headstart.readers.imagenet import fall11 as imagenet_fall11
+from headstart.readers.imagenet import localization as imagenet_loc
+from headstart.readers.imagenet import tiny as tiny_imagenet
+from headstart.readers.lists import file_lists
+from headstart.readers.masks import camvid, index_masks
+from headstart.readers.openimages import openimages
+from headstart.readers.options import ReadOptions
+from headstart.readers.voc import segmentation as voc_segmentation
+from headstart.readers.voc import voc
+from headstart.readers.yolo import yolo
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format on disk.
+
+    `looks_like` gives a sentence of evidence or None; it gets the data set's root, or the one file that the user named.
+    `read` may raise DataError. `layout`: what is looked for. `takes`: options of `ReadOptions` beyond those that
+    every reader takes. `version` is raised by hand when the table of an unchanged source changes.
+    """
+
+    looks_like: Callable[[DataPath], str | None]
+    read: Callable[[DataPath, ReadOptions], Annotations]
+    layout: str
+    takes: tuple[str, ...] = ()
+    version: int = 1
+
+
+READERS = {
+    "lvis": Reader(coco.looks_like_lvis, coco.read_lvis, "annotations/lvis_v1_*.json", takes=("images",)),
+    "objects365": Reader(
+        coco.looks_like_objects365, coco.read_objects365, "annotations/zhiyuan_objv2_*.json", takes=("images",)
+    ),
+    "coco-panoptic": Reader(
+        coco_panoptic.looks_like, coco_panoptic.read, "panoptic_*.json beside folders of PNG files of the same names"
+    ),
+    "coco": Reader(
+        coco.looks_like,
+        coco.read,
+        "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
+        takes=("images",),
+    ),
+    "openimages": Reader(
+        openimages.looks_like,
+        openimages.read,
+        "*-annotations-bbox.csv with class-descriptions-boxable.csv, here or in annotations/",
+        takes=("images", "expand_hierarchy"),
+    ),
+    "oxford-pets": Reader(
+        pets.looks_like, pets.read, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
+    ),
+    "voc-segmentation": Reader(
+        voc_segmentation.looks_like,
+        voc_segmentation.read,
+        "SegmentationClass/*.png with JPEGImages/ and ImageSets/Segmentation/*.txt; or a VOCdevkit of several years",
+        takes=("sbd", "zero_based"),
+    ),
+    "voc": Reader(
+        voc.looks_like,
+        voc.read,
+        "Annotations/*.xml with JPEGImages/ or images/; a VOCdevkit of several years; or XML files beside the images",
+        takes=("zero_based",),
+    ),
+    "imagenet-loc": Reader(
+        imagenet_loc.looks_like,
+        imagenet_loc.read,
+        "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv",
+        takes=("classes",),
+    ),
+    "imagenet-fall11": Reader(
+        imagenet_fall11.looks_like,
+        imagenet_fall11.read,
+        "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/",
+        takes=("classes",),
+    ),
+    "tiny-imagenet": Reader(
+        tiny_imagenet.looks_like, tiny_imagenet.read, "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"
+    ),
+    "imagenet": Reader(
+        imagenet.looks_like, imagenet.read, "train/<wnid>/ and val/ without folders, with a list of the labels of val"
+    ),
+    "sun397": Reader(
+        sun397.looks_like,
+        sun397.read,
+        "ClassName.txt with SUN397/a/abbey/ and so on; Training_01.txt, Testing_01.txt",
+        takes=("partition",),
+    ),
+    "caltech256": Reader(caltech256.looks_like, caltech256.read, "256_ObjectCategories/001.ak47/ and so on"),
+    "flowers102": Reader(flowers102.looks_like, flowers102.read, "jpg/ with imagelabels.mat and setid.mat"),
+    "yolo": Reader(
+        yolo.looks_like,
+        yolo.read,
+        "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/",
+        takes=("labels", "missing_labels"),
+    ),
+    "file-list": Reader(
+        file_lists.looks_like,
+        file_lists.read,
+        "a CSV file whose header names columns for image and class or box; or labels.txt with lines `NAME NUMBER`",
+        takes=("images", "box_convention"),
+    ),
+    "camvid": Reader(
+        camvid.looks_like,
+        camvid.read,
+        "train.txt, val.txt, test.txt with lines `IMAGE MASK`; or images and masks `x_L.png` with label_colors.txt",
+    ),
+    "index-masks": Reader(index_masks.looks_like, index_masks.read, "images/ with masks/; or train/ with trainannot/"),
+    "class-folders": Reader(
+        class_folders.looks_like, class_folders.read, "two or more <class>/ of images; or train/<class>/"
+    ),
+}
+"""Most specific first, as they are named in messages."""
+EVERY_READER = ("on_bad_box", "on_bad_record")
+FOUND_SHOWN = 12
+
+
+def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
+    """The table of the data set at `path`: a folder, an archive, a URL, or the one file that describes it.
+
+    format: a key of `READERS`; None finds out. options: fields of `headstart.readers.options.ReadOptions`. The table is
+    kept in the cache folder and opened from there while its sources are unchanged.
+    Raises DataError when nothing is there, when it is in no known format, in more than one, or has faults; UsageError
+    for an option that the format does not have.
+    """
+    root, name = recognized(open_place(path), format)
+    reader = READERS[name]
+    chosen = _checked_options(name, reader, options)
+    images = image_place(path, chosen.images) if chosen.images else None
+
+    def read(place: Place) -> Annotations:
+        found = reader.read(DataPath(place, root.relative), chosen)
+        notes = (*place.notes, *(images.notes if images else ()))
+        return found.with_facts(notes=(*notes, *found.notes)) if notes else found
+
+    settings = {"reader": name, "version": reader.version, "at": root.relative, "options": asdict(chosen),
+                "images": images.address if images else ""}  # fmt: skip
+    if chosen.classes:  # Outside the place, so its changes are not noticed otherwise.
+        settings["classes"] = _digest(chosen.classes)
+    annotations = cached(root.place, settings, read, images)
+    if not (annotations.tasks or annotations.multi_label):
+        raise DataError(f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
+                        "Check that the annotation belongs to these images.")  # fmt: skip
+    return annotations
+
+
+def image_place(path: Path | str, images: str | None) -> Place:
+    """Where the images and masks of the data set at `path` are. images: see `ReadOptions.images`. Raises DataError."""
+    return as_place(open_place(images)) if images else open_place(path).place
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file that an option names. Raises DataError when there is none."""
+    file = open_place(path)
+    if not file.is_file():
+        raise DataError(f"{path}: is a folder. Name a text file.")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str]:
+    """Where in the place the data set begins, and its format. Raises DataError, see `open_dataset`."""
+    if format is not None:
+        if format not in READERS:
+            raise UsageError(f"format {format!r} is unknown. Known: {', '.join(READERS)}.")
+        return root, format
+    evidence = recognize(root)
+    if not evidence and root.local() is None:  # Archives often hold everything in one folder.
+        inside = [entry for entry, is_folder in root.iterdir() if is_folder]
+        if len(inside) == 1:
+            return recognized(inside[0])
+    if len(evidence) > 1:
+        both = "; ".join(f"{name} ({sentence})" for name, sentence in evidence.items())
+        raise DataError(f"{root}: it could be read in {len(evidence)} ways: {both}. Say which with --format "
+                        f"{next(iter(evidence))}, or move each data set into a folder of its own.")  # fmt: skip
+    if not evidence:
+        raise DataError(_unknown(root))
+    return root, next(iter(evidence))
+
+
+def recognize(root: DataPath) -> dict[str, str]:
+    """Reader name -> its evidence, for every reader that recognizes the place."""
+    return {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
+
+
+def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> ReadOptions:
+    known = {f.name for f in fields(ReadOptions)}
+    for option in options:
+        if option not in known:
+            raise UsageError(f"option {option!r} is unknown. Known: {', '.join(sorted(known))}.")
+        if option not in (*EVERY_READER, *reader.takes) and options[option] != getattr(ReadOptions(), option):
+            able = [other for other, r in READERS.items() if option in r.takes]
+            raise UsageError(f"option {option!r} means nothing to a {name} data set; it is for {', '.join(able)}.")
+    return replace(ReadOptions(), **options)
+
+
+def _unknown(root: DataPath) -> str:
+    looked = "; ".join(f"{name} ({reader.layout})" for name, reader in READERS.items())
+    if root.is_file():
+        return (f"{root}: in no known format. Looked for: {looked}. "
+                "Name the folder of the data set, or say what it is with --format.")  # fmt: skip
+    entries = [entry.name + ("/" if is_folder else "") for entry, is_folder in root.iterdir()]
+    found = ", ".join(entries[:FOUND_SHOWN]) + (
+        f" and {len(entries) - FOUND_SHOWN} more" if len(entries) > FOUND_SHOWN else ""
+    )
+    inside = [entry for entry, is_folder in root.iterdir() if is_folder and recognize(entry)]
+    advice = f"Did you mean {inside[0]}?" if inside else "Bring it into one of these layouts, or name its folder."
+    return f"{root}: in no known format. Looked for: {looked}. Found: {found or 'nothing'}. {advice}"

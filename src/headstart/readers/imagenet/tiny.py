@@ -1,0 +1,202 @@
+"""Tiny ImageNet: `wnids.txt`, `words.txt`, `train/<wnid>/images/` with `<wnid>_boxes.txt` beside it, `val/images/` with
+`val/val_annotations.txt`, and `test/images/`.
+
+A line of boxes is a file name and four numbers, of val a file name, a WordNet id and four numbers, separated by tabs.
+The numbers are x1, y1, x2, y2 of the 64 x 64 image, count from 0 and include both ends: of 1,500 lines of 15 classes
+682 have x1 = 0 and 790 x2 = 63, and no number is larger. A box of equal ends is one of one pixel.
+(The tree of `tiny-imagenet-200.zip`, Stanford CS231n.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.boxes import leaving, to_edges
+from headstart.data.columns import BoxColumns
+from headstart.data.faults import Fault, Faults
+from headstart.data.sizes import headers_of
+from headstart.errors import DataError
+from headstart.places.paths import DataPath
+from headstart.readers.fields import number
+from headstart.readers.folders import files_in, read_lines, read_text
+from headstart.readers.imagenet.wnids import WNID, read_words, synsets, wnid_folders
+from headstart.readers.options import ReadOptions
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class _Images:
+    """Images in order, with what lists say of each."""
+
+    paths: list[DataPath] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    wnids: list[str] = field(default_factory=list)
+    boxes: list[Box | None] = field(default_factory=list)
+    where: list[tuple[str, str]] = field(default_factory=list)
+
+
+def looks_like(root: DataPath) -> str | None:
+    """A sentence of evidence, or None."""
+    if not (root / "wnids.txt").is_file():
+        return None
+    folders = wnid_folders(root / "train")
+    if not any((folder / "images").is_dir() for folder in list(folders.values())[:1]):
+        return None
+    return f"Tiny ImageNet: wnids.txt and {len(folders)} folders train/<wnid>/images/"
+
+
+def read(root: DataPath, options: ReadOptions) -> Annotations:
+    """Image labels and one box an image; class ids are WordNet ids, in their sorted order. Ids are file names without
+    ending. Test images have neither, since the source has none.
+
+    Raises DataError for lists that cannot be read, that name images which are not there, and images that no list names.
+    """
+    faults = Faults(options.on_bad_box, options.on_bad_record)
+    listed = _wnids(root / "wnids.txt")
+    classes = synsets(listed, read_words([root]))
+    found = _Images()
+    notes: list[str] = []
+    for wnid, folder in wnid_folders(root / "train").items():
+        if wnid not in listed:
+            faults.record(Fault("label-unknown", str(folder), "", f"wnids.txt does not list {wnid}",
+                                "Add it there, or remove the folder."))  # fmt: skip
+            continue
+        lines = _lines(folder / f"{wnid}_boxes.txt", 5, faults)
+        _pair(folder / "images", folder / f"{wnid}_boxes.txt", "train", wnid, lines, found, faults)
+    if (root / "val").is_dir():
+        lines = _lines(root / "val" / "val_annotations.txt", 6, faults)
+        _pair(root / "val" / "images", root / "val" / "val_annotations.txt", "val", "", lines, found, faults)
+    for image in files_in(root / "test" / "images"):
+        _add(found, image, "test", "", None, ("", ""))
+    missing = sorted(listed - set(found.wnids))
+    if missing:
+        notes.append(
+            f"{root / 'wnids.txt'}: {len(missing)} of {len(listed)} classes have no images; first: {missing[0]}"
+        )
+    number_of = classes.number_of
+    for k, wnid in enumerate(found.wnids):
+        if wnid and wnid not in number_of:
+            path, record = found.where[k]
+            faults.record(Fault("label-unknown", path, record, f"has the class {wnid!r}, which wnids.txt does not list",
+                                "Correct the line, or add the class there."))  # fmt: skip
+    boxes, sizes = _boxes(found, number_of, classes.names, classes.wnids, faults, notes)
+    return annotate(
+        root,
+        "tiny-imagenet",
+        [path.stem for path in found.paths],
+        [path.relative for path in found.paths],
+        sizes,
+        found.splits,
+        image_labels=[number_of.get(wnid, -1) for wnid in found.wnids],
+        image_classes=classes.names,
+        image_class_ids=classes.wnids,
+        boxes=boxes,
+        notes=notes,
+        left_out=faults.found,
+    )
+
+
+def _wnids(path: DataPath) -> set[str]:
+    lines = read_lines(path)
+    for k, line in enumerate(lines):
+        if not WNID.fullmatch(line) or line in lines[:k]:
+            why = "stands twice" if WNID.fullmatch(line) else "is no WordNet id such as n01443537"
+            raise DataError(f"{path}: entry {k}, {line[:80]!r}, {why}. Correct the line.")
+    if not lines:
+        raise DataError(f"{path}: lists no class. Fetch the file again.")
+    return set(lines)
+
+
+def _lines(path: DataPath, width: int, faults: Faults) -> dict[str, tuple[str, str, Box]]:
+    """File name -> (line, WordNet id or '', box)."""
+    found: dict[str, tuple[str, str, Box]] = {}
+    for k, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split()
+        values = [v for f in fields[-4:] if (v := number(f)) is not None]
+        if not fields:
+            continue
+        if len(fields) != width or len(values) < 4:
+            faults.record(Fault("line-malformed", str(path), f"line {k}", f"is {line[:80]!r}; a file name, "
+                                f"{'a WordNet id, ' if width == 6 else ''}and four numbers are expected",
+                                "Correct the line, or fetch the file again."))  # fmt: skip
+        elif fields[0] in found:
+            faults.record(Fault("line-contradicts", str(path), f"line {k}", f"has {fields[0]!r} a second time "
+                                f"({found[fields[0]][0]} has it too)", "Take one line out."))  # fmt: skip
+        else:
+            box = (values[0], values[1], values[2], values[3])
+            found[fields[0]] = (f"line {k}", fields[1] if width == 6 else "", box)
+    return found
+
+
+def _pair(
+    folder: DataPath,
+    path: DataPath,
+    split: str,
+    wnid: str,
+    lines: dict[str, tuple[str, str, Box]],
+    into: _Images,
+    faults: Faults,
+) -> None:
+    """Adds the images of a folder with their lines."""
+    images = {image.name: image for image in files_in(folder)}
+    for name, image in images.items():
+        if name in lines:
+            record, own, box = lines[name]
+            _add(into, image, split, wnid or own, box, (str(path), record))
+            continue
+        what = "box" if wnid else "class"
+        faults.record(Fault("image-not-listed", str(path), "", f"does not name {image}, so its {what} is not known",
+                            "Add a line for the image, or remove it."))  # fmt: skip
+        if wnid:  # Its folder tells the class.
+            _add(into, image, split, wnid, None, ("", ""))
+    for name, (record, _, _) in lines.items():
+        if name not in images:
+            faults.record(Fault("image-missing", str(path), record, f"names {name[:200]!r}, which is not in {folder}",
+                                "Put the image there, or take the line out."))  # fmt: skip
+
+
+def _add(into: _Images, image: DataPath, split: str, wnid: str, box: Box | None, where: tuple[str, str]) -> None:
+    into.paths.append(image)
+    into.splits.append(split)
+    into.wnids.append(wnid)
+    into.boxes.append(box)
+    into.where.append(where)
+
+
+def _boxes(
+    found: _Images,
+    number_of: dict[str, int],
+    names: tuple[str, ...],
+    wnids: tuple[str, ...],
+    faults: Faults,
+    notes: list[str],
+) -> tuple[BoxColumns, list[tuple[int, int]]]:
+    sizes = [header[0] if header else (0, 0) for header in headers_of(found.paths, on_bad_image="skip")]
+    rows = [k for k, box in enumerate(found.boxes) if box is not None and found.wnids[k] in number_of]
+    values = np.array([found.boxes[k] for k in rows], np.float64).reshape(-1, 4)
+    own = np.array(sizes, np.int32).reshape(-1, 2)[rows]
+    xyxy = to_edges(values, "inclusive", own)
+    keep = faults.settle_boxes(xyxy, "edges", own, lambda k: found.where[rows[k]])
+    beyond = np.flatnonzero(keep & leaving(xyxy, own))
+    if len(beyond):
+        path, record = found.where[rows[int(beyond[0])]]
+        notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: "
+                     f"{path}: {record}")  # fmt: skip
+    kept = [k for k, good in zip(rows, keep, strict=True) if good]
+    holds = set(kept)
+    columns = BoxColumns(
+        offsets=np.concatenate([[0], np.cumsum([k in holds for k in range(len(found.paths))])]).astype(np.int64),
+        source=values[keep],
+        labels=np.array([number_of[found.wnids[k]] for k in kept], np.int32),
+        flags=np.zeros(len(kept), np.uint8),
+        known=np.isin(np.arange(len(found.paths)), rows),
+        classes=names,
+        convention="inclusive",
+        class_ids=wnids,
+    )
+    return columns, sizes

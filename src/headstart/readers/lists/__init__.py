@@ -1,0 +1,1 @@
+"""Lists of files with labels or boxes."""

@@ -1,0 +1,1 @@
+"""YOLO: a YAML file and a text file an image."""

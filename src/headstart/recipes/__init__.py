@@ -1,0 +1,1 @@
+"""Named, versioned training settings."""

@@ -1,0 +1,132 @@
+"""What happens inside a worker process: one job after the other, none of them known to the others."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.store.files import write_json, write_text
+
+RUNNERS = "headstart.study.runners.table:RUNNERS"
+"""Where the table of runners is, by default: kind of job -> function. Imported by workers only."""
+
+Progress = Callable[[float, str], None]
+Runner = Callable[[dict[str, Any], dict[str, Any], dict[str, Path], Path, Progress], Mapping[str, Any]]
+
+NOTE_SECONDS = 0.2
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job, in what a worker needs to do it."""
+
+    kind: str
+    settings: dict[str, Any]
+    local: dict[str, Any]
+    inputs: dict[str, Path]
+    """Directories of the finished jobs that this one reads."""
+    out: Path
+    """The job's partial directory."""
+    threads: int
+    runners: str
+    """`module:name` of the table of runners."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an order ended. An empty message: it is done."""
+
+    seconds: float
+    message: str = ""
+    trace: str = ""
+    exit_code: int = 1
+    """Of the command, when the message is not empty: 2 for input that cannot be read, 1 for other failures."""
+
+
+class Note:
+    """The progress of a job, in a small file beside its partial directory that the parent reads now and then."""
+
+    def __init__(self, out: Path) -> None:
+        self._path = note_path(out)
+        self._next = 0.0
+
+    def __call__(self, fraction: float, message: str) -> None:
+        """fraction: 0..1 of the job. message: a few words, such as "update 120 of 900"."""
+        now = time.monotonic()
+        if now >= self._next or fraction >= 1:
+            self._next = now + NOTE_SECONDS
+            write_text(self._path, json.dumps([float(fraction), message]), durable=False)
+
+
+def note_path(out: Path) -> Path:
+    """Where the progress of the job that works in `out` stands."""
+    return out.with_name(out.name + ".progress")
+
+
+def read_note(out: Path) -> tuple[float, str]:
+    """Fraction and message of the job that works in `out`; (0, "") before its first note."""
+    try:
+        fraction, message = json.loads(note_path(out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0, ""
+    return float(fraction), str(message)
+
+
+def begin(parent: int, log: Path) -> None:
+    """Prepare a fresh worker: it leaves Ctrl-C to its parent, dies with it, and prints into the run's log."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked to be told
+            os._exit(1)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    faulthandler.enable()
+
+
+def execute(order: Order) -> Report:
+    """Do one job: call its runner and write `metrics.json`. Never raises; faults are in the report."""
+    began = time.perf_counter()
+    try:
+        run = _runner(order)
+        began = time.perf_counter()  # a worker's first job does not pay for the imports
+        metrics = run(order.settings, order.local, order.inputs, order.out, Note(order.out))
+        write_json(order.out / "metrics.json", dict(metrics))
+    except HeadstartError as fault:
+        return Report(time.perf_counter() - began, str(fault), traceback.format_exc(), fault.exit_code)
+    except Exception as fault:
+        return Report(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
+    finally:
+        note_path(order.out).unlink(missing_ok=True)
+    return Report(time.perf_counter() - began)
+
+
+def _runner(order: Order) -> Runner:
+    module, _, name = order.runners.partition(":")
+    runners: dict[str, Runner] = getattr(importlib.import_module(module), name)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(order.threads)
+    return runners[order.kind]
+
+
+def _unexpected(fault: Exception) -> str:
+    """One line about a fault that nobody foresaw, with the place where it was raised."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = next((line for line in str(fault).splitlines() if line.strip()), "no message")
+    return f"{type(fault).__name__}: {said}{place}; the traceback is in log.txt"

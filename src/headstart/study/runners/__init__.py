@@ -1,0 +1,1 @@
+"""What each kind of job does: thin functions between the store and the library."""

@@ -1,0 +1,105 @@
+"""What several runners need: where a training goes on, its start, arrays and costs written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.batches.image_sets import PreparedSet
+from headstart.store.store import RESUME
+
+Progress = Callable[[float, str], None]
+Inputs = dict[str, Path]
+Metrics = dict[str, float]
+
+
+def resume_folder(out: Path) -> Path:
+    """Where the training state lies while a job runs; the store throws it away when the job is done."""
+    folder = out / RESUME
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def with_masks(images: PreparedSet, local: dict) -> PreparedSet:
+    """Original masks are looked for in the data set where it lies now: it may have been moved since."""
+    if "root" not in local or not any(images.mask_paths):
+        return images
+    from headstart.readers.formats import image_place
+
+    return replace(images, mask_place=image_place(local["root"], local["read"].get("images")))
+
+
+def save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:
+    """Time is kept apart from the metrics, which are equal in equal runs."""
+    from headstart.models.backbones.building import backbone_milliseconds
+
+    (out / "cost.json").write_text(json.dumps({"ms_per_image": backbone_milliseconds(backbone, size_hw)}))
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
+
+
+def last_stage(folder: Path) -> np.ndarray:
+    with np.load(folder / "pooled.npz") as pooled:
+        return pooled[pooled.files[-1]]
+
+
+def curve_metrics(curve: Any) -> Metrics:
+    tenth = max(1, len(curve.total) // 10)
+    return {
+        "train/loss_first": float(curve.total[:tenth].mean()),
+        "train/loss_last": float(curve.total[-tenth:].mean()),
+        "train/not_converged": float(curve.still_falling()),
+    }
+
+
+def made_here(backbone: Any, tensors: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The load report of a backbone that this study pre-trained: every tensor was asked for by name."""
+    from headstart.models.backbones.preprocessing import IMAGENET
+    from headstart.weights.load_report import LoadReport, StageLoad, proved
+
+    counts: dict[str, int] = {}
+    for name in tensors:
+        if not name.endswith("num_batches_tracked"):
+            part = name.split(".")[0]
+            stage = "stem" if part in ("conv1", "bn1") else part
+            counts[stage] = counts.get(stage, 0) + 1
+    stages = {stage: StageLoad(matched=count) for stage, count in counts.items()}
+    report = LoadReport(source, "pre-trained by this study", stages, 1.0)
+    return proved(report, backbone, IMAGENET, test_colors=False).to_json()
+
+
+def start_of(weights: dict[str, Any], local: dict, made: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
+    """The backbone that a job starts from, and the report of how it was loaded."""
+    import torch
+    from safetensors.torch import load_file
+
+    from headstart.models.backbones.building import build_backbone
+    from headstart.models.backbones.preprocessing import Preprocessing
+    from headstart.tasks.transfer import Start
+    from headstart.train.state import model_tensors
+    from headstart.weights.cards import WeightsSpec
+    from headstart.weights.checkpoint import load
+
+    base = Path(local["base"])
+    if made is None:
+        spec = WeightsSpec.from_json(local["spec"])
+        loaded = load(spec, seed, local["offline"])
+        loaded.backbone.to(memory_format=torch.channels_last)
+        start = Start(loaded.backbone, spec.backbone, base, loaded.preprocessing, spec.kind == "random")
+        return start, loaded.report.to_json()
+    backbone = build_backbone(local["backbone"], base).to(memory_format=torch.channels_last)
+    tensors, stored = model_tensors(backbone), load_file(made / f"{weights['pretrained']}.safetensors")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(stored[name])
+    return Start(backbone, local["backbone"], base, Preprocessing(), is_random=False), made_here(
+        backbone, tensors, weights["pretrained"]
+    )

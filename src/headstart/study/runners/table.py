@@ -1,0 +1,25 @@
+"""Which function runs each kind of job.
+
+Every runner takes (settings, local, inputs, out, progress), writes its files into `out` and returns flat metrics. They
+run in worker processes; what imports torch is imported inside them.
+"""
+
+from __future__ import annotations
+
+from headstart.study.runners.explaining import activations, composition, neighbors
+from headstart.study.runners.images import draw, prepare, split
+from headstart.study.runners.training import evaluate, features, pretrain, probe, transfer
+
+RUNNERS = {
+    "draw": draw,
+    "split": split,
+    "prepare": prepare,
+    "pretrain": pretrain,
+    "transfer": transfer,
+    "evaluate": evaluate,
+    "features": features,
+    "probe": probe,
+    "neighbors": neighbors,
+    "activations": activations,
+    "composition": composition,
+}

@@ -1,0 +1,98 @@
+"""`headstart weights import` and `verify`: any weights into an own checkpoint, and proof that weights are intact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.errors import WeightsError
+from headstart.places.network import to_stderr
+from headstart.weights import downloads
+from headstart.weights import native as own
+from headstart.weights.cards import WeightsSpec, file_digest, resolve
+from headstart.weights.checkpoint import load
+from headstart.weights.export import canonical_state
+from headstart.weights.load_report import LoadReport
+from headstart.weights.proof import same_fingerprint
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How weights were loaded, and what was compared with what the file says of itself."""
+
+    report: LoadReport
+    checks: tuple[str, ...]
+
+
+def import_weights(
+    uri: str, out: Path, base: Path = Path(), overwrite: bool = False, trust_pickle: bool = False,
+    offline: bool = False, say: downloads.Say = to_stderr,
+) -> tuple[Path, LoadReport]:  # fmt: skip
+    """Write the weights that `uri` means as an own checkpoint: `out/backbone.safetensors`, or `out` itself where it
+    ends in `.safetensors`. Returns the file and the report of loading.
+
+    Only what every network has the same of is kept: the backbone, under canonical names, with its facts. Raises
+    WeightsError, also where `out` exists already.
+    """
+    file = out if out.suffix == ".safetensors" else out / own.FILE
+    if file.exists() and not overwrite:
+        raise WeightsError(f"{file} exists already. Give another OUT, or --overwrite.")
+    spec = resolve(uri, base, trust_pickle, offline)
+    if spec.kind == "random":
+        raise WeightsError(f"{uri} are random values, drawn from a seed: there is nothing to import.")
+    loaded = load(spec, 0, offline, say)
+    if loaded.report.missing:
+        raise WeightsError(f"{uri} lacks {', '.join(loaded.report.missing[:4])}; an own checkpoint holds whole "
+                           "backbones only. Use the file itself as weights.")  # fmt: skip
+    tensors = canonical_state(loaded.backbone)
+    facts = own.Facts(
+        spec.name, spec.backbone, spec.preprocessing.to_json(), list(spec.lineage), spec.licence, spec.source,
+        own.tensor_digest(tensors), _provenance(spec, loaded.report),
+        fingerprint=loaded.report.to_json()["fingerprint"] or {},
+    )  # fmt: skip
+    return own.write(out, tensors, facts), loaded.report
+
+
+def _provenance(spec: WeightsSpec, report: LoadReport) -> dict:
+    file = Path(spec.file) if spec.file else None
+    return {
+        "uri": spec.uri if spec.kind in ("tv", "timm", "url") or spec.uri.startswith("hf:") else "",
+        "url": spec.url,
+        "file": file.name if file else "",
+        "sha256": file_digest(file) if file else "",
+        "layout": spec.layout,
+        "how": report.source,
+        "norm_eps": spec.norm_eps,
+        "notes": list(report.notes),
+    }
+
+
+def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: bool = False) -> Verified:
+    """Load the weights, and compare an own checkpoint with the digest and the fingerprint in its header.
+
+    Raises WeightsError for weights that cannot be loaded, or whose values are not those that were written.
+    """
+    spec = resolve(uri, base, trust_pickle, offline)
+    loaded = load(spec, 0, offline)
+    file = own.find(Path(spec.file)) if spec.file else None
+    if file is None:
+        return Verified(loaded.report, ())
+    facts = own.read_facts(file)
+    state, names = canonical_state(loaded.backbone), own.names(file)
+    if own.tensor_digest({name: value for name, value in state.items() if name in names}) != facts.digest:
+        raise WeightsError(f"{file}: its values are not those that were written (their SHA-256 is not the one in its "
+                           "header). Import the original again.")  # fmt: skip
+    checks = [f"values: SHA-256 {facts.digest[:12]}.. as written"]
+    if spec.backbone != facts.backbone:  # a plain network's weights in a deformable one
+        checks.append(f"fingerprint: not compared, since {facts.backbone} was written")
+        return Verified(loaded.report, tuple(checks))
+    written = {stage: (n[0], n[1], n[2]) for stage, n in facts.fingerprint.items()}
+    taken = loaded.report.fingerprint
+    if written and taken:
+        if not same_fingerprint(written, taken):
+            raise WeightsError(
+                f"{file}: its values are those that were written, but the backbone {facts.backbone} "
+                "gives other features than at import. Its code, or a library, has changed."
+            )
+        checks.append("fingerprint: the features of the fixed image as at import")
+    return Verified(loaded.report, tuple(checks))

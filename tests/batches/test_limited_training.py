@@ -1,0 +1,64 @@
+"""`limit` on a set from a folder: a stratified part, nested in that of a larger limit, whatever the order of files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.batches.image_batches import Batches
+from headstart.batches.image_sets import PreparedSet
+from headstart.config.study import Study, Task
+from headstart.recipes.schema import Recipe
+from headstart.study.runners import images as stages
+from support.miniatures import image
+
+COUNTS = {"aster": 24, "bell": 12, "clover": 12}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    """The training images of class folders, which lie in the order of classes on disk."""
+    root = tmp_path_factory.mktemp("flowers")
+    for k, name in enumerate(name for name, count in COUNTS.items() for _ in range(count)):
+        image(root / "data/train" / name / f"{k}.png", k)
+    for k, name in enumerate(COUNTS):
+        image(root / "data/test" / name / f"{k}.png", 100 + k)
+    local = {"root": str(root / "data"), "format": None, "read": {}}
+    (root / "split").mkdir()
+    (root / "prepared").mkdir()
+    stages.split(
+        {"task": "classify", "folds": 0, "on_bad_image": "error"}, local, {}, root / "split", lambda f, m: None
+    )
+    wanted = {"task": "classify", "role": "trainval", "size_hw": (16, 16), "data": "-"}
+    stages.prepare(wanted, local, {"split": root / "split"}, root / "prepared", lambda f, m: None)
+    return PreparedSet.open(root / "prepared")
+
+
+@pytest.mark.parametrize("limit", [4, 8, 12, 24])
+def test_every_limit_has_its_share_of_each_class(prepared: PreparedSet, limit: int) -> None:
+    seen = np.unique(np.concatenate([Batches(prepared, 4, 0, False, False, limit).indices(t) for t in range(limit)]))
+    assert len(seen) == limit
+    assert np.bincount(prepared.image_labels[seen]).tolist() == [limit // 2, limit // 4, limit // 4]
+
+
+def test_clusters_and_ids_moved_along(prepared: PreparedSet) -> None:
+    assert len(set(prepared.image_ids)) == len(prepared) == sum(COUNTS.values())
+    named = [COUNTS_OF.index(str(i).split("/")[-2]) for i in prepared.image_ids]
+    assert named == prepared.image_labels.tolist()
+    assert len(set(prepared.clusters.tolist())) == len(prepared)
+
+
+COUNTS_OF = sorted(COUNTS)
+
+
+def test_a_study_may_limit_a_folder() -> None:
+    folder = {"path": "flowers", "task": "classify", "size_hw": (32, 32)}
+    recipe = Recipe(name="r", updates=1, batch_size=1, lr=0.1, head="linear")
+    study = Study(
+        name="limited",
+        seeds=(0,),
+        sets={"a": {**folder, "role": "train"}, "b": {**folder, "role": "test"}},
+        weights=({"name": "w", "uri": "random:x"},),
+        tasks=(Task(name="t", kind="classify", train=("a",), test=("b",), recipe=recipe, limit=20),),
+    )
+    assert study.tasks[0].limit == 20

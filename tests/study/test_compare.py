@@ -1,0 +1,203 @@
+"""`compare`: from a folder and some weights to a study, its ranking, and a model that predicts."""
+
+import json
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from headstart import api
+from headstart.errors import DataError, StudyError, UsageError, WeightsError
+from headstart.models.backbones.building import build_backbone
+from headstart.readers.formats import open_dataset
+from headstart.study import compare
+from headstart.study.compare import Effort, choose_tasks, comparison, input_size
+from headstart.study.files import load_study
+from headstart.weights.cards import resolve
+from headstart.world.shapes import draw
+from support.miniatures import image, make_index_masks, mask, text, voc_object, voc_xml
+
+CARD = """\
+name = "pretrained"
+backbone = "shapes-resnet"
+file = "weights.safetensors"
+lineage = ["ImageNet-1k labels"]
+licence = "mit"
+[preprocessing]
+channel_order = "rgb"
+scale = 0.00392156862745098
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+"""
+
+
+def voc_folder(root: Path, count: int, lists: dict[str, range]) -> Path:
+    for k in range(count):
+        drawing = draw("novel", k, 64)
+        (root / "JPEGImages").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawing.image).save(root / "JPEGImages" / f"{k:03d}.png")
+        names = ["disc" if label % 2 else "ring" for label in drawing.labels]
+        objects = [
+            voc_object(n, int(b[0]) + 1, int(b[1]) + 1, int(b[2]), int(b[3]))
+            for n, b in zip(names, drawing.boxes_xyxy, strict=True)
+        ]
+        size = "<size><width>64</width><height>64</height><depth>3</depth></size>"
+        voc_xml(root / "Annotations" / f"{k:03d}.xml", *objects, filename=f"{k:03d}.png", size=size)
+    for name, rows in lists.items():
+        text(root / "ImageSets" / "Main" / f"{name}.txt", *(f"{k:03d}" for k in rows))
+    return root
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(1)
+    save_file(dict(build_backbone("shapes-resnet").state_dict()), folder / "weights.safetensors")
+    (folder / "card.toml").write_text(CARD)
+    return folder / "card.toml"
+
+
+@pytest.fixture
+def tiny_effort(monkeypatch):
+    effort = Effort(seeds=2, pixels=64 * 64, detect=3, segment=3, classify=3)
+    monkeypatch.setitem(compare.EFFORTS, "quick", effort)
+
+
+def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_effort):
+    data = voc_folder(tmp_path / "cells", 24, {"train": range(12), "val": range(12, 16), "test": range(16, 24)})
+    uris = [str(card), "random:shapes-resnet"]
+    done = api.compare(data, uris, budget="quick", out=tmp_path / "run", quiet=True)
+    assert done.failed == []
+    summary = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    first = summary["rankings"][0]
+    assert (first["task"], first["metric"], first["test_images"]) == ("detect", "det/voc-area/map@0.5", 8)
+    assert first["default"] == "pretrained"
+    assert {row["weights"] for row in first["rows"]} == {"pretrained", "random-shapes-resnet"}
+    rates = {lr for trial in summary["trials"] for lr in trial["lr"]}
+    assert len(summary["trials"]) == 4 and rates
+    searched = list((tmp_path / "run" / "store").glob("transfer-*"))
+    assert len(searched) >= 2 * 3 + 2, "three rates for each candidate with the first seed, one with the second"
+    text_of = (tmp_path / "run" / "metrics.json").read_text()
+    assert str(tmp_path) not in text_of
+    assert any("cheapest adequate choice" in line for line in done.lines)
+
+    study, _ = load_study(str(tmp_path / "run"))
+    assert study.name == "compare-cells"
+    again = api.compare(data, uris, budget="quick", out=tmp_path / "run", quiet=True)
+    assert again.done_already
+    with pytest.raises(StudyError, match="holds a different study"):
+        api.compare(data, [*uris[:1], str(card)], budget="quick", out=tmp_path / "run", quiet=True)
+
+    model = next(Path(line.split("model: ")[1].split("  (")[0]) for line in done.lines if "model: " in line)
+    found = api.predict(model, data / "JPEGImages", tmp_path / "seen", threshold=0.0)
+    assert (found.count, found.failed) == (24, [])
+    assert Image.open(tmp_path / "seen" / "000.png").size == (64, 64)
+    records = json.loads((tmp_path / "seen" / "predictions.json").read_text())
+    assert {r["category"] for r in records} <= {"disc", "ring"} and records[0]["image"] == "000.png"
+    (data / "JPEGImages" / "torn.png").write_bytes(b"\x89PNG torn")
+    found = api.predict(model, data / "JPEGImages", tmp_path / "seen", threshold=0.5)
+    assert found.count == 24 and "torn.png" in found.failed[0][0]
+
+
+def test_without_test_images_every_image_is_tested_once(tmp_path, card, tiny_effort):
+    data = voc_folder(tmp_path / "plain", 18, {})
+    done = api.compare(
+        data, [str(card), "random:shapes-resnet"], seeds=1, budget="quick", out=tmp_path / "run", quiet=True
+    )
+    assert done.failed == []
+    summary = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    first = summary["rankings"][0]
+    assert first["test_images"] == 18 and first["scope"] == "this trained model only"
+    assert all(len(trial["transfer_keys"]) == 3 for trial in summary["trials"])
+    assert all(row["to_best"]["p"] is None or row["weights"] == first["best"] for row in first["rows"])
+
+
+def test_a_bad_image_fails_with_its_path(tmp_path, card, tiny_effort):
+    data = voc_folder(tmp_path / "bad", 18, {"train": range(10), "val": range(10, 14), "test": range(14, 18)})
+    (data / "JPEGImages" / "003.png").write_bytes((data / "JPEGImages" / "003.png").read_bytes()[:300])
+    done = api.compare(data, [str(card), "random:shapes-resnet"], budget="quick", out=tmp_path / "run", quiet=True)
+    assert any("003.png" in message for _, message in done.failed) and done.exit_code == 2
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_job(tmp_path, card, tiny_effort):
+    data = voc_folder(tmp_path / "d", 8, {"train": range(4), "val": range(4, 6), "test": range(6, 8)})
+    torch.manual_seed(2)
+    tensors = {k: v for k, v in build_backbone("shapes-resnet").state_dict().items() if "layer3" not in k}
+    save_file(tensors, card.parent / "part.safetensors")
+    (card.parent / "part.toml").write_text(CARD.replace("weights.safetensors", "part.safetensors"))
+    with pytest.raises(WeightsError, match=r"part\.safetensors(?s:.*)layer3"):
+        api.compare(data, [str(card), str(card.parent / "part.toml")], budget="quick", out=tmp_path / "run", quiet=True)
+    assert not list((tmp_path / "run").glob("store/*"))
+
+
+def test_search_is_the_same_for_every_candidate(tmp_path, card):
+    data = voc_folder(tmp_path / "d", 8, {"train": range(4), "val": range(4, 6), "test": range(6, 8)})
+    specs = [(u, resolve(u, tmp_path)) for u in (str(card), "random:shapes-resnet", "random:shapes-resnet")]
+    for budget in ("quick", "normal"):
+        study = comparison(data, open_dataset(data), specs, ["detect"], budget, None)
+        (task,) = study.tasks
+        assert task.recipe is not None and len(task.recipe.rates) >= 3 and task.only == () and task.val
+        assert [w.name for w in study.weights] == ["pretrained", "random-shapes-resnet-1", "random-shapes-resnet-2"]
+        assert [w.default for w in study.weights] == [True, False, False]
+
+
+def test_input_size_keeps_the_aspect_in_multiples_of_32():
+    sizes = np.array([[480, 640], [480, 640], [640, 480]])
+    assert input_size(sizes, 320 * 240) == (256, 320)
+    assert input_size(np.zeros((3, 2)), 128 * 128) == (128, 128)
+
+
+def test_faults_of_a_call_are_named(tmp_path, card):
+    data = voc_folder(tmp_path / "d", 8, {"train": range(4), "val": range(4, 6), "test": range(6, 8)})
+    with pytest.raises(UsageError, match=r"at least two weights: repeat -w"):
+        api.compare(data, [str(card)])
+    with pytest.raises(UsageError, match=r"cannot be used for 'segment'.*serve detect"):
+        choose_tasks(open_dataset(data), "segment")
+    with pytest.raises(WeightsError, match=r"shapes-resnet"):
+        api.compare(data, [str(card), "random:shapes-restnet"])
+    with pytest.raises(DataError, match=r"nowhere"):
+        api.compare(tmp_path / "nowhere", [str(card), "random:shapes-resnet"])
+
+
+@pytest.mark.slow
+def test_segmentation_from_an_archive(tmp_path, card, tiny_effort):
+    root = tmp_path / "roads"
+    make_index_masks(root)
+    for k in range(3):
+        for split in ("train", "val", "test"):
+            image(root / split / f"{split}{k}.png", k)
+            mask(root / f"{split}annot" / f"{split}{k}.png", (0, 1, 3))
+    data = Path(shutil.make_archive(str(root), "zip", root))
+    shutil.rmtree(root)
+    uris = [str(card), "random:shapes-resnet"]
+    done = api.compare(data, uris, seeds=1, budget="quick", out=tmp_path / "run", quiet=True)
+    assert done.failed == []
+    first = json.loads((tmp_path / "run" / "metrics.json").read_text())["rankings"][0]
+    assert (first["metric"], first["test_images"]) == ("seg/miou", 4)
+
+
+@pytest.mark.slow
+def test_over_http_then_offline(tmp_path, card, tiny_effort):
+    for k in range(24):
+        image(tmp_path / "www" / "set" / ("train" if k < 16 else "test") / f"class{k % 2}" / f"{k}.jpg", k)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/set"
+    uris = [str(card), "random:shapes-resnet"]
+    done = api.compare(url, uris, seeds=1, budget="quick", out=tmp_path / "run", quiet=True)
+    assert done.failed == []
+    rankings = json.loads((tmp_path / "run" / "metrics.json").read_text())["rankings"]
+    assert {row["test_images"] for row in rankings} == {8} and url in (tmp_path / "run" / "study.toml").read_text()
+    server.shutdown()
+    server.server_close()
+    again = api.compare(url, uris, seeds=1, budget="quick", out=tmp_path / "offline", quiet=True, offline=True)
+    assert again.failed == []
+    assert json.loads((tmp_path / "offline" / "metrics.json").read_text())["rankings"] == rankings

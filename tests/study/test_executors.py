@@ -1,0 +1,316 @@
+"""Jobs on real worker processes: order, failures, deaths, interruptions, going on."""
+
+import io
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headstart.store.store import Store
+from headstart.study.executors import local as executors
+from headstart.study.executors.local import Event, default_workers, run_jobs
+from headstart.study.jobs import Expansion, Job
+from headstart.study.progress import ProgressDisplay, TimeLeft, about, clock
+
+TINY = "support.tiny_runners:RUNNERS"
+
+
+def adds(value, cost=1.0, **inputs):
+    return Job("add", {"value": value}, inputs, label=f"add {value}", cost=cost)
+
+
+def expansion_of(jobs, store):
+    """All of the jobs and what they need, as a planner would tell it."""
+    known = {}
+
+    def collect(job):
+        for needed in job.inputs.values():
+            collect(needed)
+        known[job.name] = job
+
+    for job in jobs:
+        collect(job)
+    done = {name for name, job in known.items() if store.find(name, job.key)}
+    ready = [j for n, j in known.items() if n not in done and all(i.name in done for i in j.inputs.values())]
+    return Expansion(list(known.values()), ready, len(done) == len(known))
+
+
+def run(store, jobs, workers=2, threads=1, events=None):
+    take = (lambda event: None) if events is None else events.append
+    return run_jobs(lambda: expansion_of(jobs, store), store, workers, threads, take, TINY)
+
+
+def metrics(store, job):
+    return json.loads((store.path(job.name) / "metrics.json").read_text())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_jobs_run_after_their_inputs_and_are_stored_with_their_facts(store):
+    a, b = adds(1), adds(20)
+    both = adds(300, left=a, right=b)
+    events = []
+    outcome = run(store, [adds(4000, all=both)], events=events)
+    assert (outcome.finished, outcome.failed, outcome.left, outcome.complete) == (4, [], [], True)
+    assert metrics(store, both) == {"value": 321}
+    assert metrics(store, adds(4000, all=both)) == {"value": 4321}
+    facts = json.loads((store.path(both.name) / "job.json").read_text())
+    assert facts["inputs"] == {"left": a.key, "right": b.key}
+    assert (facts["kind"], facts["version"], facts["key"], facts["label"]) == ("add", 1, both.key, "add 300")
+    assert store.verify() == []
+    assert list((store.root / "partial").iterdir()) == []
+    ends = [e.job.label for e in events if e.what == "finished"]
+    assert set(ends[:2]) == {"add 1", "add 20"}
+    assert ends[2:] == ["add 300", "add 4000"]
+    known = [len(e.done) for e in events if e.what == "known"]  # Two that end together are told of at once.
+    assert known[0] == 0 and known[-1] == 4 and known == sorted(set(known))
+
+
+def test_nothing_left_to_do_starts_no_process(store, monkeypatch):
+    job = adds(1)
+    run(store, [job], workers=1)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", None)
+    again = run(store, [job])
+    assert (again.finished, again.complete) == (0, True)
+
+
+def test_results_may_add_jobs(store):
+    def next_jobs():
+        first = adds(1)
+        jobs = [first] + ([adds(10, first=first)] if store.find(first.name, first.key) else [])
+        return expansion_of(jobs, store)
+
+    outcome = run_jobs(next_jobs, store, 1, 1, lambda event: None, TINY)
+    assert (outcome.finished, outcome.complete) == (2, True)
+    assert metrics(store, adds(10, first=adds(1))) == {"value": 11}
+
+
+def test_the_longest_job_starts_first(store):
+    events = []
+    run(store, [adds(1, cost=2), adds(2, cost=9), adds(3, cost=5)], workers=1, events=events)
+    assert [e.job.cost for e in events if e.what == "started"] == [9, 5, 2]
+
+
+def test_a_failing_job_stops_only_what_needs_it(store):
+    bad = Job("bad", {}, label="prepare photos")
+    bug = Job("bug", {}, label="count photos")
+    after = adds(1, needs=bad)
+    outcome = run(store, [after, bug, adds(2)])
+    assert outcome.finished == 1
+    assert not outcome.complete
+    assert outcome.left == ["add 1"]
+    failed = dict(outcome.failed)
+    assert sorted(failed) == ["count photos", "prepare photos"]
+    assert failed["prepare photos"] == "tiny.jpg: not an image; delete it or convert it"
+    unforeseen = r"KeyError: 'absent' \(tiny_runners\.py, line \d+\); the traceback is in log\.txt"
+    assert re.fullmatch(unforeseen, failed["count photos"])
+    said = (store.root / "log.txt").read_text()
+    assert "Traceback (most recent call last)" in said
+    assert 'return {"value": {}["absent"]}' in said
+    assert store.find(adds(2).name, adds(2).key)
+
+
+def test_workers_have_their_threads_and_print_into_the_log(store, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    job = Job("surroundings", {})
+    run(store, [job], workers=1, threads=3)
+    found = metrics(store, job)
+    assert found["threads"] == 3
+    assert found["pid"] != os.getpid()
+    assert found["missing"] is None
+    assert (os.environ["OMP_NUM_THREADS"], os.environ.get("MKL_NUM_THREADS")) == ("7", None)
+    assert "said by a runner" in (store.root / "log.txt").read_text()
+
+
+def test_a_job_whose_process_died_is_tried_again(store):
+    events = []
+    job = Job("dies", {"times": 1}, label="fragile")
+    outcome = run(store, [job], workers=1, events=events)
+    assert (outcome.finished, outcome.failed) == (1, [])
+    assert metrics(store, job) == {"deaths": 1}
+    retried = [e for e in events if e.what == "retried"]
+    assert [e.message for e in retried] == ["a worker process died (killed, or out of memory) while running: fragile"]
+
+
+def test_a_job_that_always_kills_its_process_fails_and_its_neighbor_does_not(store):
+    fatal = Job("dies", {"times": 9}, label="fatal", cost=5)
+    neighbor = Job("naps", {"seconds": 0.8}, label="neighbor", cost=9)
+    outcome = run(store, [fatal, neighbor, adds(1)])
+    assert [label for label, _ in outcome.failed] == ["fatal"]
+    assert "died when tried again alone, too; see log.txt" in outcome.failed[0][1]
+    assert outcome.finished == 2
+    assert store.find(neighbor.name, neighbor.key)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from headstart.errors import HeadstartError
+from headstart.store.store import Store
+from test_executors import counting, expansion_of, TINY
+from headstart.study.executors.local import run_jobs
+
+if __name__ == "__main__":
+    store = Store(Path(sys.argv[1]))
+    try:
+        run_jobs(lambda: expansion_of([counting(0.5)], store), store, 1, 1, lambda event: None, TINY)
+    except HeadstartError as fault:
+        print(fault)
+        sys.exit(fault.exit_code)
+"""
+
+
+def counting(nap):
+    return Job("counts", {"steps": 40}, {}, {"nap": nap}, "count to 40")
+
+
+def start_counting(tmp_path):
+    """Start a run in a process of its own and return it with its worker's id once the job has got somewhere."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path / "run", Path(__file__).parents[1], Path(__file__).parent],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts what runs in its background with Ctrl-C ignored, and that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    partial = tmp_path / "run" / "partial" / counting(0).name
+    give_up = time.monotonic() + 30
+    while not ((partial / "resume" / "count").exists() and int((partial / "resume" / "count").read_text()) >= 2):
+        assert time.monotonic() < give_up and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    return process, int((partial / "pid.txt").read_text())
+
+
+def is_alive(pid):
+    """Whether the process still runs (one that ended and was not collected yet does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_ends_its_workers_and_goes_on_later(tmp_path, number):
+    process, worker = start_counting(tmp_path)
+    # Ctrl-C reaches every process of the terminal's foreground group
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "stopped; the same command goes on\n", "")
+    assert not is_alive(worker)
+    store = Store(tmp_path / "run")
+    job = counting(0)
+    assert store.find(job.name, job.key) is None
+    assert run(store, [job], workers=1).finished == 1
+    assert metrics(store, job)["first"] >= 2
+    assert not (store.path(job.name) / "resume").exists()
+
+
+@linux
+def test_workers_die_with_a_killed_parent(tmp_path):
+    process, worker = start_counting(tmp_path)
+    process.kill()
+    process.communicate()
+    give_up = time.monotonic() + 10
+    while is_alive(worker):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    job = counting(0)
+    store = Store(tmp_path / "run")
+    assert run(store, [job], workers=1).complete
+
+
+def test_default_workers_fill_the_machine_and_never_vanish():
+    assert default_workers(10**6) == 1
+    assert default_workers(1) >= default_workers(2) >= 1
+
+
+def test_time_left_is_corrected_by_what_jobs_took():
+    jobs = [Job("draw", {"n": n}, cost=10) for n in range(3)] + [Job("pretrain", {}, cost=100)]
+    left = TimeLeft(2, {job.name: job for job in jobs})
+    assert left.seconds() is None
+    left.finished(jobs[0], 20)
+    left.done = frozenset({jobs[0].name})
+    # all jobs: (20 + 20) / (10 + 20) = 4/3; draw: (20 + 20 * 4/3) / (10 + 20) = 14/9; the longest alone takes 400/3
+    assert left.seconds() == pytest.approx(400 / 3)
+    left.fractions[jobs[3].name] = 0.9
+    # two workers share 2 * 10 * 14/9 + 10 * 4/3 seconds
+    assert left.seconds() == pytest.approx((280 / 9 + 40 / 3) / 2)
+
+
+def test_clock_and_about():
+    assert [clock(7.4), clock(750), clock(11100)] == ["0:07", "12:30", "3:05:00"]
+    assert [about(12), about(480), about(9000)] == ["less than a minute", "about 8 min", "about 2.5 h"]
+
+
+def events_of_a_run():
+    good, bad = adds(1), Job("bad", {}, label="prepare [photos]")
+    return [
+        Event("known", known=(good, bad)),
+        Event("started", good),
+        Event("progress", good, 0.5, "half [way]"),
+        Event("finished", good, 1.0, seconds=65),
+        Event("started", bad),
+        Event("failed", bad, message="tiny.jpg: not an image"),
+    ]
+
+
+def test_plain_lines_where_there_is_no_terminal():
+    stream = io.StringIO()
+    with ProgressDisplay(2, stream=stream) as display:
+        for event in events_of_a_run():
+            display(event)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0] == "[1 of 2 jobs, 0:00 so far, less than a minute left] add 1: done in 1:05"
+    assert lines[1].endswith("prepare [photos]: failed: tiny.jpg: not an image")
+
+
+def test_a_terminal_shows_bars_and_keeps_failures(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = Terminal()
+    with ProgressDisplay(2, stream=stream) as display:
+        for event in events_of_a_run()[:3]:
+            display(event)
+        display._view.bars.refresh()
+        for event in events_of_a_run()[3:]:
+            display(event)
+    said = stream.getvalue()
+    assert "half [way]" in said
+    assert "prepare [photos]: failed: tiny.jpg: not an image" in said
+    assert "0 of 2 jobs" in said
+    assert "\x1b[3" not in said  # no colors
+
+
+def test_quiet_shows_warnings_only():
+    stream = io.StringIO()
+    with ProgressDisplay(2, quiet=True, stream=stream) as display:
+        for event in events_of_a_run():
+            display(event)
+        logging.getLogger("headstart.store").warning("store/x is damaged")
+    assert stream.getvalue() == "store/x is damaged\n"

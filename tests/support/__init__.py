@@ -1,0 +1,1 @@
+"""What tests share: miniatures of official layouts, oracles, programs that tests start."""

@@ -1,0 +1,69 @@
+"""Two processes over gloo train what one trains; batches made by other processes are the same batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from headstart.batches.image_batches import Batches
+from headstart.batches.image_sets import PreparedSet
+from headstart.errors import UsageError
+from headstart.train.distributed import ALONE, World, choose_device
+from headstart.train.loaders import fetched
+from headstart.world.shapes import draw_set
+from support.together import run_two
+from support.train_two import main
+
+PROGRAM = Path(__file__).parents[1] / "support" / "train_two.py"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("drawn")
+    draw_set("base", 32, 0, 64, out, lambda fraction, message: None)
+    return out
+
+
+@pytest.mark.parametrize("task", ["detect", "classify", "faster-rcnn", pytest.param("dcn", marks=pytest.mark.slow)])
+def test_two_processes_give_the_weights_of_one(drawn: Path, tmp_path: Path, task: str) -> None:
+    threads = torch.get_num_threads()
+    try:
+        main(drawn, task, tmp_path / "one")
+    finally:
+        torch.set_num_threads(threads)
+    run_two(PROGRAM, drawn, task, tmp_path / "two")
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys() and all(v.dtype == torch.float64 for v in one.values())
+    difference = max(float((one[k] - two[k]).abs().max()) for k in one)
+    print(f"{task}: {difference:.2g}")
+    assert difference < 1e-10
+    assert not any(".running_mean" in name for name in one)
+
+
+def test_batches_are_the_same_whoever_makes_them(drawn: Path) -> None:
+    batches = Batches(PreparedSet.open(drawn), 4, 0, True, True)
+    here, there = (list(fetched(batches, 3, 9, ALONE, workers)) for workers in (0, 2))
+    assert [step for step, _ in here] == [step for step, _ in there] == [3, 4, 5, 6, 7, 8]
+    assert all(
+        torch.equal(a.images, b.images) and a.image_ids == b.image_ids
+        for (_, a), (_, b) in zip(here, there, strict=True)
+    )
+    halves = [next(fetched(batches, 5, 6, World(rank, 2), 0))[1] for rank in (0, 1)]
+    assert [*halves[0].image_ids, *halves[1].image_ids] == here[2][1].image_ids
+    assert np.array_equal(torch.cat([h.images for h in halves]), here[2][1].images)
+
+
+def test_what_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"a batch of 6 images cannot be shared equally by 4 processes\. Choose a batch"
+    ):
+        World(0, 4).slice_of(6)
+    assert [i for rank in range(3) for i in World(rank, 3).share_of(7)] == [0, 3, 6, 1, 4, 2, 5]
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="PyTorch sees no GPU"):
+            choose_device("cuda")
+    assert choose_device("cpu").type == "cpu"
