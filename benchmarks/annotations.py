@@ -50,12 +50,17 @@ def main() -> None:
             if reader != "headstart again" and find_spec(reader.split(",")[0].replace("csv-module", "csv")) is None:
                 continue
             found[reader] = run(reader, folder, Path(name))
-            print(f"{reader:<24}{found[reader]['cpu']:>8.1f}{found[reader]['wall']:>8.1f}"
-                  f"{found[reader]['rss'] / 1e9:>13.2f}", flush=True)  # fmt: skip
+            print(
+                f"{reader:<24}{found[reader]['cpu']:>8.1f}{found[reader]['wall']:>8.1f}"
+                f"{found[reader]['rss'] / 1e9:>13.2f}",
+                flush=True,
+            )
         last = found["headstart again"]
-        print(f"opened again {1e3 * last['open_cpu']:.1f} ms of CPU, {1e3 * last['open_wall']:.1f} ms; one image's "
-              f"boxes {1e6 * last['image_cpu']:.1f} us of CPU, {1e6 * last['image_wall']:.1f} us; "
-              f"{last['bytes']:.1f} bytes a box on disk")  # fmt: skip
+        print(
+            f"opened again {1e3 * last['open_cpu']:.1f} ms of CPU, {1e3 * last['open_wall']:.1f} ms; one image's "
+            f"boxes {1e6 * last['image_cpu']:.1f} us of CPU, {1e6 * last['image_wall']:.1f} us; "
+            f"{last['bytes']:.1f} bytes a box on disk"
+        )
 
 
 def csv_in(folder: Path) -> Path:

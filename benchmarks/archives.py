@@ -115,10 +115,13 @@ def compared(roots: dict[str, DataPath], members: int, images: int, rounds: int)
     print(f"{'':<16}{'per CPU s':>10}{'per s':>10}{'per CPU s':>12}{'per s':>10}{'of loose, CPU':>15}{'wall':>7}")
     for place, rows in rates.items():
         medians = [statistics.median(row[k] for row in rows) for k in range(4)]
-        of_loose = [statistics.median(row[k] / base[k] for row, base in zip(rows, rates["loose"], strict=True))
-                    for k in (2, 3)]  # fmt: skip
-        print(f"{place:<16}{medians[0]:>10,.0f}{medians[1]:>10,.0f}{medians[2]:>12,.0f}{medians[3]:>10,.0f}"
-              f"{of_loose[0]:>15.3f}{of_loose[1]:>7.3f}")  # fmt: skip
+        of_loose = [
+            statistics.median(row[k] / base[k] for row, base in zip(rows, rates["loose"], strict=True)) for k in (2, 3)
+        ]
+        print(
+            f"{place:<16}{medians[0]:>10,.0f}{medians[1]:>10,.0f}{medians[2]:>12,.0f}{medians[3]:>10,.0f}"
+            f"{of_loose[0]:>15.3f}{of_loose[1]:>7.3f}"
+        )
 
 
 if __name__ == "__main__":

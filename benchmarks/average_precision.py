@@ -72,13 +72,18 @@ def made(size: str, num_images: int | None) -> dict[str, np.ndarray]:
     scores = np.concatenate([rng.beta(2, 3, len(source)), rng.beta(1, 8, far)]).astype(np.float32)
     order = np.argsort(image_index, kind="stable")  # as detectors write them: image after image
     return {
-        "num_images": np.array(count), "num_classes": np.array(classes),
-        "true_images": true_images, "true_boxes": true, "true_labels": true_labels,
+        "num_images": np.array(count),
+        "num_classes": np.array(classes),
+        "true_images": true_images,
+        "true_boxes": true,
+        "true_labels": true_labels,
         "true_areas": true[:, 2] * true[:, 3] * rng.uniform(0.4, 0.9, len(true)),
         "true_crowd": rng.random(len(true)) < (0.01 if size == "coco" else 0.0),
-        "images": image_index[order], "boxes": boxes[order], "labels": labels[order],
+        "images": image_index[order],
+        "boxes": boxes[order],
+        "labels": labels[order],
         "scores": scores[order].astype(np.float64),
-    }  # fmt: skip
+    }
 
 
 def _skewed(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -102,9 +107,14 @@ def headstart(case: dict[str, np.ndarray], ious: tuple, areas: tuple, limits: tu
     from headstart.metrics.coco import coco_metrics
 
     truth = Truth.from_xywh(
-        case["true_images"], case["true_boxes"], case["true_labels"], case["true_crowd"] * np.uint8(CROWD),
-        int(case["num_images"]), int(case["num_classes"]), areas=case["true_areas"],
-    )  # fmt: skip
+        case["true_images"],
+        case["true_boxes"],
+        case["true_labels"],
+        case["true_crowd"] * np.uint8(CROWD),
+        int(case["num_images"]),
+        int(case["num_classes"]),
+        areas=case["true_areas"],
+    )
     detections = Detections.from_xywh(case["images"], case["boxes"], case["labels"], case["scores"])
 
     def evaluate() -> dict[str, Any]:
@@ -178,8 +188,10 @@ def torchmetrics(case: dict[str, np.ndarray], ious: tuple, areas: tuple, limits:
 
     case["crowd"] = case["true_crowd"].astype(np.int64)
     truth = {"boxes": "true_boxes", "labels": "true_labels", "iscrowd": "crowd", "area": "true_areas"}
-    metric.update(per_image({"boxes": "boxes", "labels": "labels", "scores": "scores"}, case["images"]),
-                  per_image(truth, case["true_images"]))  # fmt: skip
+    metric.update(
+        per_image({"boxes": "boxes", "labels": "labels", "scores": "scores"}, case["images"]),
+        per_image(truth, case["true_images"]),
+    )
 
     def evaluate() -> dict[str, Any]:
         metric._computed = None  # it keeps its answer
@@ -290,8 +302,10 @@ def main() -> None:
                 empty = {**os.environ, "NUMBA_CACHE_DIR": str(Path(folder) / "cache" / size)}
                 fresh = run("headstart", next(way for way in WAYS if WAYS[way][0] == size), path, 1, empty)
                 print(f"start of Headstart with an empty cache of compiled code: {fresh['start']:.1f} CPU s")
-            print(f"{size}: {int(case['num_images'])} images, {int(case['num_classes'])} classes, "
-                  f"{len(case['true_labels'])} true boxes, {len(case['labels'])} detections")  # fmt: skip
+            print(
+                f"{size}: {int(case['num_images'])} images, {int(case['num_classes'])} classes, "
+                f"{len(case['true_labels'])} true boxes, {len(case['labels'])} detections"
+            )
             for way in [way for way in WAYS if WAYS[way][0] == size]:
                 table(way, path, arguments.tools, arguments.repeats)
 
@@ -315,8 +329,11 @@ def table(way: str, path: str, tools: list[str], repeats: int) -> None:
     for tool, row in rows.items():
         memory = "" if row["mb"] is None else f"{row['mb']:.0f}"
         ratio = f"{row['cpu'] / ours['cpu']:.2f}" if ours else ""
-        print(f"{tool:<18}{row['start']:>8.2f}{row['load']:>8.2f}{row['cpu']:>8.3f}{memory:>8}{ratio:>8}"
-              f"  {difference(row, reference)}", flush=True)  # fmt: skip
+        print(
+            f"{tool:<18}{row['start']:>8.2f}{row['load']:>8.2f}{row['cpu']:>8.3f}{memory:>8}{ratio:>8}"
+            f"  {difference(row, reference)}",
+            flush=True,
+        )
 
 
 def difference(row: dict[str, Any], reference: dict[str, Any] | None) -> str:

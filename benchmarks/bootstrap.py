@@ -63,13 +63,16 @@ def main() -> None:
     case = made("voc", given.images)
     num_images = int(case["num_images"])
     flags = np.zeros(len(case["true_labels"]), np.uint8)
-    truth = Truth.from_xywh(case["true_images"], case["true_boxes"], case["true_labels"], flags, num_images,
-                            int(case["num_classes"]))  # fmt: skip
+    truth = Truth.from_xywh(
+        case["true_images"], case["true_boxes"], case["true_labels"], flags, num_images, int(case["num_classes"])
+    )
     found = Detections.from_xywh(case["images"], case["boxes"], case["labels"], case["scores"])
     noise = np.random.default_rng(1).normal(0, 0.1, len(found.scores))
     other = replace(found, scores=np.clip(found.scores + noise, 0, None))
-    print(f"{num_images:,} images, {len(truth.labels):,} boxes, {len(found.scores):,} detections, IoU 0.5 and 0.7, "
-          f"{given.resamples:,} resamples")  # fmt: skip
+    print(
+        f"{num_images:,} images, {len(truth.labels):,} boxes, {len(found.scores):,} detections, IoU 0.5 and 0.7, "
+        f"{given.resamples:,} resamples"
+    )
     print(f"{'protocol':12s} {'evaluate':>9s} {'resample':>9s} {'pair':>9s} {'CPU s':>9s}  difference in points at 0.5")
     for protocol in PROTOCOLS:
         results = [average_precision(truth, side, protocol, IOUS) for side in (found, other)]  # type: ignore[arg-type]
@@ -79,15 +82,18 @@ def main() -> None:
         def pair() -> object:
             drawn = image_weights(np.arange(num_images), given.resamples)
             a, b = (average_precision(truth, s, protocol, IOUS) for s in (found, other))  # noqa: B023
-            return paired_difference(a.map[:1], a.replicates(drawn)[None, :, 0], b.map[:1],
-                                     b.replicates(drawn)[None, :, 0])  # fmt: skip
+            return paired_difference(
+                a.map[:1], a.replicates(drawn)[None, :, 0], b.map[:1], b.replicates(drawn)[None, :, 0]
+            )
 
         evaluation = fastest(given.repeats, lambda: average_precision(truth, found, protocol, IOUS))[0]  # noqa: B023
         resampling = fastest(given.repeats, lambda: results[0].replicates(weights))[0]  # noqa: B023
         both = fastest(given.repeats, pair)
         gap = pair()
-        print(f"{protocol:12s} {evaluation:9.3f} {resampling:9.2f} {both[0]:9.2f} {both[1]:9.2f}  "
-              f"{100 * gap.effect:.2f} [{100 * gap.lo:.2f}, {100 * gap.hi:.2f}]")  # type: ignore[attr-defined]  # fmt: skip
+        print(
+            f"{protocol:12s} {evaluation:9.3f} {resampling:9.2f} {both[0]:9.2f} {both[1]:9.2f}  "
+            f"{100 * gap.effect:.2f} [{100 * gap.lo:.2f}, {100 * gap.hi:.2f}]"
+        )  # type: ignore[attr-defined]
     result = average_precision(truth, found, "voc-area", IOUS)
     again = average_precision(*repeated(truth, found, weights[0]), "voc-area", IOUS)
     apart = float(np.nanmax(np.abs(result.ap_replicates(weights[:1])[0] - again.ap)))

@@ -61,12 +61,14 @@ def make(root: Path, images: int, annotations: int) -> None:
         (root / "train2017" / name).touch()
     with (root / FILE).open("w") as file:
         file.write('{"info": {}, "licenses": [], "images": [')
-        file.write(", ".join(
-            f'{{"license": 3, "file_name": "{name}", "coco_url": "http://images.cocodataset.org/train2017/{name}", '
-            f'"height": {HEIGHT}, "width": {WIDTH}, "date_captured": "2013-11-14 11:18:45", '
-            f'"flickr_url": "http://farm9.staticflickr.com/8186/8119368305_4e622c8349_z.jpg", "id": {k}}}'
-            for k, name in enumerate(names)
-        ))  # fmt: skip
+        file.write(
+            ", ".join(
+                f'{{"license": 3, "file_name": "{name}", "coco_url": "http://images.cocodataset.org/train2017/{name}", '
+                f'"height": {HEIGHT}, "width": {WIDTH}, "date_captured": "2013-11-14 11:18:45", '
+                f'"flickr_url": "http://farm9.staticflickr.com/8186/8119368305_4e622c8349_z.jpg", "id": {k}}}'
+                for k, name in enumerate(names)
+            )
+        )
         file.write('], "annotations": [')
         for k in range(annotations):
             file.write(", " if k else "")
@@ -76,15 +78,22 @@ def make(root: Path, images: int, annotations: int) -> None:
 
 
 def annotation(k: int, images: int, draw: random.Random) -> dict[str, object]:
-    x, y, width, height = (draw.randrange(low, high) / 100 for low, high in
-                           ((0, 30000), (0, 20000), (100, 30000), (100, 24000)))  # fmt: skip
+    x, y, width, height = (
+        draw.randrange(low, high) / 100 for low, high in ((0, 30000), (0, 20000), (100, 30000), (100, 24000))
+    )
     crowd = k % 86 == 0
     corners = min(400, max(6, int(draw.expovariate(1 / 20)) * 2))
     ring = [round(v, 2) for _ in range(corners // 2) for v in (x + draw.random() * width, y + draw.random() * height)]
     runs = {"counts": [1000, *[40, 440] * 200, HEIGHT * WIDTH - 1000 - 480 * 200], "size": [HEIGHT, WIDTH]}
-    return {"segmentation": runs if crowd else [ring], "area": round(width * height * 0.6, 4), "iscrowd": int(crowd),
-            "image_id": draw.randrange(images), "bbox": [x, y, width, height],
-            "category_id": draw.randrange(1, CATEGORIES + 1), "id": k + 1}  # fmt: skip
+    return {
+        "segmentation": runs if crowd else [ring],
+        "area": round(width * height * 0.6, 4),
+        "iscrowd": int(crowd),
+        "image_id": draw.randrange(images),
+        "bbox": [x, y, width, height],
+        "category_id": draw.randrange(1, CATEGORIES + 1),
+        "id": k + 1,
+    }
 
 
 def measured(name: str, root: Path) -> None:

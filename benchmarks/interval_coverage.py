@@ -88,8 +88,10 @@ def of_means(
 
 def table_of_means(studies: int, resamples: int) -> float:
     """Print the first table; returns the lowest coverage of our intervals."""
-    print(f"{'seeds':>5s} {'share':>5s} {'images':>6s}  {'interval':>8s} {'lowest':>6s} {'both':>6s} {'seeds':>6s} "
-          f"{'images':>6s}  {'width':>5s}")  # fmt: skip
+    print(
+        f"{'seeds':>5s} {'share':>5s} {'images':>6s}  {'interval':>8s} {'lowest':>6s} {'both':>6s} {'seeds':>6s} "
+        f"{'images':>6s}  {'width':>5s}"
+    )
     lowest = 1.0
     for num_images in IMAGES:
         draw = means(num_images, resamples)
@@ -104,8 +106,11 @@ def table_of_means(studies: int, resamples: int) -> float:
 
 
 def line(num_seeds: int, share: str, num_images: int, found: dict[str, float], lowest: str = "") -> None:
-    print(f"{num_seeds:5d} {share} {num_images:6d}  {100 * found['interval']:8.1f} {lowest}{100 * found['both']:6.1f} "
-          f"{100 * found['seeds']:6.1f} {100 * found['images']:6.1f}  {found['width']:5.2f}", flush=True)  # fmt: skip
+    print(
+        f"{num_seeds:5d} {share} {num_images:6d}  {100 * found['interval']:8.1f} {lowest}{100 * found['both']:6.1f} "
+        f"{100 * found['seeds']:6.1f} {100 * found['images']:6.1f}  {found['width']:5.2f}",
+        flush=True,
+    )
 
 
 # ---- drawn detectors
@@ -148,8 +153,10 @@ def of_detectors(
 
 def table_of_detectors(studies: int, resamples: int) -> float:
     """Print the second table; returns the lowest coverage of our intervals of differences."""
-    print(f"{'of':10s} {'seeds':>5s} {'share':>5s} {'images':>6s}  {'interval':>8s} {'both':>6s} {'seeds':>6s} "
-          f"{'images':>6s}  {'width':>5s}")  # fmt: skip
+    print(
+        f"{'of':10s} {'seeds':>5s} {'share':>5s} {'images':>6s}  {'interval':>8s} {'both':>6s} {'seeds':>6s} "
+        f"{'images':>6s}  {'width':>5s}"
+    )
     lowest = 1.0
     for spread in (0.05, 0.2):
         rng = np.random.default_rng(round(100 * spread))

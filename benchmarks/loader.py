@@ -42,8 +42,10 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)
     torch.set_num_threads(1)
-    print(f"{'chips per CPU s':<14}{'chips an image':>16}{'windows':>10}{'per chip':>10}{'torchvision':>13}"
-          f"{'of per chip':>13}{'of torchvision':>16}")  # fmt: skip
+    print(
+        f"{'chips per CPU s':<14}{'chips an image':>16}{'windows':>10}{'per chip':>10}{'torchvision':>13}"
+        f"{'of per chip':>13}{'of torchvision':>16}"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         data = written(Path(scratch), given.images)
         for name, scales in SCALES.items():
@@ -61,9 +63,11 @@ def main() -> None:
                     if number >= 0:
                         rates[way].append(count / (time.process_time() - began))
             rate = {way: statistics.median(values) for way, values in rates.items()}
-            print(f"{name:<14}{source.count / given.images:>16.2f}{rate['windows']:>10.0f}{rate['per chip']:>10.0f}"
-                  f"{rate['torchvision']:>13.0f}{rate['windows'] / rate['per chip']:>13.2f}"
-                  f"{rate['windows'] / rate['torchvision']:>16.2f}")  # fmt: skip
+            print(
+                f"{name:<14}{source.count / given.images:>16.2f}{rate['windows']:>10.0f}{rate['per chip']:>10.0f}"
+                f"{rate['torchvision']:>13.0f}{rate['windows'] / rate['per chip']:>13.2f}"
+                f"{rate['windows'] / rate['torchvision']:>16.2f}"
+            )
 
 
 def written(folder: Path, count: int) -> Path:
@@ -77,9 +81,16 @@ def written(folder: Path, count: int) -> Path:
     for i, path in enumerate(made(folder / "images", "jpg", SIZE_HW, count)):
         records["images"].append({"id": i, "file_name": path.name, "width": SIZE_HW[1], "height": SIZE_HW[0]})
         for x1, y1, x2, y2 in truth[offsets[i] : offsets[i + 1]].tolist():
-            records["annotations"].append({"id": len(records["annotations"]), "image_id": i, "category_id": 1,
-                                           "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1),
-                                           "iscrowd": 0})  # fmt: skip
+            records["annotations"].append(
+                {
+                    "id": len(records["annotations"]),
+                    "image_id": i,
+                    "category_id": 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
     (folder / "annotations" / "instances_train2017.json").write_text(json.dumps(records))
     (folder / "images").rename(folder / "train2017")
     return folder

@@ -26,7 +26,7 @@ from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
 from headstart.batches.chips.scales import OPENIMAGES_SCALES
 from headstart.batches.image_batches import Batches
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.readers.formats import open_dataset
@@ -40,12 +40,24 @@ from headstart.world.shapes import draw_set
 OPENIMAGES_IMAGES, OPENIMAGES_EPOCHS, GPUS = 1.74e6, 14, 8
 CASES = {
     "FCOS, shapes-resnet, 32 of 96": ("shapes-resnet", 96, {"head": "fcos", "batch_size": 32}),
-    "RetinaNet, ResNet-18, 4 of 256": ("resnet18", 256, {
-        "head": "retinanet", "batch_size": 4, "neck": "fpn", "levels": ("C3", "C4", "C5")}),
-    "Faster R-CNN, ResNet-18, 4 of 256": ("resnet18", 256, {
-        "head": "faster-rcnn", "batch_size": 4, "neck": "fpn", "levels": ("C3", "C4", "C5"), "rois": 64,
-        "proposals": 100}),
-}  # fmt: skip
+    "RetinaNet, ResNet-18, 4 of 256": (
+        "resnet18",
+        256,
+        {"head": "retinanet", "batch_size": 4, "neck": "fpn", "levels": ("C3", "C4", "C5")},
+    ),
+    "Faster R-CNN, ResNet-18, 4 of 256": (
+        "resnet18",
+        256,
+        {
+            "head": "faster-rcnn",
+            "batch_size": 4,
+            "neck": "fpn",
+            "levels": ("C3", "C4", "C5"),
+            "rois": 64,
+            "proposals": 100,
+        },
+    ),
+}
 
 
 class AtHand:
@@ -87,8 +99,9 @@ def main() -> None:
             folder = Path(scratch) / str(size)
             if not folder.exists():
                 draw_set("base", 64, 0, size, folder, lambda fraction, message: None)
-            source = AtHand([Batches(PreparedSet.open(folder), recipe.batch_size, 0, True, False).batch(t)
-                             for t in range(8)])  # fmt: skip
+            source = AtHand(
+                [Batches(ImageSet.open(folder), recipe.batch_size, 0, True, False).batch(t) for t in range(8)]
+            )
             times: dict[str, list[float]] = {"bare": [], "ours": []}
             for number in range(-1, given.rounds):  # Round -1 warms up.
                 for way in ("bare", "ours") if number % 2 else ("ours", "bare"):
@@ -101,8 +114,11 @@ def main() -> None:
                     if number >= 0:
                         times[way].append((seconds(device) - began) / given.updates)
             ratio = statistics.median(b / a for a, b in zip(times["bare"], times["ours"], strict=True))
-            print(f"{name:<36}{statistics.median(times['bare']):>9.4f}{statistics.median(times['ours']):>11.4f}"
-                  f"{ratio:>8.3f}", flush=True)  # fmt: skip
+            print(
+                f"{name:<36}{statistics.median(times['bare']):>9.4f}{statistics.median(times['ours']):>11.4f}"
+                f"{ratio:>8.3f}",
+                flush=True,
+            )
 
 
 def seconds(device: torch.device) -> float:
@@ -135,8 +151,19 @@ def bare(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device)
 
 
 def ours(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device, state: Path, loaders: int = 0) -> None:
-    train(model, detect.losses, source, IMAGENET, recipe, 1e-3, state, lambda fraction, message: None,
-          world=World(device=device), workers=loaders, keeping=Keeping(seconds=1e9))  # fmt: skip
+    train(
+        model,
+        detect.losses,
+        source,
+        IMAGENET,
+        recipe,
+        1e-3,
+        state,
+        lambda fraction, message: None,
+        world=World(device=device),
+        workers=loaders,
+        keeping=Keeping(seconds=1e9),
+    )
 
 
 def throughput(given: argparse.Namespace, device: torch.device, scratch: Path) -> None:
@@ -147,15 +174,30 @@ def throughput(given: argparse.Namespace, device: torch.device, scratch: Path) -
     layout = ChipLayout("chips", OPENIMAGES_SCALES, given.size)
     chips = ChipBatches(open_dataset(data), layout, given.batch, 0, True, 256)
     at_hand = AtHand([chips.batch(t) for t in range(2)])
-    print(f"{'Faster R-CNN on chips':<24}{'precision':>10}{'compiled':>10}{'chips/s':>10}{'with loader':>13}"
-          f"{'GB':>7}{'hours for Open Images on 8':>28}")  # fmt: skip
+    print(
+        f"{'Faster R-CNN on chips':<24}{'precision':>10}{'compiled':>10}{'chips/s':>10}{'with loader':>13}"
+        f"{'GB':>7}{'hours for Open Images on 8':>28}"
+    )
     for backbone in given.throughput:
         for compiled in (False, True):
             recipe = Recipe(
-                name="throughput", updates=given.updates, batch_size=given.batch, lr=1e-3, head="faster-rcnn",
-                channels=256, neck="dc5", levels=("C5",), reduce=True, class_agnostic=True, rois=300, proposals=300,
-                positive_part=1.0, precision=given.precision, compile=compiled, warmup=0,
-            )  # fmt: skip
+                name="throughput",
+                updates=given.updates,
+                batch_size=given.batch,
+                lr=1e-3,
+                head="faster-rcnn",
+                channels=256,
+                neck="dc5",
+                levels=("C5",),
+                reduce=True,
+                class_agnostic=True,
+                rois=300,
+                proposals=300,
+                positive_part=1.0,
+                precision=given.precision,
+                compile=compiled,
+                warmup=0,
+            )
             rates = []
             for source, loaders in ((at_hand, 0), (chips, given.loaders)):
                 model = detector(backbone, recipe, given.size).to(device)
@@ -168,8 +210,11 @@ def throughput(given: argparse.Namespace, device: torch.device, scratch: Path) -
             gigabytes = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else float("nan")
             chips_in_all = OPENIMAGES_IMAGES * chips.count / len(chips.annotations) * OPENIMAGES_EPOCHS
             hours = chips_in_all / (rates[1] * GPUS) / 3600
-            print(f"{backbone:<24}{given.precision:>10}{'yes' if compiled else 'no':>10}{rates[0]:>10.1f}"
-                  f"{rates[1]:>13.1f}{gigabytes:>7.1f}{hours:>28.1f}", flush=True)  # fmt: skip
+            print(
+                f"{backbone:<24}{given.precision:>10}{'yes' if compiled else 'no':>10}{rates[0]:>10.1f}"
+                f"{rates[1]:>13.1f}{gigabytes:>7.1f}{hours:>28.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

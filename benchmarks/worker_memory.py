@@ -35,8 +35,9 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "METHOD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(*worker_uss(Path(arguments.one[0]), arguments.one[1], arguments.workers, arguments.batches,
-                          arguments.batch))  # fmt: skip
+        print(
+            *worker_uss(Path(arguments.one[0]), arguments.one[1], arguments.workers, arguments.batches, arguments.batch)
+        )
         return
     with tempfile.TemporaryDirectory() as name:
         for rows in (SMALL, arguments.rows):
@@ -52,8 +53,11 @@ def main() -> None:
                     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
                 uss = [int(value) / 1e6 for value in done.stdout.split()]
                 means.append(sum(uss) / len(uss))
-                print(f"{method:<8}{rows:>12,}{min(uss):>8.1f}{means[-1]:>8.1f}{max(uss):>8.1f}"
-                      f"{means[-1] - means[0]:>8.1f}", flush=True)  # fmt: skip
+                print(
+                    f"{method:<8}{rows:>12,}{min(uss):>8.1f}{means[-1]:>8.1f}{max(uss):>8.1f}"
+                    f"{means[-1] - means[0]:>8.1f}",
+                    flush=True,
+                )
 
 
 class Boxes(torch.utils.data.Dataset):
@@ -77,8 +81,15 @@ def worker_uss(folder: Path, method: str, workers: int, batches: int, batch: int
     draws = RandomSampler(
         data, replacement=True, num_samples=batches * batch, generator=torch.Generator().manual_seed(0)
     )
-    loader = DataLoader(data, batch, sampler=draws, num_workers=workers, collate_fn=list, persistent_workers=True,
-                        multiprocessing_context=method)  # fmt: skip
+    loader = DataLoader(
+        data,
+        batch,
+        sampler=draws,
+        num_workers=workers,
+        collate_fn=list,
+        persistent_workers=True,
+        multiprocessing_context=method,
+    )
     iterator = iter(loader)
     for _ in range(batches):
         next(iterator)

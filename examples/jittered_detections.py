@@ -28,12 +28,14 @@ def detections(data: str, jitter: float, seed: int) -> list[dict[str, Any]]:
     def add(row: int, label: int, box: np.ndarray, score: float) -> None:
         name = table.image_id(row)
         x1, y1, x2, y2 = box.tolist()
-        found.append({
-            "image_id": int(name) if name.isdigit() else name,
-            "category_id": ids[label],
-            "bbox": [round(x1, 2), round(y1, 2), round(max(x2 - x1, 1.0), 2), round(max(y2 - y1, 1.0), 2)],
-            "score": round(score, 2),
-        })  # fmt: skip
+        found.append(
+            {
+                "image_id": int(name) if name.isdigit() else name,
+                "category_id": ids[label],
+                "bbox": [round(x1, 2), round(y1, 2), round(max(x2 - x1, 1.0), 2), round(max(y2 - y1, 1.0), 2)],
+                "score": round(score, 2),
+            }
+        )
 
     for row in np.flatnonzero(table.boxes_known).tolist():
         boxes = table.boxes_of(row)

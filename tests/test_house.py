@@ -57,9 +57,20 @@ WITHOUT_TORCH = [
     "headstart.weights.listing",
 ]
 WITHOUT_TORCH_FOLDERS = (
-    "cli", "config", "data", "doctor", "metrics", "page", "places", "readers", "recipes", "report", "stats", "store",
+    "cli",
+    "config",
+    "data",
+    "doctor",
+    "metrics",
+    "page",
+    "places",
+    "readers",
+    "recipes",
+    "report",
+    "stats",
+    "store",
     "world",
-)  # fmt: skip
+)
 
 
 def dotted(path):

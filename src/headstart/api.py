@@ -130,8 +130,15 @@ def compare(
     if not quiet:
         print("\n".join(annotations.summary()), file=sys.stderr)
     candidates = list(zip(uris, specs, strict=True))
-    study = comparison(absolute(data, Path.cwd()), annotations, candidates, tasks, budget, seeds,  # type: ignore[arg-type]
-                       {"format": format, "read": read or {}, "on_bad_image": on_bad_image})  # fmt: skip
+    study = comparison(
+        absolute(data, Path.cwd()),
+        annotations,
+        candidates,
+        tasks,
+        budget,  # type: ignore[arg-type]
+        seeds,
+        {"format": format, "read": read or {}, "on_bad_image": on_bad_image},
+    )
     where = out or Path("runs") / (study.name + (f"-{task}" if task else ""))
     with tempfile.TemporaryDirectory() as folder:
         proposal = Path(folder) / "study.toml"
@@ -193,10 +200,14 @@ def pretrain(
 
 
 def show_chips(
-    data: str | Path, recipe: str, out: Path, options: PretrainingOptions | None = None,
-    supervision: Supervision | None = None, changes: Sequence[str] = (),
+    data: str | Path,
+    recipe: str,
+    out: Path,
+    options: PretrainingOptions | None = None,
+    supervision: Supervision | None = None,
+    changes: Sequence[str] = (),
     progress: Callable[[float, str], None] = lambda fraction, message: None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
     from headstart.pretraining.chips_page import chips_to_show, require_page
     from headstart.pretraining.command import changed_recipe
@@ -255,12 +266,14 @@ def evaluate(
     read: of the data set, as in `open_dataset` (read: its options).
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
-    from headstart.evaluation.evaluate import Request, evaluate_detections
+    from headstart.evaluation.evaluate import EvaluationRequest, evaluate_detections
     from headstart.metrics.protocols import PROTOCOLS
     from headstart.readers.formats import open_dataset
 
     names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
-    asked = Request(names, tuple(iou_thresholds), split, bootstrap, clusters, tuple(by), errors, explain, allow_unknown)
+    asked = EvaluationRequest(
+        names, tuple(iou_thresholds), split, bootstrap, clusters, tuple(by), errors, explain, allow_unknown
+    )
     annotations = open_dataset(data, format, **(read or {}))
     return evaluate_detections(
         detections, annotations, asked, compare, lambda line: None if quiet else print(line, file=sys.stderr)
@@ -338,20 +351,9 @@ def export_weights(
     to: timm, torchvision, detectron2 or mmdetection. fold: change the first convolution so that it takes the library's
     usual input; refused where that is not exact.
     """
-    from headstart.weights.cards import resolve
-    from headstart.weights.checkpoint import load
-    from headstart.weights.export import export
+    from headstart.weights.commands import export_weights as write
 
-    spec = resolve(_as_uri(weights), Path.cwd(), trust_pickle, offline)
-    loaded = load(spec, 0, offline)
-    done = export(loaded, spec, out, to, fold, overwrite)  # type: ignore[arg-type]
-    given = done.preprocessing
-    return [
-        *loaded.report.summary().splitlines(),
-        f"written: {done.path}",
-        f"input: {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
-        *done.notes,
-    ]
+    return write(_as_uri(weights), Path.cwd(), out, to, fold, overwrite, trust_pickle, offline)
 
 
 def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = False) -> tuple[list[str], bool]:

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 
 from headstart.batches.image_batches import Batches, in_order
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.data.flags import GROUP_OF
 from headstart.world.shapes import draw_set
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory) -> PreparedSet:
+def drawn(tmp_path_factory) -> ImageSet:
     out: Path = tmp_path_factory.mktemp("drawn")
     draw_set("base", 10, 0, 64, out, lambda fraction, message: None)
-    return PreparedSet.open(out)
+    return ImageSet.open(out)
 
 
-def batches(drawn: PreparedSet, seed: int = 3, **changes) -> Batches:
+def batches(drawn: ImageSet, seed: int = 3, **changes) -> Batches:
     settings = {"batch_size": 4, "flip": True, "quarter_turns": True} | changes
     return Batches(drawn, seed=seed, **settings)
 

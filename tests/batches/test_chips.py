@@ -53,9 +53,12 @@ def in_range(box: NDArray[np.float64], scale: Scale, factor: float, last: bool, 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), height=st.integers(30, 1600), width=st.integers(30, 1600), per_image=st.integers(1, 60),
+    seed=st.integers(0, 10**6),
+    height=st.integers(30, 1600),
+    width=st.integers(30, 1600),
+    per_image=st.integers(1, 60),
     scales=st.sampled_from([COCO_SCALES, OPENIMAGES_SCALES, WHOLE_IMAGE, RESOLUTIONS]),
-)  # fmt: skip
+)
 def test_every_box_in_range_lies_wholly_in_a_chip_inside_the_image(
     seed: int, height: int, width: int, per_image: int, scales: tuple[Scale, ...]
 ) -> None:
@@ -108,8 +111,15 @@ def test_chips_depend_on_seed_and_epoch_and_not_on_who_makes_them() -> None:
     parts = []
     for first, stop in ((0, 13), (13, 40)):
         rows = slice(offsets[first], offsets[stop])
-        part = positive_chips(boxes[rows], offsets[first : stop + 1] - offsets[first], sizes[first:stop], COCO_SCALES,
-                              3, 5, first_image=first)  # fmt: skip
+        part = positive_chips(
+            boxes[rows],
+            offsets[first : stop + 1] - offsets[first],
+            sizes[first:stop],
+            COCO_SCALES,
+            3,
+            5,
+            first_image=first,
+        )
         parts.append((part, first, offsets[first]))
     assert np.array_equal(whole.origins_xy, np.concatenate([p.origins_xy for p, _, _ in parts]))
     assert np.array_equal(whole.images, np.concatenate([p.images + first for p, first, _ in parts]))

@@ -127,8 +127,9 @@ class TestLabels:
             batch = source.batch(t)
             names = [source.source.classes[k] for k in batch.image_labels]
             assert dict(zip(names, batch.images.float().mean((1, 2, 3)).tolist(), strict=True)) == {
-                "cat": 0.0, "dog": 255.0,
-            }  # fmt: skip
+                "cat": 0.0,
+                "dog": 255.0,
+            }
 
 
 class TestPixels:

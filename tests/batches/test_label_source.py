@@ -28,15 +28,25 @@ def boxed(classes_of_images: list[list[int]], known: list[bool] | None = None, c
     labels = np.array([c for k in classes_of_images for c in k], np.int32)
     columns = BoxColumns(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        source=np.tile([1.0, 1.0, 5.0, 5.0], (len(labels), 1)), labels=labels, flags=np.zeros(len(labels), np.uint8),
-        known=np.ones(len(counts), bool) if known is None else np.array(known), classes=classes, convention="edges",
-    )  # fmt: skip
+        source=np.tile([1.0, 1.0, 5.0, 5.0], (len(labels), 1)),
+        labels=labels,
+        flags=np.zeros(len(labels), np.uint8),
+        known=np.ones(len(counts), bool) if known is None else np.array(known),
+        classes=classes,
+        convention="edges",
+    )
     names = [str(k) for k in range(len(counts))]
     root = DataPath(Folder("somewhere"))
     return annotate(
-        root, "made", names, [f"{k}.jpg" for k in names], [[9, 9]] * len(names), ["train"] * len(names), boxes=columns,
+        root,
+        "made",
+        names,
+        [f"{k}.jpg" for k in names],
+        [[9, 9]] * len(names),
+        ["train"] * len(names),
+        boxes=columns,
         **more,
-    )  # fmt: skip
+    )
 
 
 def rows_by_id(table: Annotations, *ids: str) -> list[int]:
@@ -118,8 +128,11 @@ class TestVerified:
 
     def test_open_images_without_verified_labels(self, tmp_path: Path) -> None:
         """Lists of boxes are then complete, as scoring takes them, but for the animal and the pet that a cat is."""
-        rows = [f"{TRAIN},xclick,/m/01yrx,1,0.1,0.2,0.1,0.5,0,1,0,0,0", f"{TRAIN},x,/m/07j7r,1,0,1,0,0.5,0,0,0,0,0",
-                f"{TRAIN2},xclick,/m/07j7r,1,0.1,0.2,0.3,0.4,1,0,1,1,1"]  # fmt: skip
+        rows = [
+            f"{TRAIN},xclick,/m/01yrx,1,0.1,0.2,0.1,0.5,0,1,0,0,0",
+            f"{TRAIN},x,/m/07j7r,1,0,1,0,0.5,0,0,0,0,0",
+            f"{TRAIN2},xclick,/m/07j7r,1,0.1,0.2,0.3,0.4,1,0,1,1,1",
+        ]
         boxes_csv(tmp_path, *rows, header=HEADER)
         (tmp_path / "bbox_labels_600_hierarchy.json").write_text(json.dumps(TREE))
         source = label_source(open_dataset(tmp_path))

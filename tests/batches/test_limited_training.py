@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.batches.image_batches import Batches
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.config.study import Study, Task
 from headstart.recipes.schema import Recipe
 from headstart.study.runners import images as stages
@@ -16,7 +16,7 @@ COUNTS = {"aster": 24, "bell": 12, "clover": 12}
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """The training images of class folders, which lie in the order of classes on disk."""
     root = tmp_path_factory.mktemp("flowers")
     for k, name in enumerate(name for name, count in COUNTS.items() for _ in range(count)):
@@ -31,17 +31,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     )
     wanted = {"task": "classify", "role": "trainval", "size_hw": (16, 16), "data": "-"}
     stages.prepare(wanted, local, {"split": root / "split"}, root / "prepared", lambda f, m: None)
-    return PreparedSet.open(root / "prepared")
+    return ImageSet.open(root / "prepared")
 
 
 @pytest.mark.parametrize("limit", [4, 8, 12, 24])
-def test_every_limit_has_its_share_of_each_class(prepared: PreparedSet, limit: int) -> None:
+def test_every_limit_has_its_share_of_each_class(prepared: ImageSet, limit: int) -> None:
     seen = np.unique(np.concatenate([Batches(prepared, 4, 0, False, False, limit).indices(t) for t in range(limit)]))
     assert len(seen) == limit
     assert np.bincount(prepared.image_labels[seen]).tolist() == [limit // 2, limit // 4, limit // 4]
 
 
-def test_clusters_and_ids_moved_along(prepared: PreparedSet) -> None:
+def test_clusters_and_ids_moved_along(prepared: ImageSet) -> None:
     assert len(set(prepared.image_ids)) == len(prepared) == sum(COUNTS.values())
     named = [COUNTS_OF.index(str(i).split("/")[-2]) for i in prepared.image_ids]
     assert named == prepared.image_labels.tolist()

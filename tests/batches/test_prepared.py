@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from headstart.batches.image_sets import PreparedSet, prepare
+from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
@@ -55,10 +55,20 @@ def annotations(tmp_path: Path) -> Annotations:
     lut = np.full(256, IGNORED, np.uint8)
     lut[[1, 2]] = (0, 1)
     return annotate(
-        root, "test", ["a", "b", "c"], names, [(20, 40)] * 3, [""] * 3, boxes=boxes, image_labels=[0, 1, 1],
-        image_classes=("x", "y"), mask_paths=[f"m{n}" for n in names], mask_lut=lut, mask_void=(3,),
+        root,
+        "test",
+        ["a", "b", "c"],
+        names,
+        [(20, 40)] * 3,
+        [""] * 3,
+        boxes=boxes,
+        image_labels=[0, 1, 1],
+        image_classes=("x", "y"),
+        mask_paths=[f"m{n}" for n in names],
+        mask_lut=lut,
+        mask_void=(3,),
         mask_classes=("l", "r"),
-    )  # fmt: skip
+    )
 
 
 def with_column(annotations: Annotations, name: str, values: list[int]) -> Annotations:
@@ -69,10 +79,10 @@ def with_column(annotations: Annotations, name: str, values: list[int]) -> Annot
     )
 
 
-def made(annotations: Annotations, task: str, out: Path, **options: object) -> PreparedSet:
+def made(annotations: Annotations, task: str, out: Path, **options: object) -> ImageSet:
     settings = {"indices": [2, 0], "clusters": [7, 9], "size_hw": (10, 10), "resize": "stretch", **options}
-    prepare(annotations, task=task, out=out, progress=quiet, **settings)  # type: ignore[arg-type]
-    return PreparedSet.open(out)
+    make_image_set(annotations, task=task, out=out, progress=quiet, **settings)  # type: ignore[arg-type]
+    return ImageSet.open(out)
 
 
 def test_boxes_are_scaled_and_kept_as_they_were(annotations: Annotations, tmp_path: Path) -> None:
@@ -175,7 +185,7 @@ def test_write_and_open_again(annotations: Annotations, tmp_path: Path) -> None:
     first = made(annotations, "segment", tmp_path / "one")
     instances = np.arange(200, dtype=np.uint8).reshape(2, 10, 10)
     replace(first, instances=instances).write(tmp_path / "two")
-    again = PreparedSet.open(tmp_path / "two")
+    again = ImageSet.open(tmp_path / "two")
     assert again.instances is not None and np.array_equal(again.instances, instances) and again.parts is None
     assert np.array_equal(again.boxes_xyxy, first.boxes_xyxy) and np.array_equal(again.masks, first.masks)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="clusters has 1 rows, 2 are expected"):
@@ -188,22 +198,22 @@ def test_damaged_sets_are_named(annotations: Annotations, tmp_path: Path) -> Non
     records = (out / "records.npz").read_bytes()
     (out / "records.npz").write_bytes(records[:500])
     with pytest.raises(StoreError, match=r"out: the prepared images cannot be read .*Delete this folder"):
-        PreparedSet.open(out)
+        ImageSet.open(out)
     (out / "records.npz").write_bytes(records)
     np.save(out / "images.npy", np.zeros((1, 10, 10, 3), np.uint8))
     with pytest.raises(StoreError, match=r"out: images has 1 rows, 2 are expected\. Delete this folder"):
-        PreparedSet.open(out)
+        ImageSet.open(out)
     np.save(out / "images.npy", np.asarray(images.images))
     np.save(out / "masks.npy", np.zeros((2, 9, 10), np.uint8))
     with pytest.raises(StoreError, match="masks are of another size than the images"):
-        PreparedSet.open(out)
+        ImageSet.open(out)
     with pytest.raises(StoreError, match="cannot be read"):
-        PreparedSet.open(tmp_path / "nowhere")
+        ImageSet.open(tmp_path / "nowhere")
 
 
 def test_drawn_sets_open(tmp_path: Path) -> None:
     draw_set("base", 3, 0, 64, tmp_path / "drawn", quiet)
-    images = PreparedSet.open(tmp_path / "drawn")
+    images = ImageSet.open(tmp_path / "drawn")
     assert len(images) == 3 and images.images.shape == (3, 64, 64, 3) and images.scale_xy(0).tolist() == [1, 1]
     assert images.instances is not None and images.parts is not None and images.masks is not None
     for i in range(3):

@@ -54,11 +54,18 @@ def written(out: Path, outlines: list[Any], boxes: list[list[float]], crowd: tup
         "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 80}],
         "categories": [{"id": 1, "name": "thing"}],
         "annotations": [
-            {"id": k + 1, "image_id": 1, "category_id": 1, "bbox": box, "area": box[2] * box[3],
-             "iscrowd": int(k in crowd), **({"segmentation": outline} if outline else {})}
+            {
+                "id": k + 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": int(k in crowd),
+                **({"segmentation": outline} if outline else {}),
+            }
             for k, (outline, box) in enumerate(zip(outlines, boxes, strict=True))
         ],
-    }  # fmt: skip
+    }
     (out / "annotations" / "instances.json").write_text(json.dumps(record))
     return open_dataset(out)
 
@@ -147,9 +154,13 @@ def test_edges_are_blended_with_what_was_there() -> None:
 def test_pastes_lie_free_inside_their_images(drawn: Annotations, data: st.DataObject) -> None:
     low, high = sorted(data.draw(st.tuples(st.floats(0.3, 2), st.floats(0.3, 2))))
     chosen = SmallObjects(
-        below=data.draw(st.sampled_from([20.0, 32.0, 60.0])), copies=data.draw(st.integers(1, 6)), share=1.0,
-        scale=(low, high), turn=data.draw(st.floats(0, 180)), at_most=data.draw(st.integers(1, 12)),
-    )  # fmt: skip
+        below=data.draw(st.sampled_from([20.0, 32.0, 60.0])),
+        copies=data.draw(st.integers(1, 6)),
+        share=1.0,
+        scale=(low, high),
+        turn=data.draw(st.floats(0, 180)),
+        at_most=data.draw(st.integers(1, 12)),
+    )
     seed, epoch = data.draw(st.integers(0, 2**31)), data.draw(st.integers(0, 1000))
     planner = copying(drawn, chosen, seed)
     plan = planner.plan(epoch)

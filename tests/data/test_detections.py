@@ -16,8 +16,11 @@ from headstart.metrics.boxes import CROWD
 CLASSES = ("cat", "dog", "traffic light")
 ROWS = np.arange(3)
 # image, class, x1, y1, x2, y2, score
-FOUND = [("a", "cat", 10.0, 20.0, 30.0, 60.0, 0.9), ("b", "dog", 0.5, 0.0, 20.5, 10.0, 0.25),
-         ("a", "traffic light", 5.0, 5.0, 6.0, 9.0, 0.0)]  # fmt: skip
+FOUND = [
+    ("a", "cat", 10.0, 20.0, 30.0, 60.0, 0.9),
+    ("b", "dog", 0.5, 0.0, 20.5, 10.0, 0.25),
+    ("a", "traffic light", 5.0, 5.0, 6.0, 9.0, 0.0),
+]
 
 
 @pytest.fixture
@@ -38,13 +41,16 @@ def table(root, ids=("a", "b", "c", "d"), class_ids=(), convention="edges", spli
         class_ids=class_ids,
         areas=np.array([700.0, 150.0]),
     )
-    return annotate(root, "drawn", list(ids), [f"images/{i}.jpg" for i in ids], [(100, 200)] * 4, list(splits),
-                    boxes=boxes)  # fmt: skip
+    return annotate(
+        root, "drawn", list(ids), [f"images/{i}.jpg" for i in ids], [(100, 200)] * 4, list(splits), boxes=boxes
+    )
 
 
 def coco(path, found=FOUND, **changes):
-    records = [{"image_id": i, "category_id": c, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": s} | changes
-               for i, c, x1, y1, x2, y2, s in found]  # fmt: skip
+    records = [
+        {"image_id": i, "category_id": c, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": s} | changes
+        for i, c, x1, y1, x2, y2, s in found
+    ]
     path.write_text(json.dumps(records))
     return path
 
@@ -60,8 +66,11 @@ def voc(folder, found=FOUND):
 def yolo(folder, found=FOUND):
     folder.mkdir()
     for image in dict.fromkeys(row[0] for row in found):
-        lines = [f"{CLASSES.index(c)} {(x1 + x2) / 400} {(y1 + y2) / 200} {(x2 - x1) / 200} {(y2 - y1) / 100} {s}\n"
-                 for i, c, x1, y1, x2, y2, s in found if i == image]  # fmt: skip
+        lines = [
+            f"{CLASSES.index(c)} {(x1 + x2) / 400} {(y1 + y2) / 200} {(x2 - x1) / 200} {(y2 - y1) / 100} {s}\n"
+            for i, c, x1, y1, x2, y2, s in found
+            if i == image
+        ]
         (folder / f"{image}.txt").write_text("".join(lines))
     return folder
 
@@ -167,11 +176,17 @@ def voc_line(folder, *lines):
         ({"score": float("nan")}, r"3 of 3 detections have a score that is no number or below 0: .*: record 0: nan"),
         ({"score": -0.5}, r"record 1: -0.5; .*record 2: -0.5. A score is finite, 0 or more"),
         ({"score": 1e999}, r"score that is no number .* inf"),
-        ({"bbox": [1, 2, -3, 4]}, r"3 of 3 detections have a width or height below 0: .*record 0: \(1, 2, -3, 4\)"
-                                  r".*Boxes are x, y, width, height; convert"),
+        (
+            {"bbox": [1, 2, -3, 4]},
+            r"3 of 3 detections have a width or height below 0: .*record 0: \(1, 2, -3, 4\)"
+            r".*Boxes are x, y, width, height; convert",
+        ),
         ({"bbox": [1, 2, float("inf"), 4]}, r"coordinates that are not finite: .*record 0: \(1, 2, inf, 4\).*Leave"),
-        ({"image_id": "z"}, r"3 of 3 detections are on images that pictures does not have: .*record 0: 'z'.*calls its "
-                            r"images 'a', 'b'.*\nOr pass --allow-unknown"),
+        (
+            {"image_id": "z"},
+            r"3 of 3 detections are on images that pictures does not have: .*record 0: 'z'.*calls its "
+            r"images 'a', 'b'.*\nOr pass --allow-unknown",
+        ),
         ({"image_id": "d"}, r"3 of 3 detections are on images outside the 3 images that are scored: .*'d'.* --split"),
         ({"category_id": "cow"}, r"are of classes that pictures does not have: .*record 0: 'cow'.*are cat, dog"),
         ({"bbox": [1, 2, 3]}, r"3 of 3 records are no detections: record 0 has bbox \[1, 2, 3\]; .*correct these"),
@@ -179,7 +194,7 @@ def voc_line(folder, *lines):
         ({"score": None}, r"record 0 has score None"),
         ({"image_id": 1.5}, r"record 0 has image_id 1.5"),
     ],
-)  # fmt: skip
+)
 def test_faulty_records(data, tmp_path, changes, said):
     path = coco(tmp_path / "r.json", **changes)
     with pytest.raises(DataError, match=rf"(?s)^{path}: .*{said}"):

@@ -85,12 +85,13 @@ class TestNearDuplicates:
     )
     def test_changes_that_are_seen_through(self, change: str) -> None:
         changes: dict[str, Callable[[Picture], Picture]] = {
-            "jpeg 30": lambda p: jpeg(p, 30), "quarter size": lambda p: p.resize((p.width // 4, p.height // 4)),
+            "jpeg 30": lambda p: jpeg(p, 30),
+            "quarter size": lambda p: p.resize((p.width // 4, p.height // 4)),
             "brighter": lambda p: ImageEnhance.Brightness(p).enhance(1.15),
             "less contrast": lambda p: ImageEnhance.Contrast(p).enhance(0.8),
             "cut 2 %": lambda p: p.crop((p.width // 50, p.height // 100, p.width, p.height - p.height // 50)),
             "turned 1 degree": lambda p: p.rotate(1, Image.Resampling.BILINEAR),
-        }  # fmt: skip
+        }
         photographs = sorted((SHARED / "coco_tiny").rglob("*.jpg"))[:40]
         if not photographs:
             pytest.skip("no coco_tiny beside the repository")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.batches.image_sets import PreparedSet, prepare
+from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.data.flags import CROWD, IGNORED
 from headstart.data.masks import class_mask, instance_masks, segment_classes
 from headstart.doctor.checkup import check
@@ -56,8 +56,8 @@ class TestPanoptic:
     def test_prepared_sets_score_the_same_classes(self, tmp_path: Path) -> None:
         make_coco_panoptic(tmp_path / "data")
         table = open_dataset(tmp_path / "data")
-        prepare(table, [2, 0], [0, 1], "segment", (HEIGHT, WIDTH), "stretch", tmp_path / "out", lambda *_: None)
-        images = PreparedSet.open(tmp_path / "out")
+        make_image_set(table, [2, 0], [0, 1], "segment", (HEIGHT, WIDTH), "stretch", tmp_path / "out", lambda *_: None)
+        images = ImageSet.open(tmp_path / "out")
         assert images.segment_ids is not None
         images = replace(images, mask_place=table.place)
         assert images.masks is not None

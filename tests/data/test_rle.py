@@ -34,8 +34,12 @@ def masks(draw: st.DrawFn) -> np.ndarray:
 def polygons(draw: st.DrawFn) -> tuple[list[float], tuple[int, int]]:
     """Corners inside and outside the image, on whole, half and odd places, some repeated."""
     size = draw(st.tuples(st.integers(1, 60), st.integers(1, 60)))
-    place = st.one_of(st.integers(-9, 70).map(float), st.integers(-20, 140).map(lambda v: v / 2),
-                      st.floats(-9, 70, allow_nan=False), st.integers(-900, 7000).map(lambda v: v / 100))  # fmt: skip
+    place = st.one_of(
+        st.integers(-9, 70).map(float),
+        st.integers(-20, 140).map(lambda v: v / 2),
+        st.floats(-9, 70, allow_nan=False),
+        st.integers(-900, 7000).map(lambda v: v / 100),
+    )
     corners = draw(st.lists(st.tuples(place, place), min_size=3, max_size=9))
     if draw(st.booleans()):
         corners.insert(draw(st.integers(0, len(corners))), corners[0])

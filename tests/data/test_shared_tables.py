@@ -40,13 +40,26 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     corners = np.random.default_rng(0).integers(0, 100, (m, 4)).astype(np.int32)
     corners[:, 2:] += corners[:, :2] + 1
     columns = BoxColumns(
-        offsets=np.arange(0, m + 1, BOXES_EACH), source=corners, labels=np.zeros(m, np.int16),
-        flags=np.zeros(m, np.uint8), known=np.ones(IMAGES, bool), classes=("thing",), convention="edges",
-    )  # fmt: skip
+        offsets=np.arange(0, m + 1, BOXES_EACH),
+        source=corners,
+        labels=np.zeros(m, np.int16),
+        flags=np.zeros(m, np.uint8),
+        known=np.ones(IMAGES, bool),
+        classes=("thing",),
+        convention="edges",
+    )
     ids = pa.array([f"{i:016x}" for i in range(IMAGES)])
     place = DataPath(Folder("nowhere"))
-    made = annotate(place, "drawn", ids, None, np.full((IMAGES, 2), 300), ["train"] * IMAGES, boxes=columns,
-                    path_pattern="{split}/{id}.jpg")  # fmt: skip
+    made = annotate(
+        place,
+        "drawn",
+        ids,
+        None,
+        np.full((IMAGES, 2), 300),
+        ["train"] * IMAGES,
+        boxes=columns,
+        path_pattern="{split}/{id}.jpg",
+    )
     file = tmp_path_factory.mktemp("table") / "t.arrow"
     made.write(file)
     return Annotations.read(file, place.place)

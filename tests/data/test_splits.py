@@ -23,9 +23,16 @@ def table(splits: Sequence[str], labels: Sequence[int], groups: Sequence[str] | 
     names = [f"i{k:04d}.png" for k in range(n)]
     classes = [f"c{k}" for k in range(max(labels) + 1)]
     return annotate(
-        Path("set"), "test", names, names, [(8, 9)] * n, splits, groups=groups, image_labels=labels,
+        Path("set"),
+        "test",
+        names,
+        names,
+        [(8, 9)] * n,
+        splits,
+        groups=groups,
+        image_labels=labels,
         image_classes=classes,
-    )  # fmt: skip
+    )
 
 
 def boxed(per_image: Sequence[Sequence[int] | None], num_classes: int) -> Annotations:

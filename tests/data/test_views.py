@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.batches.image_sets import PreparedSet, prepare
+from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.classes import with_classes
@@ -28,27 +28,48 @@ quiet = settings(max_examples=60, deadline=None, derandomize=True)
 CLASSES = ("ant", "bee", "cat", "dog")
 
 
-def boxes_table(labels: list[list[int]], boxes: list[list[tuple[float, ...]]] | None = None,
-                flags: list[int] | None = None) -> Annotations:  # fmt: skip
+def boxes_table(
+    labels: list[list[int]], boxes: list[list[tuple[float, ...]]] | None = None, flags: list[int] | None = None
+) -> Annotations:
     """Images of 100 x 200 pixels with boxes of these classes."""
     counts = [len(k) for k in labels]
     values = np.array([b for of in boxes for b in of] if boxes else [[1, 1, 11, 21]] * sum(counts), float).reshape(
         -1, 4
     )
     columns = BoxColumns(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), source=values,
-        labels=np.array([k for of in labels for k in of], np.int32), known=np.ones(len(labels), bool), classes=CLASSES,
-        flags=np.array(flags or [0] * sum(counts), np.uint8), convention="edges", class_ids=(10, 20, 30, 40),
-    )  # fmt: skip
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        source=values,
+        labels=np.array([k for of in labels for k in of], np.int32),
+        known=np.ones(len(labels), bool),
+        classes=CLASSES,
+        flags=np.array(flags or [0] * sum(counts), np.uint8),
+        convention="edges",
+        class_ids=(10, 20, 30, 40),
+    )
     ids = [f"i{k}" for k in range(len(labels))]
-    return annotate(DataPath(Folder("/nowhere")), "drawn", ids, [f"{i}.jpg" for i in ids], [(100, 200)] * len(ids),
-                    ["train"] * len(ids), boxes=columns)  # fmt: skip
+    return annotate(
+        DataPath(Folder("/nowhere")),
+        "drawn",
+        ids,
+        [f"{i}.jpg" for i in ids],
+        [(100, 200)] * len(ids),
+        ["train"] * len(ids),
+        boxes=columns,
+    )
 
 
 def labels_table(labels: list[int]) -> Annotations:
     ids = [f"i{k}" for k in range(len(labels))]
-    return annotate(DataPath(Folder("/nowhere")), "drawn", ids, [f"{i}.jpg" for i in ids], np.zeros((len(ids), 2)),
-                    ["train"] * len(ids), image_labels=labels, image_classes=CLASSES)  # fmt: skip
+    return annotate(
+        DataPath(Folder("/nowhere")),
+        "drawn",
+        ids,
+        [f"{i}.jpg" for i in ids],
+        np.zeros((len(ids), 2)),
+        ["train"] * len(ids),
+        image_labels=labels,
+        image_classes=CLASSES,
+    )
 
 
 several = st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=60).map(boxes_table)
@@ -74,7 +95,8 @@ class TestFractions:
         random.shuffle(rows)
         mixed = table.select(rows)
         assert list(mixed.image_ids[nested_order(mixed, task, seed)]) == list(
-            table.image_ids[nested_order(table, task, seed)])  # fmt: skip
+            table.image_ids[nested_order(table, task, seed)]
+        )
 
     @quiet
     @given(single, st.floats(0.01, 1))
@@ -136,8 +158,10 @@ class TestAsLabels:
     def test_present_are_the_classes_of_boxes(self, table) -> None:
         view = as_labels(table)
         assert view.image_classes == CLASSES and view.image_class_ids == (10, 20, 30, 40) and view.box_classes == ()
-        want = [sorted(set(table.box_labels[a:b].tolist())) for a, b in
-                zip(table.box_offsets, table.box_offsets[1:], strict=False)]  # fmt: skip
+        want = [
+            sorted(set(table.box_labels[a:b].tolist()))
+            for a, b in zip(table.box_offsets, table.box_offsets[1:], strict=False)
+        ]
         if all(len(k) == 1 for k in want):
             assert not view.multi_label and view.image_labels.tolist() == [k[0] for k in want]
         else:
@@ -166,8 +190,8 @@ class TestAsCrops:
         assert crops.size_hw(0) == (HEIGHT, WIDTH) and crops.crop(1) == (2, 4, 10, 25, HEIGHT, WIDTH)
         assert crops.size_hw(1) == (21, 8) and list(crops.splits[:2]) == ["train", "train"]
         assert crops.groups is not None and list(crops.groups[:3]) == ["a", "a", "b"]
-        prepare(crops, [1], [0], "classify", (21, 8), "stretch", tmp_path / "out", lambda share, what: None)
-        made = PreparedSet.open(tmp_path / "out")
+        make_image_set(crops, [1], [0], "classify", (21, 8), "stretch", tmp_path / "out", lambda share, what: None)
+        made = ImageSet.open(tmp_path / "out")
         assert np.array_equal(made.images[0], read_rgb(tmp_path / "JPEGImages/a.jpg")[4:25, 2:10])
         assert made.image_labels.tolist() == [0] and made.sizes_hw.tolist() == [[21, 8]]
 
@@ -239,9 +263,12 @@ class TestWithClasses:
         after = {v: view.mask_classes[k] for v, k in enumerate(view.mask_lut) if k != IGNORED}
         assert after == {v: name for v, name in before.items() if name != "road"}
         assert set(view.mask_void) == set(table.mask_void) | {v for v, name in before.items() if name == "road"}
-        prepare(view, range(4), range(4), "segment", (30, 40), "stretch", tmp_path / "out", lambda share, what: None)
-        assert set(np.unique(PreparedSet.open(tmp_path / "out").masks)) == {0, 1, IGNORED} - (
-            {0} if "car" not in {before.get(v) for v in (0, 1, 3)} else set())  # fmt: skip
+        make_image_set(
+            view, range(4), range(4), "segment", (30, 40), "stretch", tmp_path / "out", lambda share, what: None
+        )
+        assert set(np.unique(ImageSet.open(tmp_path / "out").masks)) == {0, 1, IGNORED} - (
+            {0} if "car" not in {before.get(v) for v in (0, 1, 3)} else set()
+        )
 
     def test_labels(self) -> None:
         view = with_classes(labels_table([0, 1, -1, 3]), {"dog": "mammal", "ant": "insect", "bee": "insect"})

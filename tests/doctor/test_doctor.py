@@ -65,16 +65,24 @@ def test_sound_sets_are_clean(voc: Path, tmp_path: Path) -> None:
 
 def test_boxes_that_cannot_be_leave_or_repeat(voc: Path) -> None:
     objects = (
-        voc_object("dog", 5, 5, 5, 9), voc_object("dog", 50, 5, 60, 9), voc_object("dog", 0, 0, 9, 9),
-        voc_object("dog", 5, 5, WIDTH + 6, 9), voc_object("cat", 3, 3, 8, 8), voc_object("cat", 3, 3, 8, 8),
+        voc_object("dog", 5, 5, 5, 9),
+        voc_object("dog", 50, 5, 60, 9),
+        voc_object("dog", 0, 0, 9, 9),
+        voc_object("dog", 5, 5, WIDTH + 6, 9),
+        voc_object("cat", 3, 3, 8, 8),
+        voc_object("cat", 3, 3, 8, 8),
         voc_object("dog", 3, 3, 8, 8),
-    )  # fmt: skip
+    )
     voc_xml(voc / "Annotations/a.xml", *objects)
     rules = found(check(voc))
     assert {rule: f.count for rule, f in rules.items()} == {
-        "box-without-extent": 1, "box-outside": 1, "box-off-by-one": 1, "box-leaves-image": 1, "box-duplicated": 1,
+        "box-without-extent": 1,
+        "box-outside": 1,
+        "box-off-by-one": 1,
+        "box-leaves-image": 1,
+        "box-duplicated": 1,
         "box-two-labels": 1,
-    }  # fmt: skip
+    }
     one = rules["box-off-by-one"].faults[0]
     assert one.path == str(voc / "JPEGImages/a.jpg") and one.record == "box 0 ('dog')" and "counted from 0?" in one.why
     assert f"leaves the image of {WIDTH} x {HEIGHT} by 6" in rules["box-leaves-image"].faults[0].why
@@ -131,9 +139,14 @@ def test_masks(tmp_path: Path) -> None:
 
 def test_classes_that_nothing_shows_or_trains() -> None:
     boxes = BoxColumns(
-        np.array([0, 1, 2]), np.array([[0.0, 0, 4, 4], [1, 1, 5, 5]]), np.array([0, 2]), np.zeros(2, np.uint8),
-        np.ones(2, bool), ("cat", "cow", "dog"), "edges",
-    )  # fmt: skip
+        np.array([0, 1, 2]),
+        np.array([[0.0, 0, 4, 4], [1, 1, 5, 5]]),
+        np.array([0, 2]),
+        np.zeros(2, np.uint8),
+        np.ones(2, bool),
+        ("cat", "cow", "dog"),
+        "edges",
+    )
     table = annotate(Path("set"), "test", ["a", "b"], ["a", "b"], [(9, 9)] * 2, ["train", "test"], boxes=boxes)
     from headstart.doctor.table import check_table
 
@@ -192,7 +205,9 @@ def test_the_two_odd_boxes_of_bccd() -> None:
         pytest.skip("no voc_bccd beside the repository")
     rules = found(check(SHARED / "voc_bccd"))
     assert [Path(f.path).name for f in rules["box-without-extent"].faults] == [
-        "BloodImage_00338.xml", "BloodImage_00343.xml"]  # fmt: skip
+        "BloodImage_00338.xml",
+        "BloodImage_00343.xml",
+    ]
 
 
 def test_options_of_the_reader_are_words(voc: Path, tmp_path: Path) -> None:
@@ -214,9 +229,12 @@ def test_options_of_the_reader_are_words(voc: Path, tmp_path: Path) -> None:
 def test_a_clean_copy_opens_with_the_images_of_the_source(voc: Path, tmp_path: Path) -> None:
     hard = "<difficult>1</difficult><truncated>1</truncated>"
     objects = (
-        voc_object("dog", 2, 2, 9, 9, hard), voc_object("dog", 5, 5, 5, 9), voc_object("cat", 11, 11, WIDTH + 9, 20),
-        voc_object("cat", 3, 3, 8, 8), voc_object("cat", 3, 3, 8, 8),
-    )  # fmt: skip
+        voc_object("dog", 2, 2, 9, 9, hard),
+        voc_object("dog", 5, 5, 5, 9),
+        voc_object("cat", 11, 11, WIDTH + 9, 20),
+        voc_object("cat", 3, 3, 8, 8),
+        voc_object("cat", 3, 3, 8, 8),
+    )
     voc_xml(voc / "Annotations/a.xml", *objects)
     (voc / "JPEGImages/d.jpg").write_bytes(b"no image")
     before = {p: p.read_bytes() for p in voc.rglob("*") if p.is_file()}

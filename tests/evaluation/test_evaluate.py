@@ -16,7 +16,7 @@ from headstart.data.annotate import annotate
 from headstart.data.columns import BoxColumns
 from headstart.data.detections import read_detections, scored_rows, truth_of
 from headstart.errors import DataError, UsageError
-from headstart.evaluation.evaluate import COCO_NAMES, Request, evaluate_detections, thresholds_of
+from headstart.evaluation.evaluate import COCO_NAMES, EvaluationRequest, evaluate_detections, thresholds_of
 from headstart.metrics.average_precision import average_precision
 from headstart.readers.formats import open_dataset
 from headstart.stats.bootstrap import image_weights
@@ -66,10 +66,15 @@ def data(tmp_path_factory):
 def detections(path, shift, images=9, wrong=0):
     """The true boxes moved by `shift` pixels, as COCO results with names; the last `wrong` of each class far off."""
     records = [
-        {"image_id": f"{i:03d}", "category_id": name, "score": round(0.9 - 0.05 * i, 3),
-         "bbox": [x + i + shift + (30 if i >= images - wrong else 0), 10, 20, 30]}
-        for i in range(images) for name, x in (("cat", 0), ("dog", 40))
-    ]  # fmt: skip
+        {
+            "image_id": f"{i:03d}",
+            "category_id": name,
+            "score": round(0.9 - 0.05 * i, 3),
+            "bbox": [x + i + shift + (30 if i >= images - wrong else 0), 10, 20, 30],
+        }
+        for i in range(images)
+        for name, x in (("cat", 0), ("dog", 40))
+    ]
     path.write_text(json.dumps(records))
     return path
 
@@ -136,8 +141,10 @@ def test_printed(data, tmp_path, command):
     # cat: 7 hits, 2 misses: 7/9; dog: of 9 detections those of images 1, 3, 5 are ignored, 7 is wrong: 4 of 5 found
     assert lines[lines.index("") + 2].startswith("det/voc07-11pt/map@0.5 ")
     assert any(line.startswith(f"det/voc-area/map@0.5 {100 * (7 / 9 + 4 / 5) / 2:.2f} [") for line in lines)
-    assert "class boxes voc07-11pt/ap@0.5 voc07-11pt/ap@0.7 voc-area/ap@0.5 voc-area/ap@0.7 coco/ap@0.5 " \
-           "coco/ap@0.5:0.95 openimages/ap@0.5" in lines  # fmt: skip
+    assert (
+        "class boxes voc07-11pt/ap@0.5 voc07-11pt/ap@0.7 voc-area/ap@0.5 voc-area/ap@0.7 coco/ap@0.5 "
+        "coco/ap@0.5:0.95 openimages/ap@0.5" in lines
+    )
     assert sum(line.endswith("0.00 [0.00, 0.00]") for line in lines) == 21
     assert sum(line.endswith(" - - - - -") for line in lines) == 4  # no box of 32^2 pixels and more: AP and AR
     assert "11 points mean precision at 11 recalls -> area under the envelope" in out.replace("  ", "")
@@ -147,8 +154,24 @@ def test_printed(data, tmp_path, command):
 
 def test_json(data, tmp_path, command):
     path = detections(tmp_path / "r.json", 3)
-    code, out, err = command("evaluate", path, data, "--protocol", "voc07-11pt", "--iou", "0.5,0.7", "--iou", "0.9",
-                             "--json", "-q", "--split", "test", "--explain", "--bootstrap", 0)  # fmt: skip
+    code, out, err = command(
+        "evaluate",
+        path,
+        data,
+        "--protocol",
+        "voc07-11pt",
+        "--iou",
+        "0.5,0.7",
+        "--iou",
+        "0.9",
+        "--json",
+        "-q",
+        "--split",
+        "test",
+        "--explain",
+        "--bootstrap",
+        0,
+    )
     found = json.loads(out)
     assert (code, err) == (0, "")
     assert list(found["metrics"]) == [
@@ -156,8 +179,15 @@ def test_json(data, tmp_path, command):
         *(f"det/voc07-11pt/ap@{t}/{c}" for t in (0.5, 0.7, 0.9) for c in ("cat", "dog")),
     ]
     assert found["metrics"]["det/voc07-11pt/map@0.9"] == 0.0
-    assert found["data"] == {"path": str(data), "format": "voc", "split": "test", "images": 9, "clusters": 9,
-                             "boxes": 18, "left_out": 0}  # fmt: skip
+    assert found["data"] == {
+        "path": str(data),
+        "format": "voc",
+        "split": "test",
+        "images": 9,
+        "clusters": 9,
+        "boxes": 18,
+        "left_out": 0,
+    }
     assert found["counts"] == {"voc07-11pt": {"cat": 9, "dog": 5}}
     assert found["explain"]["chain"][-1]["value"] == found["explain"]["protocols"]["coco@0.5:0.95"]
     assert found["intervals"] == {} and found["compared"] is None
@@ -175,8 +205,13 @@ def test_groups_and_errors(data, tmp_path, command):
     assert found["intervals"]["det/voc-area/map@0.5/area-small"] == found["intervals"]["det/voc-area/map@0.5"]
     # Moved by 30, a cat lies at IoU 10/30 with the dog beside it, which is difficult in image 7, and counts in image 8.
     assert found["errors"]["voc-area"]["counts"] == {
-        "classification": 0, "localization": 0, "both": 1, "duplicate": 0, "background": 3, "missed": 3,
-    }  # fmt: skip
+        "classification": 0,
+        "localization": 0,
+        "both": 1,
+        "duplicate": 0,
+        "background": 3,
+        "missed": 3,
+    }
     out = command(*words, "--bootstrap", 0, "--iou", "0.7")[1]
     lines = [" ".join(line.split()) for line in out.splitlines()]
     given = found["errors"]["voc-area"]["given_back"]["missed"]
@@ -244,16 +279,28 @@ def test_open_images_rules(tmp_path):
         convention="edges",
     )
     table = annotate(
-        tmp_path / "oi", "drawn", ["a", "b"], ["a.jpg", "b.jpg"], [(60, 60)] * 2, ["", ""], boxes=boxes,
+        tmp_path / "oi",
+        "drawn",
+        ["a", "b"],
+        ["a.jpg", "b.jpg"],
+        [(60, 60)] * 2,
+        ["", ""],
+        boxes=boxes,
         present=(np.array([0, 2, 2]), np.array([1, 2], np.int32)),
         absent=(np.array([0, 0, 1]), np.array([1], np.int32)),
-        image_classes=("tree", "cat", "dog"), hierarchy={"cat": ("animal",), "dog": ("animal",)},
-    )  # fmt: skip
-    found = [("a", "cat", 0.9, [0, 0, 10, 10]), ("b", "cat", 0.8, [0, 0, 10, 10]), ("b", "dog", 0.95, [0, 0, 10, 10]),
-             ("a", "animal", 0.9, [0, 0, 10, 10]), ("b", "animal", 0.5, [0, 0, 10, 10])]  # fmt: skip
+        image_classes=("tree", "cat", "dog"),
+        hierarchy={"cat": ("animal",), "dog": ("animal",)},
+    )
+    found = [
+        ("a", "cat", 0.9, [0, 0, 10, 10]),
+        ("b", "cat", 0.8, [0, 0, 10, 10]),
+        ("b", "dog", 0.95, [0, 0, 10, 10]),
+        ("a", "animal", 0.9, [0, 0, 10, 10]),
+        ("b", "animal", 0.5, [0, 0, 10, 10]),
+    ]
     path = tmp_path / "r.json"
     path.write_text(json.dumps([{"image_id": i, "category_id": c, "score": s, "bbox": b} for i, c, s, b in found]))
-    request = Request(("openimages", "voc-area"), bootstrap=0, errors=True)
+    request = EvaluationRequest(("openimages", "voc-area"), bootstrap=0, errors=True)
     result = evaluate_detections(path, table, request, None, print)
     ap = {
         name.removeprefix("det/openimages/ap@0.5/"): v for name, v in result.metrics.items() if "openimages/ap" in name
@@ -319,10 +366,17 @@ def test_coco_numbers_are_those_of_pycocotools(tmp_path, capsys):
     coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
     truth, rng = coco.COCO(COCO / "annotations" / "instances_val2017.json"), np.random.default_rng(0)
     records = [
-        {"image_id": a["image_id"], "category_id": a["category_id"], "score": round(float(rng.beta(3, 2)), 2),
-         "bbox": np.round(np.array(a["bbox"]) + rng.normal(0, 0.1, 4) * np.tile(a["bbox"][2:], 2), 2).clip(0).tolist()}
-        for a in truth.dataset["annotations"] * 3 if rng.random() < 0.8
-    ]  # fmt: skip
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "score": round(float(rng.beta(3, 2)), 2),
+            "bbox": np.round(np.array(a["bbox"]) + rng.normal(0, 0.1, 4) * np.tile(a["bbox"][2:], 2), 2)
+            .clip(0)
+            .tolist(),
+        }
+        for a in truth.dataset["annotations"] * 3
+        if rng.random() < 0.8
+    ]
     path = tmp_path / "r.json"
     path.write_text(json.dumps(records))
     theirs = cocoeval.COCOeval(truth, truth.loadRes(str(path)), "bbox")
@@ -331,6 +385,10 @@ def test_coco_numbers_are_those_of_pycocotools(tmp_path, capsys):
     theirs.summarize()
     capsys.readouterr()
     found = api.evaluate(path, COCO, "coco", split="val", bootstrap=0).metrics
-    names = ["map@0.5:0.95", "map@0.5", "map@0.75", *(COCO_NAMES[n] for n in ("APs", "APm", "APl", "AR1", "AR10",
-             "AR100", "ARs", "ARm", "ARl"))]  # fmt: skip
+    names = [
+        "map@0.5:0.95",
+        "map@0.5",
+        "map@0.75",
+        *(COCO_NAMES[n] for n in ("APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")),
+    ]
     np.testing.assert_allclose([found[f"det/coco/{name}"] for name in names], theirs.stats, rtol=0, atol=1e-9)

@@ -20,16 +20,21 @@ def random_case(rng, size=40):
     image, label = rng.integers(n, size=size), rng.integers(k, size=size)
     flags = rng.choice([0, 0, 0, DIFFICULT, CROWD], size).astype(np.uint8)
     return Truth(image, true, label, flags, n + 1, k + 1), Detections(
-        np.where(rng.random(3 * size) < 0.05, n, image[source]), found, label[source],
+        np.where(rng.random(3 * size) < 0.05, n, image[source]),
+        found,
+        label[source],
         rng.integers(1, 12, 3 * size) / 12,
-    )  # fmt: skip
+    )
 
 
 def plain_ap(truth, detections, label, threshold, rules):
     """Average precision of one class, written out with a switch for each rule; `limit` 3 stands for 100 here."""
     hits, misses, points, taken = 0, 0, [], set()
-    rows = [i for i in np.lexsort((np.arange(len(detections.scores)), detections.image_index, -detections.scores))
-            if detections.labels[i] == label]  # fmt: skip
+    rows = [
+        i
+        for i in np.lexsort((np.arange(len(detections.scores)), detections.image_index, -detections.scores))
+        if detections.labels[i] == label
+    ]
     seen: dict[int, int] = {}
     for i in rows:
         image = detections.image_index[i]
@@ -44,8 +49,11 @@ def plain_ap(truth, detections, label, threshold, rules):
             areas = (a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()
             region = "crowd" in rules and truth.flags[j] & CROWD
             near.append((both / areas[0] if region else both / (sum(areas) - both), j, bool(region)))
-        enough = [(iou, j, region) for iou, j, region in near
-                  if (iou >= threshold if "at_threshold" in rules else iou > threshold)]  # fmt: skip
+        enough = [
+            (iou, j, region)
+            for iou, j, region in near
+            if (iou >= threshold if "at_threshold" in rules else iou > threshold)
+        ]
         chosen = None
         if "match" in rules:
             counts = [(iou, j) for iou, j, _ in enough if not truth.flags[j] and j not in taken]

@@ -111,8 +111,10 @@ def test_swapping_the_arms_flips_every_sign():
     back = measure(
         {"boxes": loss["labels"], "labels": loss["boxes"]},
         {"boxes": correct["labels"], "labels": correct["boxes"]},
-        classes, composition, weights,
-    )  # fmt: skip
+        classes,
+        composition,
+        weights,
+    )
     for name in forth[1]:
         assert back[0][name] == -forth[0][name]
         np.testing.assert_array_equal(back[1][name], -forth[1][name])

@@ -37,15 +37,25 @@ LEVELS = {
     "area/standardized": (0.91, 0.65, 0.9),
 }
 PAIR = {
-    "imbalance/boxes_to_labels": 0.13, "imbalance/labels_to_boxes": 0.22,
-    "imbalance_k50/boxes_to_labels": 0.20, "imbalance_k50/labels_to_boxes": 0.28,
-    "imbalance_raw/boxes_to_labels": 0.18, "imbalance_raw/labels_to_boxes": 0.23,
-    "imbalance_pca/boxes_to_labels": 0.14, "imbalance_pca/labels_to_boxes": 0.21,
-    "imbalance/early_to_labels": 0.06, "imbalance/labels_to_early": 0.08,
-    "imbalance/random_to_labels": 0.62, "imbalance/labels_to_random": 0.60,
-    "coef/count": 0.05, "coef/log_area": -0.20, "coef_total/count": 0.10, "coef_total/log_area": -0.20,
-    "coef_top1/count": 0.02, "coef_top1/log_area": -0.08,
-}  # fmt: skip
+    "imbalance/boxes_to_labels": 0.13,
+    "imbalance/labels_to_boxes": 0.22,
+    "imbalance_k50/boxes_to_labels": 0.20,
+    "imbalance_k50/labels_to_boxes": 0.28,
+    "imbalance_raw/boxes_to_labels": 0.18,
+    "imbalance_raw/labels_to_boxes": 0.23,
+    "imbalance_pca/boxes_to_labels": 0.14,
+    "imbalance_pca/labels_to_boxes": 0.21,
+    "imbalance/early_to_labels": 0.06,
+    "imbalance/labels_to_early": 0.08,
+    "imbalance/random_to_labels": 0.62,
+    "imbalance/labels_to_random": 0.60,
+    "coef/count": 0.05,
+    "coef/log_area": -0.20,
+    "coef_total/count": 0.10,
+    "coef_total/log_area": -0.20,
+    "coef_top1/count": 0.02,
+    "coef_top1/log_area": -0.08,
+}
 
 
 def rows(levels, seeds, spread, rng):
@@ -290,9 +300,13 @@ def test_significant_alternatives_of_an_indistinct_primary_are_named():
 
 def test_contradictions_come_first_and_both_needs_all():
     supported, contradicted, open_ = judge(
-        [Draft("a", "", "", "", measure(0.1, 1e-4)), Draft("b", "", "", "", measure(-0.1, 1e-4)),
-         Draft("c", "", "", "", measure(0.1, 0.8))], 3,
-    )  # fmt: skip
+        [
+            Draft("a", "", "", "", measure(0.1, 1e-4)),
+            Draft("b", "", "", "", measure(-0.1, 1e-4)),
+            Draft("c", "", "", "", measure(0.1, 0.8)),
+        ],
+        3,
+    )
     assert [f["id"] for f in order([open_, supported, contradicted])] == ["b", "a", "c"]
     assert both("F", "", [supported, supported], 3)["verdict"] == "supported"
     assert both("F", "", [supported, open_], 3)["verdict"] == "not distinguishable"

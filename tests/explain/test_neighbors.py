@@ -94,12 +94,20 @@ def test_measure_names_weights_and_examples():
     arms = {"boxes": np.column_stack([base, counts]), "labels": base, "early": base + 0.3 * rng.standard_normal((n, 3))}
     weights = image_weights(np.arange(n), 30)
     metrics, replicates, examples = measure(
-        arms["boxes"], arms["labels"], weights, random=rng.standard_normal((n, 4)), early=arms["early"],
-        classes=classes, counts=counts,
-    )  # fmt: skip
+        arms["boxes"],
+        arms["labels"],
+        weights,
+        random=rng.standard_normal((n, 4)),
+        early=arms["early"],
+        classes=classes,
+        counts=counts,
+    )
     both = ("boxes_to_labels", "labels_to_boxes")
-    expected = {f"{prefix}/{pair}" for prefix in ("imbalance", "imbalance_pca", "imbalance_raw", "imbalance_k50")
-                for pair in both}  # fmt: skip
+    expected = {
+        f"{prefix}/{pair}"
+        for prefix in ("imbalance", "imbalance_pca", "imbalance_raw", "imbalance_k50")
+        for pair in both
+    }
     expected |= {f"imbalance/{a}_to_{b}" for arm in ("random", "early") for a, b in ((arm, "labels"), ("labels", arm))}
     expected |= {
         f"agreement/{what}/{of}"

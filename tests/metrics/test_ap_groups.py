@@ -68,11 +68,18 @@ def test_groups_of_images_equal_their_own_evaluation(protocol):
         for g in range(2):
             t, d = groups[truth.image_index] == g, groups[found.image_index] == g
             alone = average_precision(
-                Truth(truth.image_index[t], truth.boxes_xyxy[t], truth.labels[t], truth.flags[t], truth.num_images,
-                      truth.num_classes),
+                Truth(
+                    truth.image_index[t],
+                    truth.boxes_xyxy[t],
+                    truth.labels[t],
+                    truth.flags[t],
+                    truth.num_images,
+                    truth.num_classes,
+                ),
                 Detections(found.image_index[d], found.boxes_xyxy[d], found.labels[d], found.scores[d]),
-                protocol, (0.3, 0.5),
-            )  # fmt: skip
+                protocol,
+                (0.3, 0.5),
+            )
             np.testing.assert_allclose(parts.ap[g], alone.ap, rtol=0, atol=1e-12)
             np.testing.assert_array_equal(parts.counts[g], alone.counts)
 

@@ -183,17 +183,24 @@ BOX = (0, 0, 10, 10)
     ("truth", "detections", "message"),
     [
         ([], [(0, 0, np.nan, *BOX)], r"1 of 1 detections have a score that is not a number: record 0 \(image 0\): nan"),
-        ([], [(0, 0, 0.5, *BOX)] + [(1, 0, 0.5, 0, 0, np.nan, 1)] * 5,
-         r"5 of 6 detections have coordinates that are not finite: record 1 \(image 1\): \[0.0, 0.0, nan, 1.0\]; "
-         r"record 2 .*; and 2 more\. .*leave out"),
-        ([(1, 0, 0, 9, 0, 3, 5)], [], r"1 of 1 true boxes have x2 < x1 or y2 < y1: record 0 \(image 1\): "
-         r"\[9.0, 0.0, 3.0, 5.0\]\. Boxes are x1, y1, x2, y2"),
+        (
+            [],
+            [(0, 0, 0.5, *BOX)] + [(1, 0, 0.5, 0, 0, np.nan, 1)] * 5,
+            r"5 of 6 detections have coordinates that are not finite: record 1 \(image 1\): \[0.0, 0.0, nan, 1.0\]; "
+            r"record 2 .*; and 2 more\. .*leave out",
+        ),
+        (
+            [(1, 0, 0, 9, 0, 3, 5)],
+            [],
+            r"1 of 1 true boxes have x2 < x1 or y2 < y1: record 0 \(image 1\): "
+            r"\[9.0, 0.0, 3.0, 5.0\]\. Boxes are x1, y1, x2, y2",
+        ),
         ([(0, 1, 0, *BOX)], [], r"true boxes have a label outside 0\.\.0: record 0 \(image 0\): 1\. Labels start at 0"),
         ([], [(0, -1, 0.5, *BOX)], r"detections have a label outside 0\.\.0: record 0 \(image 0\): -1"),
         ([(2, 0, 0, *BOX)], [], r"true boxes have an image index outside 0\.\.1: record 0 \(image 2\): 2"),
         ([], [(-1, 0, 0.5, *BOX)], r"detections have an image index outside 0\.\.1: .* not in the test set"),
     ],
-)  # fmt: skip
+)
 def test_faults_name_the_records(truth, detections, message):
     for protocol in EVERY:
         with pytest.raises(DataError, match=message):

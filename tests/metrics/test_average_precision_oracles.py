@@ -30,8 +30,14 @@ def random_case(rng, protocol_flags=(0, 0, DIFFICULT), grid=4.0, ties=True):
         moved = true[rng.integers(m, size=d)] + rng.integers(0, 2, (d, 4)) / grid
         found[near] = moved[near]
     scores = rng.integers(0, 8, d) / 8 if ties else rng.permutation(d) / 64
-    truth = Truth(rng.integers(n, size=m), true, rng.integers(k, size=m),
-                  rng.choice(protocol_flags, size=m).astype(np.uint8), int(n), int(k))  # fmt: skip
+    truth = Truth(
+        rng.integers(n, size=m),
+        true,
+        rng.integers(k, size=m),
+        rng.choice(protocol_flags, size=m).astype(np.uint8),
+        int(n),
+        int(k),
+    )
     return truth, Detections(rng.integers(n, size=d), found, rng.integers(k, size=d), scores)
 
 
@@ -42,8 +48,13 @@ def devkit_ap(truth, detections, label, threshold, eleven_points):
         if k == label:
             objects[i].append({"box": box + INCLUSIVE, "difficult": bool(flags), "found": False})
     positives = sum(not o["difficult"] for found in objects.values() for o in found)
-    lines = [(i, s, box + INCLUSIVE) for i, s, box, k in zip(detections.image_index, detections.scores,
-             detections.boxes_xyxy, detections.labels, strict=True) if k == label]  # fmt: skip
+    lines = [
+        (i, s, box + INCLUSIVE)
+        for i, s, box, k in zip(
+            detections.image_index, detections.scores, detections.boxes_xyxy, detections.labels, strict=True
+        )
+        if k == label
+    ]
     lines = sorted(sorted(lines, key=lambda line: line[0]), key=lambda line: -line[1])
     hits, misses, recall, precision = 0, 0, [], []
     for image, _, a in lines:
@@ -83,8 +94,9 @@ def test_equal_to_the_devkit_on_random_cases(protocol):
         truth, detections = random_case(rng)
         result = average_precision(truth, detections, protocol, thresholds)
         for t, threshold in enumerate(thresholds):
-            oracle = [devkit_ap(truth, detections, k, threshold, protocol == "voc07-11pt")
-                      for k in range(truth.num_classes)]  # fmt: skip
+            oracle = [
+                devkit_ap(truth, detections, k, threshold, protocol == "voc07-11pt") for k in range(truth.num_classes)
+            ]
             np.testing.assert_allclose(result.ap[t], oracle, rtol=0, atol=1e-12)
             seen += int(np.nansum(oracle) > 0)
     assert seen > 500  # the comparison is not between empty results
@@ -101,12 +113,18 @@ def pycocotools_ap(truth, detections, thresholds):
             "images": [{"id": i} for i in range(truth.num_images)],
             "categories": [{"id": k} for k in range(truth.num_classes)],
             "annotations": [
-                {"id": j + 1, "image_id": int(table.image_index[j]), "category_id": int(table.labels[j]),
-                 "bbox": [*boxes[j, :2], *sizes[j]], "area": float(sizes[j].prod()), "iscrowd": int(crowd[j])}
+                {
+                    "id": j + 1,
+                    "image_id": int(table.image_index[j]),
+                    "category_id": int(table.labels[j]),
+                    "bbox": [*boxes[j, :2], *sizes[j]],
+                    "area": float(sizes[j].prod()),
+                    "iscrowd": int(crowd[j]),
+                }
                 | {name: float(values[j]) for name, values in extra.items()}
                 for j in range(len(boxes))
             ],
-        }  # fmt: skip
+        }
         api.createIndex()
         return api
 
@@ -147,8 +165,10 @@ def test_equal_to_pycocotools_with_many_detections_and_real_coordinates(capsys):
     detections = Detections(image[source], found, label[source], rng.random(1500).round(2))
     np.testing.assert_allclose(
         average_precision(truth, detections, "coco", COCO_THRESHOLDS).ap,
-        pycocotools_ap(truth, detections, COCO_THRESHOLDS), rtol=0, atol=1e-9,
-    )  # fmt: skip
+        pycocotools_ap(truth, detections, COCO_THRESHOLDS),
+        rtol=0,
+        atol=1e-9,
+    )
     capsys.readouterr()
 
 

@@ -24,10 +24,18 @@ def pycocotools_of(dataset, results):
     found = coco.COCO()
     found.dataset = {key: dataset[key] for key in ("images", "categories")} | {
         "annotations": [
-            {"id": j + 1, "image_id": int(row[0]), "category_id": int(row[6]), "bbox": row[1:5].tolist(),
-             "area": float(row[3] * row[4]), "iscrowd": 0, "score": float(row[5])} for j, row in enumerate(results)
+            {
+                "id": j + 1,
+                "image_id": int(row[0]),
+                "category_id": int(row[6]),
+                "bbox": row[1:5].tolist(),
+                "area": float(row[3] * row[4]),
+                "iscrowd": 0,
+                "score": float(row[5]),
+            }
+            for j, row in enumerate(results)
         ]
-    }  # fmt: skip
+    }
     found.createIndex()
     evaluation = cocoeval.COCOeval(truth, found, "bbox")
     evaluation.evaluate()
@@ -81,10 +89,17 @@ def test_equal_to_pycocotools_on_random_cases(case):
         "images": [{"id": i} for i in range(num_images)],
         "categories": [{"id": k} for k in range(num_classes)],
         "annotations": [
-            {"id": j + 1, "image_id": int(images[j]), "category_id": int(labels[j]), "bbox": boxes[j].tolist(),
-             "area": float(areas[j]), "iscrowd": int(crowd[j])} for j in range(len(boxes))
+            {
+                "id": j + 1,
+                "image_id": int(images[j]),
+                "category_id": int(labels[j]),
+                "bbox": boxes[j].tolist(),
+                "area": float(areas[j]),
+                "iscrowd": int(crowd[j]),
+            }
+            for j in range(len(boxes))
         ],
-    }  # fmt: skip
+    }
     evaluation = pycocotools_of(dataset, np.column_stack([found[0], found[2], found[3], found[1]]))
     truth = Truth.from_xywh(images, boxes, labels, crowd * np.uint8(CROWD), num_images, num_classes, areas=areas)
     detections = Detections.from_xywh(found[0], found[2], found[1], found[3])
@@ -113,11 +128,26 @@ def test_equal_to_pycocotools_on_real_annotations(split, capsys):
     boxes[:, 2:] = np.abs(boxes[:, 2:])
     called = np.where(rng.random(len(source)) < 0.1, rng.integers(len(class_ids), size=len(source)), labels[source])
     scores = rng.random(len(source)).round(2)
-    evaluation = pycocotools_of(dataset, np.column_stack([
-        np.array(image_ids)[images[source]], boxes, scores, np.array(class_ids)[called],
-    ]))  # fmt: skip
-    truth = Truth.from_xywh(images, columns["bbox"], labels, columns["iscrowd"] * CROWD, len(image_ids),
-                            len(class_ids), areas=columns["area"])  # fmt: skip
+    evaluation = pycocotools_of(
+        dataset,
+        np.column_stack(
+            [
+                np.array(image_ids)[images[source]],
+                boxes,
+                scores,
+                np.array(class_ids)[called],
+            ]
+        ),
+    )
+    truth = Truth.from_xywh(
+        images,
+        columns["bbox"],
+        labels,
+        columns["iscrowd"] * CROWD,
+        len(image_ids),
+        len(class_ids),
+        areas=columns["area"],
+    )
     result = coco_metrics(truth, Detections.from_xywh(images[source], boxes, called, scores))
     assert_equal(result, evaluation)
     assert 0.1 < result.summary()["AP"] < 0.9 and columns["iscrowd"].sum() > 5
@@ -148,9 +178,10 @@ def test_both_edges_belong_to_an_area_range():
 def test_unmatched_detections_count_where_their_own_box_lies():
     """A wrong detection of 10 x 10, surer than the hit: it halves the small objects' precision, not the large one's."""
     result = one_image(
-        [[0, 0, 20, 20], [100, 0, 100, 100]], [400.0, 10000.0],
+        [[0, 0, 20, 20], [100, 0, 100, 100]],
+        [400.0, 10000.0],
         [[0.9, 300, 0, 10, 10], [0.8, 0, 0, 20, 20], [0.7, 100, 0, 100, 100]],
-    )  # fmt: skip
+    )
     summary = result.summary()
     assert (summary["APs"], summary["APl"]) == pytest.approx((0.5, 1.0))
     assert summary["AP"] == pytest.approx(2 / 3)  # precision 1/2 and 2/3; the envelope is 2/3 all along
@@ -165,8 +196,14 @@ def test_recall_with_one_ten_and_a_hundred_detections():
 
 
 def test_other_ranges_limits_and_thresholds():
-    result = one_image([[0, 0, 10, 10]], [100.0], [[0.9, 0, 0, 10, 6]], iou_thresholds=(0.6, 0.7),
-                       areas={"any": (0, 1e9), "tiny": (0, 50)}, limits=(3,))  # fmt: skip
+    result = one_image(
+        [[0, 0, 10, 10]],
+        [100.0],
+        [[0.9, 0, 0, 10, 6]],
+        iou_thresholds=(0.6, 0.7),
+        areas={"any": (0, 1e9), "tiny": (0, 50)},
+        limits=(3,),
+    )
     assert result.ap.shape == (2, 1, 2, 1)
     assert result.ap[:, 0, 0, 0].tolist() == pytest.approx([1.0, 0.0])
     assert np.isnan(result.ap[:, 0, 1, 0]).all()

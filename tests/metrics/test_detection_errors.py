@@ -27,8 +27,15 @@ def kinds_of(result):
 def test_each_kind_of_error():
     """Class 0 has a box at A, class 1 one at B. The last two: poor box and another class; almost nothing there."""
     truth = [(0, 0, 0, *A), (0, 1, 0, *B)]
-    found = [(0, 0, 0.9, *RIGHT), (0, 0, 0.8, *RIGHT), (0, 1, 0.7, *RIGHT), (0, 0, 0.6, *NEAR), (0, 0, 0.5, *NOWHERE),
-             (0, 1, 0.4, *NEAR), (0, 1, 0.3, *EDGE)]  # fmt: skip
+    found = [
+        (0, 0, 0.9, *RIGHT),
+        (0, 0, 0.8, *RIGHT),
+        (0, 1, 0.7, *RIGHT),
+        (0, 0, 0.6, *NEAR),
+        (0, 0, 0.5, *NOWHERE),
+        (0, 1, 0.4, *NEAR),
+        (0, 1, 0.3, *EDGE),
+    ]
     result = errors_of(truth, found, num_classes=2)
     assert kinds_of(result) == ["", "duplicate", "classification", "localization", "background", "both", "background"]
     assert result.missed.tolist() == [False, True]
@@ -104,8 +111,14 @@ def test_nothing_and_thresholds_that_make_no_sense():
         detection_errors(truth_of([]), detections_of([]), "coco", 0.5, 0.6)
 
 
-NAMES = {"Cls": "classification", "Loc": "localization", "Both": "both", "Dupe": "duplicate", "Bkg": "background",
-         "Miss": "missed"}  # fmt: skip
+NAMES = {
+    "Cls": "classification",
+    "Loc": "localization",
+    "Both": "both",
+    "Dupe": "duplicate",
+    "Bkg": "background",
+    "Miss": "missed",
+}
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -117,21 +130,32 @@ def test_equal_to_hotcocos_tide(seed):
     image, label, source = rng.integers(n, size=m), rng.integers(k, size=m), rng.integers(m, size=d)
     moved = np.abs(boxes[source] + rng.normal(0, 1, (d, 4)) * rng.choice([1, 5, 15, 40], (d, 1)))
     said, scores = np.where(rng.random(d) < 0.6, label[source], rng.integers(k, size=d)), rng.random(d)
-    truth = hotcoco.COCO({
-        "info": {},
-        "images": [{"id": i + 1, "width": 300, "height": 300} for i in range(n)],
-        "categories": [{"id": c + 1, "name": str(c)} for c in range(k)],
-        "annotations": [
-            {"id": j + 1, "image_id": int(image[j]) + 1, "category_id": int(label[j]) + 1, "bbox": boxes[j].tolist(),
-             "area": float(boxes[j, 2:].prod()), "iscrowd": 0} for j in range(m)
-        ],
-    })  # fmt: skip
+    truth = hotcoco.COCO(
+        {
+            "info": {},
+            "images": [{"id": i + 1, "width": 300, "height": 300} for i in range(n)],
+            "categories": [{"id": c + 1, "name": str(c)} for c in range(k)],
+            "annotations": [
+                {
+                    "id": j + 1,
+                    "image_id": int(image[j]) + 1,
+                    "category_id": int(label[j]) + 1,
+                    "bbox": boxes[j].tolist(),
+                    "area": float(boxes[j, 2:].prod()),
+                    "iscrowd": 0,
+                }
+                for j in range(m)
+            ],
+        }
+    )
     found = truth.load_res(np.column_stack([image[source] + 1, moved, scores, said + 1]))
     evaluation = hotcoco.COCOeval(truth, found, "bbox")
     evaluation.evaluate()
     theirs = evaluation.tide_errors()
-    ours = detection_errors(Truth.from_xywh(image, boxes, label, np.zeros(m, np.uint8), n, k),
-                            Detections.from_xywh(image[source], moved, said, scores))  # fmt: skip
+    ours = detection_errors(
+        Truth.from_xywh(image, boxes, label, np.zeros(m, np.uint8), n, k),
+        Detections.from_xywh(image[source], moved, said, scores),
+    )
     assert ours.ap == pytest.approx(theirs["ap_base"], abs=1e-9)
     for their_name, name in NAMES.items():
         assert ours.counts[name] == theirs["counts"][their_name] > 0

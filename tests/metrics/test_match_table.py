@@ -23,9 +23,19 @@ def test_which_truth_at_which_iou_and_what_became_of_it(protocol):
     found = [(0, 0, 0.6, 0, 0, 9, 10), (0, 0, 0.7, 50, 0, 56, 10), (0, 0, 0.9, *BOX), (0, 0, 0.8, 90, 0, 99, 10)]
     table = table_of(truth, found, protocol)
     assert table.column_names == [
-        "detection", "image", "label", "score", "truth", "iou",
-        "truth@0.5", "iou@0.5", "fate@0.5", "truth@0.7", "iou@0.7", "fate@0.7",
-    ]  # fmt: skip
+        "detection",
+        "image",
+        "label",
+        "score",
+        "truth",
+        "iou",
+        "truth@0.5",
+        "iou@0.5",
+        "fate@0.5",
+        "truth@0.7",
+        "iou@0.7",
+        "fate@0.7",
+    ]
     rows = table.to_pydict()
     assert rows["detection"] == [0, 1, 2, 3] and rows["score"] == [0.6, 0.7, 0.9, 0.8]
     assert rows["truth"] == [0, 1, 0, None] and rows["iou"] == pytest.approx([0.9, 0.6, 1.0, 0.0])

@@ -14,8 +14,9 @@ def truth_of(rows, num_images=1, num_classes=1, present=None, absent=None):
     table = np.array(rows, dtype=np.float64).reshape(-1, 7)
     whole = table[:, :3].astype(np.int64)
     verified = None if present is None else Verified(*columns(present), *columns(absent))
-    return Truth(whole[:, 0], table[:, 3:], whole[:, 1], whole[:, 2].astype(np.uint8), num_images, num_classes,
-                 verified=verified)  # fmt: skip
+    return Truth(
+        whole[:, 0], table[:, 3:], whole[:, 1], whole[:, 2].astype(np.uint8), num_images, num_classes, verified=verified
+    )
 
 
 def columns(lists):
@@ -240,12 +241,21 @@ def test_equal_to_the_rules_written_out(once):
         boxes[:, :2] -= rng.integers(0, 3, (d, 2))
         labels, images = rng.integers(k, size=m), rng.integers(n, size=m)
         same = rng.random(d) < 0.8
-        at, of = (np.where(same & (m > 0), own[source] if m else 0, rng.integers(size, size=d))
-                  for own, size in ((images, n), (labels, k)))  # fmt: skip
+        at, of = (
+            np.where(same & (m > 0), own[source] if m else 0, rng.integers(size, size=d))
+            for own, size in ((images, n), (labels, k))
+        )
         found = Detections(at, boxes, of, rng.permutation(d) / 64 + 0.01)
         lists = [sorted(set(rng.integers(k, size=2))) for _ in range(n)]
-        truth = Truth(images, true, labels, rng.choice([0, 0, GROUP_OF], m).astype(np.uint8), int(n), k,
-                      verified=Verified(*columns(lists), *columns([[]] * n)))  # fmt: skip
+        truth = Truth(
+            images,
+            true,
+            labels,
+            rng.choice([0, 0, GROUP_OF], m).astype(np.uint8),
+            int(n),
+            k,
+            verified=Verified(*columns(lists), *columns([[]] * n)),
+        )
         ap = average_precision(truth, found, rules, (0.5,)).ap[0]
         expected = [challenge_ap(truth, found, c, [i for i in range(n) if c in lists[i]], once) for c in range(k)]
         np.testing.assert_allclose(ap, expected, rtol=0, atol=1e-12)

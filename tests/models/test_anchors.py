@@ -79,8 +79,10 @@ def test_drawn_anchors_are_so_many_and_never_ignored():
 
 def test_draws_are_splitmix_and_follow_from_the_number_of_the_image():
     """Values of the reference program for seeds 0 and 1234567."""
-    for seed, expected in ((0, [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]),
-                           (1234567, [6457827717110365317, 3203168211198807973, 9817491932198370423])):  # fmt: skip
+    for seed, expected in (
+        (0, [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]),
+        (1234567, [6457827717110365317, 3203168211198807973, 9817491932198370423]),
+    ):
         assert [int(v) % 2**64 for v in hashed(3, torch.tensor(seed))] == expected
     rows = torch.tensor([2] * 30 + [BACKGROUND] * 100 + [IGNORED] * 50)
     seeds = torch.arange(200) * 2**40

@@ -52,8 +52,9 @@ def stirred(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "convnext_atto", "efficientnet_lite0",
-                                  "mobilenetv3_small_050"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["swin_tiny_patch4_window7_224", "convnext_atto", "efficientnet_lite0", "mobilenetv3_small_050"]
+)
 def test_timm_families_give_timms_last_map_at_any_size(name: str) -> None:
     more = {"strict_img_size": False} if name.startswith("swin") else {}
     theirs = stirred(timm.create_model(name, **more))
@@ -115,10 +116,15 @@ def test_patches_of_14_pixels_see_smaller_images_and_give_whole_strides() -> Non
     assert_shapes_follow_stages(ours, maps, (64, 96))
 
 
-@pytest.mark.parametrize(("name", "channels"), [
-    ("vit_small_patch16_dinov3", (96, 192, 384, 384)), ("vit_small_patch8_224", (192, 384, 384, 384)),
-    ("vit_base_patch32_224", (96, 192, 384, 768)), ("samvit_base_patch16", (64, 128, 256, 256)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("vit_small_patch16_dinov3", (96, 192, 384, 384)),
+        ("vit_small_patch8_224", (192, 384, 384, 384)),
+        ("vit_base_patch32_224", (96, 192, 384, 768)),
+        ("samvit_base_patch16", (64, 128, 256, 256)),
+    ],
+)
 def test_other_transformers_have_four_stages(name: str, channels: tuple[int, ...]) -> None:
     """DINOv3 with registers and rotary embeddings, other patches, SAM's encoder with its neck: shapes only."""
     with torch.device("meta"):
@@ -155,8 +161,9 @@ def test_the_pyramid_belongs_to_the_heads(tmp_path: Path) -> None:
     assert "initialized afresh: pyramid" in report.text()
     assert report.fingerprint is not None and set(report.fingerprint) == {"C4", "C5"}
     assert report.fingerprint == other.report.fingerprint
-    assert not torch.equal(loaded.backbone.state_dict()["pyramid.C3.0.weight"],
-                           other.backbone.state_dict()["pyramid.C3.0.weight"])  # fmt: skip
+    assert not torch.equal(
+        loaded.backbone.state_dict()["pyramid.C3.0.weight"], other.backbone.state_dict()["pyramid.C3.0.weight"]
+    )
     own = sum(p.numel() for p in theirs.parameters()) - 192 * 1000 - 1000
     assert backbone_cost(loaded.backbone, (64, 64))[0] == own
 
@@ -166,8 +173,11 @@ def test_the_pyramid_belongs_to_the_heads(tmp_path: Path) -> None:
             self.backbone, self.head = backbone, nn.Linear(3, 3)
 
     recipe = Recipe(name="r", head="linear", updates=1, batch_size=1, lr=1.0, backbone_rate=0.1)
-    rates = {p: group["base_lr"] for group in make_optimizer(Task(loaded.backbone), recipe, 1.0).param_groups
-             for p in group["params"]}  # fmt: skip
+    rates = {
+        p: group["base_lr"]
+        for group in make_optimizer(Task(loaded.backbone), recipe, 1.0).param_groups
+        for p in group["params"]
+    }
     for name, parameter in loaded.backbone.named_parameters():
         assert rates[parameter] == (1.0 if name.startswith("pyramid.") else 0.1)
     frozen = Recipe(name="r", head="linear", updates=1, batch_size=1, lr=1.0, trainable="heads")
@@ -175,8 +185,14 @@ def test_the_pyramid_belongs_to_the_heads(tmp_path: Path) -> None:
     assert trained == 2 + 8
 
 
-TORCHVISION = {"shufflenet_v2_x0_5": "conv5", "regnet_y_400mf": "trunk_output", "mobilenet_v2": "features",
-               "swin_t": "permute", "densenet121": "relu", "mnasnet0_5": "layers"}  # fmt: skip
+TORCHVISION = {
+    "shufflenet_v2_x0_5": "conv5",
+    "regnet_y_400mf": "trunk_output",
+    "mobilenet_v2": "features",
+    "swin_t": "permute",
+    "densenet121": "relu",
+    "mnasnet0_5": "layers",
+}
 
 
 @pytest.mark.parametrize("name", [n for n in TORCHVISION if n not in ("densenet121",)])
@@ -202,10 +218,16 @@ def test_densenet_ends_with_the_relu_of_torchvisions_forward() -> None:
         torch.testing.assert_close(ours(IMAGES)["C5"], torch.relu(theirs.features(IMAGES)), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("tv-shufflenet_v2_x05", r"torchvision has no classifier 'shufflenet_v2_x05'\. Nearest names: tv-shufflenet_v2_x"),
-    ("tv-vit_b_16", r"the layers of torchvision's vit_b_16 do not run one after the other\. Use timm's"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "tv-shufflenet_v2_x05",
+            r"torchvision has no classifier 'shufflenet_v2_x05'\. Nearest names: tv-shufflenet_v2_x",
+        ),
+        ("tv-vit_b_16", r"the layers of torchvision's vit_b_16 do not run one after the other\. Use timm's"),
+    ],
+)
 def test_torchvision_networks_that_are_not_there_or_not_in_a_row(name: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         build_backbone(name)

@@ -49,13 +49,21 @@ def test_shapes_resnet_has_four_stages_and_keeps_stride_8() -> None:
     backbone = build_backbone("shapes-resnet").eval()
     maps = backbone(torch.rand(2, 3, 96, 96))
     assert {name: tuple(m.shape) for name, m in maps.items()} == {
-        "C2": (2, 16, 48, 48), "C3": (2, 32, 24, 24), "C4": (2, 64, 12, 12), "C5": (2, 128, 12, 12),
-    }  # fmt: skip
+        "C2": (2, 16, 48, 48),
+        "C3": (2, 32, 24, 24),
+        "C4": (2, 64, 12, 12),
+        "C5": (2, 128, 12, 12),
+    }
     assert backbone.stages == (Stage("C2", 16, 2), Stage("C3", 32, 4), Stage("C4", 64, 8), Stage("C5", 128, 8))
     assert backbone.layer4[0].conv1.dilation == backbone.layer4[0].conv2.dilation == (2, 2)
     assert {key.split(".")[0] for key in backbone.state_dict()} == {
-        "conv1", "bn1", "layer1", "layer2", "layer3", "layer4",
-    }  # fmt: skip
+        "conv1",
+        "bn1",
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+    }
 
 
 def test_shapes_resnet_parameters_worked_by_hand() -> None:
@@ -113,8 +121,10 @@ def test_random_resnet_blocks_are_switched_on() -> None:
     assert bool((build_backbone("resnet18").layer1[0].bn2.weight == 1).all())
 
 
-@pytest.mark.parametrize("name", ["convnext_atto", "densenet121", "mobilenetv3_small_050", "efficientnet_lite0",
-                                  "swin_tiny_patch4_window7_224"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["convnext_atto", "densenet121", "mobilenetv3_small_050", "efficientnet_lite0", "swin_tiny_patch4_window7_224"],
+)
 def test_other_timm_networks_give_their_stages(name: str) -> None:
     backbone = build_backbone(name).eval()
     with torch.no_grad():
@@ -136,15 +146,21 @@ def test_unknown_name_offers_the_nearest() -> None:
     assert "shapes-resnet" in BUILTIN_BACKBONES
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("resnet50[stride=conv1]", r"option 'stride' is unknown\. Nearest: stride_in\. Options: stride_in, output_stride"),
-    ("resnet50[stride_in=conv3]", r"option stride_in is 'conv3'; it must be conv2 or conv1"),
-    ("resnet50[stride_in=conv1", r"the options of 'resnet50' lack their closing bracket"),
-    ("resnet18[stride_in=conv1]", r"'resnet18' has no bottlenecks, so its stride cannot be"),
-    ("resnet50[num_heads=3]", r"'resnet50' has no option 'num_heads'\. It has: stride_in, output_stride"),
-    ("csp-v8n[tail=reduced]", r"'csp-v8n' has no option 'tail'\. It has none"),
-    ("vit_tiny_patch16_224[num_heads=no]", "option num_heads is 'no'; it must be a whole number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "resnet50[stride=conv1]",
+            r"option 'stride' is unknown\. Nearest: stride_in\. Options: stride_in, output_stride",
+        ),
+        ("resnet50[stride_in=conv3]", r"option stride_in is 'conv3'; it must be conv2 or conv1"),
+        ("resnet50[stride_in=conv1", r"the options of 'resnet50' lack their closing bracket"),
+        ("resnet18[stride_in=conv1]", r"'resnet18' has no bottlenecks, so its stride cannot be"),
+        ("resnet50[num_heads=3]", r"'resnet50' has no option 'num_heads'\. It has: stride_in, output_stride"),
+        ("csp-v8n[tail=reduced]", r"'csp-v8n' has no option 'tail'\. It has none"),
+        ("vit_tiny_patch16_224[num_heads=no]", "option num_heads is 'no'; it must be a whole number"),
+    ],
+)
 def test_wrong_options_say_which_there_are(name: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         build_backbone(name)
@@ -164,18 +180,29 @@ def test_user_file_is_loaded_relative_to_its_base(tmp_path: Path) -> None:
     assert backbone.training
 
 
-@pytest.mark.parametrize(("text", "function", "message"), [
-    (GOOD, "other", r"mine\.py defines no function 'other'"),
-    ("import torch\nimport torhc\n", "build", r"mine\.py cannot be imported: ModuleNotFoundError: .*torhc.*\(line 2\)"),
-    ("def build(:\n", "build", r"mine\.py cannot be imported: SyntaxError: .*\(line 1\)"),
-    ("def build():\n    return 1 / 0\n", "build", r"mine\.py:build failed: ZeroDivisionError: .* \(line 2\)"),
-    ("def build():\n    return 3\n", "build", r"returned int; it must return a torch\.nn\.Module"),
-    (GOOD.replace("stages =", "steps ="), "build", r"no usable attribute `stages`\. Set it to a tuple"),
-    (GOOD.replace('{"C3": self.conv(x)}', "self.conv(x)"), "build", r"forward returned Tensor; .*dict.*\['C3'\]"),
-    (GOOD.replace('{"C3"', '{"C4"'), "build", r"forward returned the keys \['C4'\]"),
-    (GOOD.replace("4, 8),)", "4, 16),)"), "build", r"C3 says 4 channels at stride 16, .* shape \(1, 4, 28, 28\)"),
-    (GOOD.replace("self.conv(x)", "self.conf(x)"), "build", r"forward of a \(1, 3, .*failed: Attribute.*\(line 10\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "function", "message"),
+    [
+        (GOOD, "other", r"mine\.py defines no function 'other'"),
+        (
+            "import torch\nimport torhc\n",
+            "build",
+            r"mine\.py cannot be imported: ModuleNotFoundError: .*torhc.*\(line 2\)",
+        ),
+        ("def build(:\n", "build", r"mine\.py cannot be imported: SyntaxError: .*\(line 1\)"),
+        ("def build():\n    return 1 / 0\n", "build", r"mine\.py:build failed: ZeroDivisionError: .* \(line 2\)"),
+        ("def build():\n    return 3\n", "build", r"returned int; it must return a torch\.nn\.Module"),
+        (GOOD.replace("stages =", "steps ="), "build", r"no usable attribute `stages`\. Set it to a tuple"),
+        (GOOD.replace('{"C3": self.conv(x)}', "self.conv(x)"), "build", r"forward returned Tensor; .*dict.*\['C3'\]"),
+        (GOOD.replace('{"C3"', '{"C4"'), "build", r"forward returned the keys \['C4'\]"),
+        (GOOD.replace("4, 8),)", "4, 16),)"), "build", r"C3 says 4 channels at stride 16, .* shape \(1, 4, 28, 28\)"),
+        (
+            GOOD.replace("self.conv(x)", "self.conf(x)"),
+            "build",
+            r"forward of a \(1, 3, .*failed: Attribute.*\(line 10\)",
+        ),
+    ],
+)
 def test_faults_of_user_files_name_file_and_line(tmp_path: Path, text: str, function: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message) as caught:
         user_backbone(tmp_path, text, function)

@@ -24,8 +24,7 @@ from headstart.study.runners import training as stages
 from headstart.study.runners.shared import start_of
 from headstart.tasks.detect import build
 from headstart.tasks.transfer import Start, load_model, model_facts, save_model
-from headstart.weights import commands as verbs
-from headstart.weights import native as own
+from headstart.weights import commands, native
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import Loaded, load
 from headstart.weights.export import canonical_state, export
@@ -66,16 +65,28 @@ def learned(name: str) -> nn.Module:
 def written(folder: Path, name: str, backbone: nn.Module) -> Path:
     """The own checkpoint of a backbone."""
     tensors = canonical_state(backbone)
-    facts = own.Facts("made", name, resolve("random:resnet18").preprocessing.to_json(), ["boxes"], "MIT", "a test",
-                      own.tensor_digest(tensors))  # fmt: skip
-    return own.write(folder / "made", tensors, facts)
+    facts = native.CheckpointFacts(
+        "made",
+        name,
+        resolve("random:resnet18").preprocessing.to_json(),
+        ["boxes"],
+        "MIT",
+        "a test",
+        native.tensor_digest(tensors),
+    )
+    return native.write(folder / "made", tensors, facts)
 
 
-@pytest.mark.parametrize(("name", "stages", "points"), [
-    (V1, ("layer3", "layer4"), 18), (V2, ("layer2", "layer4"), 27), ("shapes-resnet[deformable=C5]", ("layer4",), 27),
-    ("resnet26[deformable=C2+C3+C4+C5,output_stride=16]", ("layer1", "layer2", "layer3", "layer4"), 27),
-    ("preact-resnet26[deformable=C3]", ("layer2",), 27),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "stages", "points"),
+    [
+        (V1, ("layer3", "layer4"), 18),
+        (V2, ("layer2", "layer4"), 27),
+        ("shapes-resnet[deformable=C5]", ("layer4",), 27),
+        ("resnet26[deformable=C2+C3+C4+C5,output_stride=16]", ("layer1", "layer2", "layer3", "layer4"), 27),
+        ("preact-resnet26[deformable=C3]", ("layer2",), 27),
+    ],
+)
 def test_the_stages_of_the_name_are_deformable(name: str, stages: tuple[str, ...], points: int) -> None:
     backbone = build_backbone(name)
     layers = [key for key, module in backbone.named_modules() if isinstance(module, DeformConv2d)]
@@ -85,33 +96,52 @@ def test_the_stages_of_the_name_are_deformable(name: str, stages: tuple[str, ...
     assert resolve(f"random:{name}").backbone == name
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("resnet50[deformable=C6]", r"deformable is 'C6'; it must be stages of C2 to C5, finest first, such as C3\+C4"),
-    ("resnet50[deformable=C5+C4]", "finest first"),
-    ("resnet50[modulated=no]", r"'resnet50': option modulated is about deformable stages, and there are none\. Leave"),
-    ("csp-v5n[deformable=C5]", r"'csp-v5n' has no option 'deformable'"),
-    ("vit_tiny_patch16_224[deformable=C5]", "has no option 'deformable'"),
-    ("skresnet18[deformable=C5]", r"C5 cannot be made deformable: .* called conv2 in layer4\. Leave C5 out of"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet50[deformable=C6]", r"deformable is 'C6'; it must be stages of C2 to C5, finest first, such as C3\+C4"),
+        ("resnet50[deformable=C5+C4]", "finest first"),
+        (
+            "resnet50[modulated=no]",
+            r"'resnet50': option modulated is about deformable stages, and there are none\. Leave",
+        ),
+        ("csp-v5n[deformable=C5]", r"'csp-v5n' has no option 'deformable'"),
+        ("vit_tiny_patch16_224[deformable=C5]", "has no option 'deformable'"),
+        ("skresnet18[deformable=C5]", r"C5 cannot be made deformable: .* called conv2 in layer4\. Leave C5 out of"),
+    ],
+)
 def test_names_that_no_backbone_has_say_what_to_do(name: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         build_backbone(name)
 
 
-@pytest.mark.parametrize(("backbone", "deformable", "modulated", "neck", "name"), [
-    ("resnet50", (), True, "plain", "resnet50"),
-    ("resnet50", (), True, "dc5", "resnet50[output_stride=16]"),
-    ("resnet50[first_dilation=own]", (), True, "dc5", "resnet50[output_stride=16]"),
-    ("resnet50[output_stride=8]", (), True, "dc5", "resnet50[output_stride=8]"),
-    ("resnet26[stride_in=conv1]", ("C5",), False, "dc5",
-     "resnet26[deformable=C5,first_dilation=own,modulated=no,output_stride=16,stride_in=conv1]"),
-    ("shapes-resnet", ("C4", "C5"), True, "dc5", "shapes-resnet[deformable=C4+C5]"),
-    ("resnet50[deformable=C5]", ("C3",), True, "fpn", "resnet50[deformable=C3+C5]"),
-    ("resnet50[deformable=C5,modulated=no]", ("C5",), True, "plain", "resnet50[deformable=C5,modulated=no]"),
-    ("preact-resnet26[stage4=deformable]", ("C4", "C5"), True, "dc5",
-     "preact-resnet26[deformable=C4,stage4=deformable]"),
-    ("my.py:build", (), True, "fpn", "my.py:build"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("backbone", "deformable", "modulated", "neck", "name"),
+    [
+        ("resnet50", (), True, "plain", "resnet50"),
+        ("resnet50", (), True, "dc5", "resnet50[output_stride=16]"),
+        ("resnet50[first_dilation=own]", (), True, "dc5", "resnet50[output_stride=16]"),
+        ("resnet50[output_stride=8]", (), True, "dc5", "resnet50[output_stride=8]"),
+        (
+            "resnet26[stride_in=conv1]",
+            ("C5",),
+            False,
+            "dc5",
+            "resnet26[deformable=C5,first_dilation=own,modulated=no,output_stride=16,stride_in=conv1]",
+        ),
+        ("shapes-resnet", ("C4", "C5"), True, "dc5", "shapes-resnet[deformable=C4+C5]"),
+        ("resnet50[deformable=C5]", ("C3",), True, "fpn", "resnet50[deformable=C3+C5]"),
+        ("resnet50[deformable=C5,modulated=no]", ("C5",), True, "plain", "resnet50[deformable=C5,modulated=no]"),
+        (
+            "preact-resnet26[stage4=deformable]",
+            ("C4", "C5"),
+            True,
+            "dc5",
+            "preact-resnet26[deformable=C4,stage4=deformable]",
+        ),
+        ("my.py:build", (), True, "fpn", "my.py:build"),
+    ],
+)
 def test_the_name_after_a_detector_changed_a_backbone(
     backbone: str, deformable: tuple[str, ...], modulated: bool, neck: str, name: str
 ) -> None:
@@ -138,12 +168,19 @@ def test_a_detector_and_the_name_make_the_same_network(backbone: str) -> None:
     assert equal(features(again), features(changed))
 
 
-@pytest.mark.parametrize(("backbone", "deformable", "neck", "message"), [
-    ("nets/my.py:build", ("C5",), "fpn", r"^here: `deformable` changes .* of nets/my\.py:build could not say so"),
-    ("my.py:build", (), "dc5", r'`neck = "dc5"` changes the backbone'),
-    ("resnet50[deformable=C5,modulated=no]", ("C3", "C5"), "fpn",
-     r"^here: `modulated = true` for C3 does not go with resnet50\[.*Set modulated = false, or leave"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("backbone", "deformable", "neck", "message"),
+    [
+        ("nets/my.py:build", ("C5",), "fpn", r"^here: `deformable` changes .* of nets/my\.py:build could not say so"),
+        ("my.py:build", (), "dc5", r'`neck = "dc5"` changes the backbone'),
+        (
+            "resnet50[deformable=C5,modulated=no]",
+            ("C3", "C5"),
+            "fpn",
+            r"^here: `modulated = true` for C3 does not go with resnet50\[.*Set modulated = false, or leave",
+        ),
+    ],
+)
 def test_what_no_name_can_say_is_refused(backbone: str, deformable: tuple[str, ...], neck: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         trained_name(backbone, deformable, True, neck, "here")
@@ -170,8 +207,8 @@ def test_saved_and_loaded_it_gives_the_same_features(tmp_path: Path, name: str) 
     loaded = load(spec, 9)
     assert equal(features(loaded.backbone), features(backbone))
     assert loaded.report.coverage == 1.0 and not loaded.report.initialized and not loaded.report.missing
-    out, _ = verbs.import_weights(f"file:{file}", tmp_path / "again")
-    verified = verbs.verify(f"file:{out}")
+    out, _ = commands.import_weights(f"file:{file}", tmp_path / "again")
+    verified = commands.verify(f"file:{out}")
     assert verified.checks[0].endswith("as written") and verified.checks[1].startswith("fingerprint: the features")
     shown = "\n".join(api.describe_weights(f"file:{file}"))
     assert name in shown and "100.0% of the backbone's tensors filled" in shown
@@ -209,7 +246,7 @@ def test_plain_weights_in_a_deformable_backbone_start_as_the_plain_network(tmp_p
             assert torch.count_nonzero(module.offset.weight) == 0
             nn.init.constant_(module.offset.bias[2 * module.points :], 40.0)  # masks of 1
     assert equal(features(modulated), expected, within=1e-5)
-    checks = verbs.verify(f"file:{file}@{V1}").checks
+    checks = commands.verify(f"file:{file}@{V1}").checks
     if own_file:
         assert checks[0].endswith("as written") and checks[1] == "fingerprint: not compared, since resnet18 was written"
 
@@ -255,13 +292,16 @@ def test_cost_counts_the_deformed_convolutions_too() -> None:
 def test_a_pretraining_may_change_its_backbone(tmp_path: Path) -> None:
     dcn = {**RECIPE, "neck": "dc5", "deformable": ["C5"], "modulated": False}
     study = {
-        "name": "s", "seeds": [0], "backbone": "resnet26",
+        "name": "s",
+        "seeds": [0],
+        "backbone": "resnet26",
         "sets": {"base": {"world": "base", "count": 8, "size": 64}, "test": {"world": "novel", "count": 8, "size": 64}},
         "pretraining": {"dcn": {"images": "base", "supervision": "boxes", "recipe": dcn}},
         "weights": [{"name": "made", "pretraining": "dcn"}],
-        "tasks": [{"name": "t", "kind": "detect", "train": ["test"], "test": ["test"],
-                   "recipe": {**RECIPE, "name": "plain"}}],
-    }  # fmt: skip
+        "tasks": [
+            {"name": "t", "kind": "detect", "train": ["test"], "test": ["test"], "recipe": {**RECIPE, "name": "plain"}}
+        ],
+    }
     planner = Planner(Study.model_validate(study), tmp_path)
     name = "resnet26[deformable=C5,modulated=no,output_stride=16]"
     job = planner.pretraining("dcn", 0)
@@ -292,8 +332,14 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir(), out.mkdir()
     draw_set("base", 4, 0, 48, images, quiet)
-    recipe = Recipe(**RECIPE | {"updates": 2, "lr": 0.1}, neck="dc5", deformable=("C4", "C5"), proposals=8,
-                    rois=4, batch_norm=batch_norm).model_dump(mode="json")  # fmt: skip
+    recipe = Recipe(
+        **RECIPE | {"updates": 2, "lr": 0.1},
+        neck="dc5",
+        deformable=("C4", "C5"),
+        proposals=8,
+        rois=4,
+        batch_norm=batch_norm,
+    ).model_dump(mode="json")
     name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
     assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
     local = {"backbone": name, "base": str(tmp_path)}

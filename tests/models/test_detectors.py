@@ -24,8 +24,13 @@ def targets(*boxes_of_images: list[list[float]]) -> Targets:
 
 def test_grid_points_are_centers_of_cells():
     assert grid_points(2, 3, 8, torch.device("cpu")).tolist() == [
-        [4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12],
-    ]  # fmt: skip
+        [4, 4],
+        [12, 4],
+        [20, 4],
+        [4, 12],
+        [12, 12],
+        [20, 12],
+    ]
 
 
 def test_every_location_inside_a_box_is_positive_and_the_smallest_box_wins():
@@ -81,12 +86,24 @@ LEARNERS: dict[str, dict] = {
     "RetinaNet": {"head": "retinanet", "neck": "fpn", "levels": ("C3", "C4", "C5")},
     "Faster R-CNN": {"head": "faster-rcnn"},
     "Faster R-CNN C4": {"head": "faster-rcnn", "neck": "c4", "proposals": 40, "rois": 24},
-    "Faster R-CNN FPN": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C3", "C4", "C5"),
-                         "anchors": (9, 18, 36, 64)},
+    "Faster R-CNN FPN": {
+        "head": "faster-rcnn",
+        "neck": "fpn",
+        "levels": ("C3", "C4", "C5"),
+        "anchors": (9, 18, 36, 64),
+    },
     "DCNv2": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C5",), "roi_pool": "deform-modulated"},
-    "DCNv1, R-FCN-3000": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C5",), "modulated": False,
-                          "class_agnostic": True, "decoupled": True, "soft_background": True, "roi_pool": "deform"},
-}  # fmt: skip
+    "DCNv1, R-FCN-3000": {
+        "head": "faster-rcnn",
+        "neck": "dc5",
+        "deformable": ("C5",),
+        "modulated": False,
+        "class_agnostic": True,
+        "decoupled": True,
+        "soft_background": True,
+        "roi_pool": "deform",
+    },
+}
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -136,11 +153,18 @@ def test_the_neck_keeps_the_finest_size_first():
 
 def test_locations_in_ignored_boxes_and_groups_are_no_background():
     points = grid_points(4, 4, 8, torch.device("cpu"))  # centers 4, 12, 20, 28
-    truth = Targets([torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)], [torch.tensor([[0.0, 0, 16, 8]])],
-                    [torch.tensor([[16.0, 16, 32, 32]])])  # fmt: skip
+    truth = Targets(
+        [torch.zeros(0, 4)],
+        [torch.zeros(0, dtype=torch.int64)],
+        [torch.tensor([[0.0, 0, 16, 8]])],
+        [torch.tensor([[16.0, 16, 32, 32]])],
+    )
     assert in_left_out(points, truth)[0].reshape(4, 4).int().tolist() == [
-        [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1],
-    ]  # fmt: skip
+        [1, 1, 0, 0],
+        [0, 0, 0, 0],
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+    ]
     torch.manual_seed(0)
     model = FcosDetector(build_backbone("shapes-resnet"), 3, ("C5",), 16).eval()
     images = torch.randn(1, 3, 32, 32)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.batches.image_batches import Batches
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection import mimicking
@@ -139,7 +139,7 @@ def test_mimicking_is_no_part_of_inference_and_for_two_stages_only():
         Recipe(**plain, head="fcos", mimic=True)
 
 
-def mimic_loss(model: TwoStageDetector, images: PreparedSet) -> float:
+def mimic_loss(model: TwoStageDetector, images: ImageSet) -> float:
     """Mean over images of 1 - cosine, of the true boxes, in evaluation mode."""
     batch = Batches(images, len(images), 0, False, False).batch(0)
     pixels, found = Preprocessing().apply(batch.images), []
@@ -157,9 +157,19 @@ def mimic_loss(model: TwoStageDetector, images: PreparedSet) -> float:
 def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Within the training, and against the same training in which it counts nothing."""
     draw_set("base", 8, 0, 64, tmp_path, lambda f, m: None)
-    images = PreparedSet.open(tmp_path)
-    recipe = Recipe(name="mimic", updates=30, batch_size=4, lr=2e-3, warmup=5, head="faster-rcnn", channels=8,
-                    proposals=20, rois=8, mimic=True)  # fmt: skip
+    images = ImageSet.open(tmp_path)
+    recipe = Recipe(
+        name="mimic",
+        updates=30,
+        batch_size=4,
+        lr=2e-3,
+        warmup=5,
+        head="faster-rcnn",
+        channels=8,
+        proposals=20,
+        rois=8,
+        mimic=True,
+    )
     losses = {}
     for weight in (0.1, 0.0):
         monkeypatch.setattr(mimicking, "WEIGHT", weight)

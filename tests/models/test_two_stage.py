@@ -105,16 +105,31 @@ def test_rois_are_chosen_and_labelled_by_hand():
     chosen = head().choose(proposals, scores, truth)
     columns = (chosen.boxes[0].tolist(), chosen.labels[0].tolist(), chosen.weights[0].tolist())
     found = {tuple(b): (k, w) for b, k, w in zip(*columns, strict=True)}
-    assert found == {(0, 0, 10, 10): (2, 1), (0, 0, 10, 6): (2, 1), (0, 0, 10, 4): (3, 1), (40, 40, 60, 60): (3, 1),
-                     (0, 0, 0, 0): (3, 0)}  # fmt: skip
+    assert found == {
+        (0, 0, 10, 10): (2, 1),
+        (0, 0, 10, 6): (2, 1),
+        (0, 0, 10, 4): (3, 1),
+        (40, 40, 60, 60): (3, 1),
+        (0, 0, 0, 0): (3, 0),
+    }
     assert int(chosen.weights.sum()) == 5  # four proposals and the true box itself
     # Group: what lies in it is no background. Ignored: neither. Range: the true box is not proposed itself.
-    more = Targets([boxes([0, 0, 10, 10])], [torch.tensor([2])], [boxes([0, 0, 10, 4])], [boxes([30, 30, 70, 70])],
-                   torch.tensor([[20.0, 50.0]]))  # fmt: skip
+    more = Targets(
+        [boxes([0, 0, 10, 10])],
+        [torch.tensor([2])],
+        [boxes([0, 0, 10, 4])],
+        [boxes([30, 30, 70, 70])],
+        torch.tensor([[20.0, 50.0]]),
+    )
     chosen = head().choose(proposals, scores, more)
     assert sorted(zip(chosen.labels[0].tolist(), chosen.weights[0].tolist(), strict=True)) == [
-        (2, 1), (2, 1), (3, 0), (3, 0), (3, 0), (3, 0),
-    ]  # fmt: skip
+        (2, 1),
+        (2, 1),
+        (3, 0),
+        (3, 0),
+        (3, 0),
+        (3, 0),
+    ]
     soft = head(soft_background=True).choose(proposals, scores, truth)
     weight = dict(zip(map(tuple, soft.boxes[0].tolist()), soft.weights[0].tolist(), strict=True))
     assert weight[40, 40, 60, 60] == pytest.approx(0.25)
@@ -186,8 +201,10 @@ def test_c4_runs_the_last_stage_on_rois_only():
 
 
 def test_images_without_boxes_have_finite_losses():
-    for settings in (TwoStageSettings("plain", ("C5",), 16, proposals=9, rois=8),
-                     TwoStageSettings("fpn", ("C4", "C5"), 16, (9, 18, 36), 9, 8)):  # fmt: skip
+    for settings in (
+        TwoStageSettings("plain", ("C5",), 16, proposals=9, rois=8),
+        TwoStageSettings("fpn", ("C4", "C5"), 16, (9, 18, 36), 9, 8),
+    ):
         model = TwoStageDetector(build_backbone("shapes-resnet"), 3, settings, 64)
         empty = Targets([boxes()] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
         losses = model.losses(torch.randn(2, 3, 64, 64), empty)

@@ -30,10 +30,16 @@ def xml(markup: str) -> ET.Element:
 @pytest.mark.parametrize(
     ("value", "signed", "text"),
     [
-        (0.6554, False, "65.5"), (-0.0943, False, "−9.4"), (0.0004, True, "0.0"), (-0.0004, True, "0.0"),
-        (0.303, True, "+30.3"), (None, True, "–"), (float("nan"), False, "–"), (float("inf"), False, "–"),
+        (0.6554, False, "65.5"),
+        (-0.0943, False, "−9.4"),
+        (0.0004, True, "0.0"),
+        (-0.0004, True, "0.0"),
+        (0.303, True, "+30.3"),
+        (None, True, "–"),
+        (float("nan"), False, "–"),
+        (float("inf"), False, "–"),
     ],
-)  # fmt: skip
+)
 def test_points(value, signed, text):
     assert numbers.measured(value, "points", signed) == text
 

@@ -215,10 +215,14 @@ class TestNames:
 
     def test_links_within_a_tar_are_followed_and_others_told(self, tmp_path: Path) -> None:
         path = tarred(
-            tmp_path / "x.tar", ("a/1.txt", b"one"), linked("b/2.txt", "../a/1.txt"),
-            linked("b/3.txt", "a/1.txt", tarfile.LNKTYPE), linked("b/4.txt", "../../etc/passwd"),
-            linked("b/5.txt", "/etc/passwd"), linked("c", "a"),
-        )  # fmt: skip
+            tmp_path / "x.tar",
+            ("a/1.txt", b"one"),
+            linked("b/2.txt", "../a/1.txt"),
+            linked("b/3.txt", "a/1.txt", tarfile.LNKTYPE),
+            linked("b/4.txt", "../../etc/passwd"),
+            linked("b/5.txt", "/etc/passwd"),
+            linked("c", "a"),
+        )
         root = open_place(path)
         assert [(root / f"b/{k}.txt").read_bytes() for k in (2, 3)] == [b"one"] * 2
         assert list(root.place.entries("b")) == ["2.txt", "3.txt"] and "c" not in root.place.entries("")

@@ -52,9 +52,17 @@ def test_rgb_png_is_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("orientation", "expected"),
-    [(1, CORNERS), (2, CORNERS[:, ::-1]), (3, CORNERS[::-1, ::-1]), (4, CORNERS[::-1]), (5, CORNERS.transpose(1, 0, 2)),
-     (6, np.rot90(CORNERS, -1)), (7, np.rot90(CORNERS, 2).transpose(1, 0, 2)), (8, np.rot90(CORNERS))],
-)  # fmt: skip
+    [
+        (1, CORNERS),
+        (2, CORNERS[:, ::-1]),
+        (3, CORNERS[::-1, ::-1]),
+        (4, CORNERS[::-1]),
+        (5, CORNERS.transpose(1, 0, 2)),
+        (6, np.rot90(CORNERS, -1)),
+        (7, np.rot90(CORNERS, 2).transpose(1, 0, 2)),
+        (8, np.rot90(CORNERS)),
+    ],
+)
 def test_exif_orientation_is_followed(tmp_path: Path, orientation: int, expected: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -272,13 +280,20 @@ def encodings() -> dict[str, bytes]:
     )
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     made = {
-        "420.jpg": (noise, {"quality": 75}), "444.jpg": (noise, {"quality": 95, "subsampling": 0}),
-        "progressive.jpg": (noise, {"progressive": True}), "422.jpg": (noise, {"subsampling": 1}),
-        "gray.jpg": (noise.convert("L"), {}), "icc.jpg": (noise, {"icc_profile": profile}),
-        "rgb.png": (noise, {}), "gray.png": (noise.convert("L"), {}), "key.png": (noise, {"transparency": (9, 9, 9)}),
-        "lossy.webp": (noise, {"quality": 60}), "lossless.webp": (noise, {"lossless": True}),
-        "alpha.webp": (noise.convert("RGBA"), {}), "restart.jpg": (noise, {"restart_marker_rows": 1}),
-    }  # fmt: skip
+        "420.jpg": (noise, {"quality": 75}),
+        "444.jpg": (noise, {"quality": 95, "subsampling": 0}),
+        "progressive.jpg": (noise, {"progressive": True}),
+        "422.jpg": (noise, {"subsampling": 1}),
+        "gray.jpg": (noise.convert("L"), {}),
+        "icc.jpg": (noise, {"icc_profile": profile}),
+        "rgb.png": (noise, {}),
+        "gray.png": (noise.convert("L"), {}),
+        "key.png": (noise, {"transparency": (9, 9, 9)}),
+        "lossy.webp": (noise, {"quality": 60}),
+        "lossless.webp": (noise, {"lossless": True}),
+        "alpha.webp": (noise.convert("RGBA"), {}),
+        "restart.jpg": (noise, {"restart_marker_rows": 1}),
+    }
     out = {}
     for name, (picture, options) in made.items():
         buffer = io.BytesIO()

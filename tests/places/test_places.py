@@ -26,11 +26,23 @@ def test_parts_of_names_are_those_of_pathlib(parts: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("x.jpg", "in/x.jpg"), ("./x.jpg", "in/x.jpg"), ("../y.jpg", "y.jpg"), ("..\\y.jpg", "y.jpg"),
-     ("../../y.jpg", None),
-     ("TOP/y.jpg", "y.jpg"), ("/etc/passwd", None), ("C:\\y.jpg", None), ("TOP/../y.jpg", None), ("y.jpg", None),
-     ("\0", None), ("z" * 5000, None), ("..", None), ("", None)],
-)  # fmt: skip
+    [
+        ("x.jpg", "in/x.jpg"),
+        ("./x.jpg", "in/x.jpg"),
+        ("../y.jpg", "y.jpg"),
+        ("..\\y.jpg", "y.jpg"),
+        ("../../y.jpg", None),
+        ("TOP/y.jpg", "y.jpg"),
+        ("/etc/passwd", None),
+        ("C:\\y.jpg", None),
+        ("TOP/../y.jpg", None),
+        ("y.jpg", None),
+        ("\0", None),
+        ("z" * 5000, None),
+        ("..", None),
+        ("", None),
+    ],
+)
 def test_what_a_list_means_by_a_name(tmp_path: Path, name: str, found: str | None) -> None:
     image(tmp_path / "in/x.jpg")
     image(tmp_path / "y.jpg")

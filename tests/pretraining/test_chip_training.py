@@ -40,8 +40,13 @@ def pixels_an_epoch(drawn: Path, layout: str) -> float:
     table = open_dataset(drawn)
     scales = scales_of(recipe.sampling.scales)
     batches = ChipBatches(
-        table.select(table.rows_of("train")), ChipLayout(layout, scales, recipe.sampling.size), 32, 0, True, 256  # type: ignore[arg-type]
-    )  # fmt: skip
+        table.select(table.rows_of("train")),
+        ChipLayout(layout, scales, recipe.sampling.size),
+        32,
+        0,
+        True,
+        256,  # type: ignore[arg-type]
+    )
     order = batches._order(0).chips
     return float(sum(np.prod(batches._canvas(batches.epochs.of(0), row)) * len(row) for row in order))
 

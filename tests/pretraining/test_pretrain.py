@@ -21,7 +21,7 @@ from headstart.errors import DataError, Interrupted, TrainingError, UsageError, 
 from headstart.pretraining.command import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
 from headstart.tasks.predict import predict_folder
-from headstart.weights import native as own
+from headstart.weights import native
 from headstart.weights.commands import verify
 from support.drawn_layouts import as_coco, drawn_images
 from support.pretrain_tiny import CHANGES
@@ -50,10 +50,16 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_leaves_weights_with_their_facts_and_a_model_to_use(finished: Path, data: Path, tmp_path: Path) -> None:
     assert {p.name for p in finished.iterdir()} == {
-        ".lock", "backbone.safetensors", "best", "checkpoints.json", "curve.npz", "metrics.json", "model",
+        ".lock",
+        "backbone.safetensors",
+        "best",
+        "checkpoints.json",
+        "curve.npz",
+        "metrics.json",
+        "model",
         "settings.json",
-    }  # fmt: skip
-    facts = own.read_facts(finished / "backbone.safetensors")
+    }
+    facts = native.read_facts(finished / "backbone.safetensors")
     assert facts.backbone == "shapes-resnet" and facts.lineage == ["coco boxes"]
     assert facts.provenance["recipe"]["name"] == "shapes-chips"
     assert "fingerprint" in " ".join(verify(f"file:{finished}").checks)
@@ -136,9 +142,25 @@ def step_of(state: Path) -> int:
 
 
 def test_sigterm_ends_with_130_and_a_state(data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "headstart", "pretrain", str(data), "-r", "shapes-chips", "--out",
-               str(tmp_path / "o"), "--loaders", "1", "--threads", "1", "--set", "epochs=4000", "--set",
-               "training.batch_size=2"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "headstart",
+        "pretrain",
+        str(data),
+        "-r",
+        "shapes-chips",
+        "--out",
+        str(tmp_path / "o"),
+        "--loaders",
+        "1",
+        "--threads",
+        "1",
+        "--set",
+        "epochs=4000",
+        "--set",
+        "training.batch_size=2",
+    ]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     state = tmp_path / "o" / "state" / "state.safetensors"
     deadline = time.monotonic() + 120
@@ -199,8 +221,12 @@ def test_a_full_disk_is_said_and_loses_nothing(data: Path, tmp_path: Path, monke
 def test_two_processes_pretrain_on_chips_as_one(data: Path, tmp_path: Path) -> None:
     """float64 and group norm, so that only the order of sums differs."""
     changes = ("training.precision=fp64", "training.batch_norm=group", "epochs=2", "checkpoint_epochs=1")
-    done = subprocess.run([sys.executable, str(PROGRAM), str(data), str(tmp_path / "one"), "0", *changes],
-                          env=ENVIRONMENT, capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(data), str(tmp_path / "one"), "0", *changes],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     run_two(PROGRAM, data, tmp_path / "two", 0, *changes, env=ENVIRONMENT)
     one, two = (load_file(tmp_path / name / "model" / "head.safetensors") for name in ("one", "two"))
@@ -211,8 +237,10 @@ def test_two_processes_pretrain_on_chips_as_one(data: Path, tmp_path: Path) -> N
 
 
 def test_labels_of_a_recipe_of_boxes_see_as_many_pixels(data: Path, tmp_path: Path) -> None:
-    done = [api.pretrain(data, "shapes-chips", options(tmp_path / by, validation=""), by, ["epochs=1"])  # type: ignore[arg-type]
-            for by in ("boxes", "labels")]  # fmt: skip
+    done = [
+        api.pretrain(data, "shapes-chips", options(tmp_path / by, validation=""), by, ["epochs=1"])  # type: ignore[arg-type]
+        for by in ("boxes", "labels")
+    ]
     assert done[0].metrics["updates"] == done[1].metrics["updates"]
     assert done[0].metrics["images_seen"] == done[1].metrics["images_seen"]
     recipe = load_recipe("shapes-chips").by("labels")
@@ -220,8 +248,16 @@ def test_labels_of_a_recipe_of_boxes_see_as_many_pixels(data: Path, tmp_path: Pa
 
 
 def test_a_short_training_of_proposals_makes_negative_chips(data: Path, tmp_path: Path) -> None:
-    changes = ["training.head=faster-rcnn", "training.channels=16", "training.proposals=40", "training.rois=16",
-               "training.batch_size=4", "sampling.negatives=2", "sampling.proposal_epochs=1", "epochs=1"]  # fmt: skip
+    changes = [
+        "training.head=faster-rcnn",
+        "training.channels=16",
+        "training.proposals=40",
+        "training.rois=16",
+        "training.batch_size=4",
+        "sampling.negatives=2",
+        "sampling.proposal_epochs=1",
+        "epochs=1",
+    ]
     first = api.pretrain(data, "shapes-chips", options(tmp_path / "a", validation=""), changes=changes)
     assert (tmp_path / "a" / "proposals.parquet").is_file() and first.metrics["per_update"]["number_of_positives"] > 0
     given = options(tmp_path / "b", proposals=tmp_path / "a" / "proposals.parquet", validation="")

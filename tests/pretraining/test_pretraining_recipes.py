@@ -36,8 +36,11 @@ LAYOUTS: dict[str, Callable[[list[Drawn], Path], Path]] = {
 SMALLER = 4
 """Images of 120 pixels instead of 480: sizes in pixels are a quarter of the recipe's."""
 EPOCHS = {"sniper-coco": 5, "sniper-voc": 5, "sniper-imagenet-loc": 60, "imagenet-classification": 60}
-BACKBONES = {"preact-resnet101[stage4=deformable]": "preact-resnet26[stage4=deformable]", "resnet101": "resnet18",
-             "resnet50": "resnet18"}  # fmt: skip
+BACKBONES = {
+    "preact-resnet101[stage4=deformable]": "preact-resnet26[stage4=deformable]",
+    "resnet101": "resnet18",
+    "resnet50": "resnet18",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +50,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Drawn]:
 
 def in_small(recipe: PretrainingRecipe) -> list[str]:
     """Changes that bring a recipe to small images, a small network and a short training."""
-    changes = [f"backbone={BACKBONES.get(recipe.backbone, recipe.backbone)}", "weights=", "training.batch_size=4",
-               "training.warmup=4", f"epochs={EPOCHS.get(recipe.name, 12)}", "checkpoint_epochs=40"]  # fmt: skip
+    changes = [
+        f"backbone={BACKBONES.get(recipe.backbone, recipe.backbone)}",
+        "weights=",
+        "training.batch_size=4",
+        "training.warmup=4",
+        f"epochs={EPOCHS.get(recipe.name, 12)}",
+        "checkpoint_epochs=40",
+    ]
     if recipe.name.startswith("shapes"):
         return changes[:1] + changes[2:]
     rate = {"imagenet-classification": 2e-2, "sniper-imagenet-loc": 1.2e-2}.get(recipe.name, 4e-3)
@@ -101,7 +110,7 @@ def test_the_command_in_a_recipe_is_one_and_its_network_can_be_built(name: str) 
 def start(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Weights to start from where a recipe freezes some: a ResNet-18 whose norms have statistics."""
     from headstart.models.backbones.preprocessing import IMAGENET
-    from headstart.weights import native as own
+    from headstart.weights import native
 
     torch.manual_seed(0)
     backbone = build_backbone("resnet18")
@@ -109,8 +118,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> str:
         for _ in range(20):
             backbone(torch.randn(4, 3, 64, 64))
     tensors = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
-    facts = own.Facts("start", "resnet18", IMAGENET.to_json(), [], "none", "a test", own.tensor_digest(tensors))
-    return f"file:{own.write(tmp_path_factory.mktemp('start'), tensors, facts)}"
+    facts = native.CheckpointFacts(
+        "start", "resnet18", IMAGENET.to_json(), [], "none", "a test", native.tensor_digest(tensors)
+    )
+    return f"file:{native.write(tmp_path_factory.mktemp('start'), tensors, facts)}"
 
 
 @pytest.mark.slow
@@ -130,8 +141,10 @@ def test_the_loss_halves(name: str, drawn: list[Drawn], start: str, tmp_path: Pa
         loss = curve["loss"]
         counts = {key: curve[key] for key in curve.files if key.startswith("number_of_")}
     fifth = max(1, len(loss) // 5)
-    print(f"{name}: {len(loss)} updates, loss {loss[:3].mean():.3f} to {loss[-fifth:].mean():.3f}; "
-          + ", ".join(f"{key} {value.mean():.1f} an update" for key, value in counts.items()))  # fmt: skip
+    print(
+        f"{name}: {len(loss)} updates, loss {loss[:3].mean():.3f} to {loss[-fifth:].mean():.3f}; "
+        + ", ".join(f"{key} {value.mean():.1f} an update" for key, value in counts.items())
+    )
     assert loss[-fifth:].mean() < loss[:3].mean() / 2
     assert bool(counts) == (recipe.supervision == "boxes")
     assert all((value > 0).mean() > 0.5 for value in counts.values())

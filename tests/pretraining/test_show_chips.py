@@ -40,8 +40,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = json.loads(file.read_text())
     common = {"image_id": 1, "category_id": 1, "area": 1}
     # 3 x 150: a square root of the area of 21, but 150 x 1.667 are more pixels than a chip of 160 takes in any place.
-    record["annotations"] += [{**common, "id": 900, "bbox": [10, 20, 150, 3], "iscrowd": 0},
-                              {**common, "id": 901, "bbox": [5, 5, 60, 60], "iscrowd": 1}]  # fmt: skip
+    record["annotations"] += [
+        {**common, "id": 900, "bbox": [10, 20, 150, 3], "iscrowd": 0},
+        {**common, "id": 901, "bbox": [5, 5, 60, 60], "iscrowd": 1},
+    ]
     record["categories"][0]["name"] = HOSTILE
     for image in record["images"][::2]:
         low = max(a["bbox"][1] + a["bbox"][3] for a in record["annotations"] if a["image_id"] == image["id"])
@@ -99,10 +101,23 @@ def laid(drawn: Path) -> tuple[Annotations, ChipTable]:
 def test_the_numbers_are_those_of_the_chip_table(drawn: Path, page: str) -> None:
     table, chips = laid(drawn)
     head, *rows = _Rows(page).rows
-    assert head == ["Scale", "Takes boxes", "Chips", "Chips an image", "Boxes", "Targets", "Megapixels",
-                    "Whole images", "Share"]  # fmt: skip
-    assert [row[:2] for row in rows] == [["Image × 3", "below 24 px"], ["Image × 1.667", "9.6 to 45 px"],
-                                         ["Longer side 160 px", "from 36 px"], ["All scales", ""]]  # fmt: skip
+    assert head == [
+        "Scale",
+        "Takes boxes",
+        "Chips",
+        "Chips an image",
+        "Boxes",
+        "Targets",
+        "Megapixels",
+        "Whole images",
+        "Share",
+    ]
+    assert [row[:2] for row in rows] == [
+        ["Image × 3", "below 24 px"],
+        ["Image × 1.667", "9.6 to 45 px"],
+        ["Longer side 160 px", "from 36 px"],
+        ["All scales", ""],
+    ]
     sizes = table.sizes_hw
     scaled = [sizes * 3, np.floor(sizes * 1.667), np.floor(sizes * (160 / sizes.max(1))[:, None])]
     whole = np.array([s.prod(1).sum() for s in scaled])
@@ -111,8 +126,12 @@ def test_the_numbers_are_those_of_the_chip_table(drawn: Path, page: str) -> None
         own = chips.scales == s if s < 3 else np.ones(len(chips), bool)
         held = np.concatenate([chips.rows_of(int(c)) for c in np.flatnonzero(own)])
         pixels, all_of_them = chips.sizes_hw[own].astype(int).prod(1).sum(), whole[s] if s < 3 else whole.sum()
-        assert row[2:6] == [str(own.sum()), f"{own.sum() / IMAGES:.2f}", str(len(set(held.tolist()))),
-                            str(targets[own].sum())]  # fmt: skip
+        assert row[2:6] == [
+            str(own.sum()),
+            f"{own.sum() / IMAGES:.2f}",
+            str(len(set(held.tolist()))),
+            str(targets[own].sum()),
+        ]
         assert row[6:] == [f"{pixels / 1e6:.2f}", f"{all_of_them / 1e6:.2f}", f"{100 * pixels / all_of_them:.0f} %"]
     assert f"{IMAGES} images become {len(chips)} chips of 160 × 160 pixels" in page
     boxes = int((table.box_flags == 0).sum())
@@ -171,14 +190,19 @@ def test_negative_chips_come_from_proposals_and_stand_apart(drawn: Path, tmp_pat
     dice = np.random.default_rng(0)
     centers = dice.uniform(0, SIZE, (IMAGES * 200, 2))
     half = dice.uniform(3, 40, (len(centers), 1))
-    found = {"boxes_xyxy": np.hstack([centers - half, centers + half]), "scores": np.ones(len(centers)),
-             "image_index": np.repeat(np.arange(IMAGES), 200)}  # fmt: skip
+    found = {
+        "boxes_xyxy": np.hstack([centers - half, centers + half]),
+        "scores": np.ones(len(centers)),
+        "image_index": np.repeat(np.arange(IMAGES), 200),
+    }
     write_proposals(tmp_path / "proposals.parquet", table, found)
     recipe = ("sniper-coco", tmp_path / "a.html")
     api.show_chips(drawn, *recipe, OPTIONS, changes=("sampling.size=160",))
     assert "at most 2 negative chips an image" in (tmp_path / "a.html").read_text(encoding="utf-8")
-    given = [PretrainingOptions(on_empty_class="skip", proposals=tmp_path / "proposals.parquet"),
-             PretrainingOptions(on_empty_class="skip", out=tmp_path)]  # fmt: skip
+    given = [
+        PretrainingOptions(on_empty_class="skip", proposals=tmp_path / "proposals.parquet"),
+        PretrainingOptions(on_empty_class="skip", out=tmp_path),
+    ]
     texts = [
         api.show_chips(drawn, *recipe, options, changes=("sampling.size=160",)).read_text(encoding="utf-8")
         for options in given

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.batches.image_sets import PreparedSet, prepare
+from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.data.flags import IGNORED
 from headstart.data.masks import class_mask
 from headstart.errors import DataError
@@ -39,7 +39,9 @@ class TestLists:
         make_camvid(tmp_path)
         table = open_dataset(tmp_path)
         assert table.image_ids.tolist() == [f"train/{n}" for n in ("0001TP_006690", "0001TP_006720")] + [
-            "val/0016E5_07959", "test/Seq05VD_f00000"]  # fmt: skip
+            "val/0016E5_07959",
+            "test/Seq05VD_f00000",
+        ]
         assert table.mask_paths[0] == "trainannot/0001TP_006690.png"
         assert table.groups.tolist() == ["0001TP", "0001TP", "0016E5", "Seq05VD"]
         assert len(table.mask_classes) == 11 and table.mask_classes[1] == "building" and table.mask_void == (11,)
@@ -65,13 +67,20 @@ class TestLists:
 
     def test_faults_are_left_out(self, tmp_path: Path) -> None:
         make_camvid(tmp_path)
-        text(tmp_path / "test.txt", "/SegNet/CamVid/test/x.png /SegNet/CamVid/testannot/x.png", "one.png",
-             "train/0001TP_006690.png trainannot/0001TP_006690.png")  # fmt: skip
+        text(
+            tmp_path / "test.txt",
+            "/SegNet/CamVid/test/x.png /SegNet/CamVid/testannot/x.png",
+            "one.png",
+            "train/0001TP_006690.png trainannot/0001TP_006690.png",
+        )
         with pytest.raises(DataError, match=r"test\.txt: line 1 names '/SegNet/CamVid/test/x\.png', but no part of"):
             open_dataset(tmp_path)
         table = open_dataset(tmp_path, on_bad_record="skip")
         assert [(f.rule, f.record) for f in table.left_out] == [
-            ("image-missing", "line 1"), ("line-malformed", "line 2"), ("image-in-two-splits", "line 3")]  # fmt: skip
+            ("image-missing", "line 1"),
+            ("line-malformed", "line 2"),
+            ("image-in-two-splits", "line 3"),
+        ]
         assert len(table) == 3
 
     def test_a_mask_of_another_size(self, tmp_path: Path) -> None:
@@ -94,10 +103,10 @@ class TestColors:
     def test_prepared_masks_know_their_colors(self, tmp_path: Path) -> None:
         make_original(tmp_path / "camvid")
         table = open_dataset(tmp_path / "camvid")
-        prepare(
+        make_image_set(
             table, np.arange(3), np.arange(3), "segment", (15, 20), "stretch", tmp_path / "out", lambda done, what: None
         )
-        opened = PreparedSet.open(tmp_path / "out")
+        opened = ImageSet.open(tmp_path / "out")
         assert opened.masks[0][:3, 0].tolist() == [0, 1, IGNORED]  # Rows 1, 3 and 5: road, sky, void.
         assert opened.mask_colors.tolist() == [list(color) for color in table.mask_colors]
         assert replace(opened, mask_place=table.place).true_mask(0)[:3, 0].tolist() == [1, 0, IGNORED]

@@ -71,9 +71,12 @@ class TestSun:
         assert table.notes[0].endswith(
             "2 folders of images are not in ClassName.txt and were left aside; first: /a/arch"
         )
-        for lines, message in ((("abbey",), "entry 0 is 'abbey'; a class such as /a/abbey is expected"),
-                               (("/a/../b",), "entry 0 is '/a/../b'"), (("/a/x", "/a/x"), "entry 1, '/a/x', stands"),
-                               (("/a/x", "/b/x"), "two of one name")):  # fmt: skip
+        for lines, message in (
+            (("abbey",), "entry 0 is 'abbey'; a class such as /a/abbey is expected"),
+            (("/a/../b",), "entry 0 is '/a/../b'"),
+            (("/a/x", "/a/x"), "entry 1, '/a/x', stands"),
+            (("/a/x", "/b/x"), "two of one name"),
+        ):
             text(tmp_path / "SUN397/ClassName.txt", *lines)
             with pytest.raises(DataError, match=message.replace(".", r"\.")):
                 open_dataset(tmp_path, partition=0)
@@ -87,7 +90,10 @@ class TestCaltech:
         table = open_dataset(tmp_path / inside)
         assert table.image_classes == ("ak47", "clutter") and table.image_class_ids == ("001.ak47", "257.clutter")
         assert dict(zip(table.image_ids.tolist(), table.image_labels.tolist(), strict=True)) == {
-            "001_0001": 0, "001_0002": 0, "257_0001": 1}  # fmt: skip
+            "001_0001": 0,
+            "001_0002": 0,
+            "257_0001": 1,
+        }
         assert "clutter is a class like others here" in table.notes[0] and set(table.splits) == {""}
 
     def test_faults(self, tmp_path: Path) -> None:

@@ -96,8 +96,9 @@ class TestCoco:
     def test_equal_ids_of_two_files_get_their_names(self, tmp_path: Path) -> None:
         for part in ("train", "valid"):
             photo(tmp_path / part / "a.jpg")
-            coco_json(tmp_path / part / "_annotations.coco.json", [an_image(0, "a.jpg")],
-                      [an_annotation(0, 0, [1, 2, 3, 4])])  # fmt: skip
+            coco_json(
+                tmp_path / part / "_annotations.coco.json", [an_image(0, "a.jpg")], [an_annotation(0, 0, [1, 2, 3, 4])]
+            )
         table = open_dataset(tmp_path)
         assert list(table.image_ids) == ["train/0", "valid/0"] and list(table.splits) == ["train", "val"]
 
@@ -105,10 +106,12 @@ class TestCoco:
         photo(tmp_path / "images/a.jpg")
         content = {
             "images": [{"id": "a", "file_name": "a.jpg"}],
-            "annotations": [{"image_id": "a", "category_id": 1, "bbox": [1, 2, 3, 4]},
-                            {"image_id": "a", "category_id": 3, "bbox": [5, 2, 3, 4], "segmentation": []}],
+            "annotations": [
+                {"image_id": "a", "category_id": 1, "bbox": [1, 2, 3, 4]},
+                {"image_id": "a", "category_id": 3, "bbox": [5, 2, 3, 4], "segmentation": []},
+            ],
             "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
-        }  # fmt: skip
+        }
         write(tmp_path / "annotations/train.json", content)
         table = open_dataset(tmp_path)
         assert table.box_ids is None and table.box_areas is None and table.outline(0) is None
@@ -140,8 +143,13 @@ class TestCoco:
         """Roboflow's exports list the project as category 0, which may be named as a class."""
         edited(tmp_path, lambda c: c["categories"].append({"id": 0, "name": "dog"}))
         assert open_dataset(tmp_path).box_class_ids == (1, 3)
-        edited(tmp_path, lambda c: (c["categories"].append({"id": 0, "name": "dog"}),
-                                    c["annotations"].append(an_annotation(9, 7, [1, 1, 2, 2], 0))))  # fmt: skip
+        edited(
+            tmp_path,
+            lambda c: (
+                c["categories"].append({"id": 0, "name": "dog"}),
+                c["annotations"].append(an_annotation(9, 7, [1, 1, 2, 2], 0)),
+            ),
+        )
         with pytest.raises(DataError, match=r"the categories 3, 0 are all named 'dog'\. Give each a name of its own"):
             open_dataset(tmp_path)
 
@@ -206,11 +214,15 @@ BAD_ANNOTATIONS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"segmentation": {"counts": "\u20ac", "size": [30, 40]}}, "outline-unreadable", "cannot be read", "Export the"),
     ({"segmentation": {"counts": "05[U", "size": [30, 40]}}, "outline-unreadable", "ends within a number", "Export"),
     ({"segmentation": {"counts": [1.5], "size": [30, 40]}}, "outline-unreadable", "neither a text nor", "Export the"),
-    ({"segmentation": {"counts": [6], "size": [2, 3]}}, "mask-size-differs", "run lengths of 3 x 2, its image is 40 x",
-     "Export the mask at the size of its image."),
+    (
+        {"segmentation": {"counts": [6], "size": [2, 3]}},
+        "mask-size-differs",
+        "run lengths of 3 x 2, its image is 40 x",
+        "Export the mask at the size of its image.",
+    ),
     ({"segmentation": {"counts": [], "size": [10**30, 1]}}, "outline-unreadable", "run lengths", "Export the outline"),
     ({"id": 2**70}, "id-missing", "has id", "Give it a whole number of its own."),
-]  # fmt: skip
+]
 
 
 class TestBadRecords:
@@ -361,5 +373,7 @@ def test_coco_tiny_equals_pycocotools_bit_for_bit(split: str) -> None:
             assert bool(table.box_flags[k] & CROWD) == bool(ann["iscrowd"])
             assert np.array_equal(mask, theirs.annToMask(ann).astype(bool))
         seen += len(anns)
-    crowds = int((table.box_flags[np.isin(np.repeat(np.arange(len(table)), np.diff(table.box_offsets)), rows)] & CROWD > 0).sum())  # fmt: skip # noqa: E501
+    crowds = int(
+        (table.box_flags[np.isin(np.repeat(np.arange(len(table)), np.diff(table.box_offsets)), rows)] & CROWD > 0).sum()
+    )
     assert (seen, crowds) == {"train": (368, 6), "val": (550, 11)}[split]

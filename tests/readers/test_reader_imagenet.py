@@ -30,8 +30,10 @@ XML = "ILSVRC/Annotations/CLS-LOC"
 
 
 def rows(table: Annotations) -> dict[str, tuple[int, list[list[float]]]]:
-    return {name: (int(label), table.boxes_of(k).xyxy.tolist()) for k, (name, label) in
-            enumerate(zip(table.image_ids.tolist(), table.image_labels, strict=True))}  # fmt: skip
+    return {
+        name: (int(label), table.boxes_of(k).xyxy.tolist())
+        for k, (name, label) in enumerate(zip(table.image_ids.tolist(), table.image_labels, strict=True))
+    }
 
 
 def wrong(root: Path, message: str, *left: str, **options: str) -> Annotations:
@@ -65,18 +67,27 @@ class TestLocalization:
         shutil.rmtree(tmp_path / XML)
         table = open_dataset(tmp_path)
         assert rows(table) == whole and not table.sizes_hw.any()
-        text(tmp_path / "LOC_val_solution.csv", "ImageId,PredictionString",
-             f"ILSVRC2012_val_00000001,{FISH} 1 2 3 4 {FISH} 9 2 3 4")  # fmt: skip
-        table = wrong(tmp_path, rf"LOC_val_solution\.csv: line 2, object 1 \('{FISH}'\) has xmax 3 <= xmin 9",
-                      "box-without-extent")  # fmt: skip
+        text(
+            tmp_path / "LOC_val_solution.csv",
+            "ImageId,PredictionString",
+            f"ILSVRC2012_val_00000001,{FISH} 1 2 3 4 {FISH} 9 2 3 4",
+        )
+        table = wrong(
+            tmp_path,
+            rf"LOC_val_solution\.csv: line 2, object 1 \('{FISH}'\) has xmax 3 <= xmin 9",
+            "box-without-extent",
+        )
         assert table.notes[-1].startswith("1 validation images have no class") or len(table.notes) == 2
 
     def test_xml_files_tell_the_class_where_no_solution_does(self, tmp_path: Path) -> None:
         make_imagenet_loc(tmp_path)
         (tmp_path / "LOC_val_solution.csv").unlink()
         assert open_dataset(tmp_path).image_labels[3:5].tolist() == [1, 0]
-        voc_xml(tmp_path / XML / "val/ILSVRC2012_val_00000001.xml", voc_object(BIRD, 1, 2, 3, 4),
-                voc_object(FISH, 1, 2, 3, 4))  # fmt: skip
+        voc_xml(
+            tmp_path / XML / "val/ILSVRC2012_val_00000001.xml",
+            voc_object(BIRD, 1, 2, 3, 4),
+            voc_object(FISH, 1, 2, 3, 4),
+        )
         table = wrong(tmp_path, rf"00000001\.xml: has objects of {FISH} and {BIRD}, so the class", "label-contradicts")
         assert table.image_labels[3] == -1 and len(table.boxes_of(3).xyxy) == 2
 
@@ -111,8 +122,11 @@ class TestLocalization:
         assert "1 objects are of classes that were not chosen" in table.notes[1]
         text(chosen, f"{FISH}", f"{BIRD}")  # The list's content is part of the key of the cached table.
         assert len(open_dataset(tmp_path, classes=str(chosen)).box_labels) == 7
-        for content, message in (("fish", "entry 0 is 'fish'; a WordNet id such"), ("", "holds no WordNet"),
-                                 (CRANE, "no image is of one of the 1 chosen classes")):  # fmt: skip
+        for content, message in (
+            ("fish", "entry 0 is 'fish'; a WordNet id such"),
+            ("", "holds no WordNet"),
+            (CRANE, "no image is of one of the 1 chosen classes"),
+        ):
             text(chosen, content)
             with pytest.raises(DataError, match=message):
                 open_dataset(tmp_path, classes=str(chosen))
@@ -122,8 +136,12 @@ class TestLocalization:
     def test_faults_of_trees_and_lists(self, tmp_path: Path) -> None:
         make_imagenet_loc(tmp_path)
         (tmp_path / f"ILSVRC/Data/CLS-LOC/train/{FISH}/{FISH}_2.JPEG").unlink()
-        table = wrong(tmp_path, rf"{FISH}_2\.xml: no image in .*train/{FISH} is named '{FISH}_2'\. Put the image there",
-                      "annotation-without-image", "image-missing")  # fmt: skip
+        table = wrong(
+            tmp_path,
+            rf"{FISH}_2\.xml: no image in .*train/{FISH} is named '{FISH}_2'\. Put the image there",
+            "annotation-without-image",
+            "image-missing",
+        )
         assert table.left_out[1].record == "line 2" and table.left_out[1].path.endswith("train_cls.txt")
 
     def test_an_unlisted_image_is_told(self, tmp_path: Path) -> None:
@@ -135,8 +153,13 @@ class TestLocalization:
         make_imagenet_loc(tmp_path)
         voc_xml(tmp_path / XML / f"train/{FISH}/{FISH}_2.xml", voc_object("fish", 5, 6, 7, 8))
         image(tmp_path / f"ILSVRC/Data/CLS-LOC/train/{CRANE}/{CRANE}_1.JPEG", 8)
-        table = wrong(tmp_path, rf"{FISH}_2\.xml: has objects of fish, but the folder .*{FISH} says that its image",
-                      "label-contradicts", "label-unknown", "label-unknown")  # fmt: skip
+        table = wrong(
+            tmp_path,
+            rf"{FISH}_2\.xml: has objects of fish, but the folder .*{FISH} says that its image",
+            "label-contradicts",
+            "label-unknown",
+            "label-unknown",
+        )
         assert table.left_out[1].path.endswith(f"{CRANE}_1.JPEG") and len(table) == 6
         assert table.left_out[2].record == "object 0 ('fish')"
 
@@ -151,7 +174,7 @@ class TestLocalization:
             ("LOC_synset_mapping.txt", ("n01440764",), "entry 0 is 'n01440764'; a WordNet id such as n01440764 and"),
             ("LOC_synset_mapping.txt", ("n01440764 a", "n01440764 b"), "n01440764 stands twice with different words"),
         ],
-    )  # fmt: skip
+    )
     def test_faults_of_files(self, tmp_path: Path, name: str, lines: tuple[str, ...], message: str) -> None:
         make_imagenet_loc(tmp_path)
         text(tmp_path / name, *lines)
@@ -174,8 +197,11 @@ class TestFall11:
         make_imagenet_fall11(tmp_path)
         table = open_dataset(tmp_path)
         assert table.image_classes == (f"crane ({CRANE})", f"crane ({MACHINE})")
-        assert rows(table) == {f"{CRANE}_1": (0, [[2, 3, 10, 10], [5, 5, 9, 9]]), f"{CRANE}_2": (0, [[0, 0, 40, 30]]),
-                               f"{MACHINE}_3": (1, [[0, 0, 40, 30]])}  # fmt: skip
+        assert rows(table) == {
+            f"{CRANE}_1": (0, [[2, 3, 10, 10], [5, 5, 9, 9]]),
+            f"{CRANE}_2": (0, [[0, 0, 40, 30]]),
+            f"{MACHINE}_3": (1, [[0, 0, 40, 30]]),
+        }
 
     @pytest.mark.parametrize("inside", ["fall11_whole", "images"])
     def test_a_selection_in_other_trees(self, tmp_path: Path, inside: str) -> None:
@@ -187,7 +213,10 @@ class TestFall11:
         assert table.format == "imagenet-fall11" and table.box_class_ids == (FISH, CRANE)
         assert table.box_labels.tolist() == [1, 1] and len(table) == 2
         assert [note.partition(": ")[2][:38] for note in table.notes] == [
-            "1 of 2 chosen classes have no folder o", "1 folders are of classes that were not", ""]  # fmt: skip
+            "1 of 2 chosen classes have no folder o",
+            "1 folders are of classes that were not",
+            "",
+        ]
         assert table.notes[2].startswith("1 objects are of classes that were not chosen")
         text(tmp_path / "list.lst", FISH)
         with pytest.raises(DataError, match=r"none of the 1 classes has an image\. Check the list"):
@@ -205,8 +234,12 @@ class TestTiny:
     def test_values_and_test_images(self, tmp_path: Path) -> None:
         make_tiny_imagenet(tmp_path)
         table = open_dataset(tmp_path)
-        assert rows(table) == {f"{FISH}_0": (0, [[0, 0, 40, 30]]), f"{BIRD}_0": (1, [[0, 1, 40, 30]]),
-                               "val_0": (1, [[1, 2, 4, 5]]), "test_0": (-1, [])}  # fmt: skip
+        assert rows(table) == {
+            f"{FISH}_0": (0, [[0, 0, 40, 30]]),
+            f"{BIRD}_0": (1, [[0, 1, 40, 30]]),
+            "val_0": (1, [[1, 2, 4, 5]]),
+            "test_0": (-1, []),
+        }
         assert table.image_classes == ("tench, Tinca tinca", "brambling") and table.boxes_known.tolist()[3] is False
 
     def test_a_box_of_one_pixel(self, tmp_path: Path) -> None:
@@ -223,7 +256,7 @@ class TestTiny:
             (f"train/{FISH}/{FISH}_boxes.txt", f"{FISH}_0.JPEG 1 2 3 4", "line-contradicts", "a second time (line 1"),
             ("val/val_annotations.txt", f"v {FISH} 1 2 3", "line-malformed", "a file name, a WordNet id, and four"),
         ],
-    )  # fmt: skip
+    )
     def test_lines(self, tmp_path: Path, name: str, line: str, rule: str, message: str) -> None:
         make_tiny_imagenet(tmp_path)
         with (tmp_path / name).open("a") as file:
@@ -235,8 +268,13 @@ class TestTiny:
         make_tiny_imagenet(tmp_path)
         image(tmp_path / "val/images/val_1.JPEG", 9)
         text(tmp_path / "wnids.txt", FISH, CRANE)
-        table = wrong(tmp_path, rf"train/{BIRD}: wnids\.txt does not list {BIRD}\. Add it there", "label-unknown",
-                      "image-not-listed", "label-unknown")  # fmt: skip
+        table = wrong(
+            tmp_path,
+            rf"train/{BIRD}: wnids\.txt does not list {BIRD}\. Add it there",
+            "label-unknown",
+            "image-not-listed",
+            "label-unknown",
+        )
         assert rows(table) == {f"{FISH}_0": (0, [[0, 0, 40, 30]]), "val_0": (-1, []), "test_0": (-1, [])}
         assert not table.boxes_known[1] and "1 of 2 classes have no images; first: " in table.notes[0]
         text(tmp_path / "wnids.txt", FISH, FISH)
@@ -260,8 +298,12 @@ class TestFlatValidation:
     def test_numbers_of_the_development_kit_are_not_the_sorted_order(self, tmp_path: Path) -> None:
         make_imagenet(tmp_path)
         table = open_dataset(tmp_path)
-        assert rows(table) == {f"{FISH}_10": (0, []), f"{BIRD}_7": (1, []), "ILSVRC2012_val_00000001": (1, []),
-                               "ILSVRC2012_val_00000002": (0, [])}  # fmt: skip
+        assert rows(table) == {
+            f"{FISH}_10": (0, []),
+            f"{BIRD}_7": (1, []),
+            "ILSVRC2012_val_00000001": (1, []),
+            "ILSVRC2012_val_00000002": (0, []),
+        }
         assert table.image_class_ids == (FISH, BIRD)
 
     def test_meta_mat(self, tmp_path: Path) -> None:
@@ -289,8 +331,12 @@ class TestFlatValidation:
             open_dataset(tmp_path)
         text(tmp_path / "val.txt", "ILSVRC2012_val_00000002.JPEG 1", "ILSVRC2012_val_00000001.JPEG 0")
         assert list(recognize(open_place(tmp_path))) == ["imagenet"] and self.labels(tmp_path) == [0, 1, 0, 1]
-        text(tmp_path / "LOC_val_solution.csv", "ImageId,PredictionString", f"ILSVRC2012_val_00000002,{FISH} 0 6 7 8 ",
-             f"ILSVRC2012_val_00000001,{BIRD} 0 6 7 8 ")  # fmt: skip
+        text(
+            tmp_path / "LOC_val_solution.csv",
+            "ImageId,PredictionString",
+            f"ILSVRC2012_val_00000002,{FISH} 0 6 7 8 ",
+            f"ILSVRC2012_val_00000001,{BIRD} 0 6 7 8 ",
+        )
         assert self.labels(tmp_path) == [0, 1, 1, 0]
 
     def test_faults(self, tmp_path: Path) -> None:
@@ -304,9 +350,17 @@ class TestFlatValidation:
             with pytest.raises(DataError, match=message):
                 open_dataset(tmp_path)
         text(tmp_path / "val.txt", "ILSVRC2012_val_00000002.JPEG 2", "ILSVRC2012_val_00000001.JPEG 0")
-        table = wrong(tmp_path, r"val\.txt: line 1 is 'ILSVRC2012_val_00000002\.JPEG 2'; an image and a number",
-                      "line-malformed", "image-not-listed")  # fmt: skip
+        table = wrong(
+            tmp_path,
+            r"val\.txt: line 1 is 'ILSVRC2012_val_00000002\.JPEG 2'; an image and a number",
+            "line-malformed",
+            "image-not-listed",
+        )
         assert len(table) == 3
-        text(tmp_path / "LOC_val_solution.csv", "ImageId,PredictionString", f"ILSVRC2012_val_00000002,{CRANE} 0 6 7 8",
-             f"ILSVRC2012_val_00000001,{BIRD} 0 6 7 8")  # fmt: skip
+        text(
+            tmp_path / "LOC_val_solution.csv",
+            "ImageId,PredictionString",
+            f"ILSVRC2012_val_00000002,{CRANE} 0 6 7 8",
+            f"ILSVRC2012_val_00000001,{BIRD} 0 6 7 8",
+        )
         wrong(tmp_path, rf"has the class '{CRANE}', of which there is no folder", "label-unknown")

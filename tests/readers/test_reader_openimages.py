@@ -97,7 +97,8 @@ class TestExpansion:
         wide, theirs = truth_of(expand(table)), expanded(truth_of(table), parents)
         assert theirs.verified and wide.verified
         assert sorted(zip(wide.image_index, wide.labels, strict=True)) == sorted(
-            zip(theirs.image_index, theirs.labels, strict=True))  # fmt: skip
+            zip(theirs.image_index, theirs.labels, strict=True)
+        )
         for what in ("present", "absent"):
             assert sets(wide.verified, what) == sets(theirs.verified, what)
 
@@ -137,9 +138,14 @@ def truth_of(table: Annotations) -> Truth:
     present, absent = table.verified_lists("present"), table.verified_lists("absent")
     image_index = np.repeat(np.arange(len(table)), np.diff(table.box_offsets))
     return Truth(
-        image_index, table.boxes_source * 100, table.box_labels, table.box_flags, num_images=len(table),
-        num_classes=len(table.box_classes), verified=Verified(*present, *absent),
-    )  # fmt: skip
+        image_index,
+        table.boxes_source * 100,
+        table.box_labels,
+        table.box_flags,
+        num_images=len(table),
+        num_classes=len(table.box_classes),
+        verified=Verified(*present, *absent),
+    )
 
 
 class TestLayouts:
@@ -165,8 +171,12 @@ class TestLayouts:
     def test_challenge(self, tmp_path: Path) -> None:
         header = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
         write(tmp_path / "challenge-2019-train-detection-bbox.csv", header, f"{TRAIN},/m/01yrx,0.1,0.2,0.3,0.4,1")
-        write(tmp_path / "challenge-2019-train-detection-human-imagelabels.csv", "ImageID,LabelName,Confidence",
-              f"{TRAIN},/m/01yrx,1", f"{TRAIN},/m/0bt9lr,0")  # fmt: skip
+        write(
+            tmp_path / "challenge-2019-train-detection-human-imagelabels.csv",
+            "ImageID,LabelName,Confidence",
+            f"{TRAIN},/m/01yrx,1",
+            f"{TRAIN},/m/0bt9lr,0",
+        )
         write(
             tmp_path / "challenge-2019-classes-description-500.csv", "/m/01yrx,Cat", "/m/0bt9lr,Dog", "/m/0jbk,Animal"
         )
@@ -184,8 +194,12 @@ class TestLayouts:
         described = tmp_path / "class-descriptions-boxable.csv"
         write(described, "LabelName,DisplayName", "/m/2,Zebra", '/m/1,"Oyster, raw"', "/m/3,Tree", "/m/4,Tree")
         assert open_dataset(tmp_path).box_classes == ("Zebra", "Oyster, raw", "Tree (/m/3)", "Tree (/m/4)")
-        for lines, what in ((["/m/1,Cat", "/m/1,Dog"], "line 2 describes '/m/1' again"), ([""], "describes no class"),
-                            (["/m/1"], "line 1 has 1 field"), (["/m/1,"], "line 1 has 2 fields")):  # fmt: skip
+        for lines, what in (
+            (["/m/1,Cat", "/m/1,Dog"], "line 2 describes '/m/1' again"),
+            ([""], "describes no class"),
+            (["/m/1"], "line 1 has 1 field"),
+            (["/m/1,"], "line 1 has 2 fields"),
+        ):
             write(described, *lines)
             with pytest.raises(DataError, match=rf"class-descriptions-boxable\.csv: {what}"):
                 open_dataset(tmp_path)
@@ -211,7 +225,11 @@ class TestLayouts:
         write(tmp_path / "test-annotations-human-imagelabels-boxable.csv", LABELS_HEADER, "cc,v,/m/01yrx,0")
         table = open_dataset(tmp_path)
         assert dict(zip(table.image_ids, table.boxes_known.tolist(), strict=True)) == {
-            TRAIN: True, "aa": True, "bb": False, "cc": False}  # fmt: skip
+            TRAIN: True,
+            "aa": True,
+            "bb": False,
+            "cc": False,
+        }
         assert list(table.splits) == ["train", "train", "train", "test"]
 
     def test_both_present_and_absent_is_said(self, tmp_path: Path) -> None:
@@ -245,8 +263,10 @@ def csv_rows(draw: st.DrawFn, numbers: st.SearchStrategy[str]) -> tuple[str, lis
     columns = draw(st.permutations([*HEADER.split(","), "XClick1X"]))
     lines = []
     for _ in range(draw(st.integers(1, 6))):
-        values = {"ImageID": draw(st.sampled_from([TRAIN, TRAIN2, "a-b_c.d", "ä"])),
-                  "LabelName": draw(st.sampled_from(list(CLASSES)))}  # fmt: skip
+        values = {
+            "ImageID": draw(st.sampled_from([TRAIN, TRAIN2, "a-b_c.d", "ä"])),
+            "LabelName": draw(st.sampled_from(list(CLASSES))),
+        }
         values |= {name: draw(st.sampled_from(["0", "1", "-1"])) for name in columns if name.startswith("Is")}
         values |= {name: draw(numbers) for name in ("XMin", "XMax", "YMin", "YMax")}
         lines.append(",".join(values.get(name, "x") for name in columns))
@@ -273,8 +293,13 @@ class TestThePass:
         assert m == len(lines) and (rows.labels[:m] >= 0).tolist() == good.tolist()
         assert np.array_equal(rows.boxes[:m] / (1 if in_floats else 10**9), corners)
         assert [list(CLASSES)[k] for k in rows.labels[:m][good]] == frame["LabelName"][good].tolist()
-        bits = {"IsOccluded": OCCLUDED, "IsTruncated": TRUNCATED, "IsGroupOf": GROUP_OF, "IsDepiction": DEPICTION,
-                "IsInside": INSIDE}  # fmt: skip
+        bits = {
+            "IsOccluded": OCCLUDED,
+            "IsTruncated": TRUNCATED,
+            "IsGroupOf": GROUP_OF,
+            "IsDepiction": DEPICTION,
+            "IsInside": INSIDE,
+        }
         flags = sum((frame[name] == 1) * bit for name, bit in bits.items())
         flags += (frame[list(bits)] == -1).any(axis=1) * UNKNOWN_FLAGS
         assert rows.flags[:m].tolist() == flags.tolist()
@@ -291,8 +316,10 @@ class TestThePass:
 
     def test_rows_of_an_image_apart(self, tmp_path: Path) -> None:
         lines = [BOXES["train"][k] for k in (0, 2, 1)]
-        mixed, together = (open_dataset(boxes_csv(tmp_path / name, *rows)) for name, rows in
-                           (("mixed", lines), ("together", BOXES["train"])))  # fmt: skip
+        mixed, together = (
+            open_dataset(boxes_csv(tmp_path / name, *rows))
+            for name, rows in (("mixed", lines), ("together", BOXES["train"]))
+        )
         assert mixed.batch.equals(together.batch)
 
     @pytest.mark.parametrize("chunk", [120, 200, 333])

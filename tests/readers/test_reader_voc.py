@@ -41,8 +41,12 @@ class TestVoc:
 
     def test_odd_boxes_are_refused_or_listed(self, tmp_path: Path) -> None:
         make_voc(tmp_path)
-        odd = (voc_object("cat", 5, 5, 5, 9), voc_object("cat", 30, 20, 99, 25), voc_object("dog", 50, 1, 60, 9),
-               voc_object("dog", 1, 1, 9, 9))  # fmt: skip
+        odd = (
+            voc_object("cat", 5, 5, 5, 9),
+            voc_object("cat", 30, 20, 99, 25),
+            voc_object("dog", 50, 1, 60, 9),
+            voc_object("dog", 1, 1, 9, 9),
+        )
         path = voc_xml(tmp_path / "Annotations/d.xml", *odd)
         table = open_dataset(tmp_path, on_bad_box="skip")
         assert table.boxes_xyxy[3:].tolist() == [[29, 19, 99, 25], [0, 0, 9, 9]]
@@ -99,7 +103,10 @@ class TestVoc:
         voc_xml(tmp_path / "annotations/b.xml", voc_object("cat", 1, 1, 9, 9), filename="C:\\photos\\real.jpg")
         table = open_dataset(tmp_path)
         assert dict(zip(table.image_ids, table.paths, strict=True)) == {
-            "a": "images/a.png", "b": "images/real.jpg", "alone": "images/alone.jpg"}  # fmt: skip
+            "a": "images/a.png",
+            "b": "images/real.jpg",
+            "alone": "images/alone.jpg",
+        }
         assert table.boxes_known.tolist() == [name != "alone" for name in table.image_ids]
         assert not any("another image" in n for n in table.notes)
         assert any(

@@ -77,9 +77,16 @@ class TestSbd:
         self.make(tmp_path, "2007_000032", "2008_000001", folder=folder, line=line)
         table = open_dataset(tmp_path, sbd=True)
         assert dict(zip(table.image_ids, table.splits, strict=True)) == {
-            "2007_000032": "train", "2008_000001": "train", "2007_000033": "val", "2008_000002": "test"}  # fmt: skip
+            "2007_000032": "train",
+            "2008_000001": "train",
+            "2007_000033": "val",
+            "2008_000002": "test",
+        }
         assert [path.split("/")[0] for path in table.mask_paths if path] == [
-            "SegmentationClassAug", "SegmentationClass", "SegmentationClassAug"]  # fmt: skip
+            "SegmentationClassAug",
+            "SegmentationClass",
+            "SegmentationClassAug",
+        ]
         assert "2008_000001" not in open_dataset(tmp_path).image_ids
 
     def test_what_is_scored_is_not_trained_on(self, tmp_path: Path) -> None:

@@ -44,15 +44,18 @@ class TestValues:
     def test_mixed_boxes_and_polygons_are_noted(self, tmp_path: Path) -> None:
         make_yolo(tmp_path)
         (note,) = [note for note in open_dataset(tmp_path).notes if "are polygons" in note]
-        assert note == (f"{tmp_path / 'data.yaml'}: of 4 labels, 1 are polygons and the others boxes; lines of four "
-                        "numbers are read as center, width and height")  # fmt: skip
+        assert note == (
+            f"{tmp_path / 'data.yaml'}: of 4 labels, 1 are polygons and the others boxes; lines of four "
+            "numbers are read as center, width and height"
+        )
 
     def test_rounded_edges_leave_no_image(self, tmp_path: Path) -> None:
         make_yolo(tmp_path)
         text(tmp_path / TRAIN, "0 0.166667 0.5 0.333335 1.000000", "0 0.1 0.5 0.3 0.5")
         (note,) = [note for note in open_dataset(tmp_path).notes if "leave their" in note]
-        assert note.endswith(f"1 boxes leave their images and are clipped where they are trained on; first: "
-                             f"{tmp_path / TRAIN}: line 2")  # fmt: skip
+        assert note.endswith(
+            f"1 boxes leave their images and are clipped where they are trained on; first: {tmp_path / TRAIN}: line 2"
+        )
 
 
 class TestYaml:
@@ -80,8 +83,15 @@ class TestYaml:
         for k, part in enumerate(("train", "valid")):
             image(tmp_path / part / "images/x.jpg", k)
             text(tmp_path / part / "labels/x.txt", "0 0.5 0.5 0.5 0.5")
-        text(tmp_path / "data.yaml", "train: ../train/images", "val: ../valid/images", "nc: 1", "names: ['x']",
-             "roboflow:", "  license: CC BY 4.0")  # fmt: skip
+        text(
+            tmp_path / "data.yaml",
+            "train: ../train/images",
+            "val: ../valid/images",
+            "nc: 1",
+            "names: ['x']",
+            "roboflow:",
+            "  license: CC BY 4.0",
+        )
         table = open_dataset(tmp_path)
         assert table.image_ids.tolist() == ["train/images/x", "valid/images/x"] and table.boxes_known.all()
 

@@ -197,7 +197,10 @@ def test_bccd_two_boxes_without_extent() -> None:
     table = real("voc_bccd", on_bad_box="skip")
     assert len(table) == 364 and len(table.box_labels) + len(table.left_out) == 4888
     assert dict(zip(table.box_classes, np.bincount(table.box_labels).tolist(), strict=True)) == {
-        "Platelets": 361, "RBC": 4155 - 2, "WBC": 372}  # fmt: skip
+        "Platelets": 361,
+        "RBC": 4155 - 2,
+        "WBC": 372,
+    }
     assert [str(fault).split("/")[-1].partition(". ")[0] for fault in table.left_out] == [
         "BloodImage_00338.xml: object 12 ('RBC') has xmax 504 <= xmin 504",
         "BloodImage_00343.xml: object 3 ('RBC') has xmax 181 <= xmin 181",

@@ -133,9 +133,15 @@ def test_trials_are_marked_and_listed_by_seed(full):
 def test_provenance_says_what_was_run(full):
     words = full[1].words
     for said in (
-        "1 000 resamples", "shapes-resnet", "2.14.0", "images 160 to 1659", "0.0003, 0.001, 0.003, searched",
-        "novel-train, 160 images of each", "100.0 % of the backbone’s tensors", "headstart run study.toml",
-    ):  # fmt: skip
+        "1 000 resamples",
+        "shapes-resnet",
+        "2.14.0",
+        "images 160 to 1659",
+        "0.0003, 0.001, 0.003, searched",
+        "novel-train, 160 images of each",
+        "100.0 % of the backbone’s tensors",
+        "headstart run study.toml",
+    ):
         assert said in words, said
 
 

@@ -116,8 +116,11 @@ def test_comparison(chromium, tmp_path):
     seen = chromium.visit(build(write_comparison(tmp_path / "run")), 390, 844)
     assert seen.console == [] and seen.requests == [] and seen.scroll_width == 390
     assert chromium.evaluate("[...document.querySelectorAll('section')].map(s => s.id)") == [
-        "answer", "results", "precision", "provenance",
-    ]  # fmt: skip
+        "answer",
+        "results",
+        "precision",
+        "provenance",
+    ]
 
 
 def test_harness_hears_requests_and_errors(chromium, tmp_path):

@@ -85,8 +85,9 @@ def test_one_seed():
 
 def test_identical_arms_share_the_best_set():
     values, replicates = arms(a=0.5)
-    result = ranking({"a": values["a"], "b": values["a"]}, {"a": replicates["a"], "b": replicates["a"]}, 0.0,
-                     {"a": 2.0, "b": 1.0})  # fmt: skip
+    result = ranking(
+        {"a": values["a"], "b": values["a"]}, {"a": replicates["a"], "b": replicates["a"]}, 0.0, {"a": 2.0, "b": 1.0}
+    )
     assert result["best"] == "a" and result["best_set"] == ["a", "b"]
     assert result["cheapest_adequate"] == "b"
     assert result["rows"][1]["to_best"]["p_holm"] == 1.0

@@ -39,11 +39,14 @@ def test_nothing_is_chosen_while_trainings_are_missing():
     assert found.rate is None and [j.settings["lr"] for j in found.jobs] == list(RATES)
 
 
-@pytest.mark.parametrize(("best", "grid", "at_edge"), [
-    (2.7e-2, [1e-3, 3e-3, 9e-3, 2.7e-2, 8.1e-2], False),
-    (1.0, [1e-3, 3e-3, 9e-3, 2.7e-2, 8.1e-2], True),
-    (3e-4, [1.11111e-4, 3.33333e-4, 1e-3, 3e-3, 9e-3], False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("best", "grid", "at_edge"),
+    [
+        (2.7e-2, [1e-3, 3e-3, 9e-3, 2.7e-2, 8.1e-2], False),
+        (1.0, [1e-3, 3e-3, 9e-3, 2.7e-2, 8.1e-2], True),
+        (3e-4, [1.11111e-4, 3.33333e-4, 1e-3, 3e-3, 9e-3], False),
+    ],
+)
 def test_the_grid_grows_at_an_edge_by_its_own_ratio_twice_at_most(best, grid, at_edge):
     found = search(best)
     assert [j.settings["lr"] for j in found.jobs] == pytest.approx(grid)

@@ -60,9 +60,11 @@ def test_builtin_studies_are_valid_and_named():
 
 
 def test_all_faults_are_listed_at_once_with_lines(tmp_path):
-    text = GOOD.replace("updates = 4", "updatse = 4").replace('kind = "segment"', 'kind = "segmnt"').replace(
-        "seeds = [0, 1, 2]", 'seeds = [0, "x"]'
-    )  # fmt: skip
+    text = (
+        GOOD.replace("updates = 4", "updatse = 4")
+        .replace('kind = "segment"', 'kind = "segmnt"')
+        .replace("seeds = [0, 1, 2]", 'seeds = [0, "x"]')
+    )
     message = faults(tmp_path, text)
     assert "4 faults" in message
     lines = text.splitlines()

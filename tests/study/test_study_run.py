@@ -97,8 +97,18 @@ def test_a_run_writes_what_it_promises(folder):
     assert len(summary["trials"]) == 3 * 2 * 2
     assert len((run / "results.jsonl").read_text().splitlines()) == 12
     assert [f["id"] for f in summary["findings"]] == [
-        "F1a@0.5", "F1a@0.7", "F1b", "F1c", "F2a", "F2b", "F2", "F3", "F4a", "F4b", "F4c",
-    ]  # fmt: skip
+        "F1a@0.5",
+        "F1a@0.7",
+        "F1b",
+        "F1c",
+        "F2a",
+        "F2b",
+        "F2",
+        "F3",
+        "F4a",
+        "F4b",
+        "F4c",
+    ]
     assert {r["task"] for r in summary["rankings"]} == {"detect", "probe"}
     text = (run / "metrics.json").read_text()
     assert str(folder) not in text and "seconds" not in text

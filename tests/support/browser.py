@@ -24,10 +24,18 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
-    "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage",
-    "--hide-scrollbars", "--remote-debugging-pipe",
-)  # fmt: skip
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 
 
 def find_chromium() -> str | None:
@@ -88,8 +96,14 @@ class Browser:
     def visit(self, page: Path, width: int = 1280, height: int = 800, dark: bool = False, media: str = "") -> Visit:
         """Open a local file in a window of that size and wait until it has loaded."""
         phone = width < 600
-        self.call("Emulation.setDeviceMetricsOverride", self.session, width=width, height=height,
-                  deviceScaleFactor=2 if phone else 1, mobile=phone)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            self.session,
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", self.session, media=media, features=[scheme])
         self._events.clear()
@@ -120,8 +134,9 @@ class Browser:
 
     def evaluate(self, expression: str) -> Any:
         """Value of a JavaScript expression on the open page."""
-        answer = self.call("Runtime.evaluate", self.session, expression=expression,
-                           returnByValue=True, awaitPromise=True)  # fmt: skip
+        answer = self.call(
+            "Runtime.evaluate", self.session, expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
@@ -162,8 +177,10 @@ def browser() -> Iterator[Browser]:
         script = f'exec "$@" 3<&{child_read} 4>&{child_write}'
         process = subprocess.Popen(
             ["bash", "-c", script, "bash", *command],
-            pass_fds=(child_read, child_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=(child_read, child_write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(child_read)
         os.close(child_write)
         try:

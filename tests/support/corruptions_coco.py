@@ -35,8 +35,22 @@ def annotations(kit: c.Kit, files: str) -> None:
     """Instances, besides."""
     table = "annotations"
     kit.add("no bbox", files, True, c.drop_key(table, "bbox"), "bbox")
-    wrong = (None, [], [1, 2, 3], [1, 2, 3, 4, 5], [1, 2, "3", 4], [1, 2, [3], 4], "1 2 3 4", {"x": 1}, [1, 2, -3, 4],
-             [1, 2, 3, 0], [1, 2, 1e400, 4], [1, 2, 10**400, 4], [1e6, 2, 3, 4], [1, -900, 3, 4])  # fmt: skip
+    wrong = (
+        None,
+        [],
+        [1, 2, 3],
+        [1, 2, 3, 4, 5],
+        [1, 2, "3", 4],
+        [1, 2, [3], 4],
+        "1 2 3 4",
+        {"x": 1},
+        [1, 2, -3, 4],
+        [1, 2, 3, 0],
+        [1, 2, 1e400, 4],
+        [1, 2, 10**400, 4],
+        [1e6, 2, 3, 4],
+        [1, -900, 3, 4],
+    )
     kit.add("bbox impossible", files, True, c.set_key(table, "bbox", wrong))
     kit.add("bbox not finite", files, True, lambda d, r: d.replace(b'"bbox": [', b'"bbox": [NaN, '))
     for key in ("image_id", "category_id"):
@@ -46,10 +60,22 @@ def annotations(kit: c.Kit, files: str) -> None:
     kit.add("id of another kind", files, True, c.set_key(table, "id", (None, [1], 2.5, 2**80)))
     kit.add("iscrowd of no meaning", files, True, c.set_key(table, "iscrowd", (2, -1, "yes", [1])))
     kit.add("area impossible", files, True, c.set_key(table, "area", ("9", -1, [9], 1e400)))
-    outlines = ([1, 2, 3, 4, 5, 6], [[1, 2, 3, 4, 5]], [["1", 2, 3, 4, 5, 6]], [[1, 2, 3, 4, 5, 1e9]], [None], "abc", 7,
-                {"counts": [3], "size": [30, 40]}, {"counts": "0", "size": [30, 40]}, {"counts": [1200]},
-                {"counts": [1200.0], "size": [30, 40]}, {"counts": [1200], "size": [40, 30]},
-                {"counts": [-1, 1201], "size": [30, 40]}, {"size": [30, 40]})  # fmt: skip
+    outlines = (
+        [1, 2, 3, 4, 5, 6],
+        [[1, 2, 3, 4, 5]],
+        [["1", 2, 3, 4, 5, 6]],
+        [[1, 2, 3, 4, 5, 1e9]],
+        [None],
+        "abc",
+        7,
+        {"counts": [3], "size": [30, 40]},
+        {"counts": "0", "size": [30, 40]},
+        {"counts": [1200]},
+        {"counts": [1200.0], "size": [30, 40]},
+        {"counts": [1200], "size": [40, 30]},
+        {"counts": [-1, 1201], "size": [30, 40]},
+        {"size": [30, 40]},
+    )
     kit.add("outline unreadable", files, True, c.set_key(table, "segmentation", outlines))
     kit.add("no outline", files, False, c.drop_key(table, "segmentation"))
     kit.add("no area", files, False, c.drop_key(table, "area"))
@@ -59,8 +85,9 @@ def coco() -> c.Kit:
     kit = c.Kit()
     any_json(kit, "annotations/instances_train2017.json")
     annotations(kit, "annotations/instances_train2017.json")
-    kit.add("an image without name", "annotations/*.json", True,
-            c.set_key("images", "file_name", (None, 3, "", "../x.jpg")))  # fmt: skip
+    kit.add(
+        "an image without name", "annotations/*.json", True, c.set_key("images", "file_name", (None, 3, "", "../x.jpg"))
+    )
     return kit
 
 
@@ -88,9 +115,13 @@ def panoptic() -> c.Kit:
     kit.add("image unknown", files, True, c.set_key("annotations", "image_id", NO_IDS))
     kit.add("an annotation twice", files, True, c.repeat_record("annotations"))
     kit.add("no PNG name", files, True, c.set_key("annotations", "file_name", (None, 3, "", "../1.png")))
-    changes = ((b'"category_id": 18', b'"category_id": 19'), (b'"id": 70000', b'"id": "x"'),
-               (b'"id": 5', b'"id": 70000'), (b'"bbox": [0, 2, 10', b'"bbox": [0, 2, 0'),
-               (b'"iscrowd": 1', b'"iscrowd": 5'))  # fmt: skip
+    changes = (
+        (b'"category_id": 18', b'"category_id": 19'),
+        (b'"id": 70000', b'"id": "x"'),
+        (b'"id": 5', b'"id": 70000'),
+        (b'"bbox": [0, 2, 10', b'"bbox": [0, 2, 0'),
+        (b'"iscrowd": 1', b'"iscrowd": 5'),
+    )
     for old, new in changes:
         kit.add(f"{new.decode()} in a segment", files, True, lambda d, r, old=old, new=new: d.replace(old, new, 1))
     return kit

@@ -19,8 +19,9 @@ def numbers_in_columns(kit: c.Kit, files: str, separator: str, first: int, heade
         kit.add(
             f"column {column + 2} negative", files, True, c.set_field(separator, column + 2, ("-5", "-1e9"), header)
         )
-        kit.add(f"columns {column}, {column + 2} swapped", files, True,
-                c.swap_fields(separator, column, column + 2, header))  # fmt: skip
+        kit.add(
+            f"columns {column}, {column + 2} swapped", files, True, c.swap_fields(separator, column, column + 2, header)
+        )
 
 
 def file_list() -> c.Kit:
@@ -48,15 +49,23 @@ def file_list() -> c.Kit:
 def imagenet_loc() -> c.Kit:
     kit = c.Kit()
     c.voc_objects(kit, "ILSVRC/Annotations/CLS-LOC/*_2.xml")
-    kit.add("another class", "ILSVRC/Annotations/CLS-LOC/*.xml", True,
-            c.in_tag("name", ("n02012849", "dog", "\u732b")))  # fmt: skip
-    kit.add("class of another image", "ILSVRC/Annotations/CLS-LOC/*_2.xml", True, c.in_tag("name", ("n01530575",)),
-            "says that")  # fmt: skip
+    kit.add("another class", "ILSVRC/Annotations/CLS-LOC/*.xml", True, c.in_tag("name", ("n02012849", "dog", "\u732b")))
+    kit.add(
+        "class of another image",
+        "ILSVRC/Annotations/CLS-LOC/*_2.xml",
+        True,
+        c.in_tag("name", ("n01530575",)),
+        "says that",
+    )
     c.plain_text(kit, "LOC_synset_mapping.txt")
     kit.add("no wnid", "LOC_synset_mapping.txt", True, c.set_field(" ", 0, UNKNOWN_WNIDS[1:]))
     c.plain_text(kit, "LOC_val_solution.csv")
-    kit.add("no wnid", "LOC_val_solution.csv", True,
-            lambda d, r: d.replace(b",n0", b"," + r.choice(UNKNOWN_WNIDS[1:]).encode()))  # fmt: skip
+    kit.add(
+        "no wnid",
+        "LOC_val_solution.csv",
+        True,
+        lambda d, r: d.replace(b",n0", b"," + r.choice(UNKNOWN_WNIDS[1:]).encode()),
+    )
     for name, wnid, says in (
         ("unknown class", b"n02012849", "n02012849"),
         ("swapped classes", b"n01530575", "says that"),

@@ -62,17 +62,26 @@ def as_coco(images: list[Drawn], root: Path) -> Path:
                 if own not in classes:
                     continue
                 xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-                records["annotations"].append({"id": len(records["annotations"]), "image_id": k, "bbox": xywh,
-                                               "category_id": classes.index(own) + 1, "area": xywh[2] * xywh[3],
-                                               "iscrowd": 0})  # fmt: skip
+                records["annotations"].append(
+                    {
+                        "id": len(records["annotations"]),
+                        "image_id": k,
+                        "bbox": xywh,
+                        "category_id": classes.index(own) + 1,
+                        "area": xywh[2] * xywh[3],
+                        "iscrowd": 0,
+                    }
+                )
         (root / "annotations").mkdir(exist_ok=True)
         (root / "annotations" / f"instances_{name}.json").write_text(json.dumps(records))
     return root
 
 
 def voc_objects(image: Drawn, names: list[str]) -> list[str]:
-    return [voc_object(name, *(box.round() + np.array([1, 1, 0, 0])).astype(int).tolist())
-            for box, name in zip(image.boxes, names, strict=True)]  # fmt: skip
+    return [
+        voc_object(name, *(box.round() + np.array([1, 1, 0, 0])).astype(int).tolist())
+        for box, name in zip(image.boxes, names, strict=True)
+    ]
 
 
 def drawn_size() -> str:
@@ -84,13 +93,21 @@ def as_voc(images: list[Drawn], root: Path) -> Path:
     year, cut = root / "VOC2007", len(images) * 3 // 4
     for k, image in enumerate(images):
         write_jpeg(image.file, year / "JPEGImages" / f"{k:06d}.jpg")
-        voc_xml(year / f"Annotations/{k:06d}.xml", *voc_objects(image, image.names), filename=f"{k:06d}.jpg",
-                size=drawn_size())  # fmt: skip
+        voc_xml(
+            year / f"Annotations/{k:06d}.xml",
+            *voc_objects(image, image.names),
+            filename=f"{k:06d}.jpg",
+            size=drawn_size(),
+        )
     lists = year / "ImageSets/Main"
     lists.mkdir(parents=True)
     half = cut // 2
-    for name, rows in (("train", range(half)), ("val", range(half, cut)), ("trainval", range(cut)),
-                       ("test", range(cut, len(images)))):  # fmt: skip
+    for name, rows in (
+        ("train", range(half)),
+        ("val", range(half, cut)),
+        ("trainval", range(cut)),
+        ("test", range(cut, len(images))),
+    ):
         (lists / f"{name}.txt").write_text("".join(f"{k:06d}\n" for k in rows))
     return year
 
@@ -106,8 +123,10 @@ def as_openimages(images: list[Drawn], root: Path) -> Path:
         write_jpeg(image.file, root / "train" / f"{k:016x}.jpg")
         for j, (box, name) in enumerate(zip(image.boxes / SIDE, image.names, strict=True)):
             group = int(k % 3 == 0 and j > 0 and j == len(image.names) - 1)
-            rows.append(f"{k:016x},xclick,/m/{classes.index(name):03d},1,{box[0]:.6f},{box[2]:.6f},{box[1]:.6f},"
-                        f"{box[3]:.6f},0,0,{group},0,0")  # fmt: skip
+            rows.append(
+                f"{k:016x},xclick,/m/{classes.index(name):03d},1,{box[0]:.6f},{box[2]:.6f},{box[1]:.6f},"
+                f"{box[3]:.6f},0,0,{group},0,0"
+            )
     (root / "train-annotations-bbox.csv").write_text("\n".join(rows) + "\n")
     (root / "class-descriptions-boxable.csv").write_text("".join(f"/m/{k:03d},{c}\n" for k, c in enumerate(classes)))
     return root

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from support.fake_summary import ARMS, IOUS, MEANS, effect_of, findings_of, ranking_of, study_of, weights_of
+
 CLASSES = ("kite", "lantern", "anchor", "bell", "crown", "drum", "feather", "gear", "helm", "iris")
 HOSTILE = '<script>alert("x")</script>'
-IOUS = [0.5 + 0.05 * i for i in range(10)]
-ARMS = ("boxes", "labels", "random")
-MEANS = {"boxes": (0.655, 0.345, 0.581), "labels": (0.352, 0.046, 0.524), "random": (0.224, 0.05, 0.372)}
 """mAP at 0.5 and 0.7, mean IoU."""
 
 
@@ -23,24 +22,43 @@ def write_run(run: Path, seeds: tuple[int, ...] = (0, 1, 2), classes: tuple[str,
     kinds = {"detect-novel": "detect", "segment-novel": "segment", "probe-base": "probe"}
     trials = [_trial(rng, run, w, t, k, s, classes) for t, k in kinds.items() for w in ARMS for s in seeds]
     metrics = {
-        "study": "shapes", "title": "Boxes or labels? A drawn world", "digest": "5f0c" * 16, "seeds": list(seeds),
-        "bootstrap": 1000, "trials": trials,
-        "rankings": [_ranking(trials, t, k, m, seeds) for t, k, m in (
-            ("detect-novel", "detect", "det/voc-area/map@0.5"), ("detect-novel", "detect", "det/voc-area/map@0.7"),
-            ("segment-novel", "segment", "seg/miou"), ("probe-base", "probe", "probe/logistic/top1"))],
-        "findings": _findings(seeds),
-        "weights": [_weights(w) for w in ARMS],
-        "explain": [{"kind": k, "seed": s, "dir": f"{k}-{s:016x}"} for k in ("neighbors", "activations", "composition")
-                    for s in seeds],
-    }  # fmt: skip
+        "study": "shapes",
+        "title": "Boxes or labels? A drawn world",
+        "digest": "5f0c" * 16,
+        "seeds": list(seeds),
+        "bootstrap": 1000,
+        "trials": trials,
+        "rankings": [
+            ranking_of(trials, t, k, m, seeds)
+            for t, k, m in (
+                ("detect-novel", "detect", "det/voc-area/map@0.5"),
+                ("detect-novel", "detect", "det/voc-area/map@0.7"),
+                ("segment-novel", "segment", "seg/miou"),
+                ("probe-base", "probe", "probe/logistic/top1"),
+            )
+        ],
+        "findings": findings_of(seeds),
+        "weights": [weights_of(w) for w in ARMS],
+        "explain": [
+            {"kind": k, "seed": s, "dir": f"{k}-{s:016x}"}
+            for k in ("neighbors", "activations", "composition")
+            for s in seeds
+        ],
+    }
     for seed in seeds:
         _examples(rng, run, seed, classes)
     _write_json(run / "metrics.json", metrics)
-    _write_json(run / "study.json", _study(seeds))
-    _write_json(run / "env.json", {
-        "headstart": "0.1.0", "python": "3.11.4", "platform": "Linux x86_64, AMD EPYC", "threads": 1,
-        "packages": {"torch": "2.14.0", "numpy": "2.4.6", "pillow": "13.0.0"},
-    })  # fmt: skip
+    _write_json(run / "study.json", study_of(seeds))
+    _write_json(
+        run / "env.json",
+        {
+            "headstart": "0.1.0",
+            "python": "3.11.4",
+            "platform": "Linux x86_64, AMD EPYC",
+            "threads": 1,
+            "packages": {"torch": "2.14.0", "numpy": "2.4.6", "pillow": "13.0.0"},
+        },
+    )
     return run
 
 
@@ -50,29 +68,68 @@ def write_comparison(run: Path, name: str = "my data", classes: tuple[str, ...] 
     run.mkdir(parents=True)
     values = {"coco-detector": 0.712, "imagenet": 0.695, "dino": 0.641, "random": 0.203}
     trials = [
-        {"weights": w, "task": "detect", "seed": 0, "lr": [0.005, 0.005, 0.0017], "edge": w == "random",
-         "not_converged": w == "random", "train_images": 130, "test_images": 66,
-         "transfer_keys": ["transfer-00000000000000aa"],
-         "evaluate_key": "evaluate-00000000000000aa",
-         "metrics": _detection(rng, v, v * 0.55, classes)}
+        {
+            "weights": w,
+            "task": "detect",
+            "seed": 0,
+            "lr": [0.005, 0.005, 0.0017],
+            "edge": w == "random",
+            "not_converged": w == "random",
+            "train_images": 130,
+            "test_images": 66,
+            "transfer_keys": ["transfer-00000000000000aa"],
+            "evaluate_key": "evaluate-00000000000000aa",
+            "metrics": _detection(rng, v, v * 0.55, classes),
+        }
         for w, v in values.items()
-    ]  # fmt: skip
+    ]
     rows = [
-        {"weights": w, "mean": v, "lo": v - 0.07, "hi": v + 0.07, "per_seed": [v], "not_converged": w == "random",
-         "cost": {"parameters": 25_557_032, "gflops": 4.09, "licence": "BSD-3-Clause"} if w == "imagenet" else {},
-         "lr": [0.005], "to_best": _effect(v - 0.712, 0.05, (0,)), "to_default": _effect(v - 0.695, 0.05, (0,))}
+        {
+            "weights": w,
+            "mean": v,
+            "lo": v - 0.07,
+            "hi": v + 0.07,
+            "per_seed": [v],
+            "not_converged": w == "random",
+            "cost": {"parameters": 25_557_032, "gflops": 4.09, "licence": "BSD-3-Clause"} if w == "imagenet" else {},
+            "lr": [0.005],
+            "to_best": effect_of(v - 0.712, 0.05, (0,)),
+            "to_default": effect_of(v - 0.695, 0.05, (0,)),
+        }
         for w, v in values.items()
-    ]  # fmt: skip
+    ]
     rows[1]["to_default"] = None
-    _write_json(run / "metrics.json", {
-        "study": name, "title": "", "digest": "ab" * 32, "seeds": [0], "bootstrap": 1000, "trials": trials,
-        "rankings": [{"task": "detect", "kind": "detect", "metric": "det/voc-area/map@0.5", "unit": "points",
-                      "higher_is_better": True, "test_images": 66, "default": "imagenet", "margin": 0.01,
-                      "best": "coco-detector", "best_set": ["coco-detector", "imagenet"],
-                      "cheapest_adequate": "coco-detector", "scope": "this trained model only", "rows": rows}],
-        "findings": [], "explain": [],
-        "weights": [_weights(w) for w in values],
-    })  # fmt: skip
+    _write_json(
+        run / "metrics.json",
+        {
+            "study": name,
+            "title": "",
+            "digest": "ab" * 32,
+            "seeds": [0],
+            "bootstrap": 1000,
+            "trials": trials,
+            "rankings": [
+                {
+                    "task": "detect",
+                    "kind": "detect",
+                    "metric": "det/voc-area/map@0.5",
+                    "unit": "points",
+                    "higher_is_better": True,
+                    "test_images": 66,
+                    "default": "imagenet",
+                    "margin": 0.01,
+                    "best": "coco-detector",
+                    "best_set": ["coco-detector", "imagenet"],
+                    "cheapest_adequate": "coco-detector",
+                    "scope": "this trained model only",
+                    "rows": rows,
+                }
+            ],
+            "findings": [],
+            "explain": [],
+            "weights": [weights_of(w) for w in values],
+        },
+    )
     return run
 
 
@@ -99,22 +156,33 @@ def _trial(
     top1 = {"boxes": 0.815, "labels": 0.93, "random": 0.17}[weights] + noise
     metrics = {
         "detect": lambda: _detection(rng, at5, at7, classes),
-        "segment": lambda: {"seg/miou": miou}
-        | {f"seg/iou/{c}": float(np.clip(miou + rng.normal(0, 0.07), 0, 1)) for c in ("background", *classes)},
+        "segment": lambda: (
+            {"seg/miou": miou}
+            | {f"seg/iou/{c}": float(np.clip(miou + rng.normal(0, 0.07), 0, 1)) for c in ("background", *classes)}
+        ),
         "probe": lambda: {
-            "probe/logistic/top1": top1, "probe/ridge/top1": top1 - 0.03, "probe/logistic/log_loss": 2.3 * (1 - top1)
+            "probe/logistic/top1": top1,
+            "probe/ridge/top1": top1 - 0.03,
+            "probe/logistic/log_loss": 2.3 * (1 - top1),
         },
-    }[kind]()  # fmt: skip
+    }[kind]()
     key = f"transfer-{('detect', 'segment', 'probe').index(kind)}{ARMS.index(weights)}{seed:014x}"
     if kind != "probe":
         _curve(rng, run / "store" / key, weights, kind)
     _write_json(run / "store" / f"evaluate-{seed:016x}" / "cost.json", {"ms_per_image": 1.234})
     return {
-        "weights": weights, "task": task, "seed": seed, "lr": [] if kind == "probe" else [0.001], "edge": False,
-        "metrics": metrics, "not_converged": weights == "random" and kind == "detect" and seed != 1,
-        "train_images": 160 if kind != "probe" else 2000, "test_images": 1500,
-        "transfer_keys": [] if kind == "probe" else [key], "evaluate_key": f"evaluate-{seed:016x}",
-    }  # fmt: skip
+        "weights": weights,
+        "task": task,
+        "seed": seed,
+        "lr": [] if kind == "probe" else [0.001],
+        "edge": False,
+        "metrics": metrics,
+        "not_converged": weights == "random" and kind == "detect" and seed != 1,
+        "train_images": 160 if kind != "probe" else 2000,
+        "test_images": 1500,
+        "transfer_keys": [] if kind == "probe" else [key],
+        "evaluate_key": f"evaluate-{seed:016x}",
+    }
 
 
 def _curve(rng: np.random.Generator, job: Path, weights: str, kind: str) -> None:
@@ -125,126 +193,6 @@ def _curve(rng: np.random.Generator, job: Path, weights: str, kind: str) -> None
     loss = scale * (low + (2.4 - low) * np.exp(-step / pace)) * np.exp(rng.normal(0, 0.08, len(step)))
     np.savez(job / "curve.npz", step=step, loss=loss.astype(np.float32))
     _write_json(job / "job.json", {"kind": "transfer", "seconds": 31.5})
-
-
-def _effect(effect: float, se: float, seeds: tuple[int, ...]) -> dict[str, Any]:
-    p = None if len(seeds) == 1 else float(min(1.0, np.exp(-abs(effect / se))))
-    return {"effect": effect, "lo": effect - 2.2 * se, "hi": effect + 2.2 * se, "p": p,
-            "p_holm": None if p is None else min(1.0, 2 * p), "df": 4.1, "se": se,
-            "per_seed": [effect + se * (s - 1) for s in seeds]}  # fmt: skip
-
-
-def _ranking(trials: list[dict], task: str, kind: str, metric: str, seeds: tuple[int, ...]) -> dict[str, Any]:
-    per = {w: [t["metrics"][metric] for t in trials if t["task"] == task and t["weights"] == w] for w in ARMS}
-    order = sorted(ARMS, key=lambda w: -float(np.mean(per[w])))
-    best = order[0]
-    tied = [w for w in order if np.mean(per[best]) - np.mean(per[w]) < 0.02]
-    rows = []
-    for w in order:
-        m = float(np.mean(per[w]))
-        rows.append({
-            "weights": w, "mean": m, "lo": m - 0.021, "hi": m + 0.021, "per_seed": per[w],
-            "not_converged": w == "random" and kind == "detect", "lr": [0.001] * len(seeds),
-            "cost": {"parameters": 702_344, "gflops": 0.113, "licence": "Apache-2.0"},
-            "to_best": _effect(m - float(np.mean(per[best])), 0.008, seeds),
-            "to_default": None if w == "labels" else _effect(m - float(np.mean(per["labels"])), 0.008, seeds),
-        })  # fmt: skip
-    return {"task": task, "kind": kind, "metric": metric, "unit": "points", "higher_is_better": True,
-            "test_images": 1500, "default": "labels", "margin": 0.01, "best": best, "best_set": tied,
-            "cheapest_adequate": best, "scope": "this kind of pre-training, on this data", "rows": rows}  # fmt: skip
-
-
-def _measure(name: str, unit: str, effect: float, se: float, sign: int, seeds: tuple[int, ...]) -> dict[str, Any]:
-    found = _effect(effect, se, seeds)
-    return {"name": name, "unit": unit, **{k: found[k] for k in ("effect", "lo", "hi", "p", "p_holm", "per_seed")},
-            "detectable": 3.1 * se, "predicted_sign": sign, "n_images": 1500}  # fmt: skip
-
-
-FINDINGS: tuple[tuple[str, str, str, str, str, float | None, float, int], ...] = (
-    ("F1a@0.5", "Boxes serve detection on little data better.", "mAP@0.5, boxes - labels", "points", "supported",
-     0.303, 0.011, 1),
-    ("F1b", "The gain is greatest where precise localization counts.", "retention: log of mAP@0.7 over mAP@0.5",
-     "log ratio", "supported", 1.39, 0.12, 1),
-    ("F1c", "The gain is greater the fewer images there are.", "gain by number of images", "points", "not tested",
-     None, 0.0, 1),
-    ("F2a", "Boxes serve semantic segmentation better.", "mIoU", "points", "supported", 0.057, 0.012, 1),
-    ("F2b", "Boxes leave features that classify images worse.", "top-1 of a linear probe on frozen features", "points",
-     "supported", -0.115, 0.015, -1),
-    ("F2", "Boxes help semantic segmentation but harm image classification.", "all of its parts", "", "supported",
-     None, 0.0, 1),
-    ("F3", "Images that are near in the boxes arm’s features are near in the labels arm’s; the converse does not hold.",
-     "imbalance(labels to boxes) - imbalance(boxes to labels)", "imbalance", "supported", 0.089, 0.013, 1),
-    ("F4a", "Features of the boxes arm fire over the whole object, those of the labels arm on parts of it.",
-     "AUROC of the energy map, inside against outside the objects, less a shuffled-mask control", "AUROC",
-     "depends on the measure", 0.142, 0.02, 1),
-    ("F4b", "Several instances of a class cost the boxes arm’s classification more than the labels arm’s.",
-     "difference of the probes’ log-losses, regressed on count", "nats per instance", "contradicted",
-     -0.094, 0.021, 1),
-    ("F4c", "Small instances cost the boxes arm’s classification more than the labels arm’s.",
-     "difference of the probes’ log-losses, regressed on log area", "nats per e-fold of area", "not distinguishable",
-     -0.021, 0.034, -1),
-)  # fmt: skip
-"""id, claim, measure, unit, verdict, effect, standard error, predicted sign."""
-
-
-def _findings(seeds: tuple[int, ...]) -> list[dict[str, Any]]:
-    findings = []
-    for name, claim, measure, unit, verdict, effect, se, sign in FINDINGS:
-        primary = None if effect is None else _measure(measure, unit, effect, se, sign, seeds)
-        found: dict[str, Any] = {
-            "id": name, "claim": claim, "measure": measure, "unit": unit, "verdict": verdict, "primary": primary,
-            "why": "the numbers decide it, by the rule that was set beforehand.", "alternatives": [], "controls": [],
-            "beside": [], "scope": "for these kinds of pre-training (3 independent pre-trainings each)", "origins": 3,
-        }  # fmt: skip
-        if name == "F4a":
-            found["alternatives"] = [
-                _measure("AUROC of the mean |activation|", "AUROC", -0.118, 0.02, 1, seeds),
-                _measure("mean AUROC of single channels", "AUROC", 0.031, 0.018, 1, seeds),
-                _measure("share of the object above a quarter of its peak", "points", 0.264, 0.03, 1, seeds),
-            ]
-            found["beside"] = [_measure("boxes - random", "AUROC", 0.2, 0.02, 1, seeds) | {"p": None, "p_holm": None}]
-        if name == "F3":
-            found["controls"] = [_measure("after PCA to equal dimension", "imbalance", 0.061, 0.012, 1, seeds)]
-        findings.append(found)
-    return findings
-
-
-def _weights(name: str) -> dict[str, Any]:
-    lineage = {"boxes": ["5,000 drawn images, boxes, 96 px, 16,000 seen"],
-               "labels": ["5,000 drawn images, labels, 96 px, 16,000 seen"]}  # fmt: skip
-    stages = {s: [6, 0, 0] for s in ("stem", "layer1", "layer2", "layer3", "layer4")} | {"fc": [0, 0, 2]}
-    loaded = {"source": "from file", "coverage": 1.0, "stages": stages, "missing": [], "notes": []}
-    if name == "random":
-        loaded = {"source": "random, seed 0", "coverage": 0.0}
-    source = {"pretraining": name} if name in lineage else {"uri": f"random:{name}"}
-    return {"name": name, **source, "lineage": lineage.get(name, ["random initialization"]), "licence": "Apache-2.0",
-            "digest": "9c" * 32, "load": loaded}  # fmt: skip
-
-
-def _study(seeds: tuple[int, ...]) -> dict[str, Any]:
-    recipe = {"name": "small-detect", "version": 1, "updates": 500, "batch_size": 16, "lr": 0.001, "rates": [],
-              "backbone_rate": 1.0, "flip": True, "quarter_turns": True, "scale_jitter": 0.0, "batch_norm": "train",
-              "reestimate_batch_norm": True, "trainable": "all", "head": "fcos", "levels": ["C5"]}  # fmt: skip
-    world = {"world": "base", "first": 0, "size": 96}
-    return {
-        "name": "shapes", "title": "Boxes or labels? A drawn world", "seeds": list(seeds), "backbone": "shapes-resnet",
-        "threads": 1, "bootstrap": 1000, "margin": 0.01,
-        "sets": {"pretrain": {**world, "count": 5000}, "novel-train": {**world, "world": "novel", "count": 160},
-                 "novel-test": {**world, "world": "novel", "first": 160, "count": 1500},
-                 "base-probe": {**world, "first": 5000, "count": 2000},
-                 "base-test": {**world, "first": 7000, "count": 1500}},
-        "pretraining": {n: {"images": "pretrain", "supervision": n, "recipe": recipe | {"name": f"small-{n}"}}
-                        for n in ("boxes", "labels")},
-        "weights": [{"name": w} for w in ARMS],
-        "tasks": [
-            {"name": "detect-novel", "kind": "detect", "train": ["novel-train"], "test": ["novel-test"], "limit": 160,
-             "recipe": recipe},
-            {"name": "segment-novel", "kind": "segment", "train": ["novel-train"], "test": ["novel-test"],
-             "recipe": recipe | {"name": "small-segment", "head": "pixel", "rates": [3e-4, 1e-3, 3e-3], "lr": None}},
-            {"name": "probe-base", "kind": "probe", "train": ["base-probe"], "test": ["base-test"], "recipe": None},
-        ],
-        "explain": {"boxes": "boxes", "labels": "labels", "random": "random", "images": "base-test"},
-    }  # fmt: skip
 
 
 def _drawing(rng: np.random.Generator, size: int = 96) -> tuple[np.ndarray, np.ndarray]:
@@ -264,8 +212,10 @@ def _examples(rng: np.random.Generator, run: Path, seed: int, classes: tuple[str
     store, queries, near = run / "store", 6, 5
     for kind in ("neighbors", "activations", "composition"):
         _write_json(store / f"{kind}-{seed:016x}" / "job.json", {"kind": kind, "seconds": 18.2})
-        _write_json(store / f"{kind}-{seed:016x}" / "metrics.json", {"imbalance/boxes_to_labels": 0.123 + seed / 100,
-                                                                     "empty": None})  # fmt: skip
+        _write_json(
+            store / f"{kind}-{seed:016x}" / "metrics.json",
+            {"imbalance/boxes_to_labels": 0.123 + seed / 100, "empty": None},
+        )
     draw = np.stack([_drawing(rng)[0] for _ in range(queries * (2 * near + 1))])
     names = np.array(classes)
     label = names[rng.integers(0, len(names), queries)]
@@ -273,11 +223,14 @@ def _examples(rng: np.random.Generator, run: Path, seed: int, classes: tuple[str
         rng.random((queries, near)) < 0.6, label[:, None], names[rng.integers(0, len(names), (queries, near))]
     )
     np.savez(
-        store / f"neighbors-{seed:016x}" / "examples.npz", query=draw[:queries],
+        store / f"neighbors-{seed:016x}" / "examples.npz",
+        query=draw[:queries],
         near_boxes=draw[queries : queries * (near + 1)].reshape(queries, near, 96, 96, 3),
-        near_labels=draw[queries * (near + 1) :].reshape(queries, near, 96, 96, 3), query_labels=label,
-        near_boxes_labels=np.roll(close, 1, axis=1)[::-1], near_labels_labels=close,
-    )  # fmt: skip
+        near_labels=draw[queries * (near + 1) :].reshape(queries, near, 96, 96, 3),
+        query_labels=label,
+        near_boxes_labels=np.roll(close, 1, axis=1)[::-1],
+        near_labels_labels=close,
+    )
     drawn = [_drawing(rng) for _ in range(6)]
     gy, gx = np.mgrid[:12, :12] * 8 + 4
     wide, narrow = [], []
@@ -287,19 +240,24 @@ def _examples(rng: np.random.Generator, run: Path, seed: int, classes: tuple[str
         wide.append(np.exp(-distance) + rng.uniform(0, 0.15, (12, 12)))
         narrow.append(np.exp(-distance * 6) + rng.uniform(0, 0.2, (12, 12)))
     np.savez(
-        store / f"activations-{seed:016x}" / "examples.npz", images=np.stack([d for d, _ in drawn]),
-        map_boxes=np.stack(wide).astype(np.float32), map_labels=np.stack(narrow).astype(np.float32),
-        boxes_xyxy=np.stack([b for _, b in drawn]), labels=names[rng.integers(0, len(names), 6)],
-    )  # fmt: skip
+        store / f"activations-{seed:016x}" / "examples.npz",
+        images=np.stack([d for d, _ in drawn]),
+        map_boxes=np.stack(wide).astype(np.float32),
+        map_labels=np.stack(narrow).astype(np.float32),
+        boxes_xyxy=np.stack([b for _, b in drawn]),
+        labels=names[rng.integers(0, len(names), 6)],
+    )
     np.savez(store / f"composition-{seed:016x}" / "examples.npz", **_curves(rng))
 
 
 def _curves(rng: np.random.Generator) -> dict[str, np.ndarray]:
     areas = (0, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, np.inf)
     arrays: dict[str, np.ndarray] = {
-        "curve/count/edges": np.array((1, 2, 3, 4, 5, np.inf)), "curve/count/n": np.array((600, 375, 255, 165, 105)),
-        "curve/area/edges": np.array(areas), "curve/area/n": np.array((44, 120, 260, 388, 401, 287, 0, 12)),
-    }  # fmt: skip
+        "curve/count/edges": np.array((1, 2, 3, 4, 5, np.inf)),
+        "curve/count/n": np.array((600, 375, 255, 165, 105)),
+        "curve/area/edges": np.array(areas),
+        "curve/area/n": np.array((44, 120, 260, 388, 401, 287, 0, 12)),
+    }
     for name, low, high, gap, bins in (("count", 0.86, 0.96, 0.12, 5), ("area", 0.55, 1.0, 0.35, 8)):
         for arm, lost in (("boxes", gap), ("labels", gap / 4)):
             top1 = np.linspace(low, high, bins) - lost * (1 - np.arange(bins) / bins) + rng.normal(0, 0.01, bins)

@@ -60,8 +60,9 @@ def make_voc(root: Path) -> None:
 
 
 def make_class_folders(root: Path) -> None:
-    for k, path in enumerate(("train/tulip/1.jpg", "train/Iris/1.png", "train/tulip/2.jpg", "test/tulip/3.jpg",
-                              "test/Iris/2.jpeg")):  # fmt: skip
+    for k, path in enumerate(
+        ("train/tulip/1.jpg", "train/Iris/1.png", "train/tulip/2.jpg", "test/tulip/3.jpg", "test/Iris/2.jpeg")
+    ):
         image(root / path, k)
     text(root / "train/tulip/readme.txt", "not an image")
 

@@ -30,8 +30,14 @@ def make_flowers102(root: Path) -> None:
     for k in range(1, 6):
         image(root / f"jpg/image_{k:05d}.jpg", k)
     savemat(root / "imagelabels.mat", {"labels": np.array([[77, 3, 3, 102, 77]], np.uint8)})
-    savemat(root / "setid.mat", {"trnid": np.array([[1, 2]], np.uint16), "valid": np.array([[5]], np.uint16),
-                                 "tstid": np.array([[4]], np.uint16)})  # fmt: skip
+    savemat(
+        root / "setid.mat",
+        {
+            "trnid": np.array([[1, 2]], np.uint16),
+            "valid": np.array([[5]], np.uint16),
+            "tstid": np.array([[4]], np.uint16),
+        },
+    )
 
 
 MAKERS_OF_CLASSIFICATION: dict[str, Callable[[Path], None]] = {

@@ -53,11 +53,18 @@ def make_coco(root: Path) -> None:
         [an_image(12, "12.jpg"), an_image(11, "11.jpg")],
         [
             an_annotation(500, 11, [1.25, 2, 3, 4.5], 3, area=9.75, segmentation=square(1, 2, 3)),
-            an_annotation(490, 11, [0, 0, 40, 30], 1, area=3.0, iscrowd=1,
-                          segmentation={"size": [HEIGHT, WIDTH], "counts": [2, 3, whole - 5]}),
+            an_annotation(
+                490,
+                11,
+                [0, 0, 40, 30],
+                1,
+                area=3.0,
+                iscrowd=1,
+                segmentation={"size": [HEIGHT, WIDTH], "counts": [2, 3, whole - 5]},
+            ),
             an_annotation(510, 11, [0, 0, 1, 5], 1, area=5, segmentation={"size": [HEIGHT, WIDTH], "counts": "05[U1"}),
         ],
-    )  # fmt: skip
+    )
     coco_json(
         root / "annotations/instances_val2017.json",
         [an_image(7, "7.jpg")],
@@ -70,12 +77,16 @@ def make_lvis(root: Path) -> None:
     address = "http://images.cocodataset.org/{}"
     for k, name in enumerate(("train2017/1.jpg", "train2017/2.jpg", "val2017/3.jpg")):
         photo(root / name, k)
-    kinds = [{"id": 2, "name": "dog", "frequency": "r"}, {"id": 1, "name": "cat", "frequency": "f"},
-             {"id": 9, "name": "eel", "frequency": "c"}]  # fmt: skip
+    kinds = [
+        {"id": 2, "name": "dog", "frequency": "r"},
+        {"id": 1, "name": "cat", "frequency": "f"},
+        {"id": 9, "name": "eel", "frequency": "c"},
+    ]
 
     def listed(number: int, name: str, absent: list[int], partial: list[int]) -> dict[str, Any]:
-        image = an_image(number, "", coco_url=address.format(name), neg_category_ids=absent,
-                         not_exhaustive_category_ids=partial)  # fmt: skip
+        image = an_image(
+            number, "", coco_url=address.format(name), neg_category_ids=absent, not_exhaustive_category_ids=partial
+        )
         del image["file_name"]
         return image
 

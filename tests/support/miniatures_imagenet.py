@@ -12,23 +12,43 @@ FISH, BIRD, CRANE, MACHINE = "n01440764", "n01530575", "n02012849", "n03126707"
 
 def make_imagenet_loc(root: Path) -> None:
     data, xml = root / "ILSVRC/Data/CLS-LOC", root / "ILSVRC/Annotations/CLS-LOC"
-    for k, name in enumerate((f"train/{BIRD}/{BIRD}_7", f"train/{FISH}/{FISH}_10", f"train/{FISH}/{FISH}_2",
-                              "val/ILSVRC2012_val_00000001", "val/ILSVRC2012_val_00000002",
-                              "test/ILSVRC2012_test_00000001")):  # fmt: skip
+    for k, name in enumerate(
+        (
+            f"train/{BIRD}/{BIRD}_7",
+            f"train/{FISH}/{FISH}_10",
+            f"train/{FISH}/{FISH}_2",
+            "val/ILSVRC2012_val_00000001",
+            "val/ILSVRC2012_val_00000002",
+            "test/ILSVRC2012_test_00000001",
+        )
+    ):
         image(data / f"{name}.JPEG", k)
     voc_xml(xml / f"train/{FISH}/{FISH}_10.xml", voc_object(FISH, 0, 0, 39, 29), voc_object(FISH, 1, 2, 3, 4))
     voc_xml(xml / f"train/{FISH}/{FISH}_2.xml", voc_object(FISH, 5, 6, 7, 8))
     voc_xml(xml / f"train/{BIRD}/{BIRD}_7.xml", voc_object(BIRD, 5, 6, 7, 8))
     voc_xml(xml / "val/ILSVRC2012_val_00000001.xml", voc_object(BIRD, 0, 6, 7, 8))
     voc_xml(xml / "val/ILSVRC2012_val_00000002.xml", voc_object(FISH, 0, 6, 7, 8))
-    text(root / "ILSVRC/ImageSets/CLS-LOC/train_cls.txt", f"{FISH}/{FISH}_10 1", f"{FISH}/{FISH}_2 2",
-         f"{BIRD}/{BIRD}_7 3")  # fmt: skip
+    text(
+        root / "ILSVRC/ImageSets/CLS-LOC/train_cls.txt",
+        f"{FISH}/{FISH}_10 1",
+        f"{FISH}/{FISH}_2 2",
+        f"{BIRD}/{BIRD}_7 3",
+    )
     text(root / "ILSVRC/ImageSets/CLS-LOC/val.txt", "ILSVRC2012_val_00000001 1", "ILSVRC2012_val_00000002 2")
     text(root / "LOC_synset_mapping.txt", f"{FISH} tench, Tinca tinca", f"{BIRD} brambling, Fringilla montifringilla")
-    text(root / "LOC_train_solution.csv", "ImageId,PredictionString", f"{FISH}_10,{FISH} 0 0 39 29 {FISH} 1 2 3 4 ",
-         f"{FISH}_2,{FISH} 5 6 7 8 ", f"{BIRD}_7,{BIRD} 5 6 7 8 ")  # fmt: skip
-    text(root / "LOC_val_solution.csv", "ImageId,PredictionString", f"ILSVRC2012_val_00000002,{FISH} 0 6 7 8 ",
-         f"ILSVRC2012_val_00000001,{BIRD} 0 6 7 8 ")  # fmt: skip
+    text(
+        root / "LOC_train_solution.csv",
+        "ImageId,PredictionString",
+        f"{FISH}_10,{FISH} 0 0 39 29 {FISH} 1 2 3 4 ",
+        f"{FISH}_2,{FISH} 5 6 7 8 ",
+        f"{BIRD}_7,{BIRD} 5 6 7 8 ",
+    )
+    text(
+        root / "LOC_val_solution.csv",
+        "ImageId,PredictionString",
+        f"ILSVRC2012_val_00000002,{FISH} 0 6 7 8 ",
+        f"ILSVRC2012_val_00000001,{BIRD} 0 6 7 8 ",
+    )
 
 
 def make_imagenet_fall11(root: Path) -> None:
@@ -51,8 +71,14 @@ def make_tiny_imagenet(root: Path) -> None:
 
 
 def make_imagenet(root: Path) -> None:
-    for k, name in enumerate((f"train/{FISH}/{FISH}_10", f"train/{BIRD}/{BIRD}_7", "val/ILSVRC2012_val_00000001",
-                              "val/ILSVRC2012_val_00000002")):  # fmt: skip
+    for k, name in enumerate(
+        (
+            f"train/{FISH}/{FISH}_10",
+            f"train/{BIRD}/{BIRD}_7",
+            "val/ILSVRC2012_val_00000001",
+            "val/ILSVRC2012_val_00000002",
+        )
+    ):
         image(root / f"{name}.JPEG", k)
     text(root / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "1", "2")
     text(root / "ILSVRC2012_devkit_t12/data/map_clsloc.txt", f"{BIRD} 1 brambling", f"{FISH} 2 tench")

@@ -32,12 +32,16 @@ BOXES = {
     "test": [f"{TEST},xclick,/m/07j7r,1,0.07,0.1,0.5,0.75,0,0,0,0,0"],
 }
 LABELS = {
-    "train": [f"{TRAIN},verification,/m/01yrx,1", f"{TRAIN},crowdsource-verification,/m/01yrx,1",
-              f"{TRAIN},verification,/m/07j7r,1", f"{TRAIN},verification,/m/0jbk,0",
-              f"{TRAIN2},verification,/m/0bt9lr,1"],
+    "train": [
+        f"{TRAIN},verification,/m/01yrx,1",
+        f"{TRAIN},crowdsource-verification,/m/01yrx,1",
+        f"{TRAIN},verification,/m/07j7r,1",
+        f"{TRAIN},verification,/m/0jbk,0",
+        f"{TRAIN2},verification,/m/0bt9lr,1",
+    ],
     "validation": [f"{VALIDATION},verification,/m/0jbk,1", f"{VALIDATION},verification,/m/0bt9lr,0"],
     "test": [f"{TEST},verification,/m/07j7r,1"],
-}  # fmt: skip
+}
 
 
 def write(path: Path, *lines: str) -> None:

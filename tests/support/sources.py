@@ -21,8 +21,13 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 def photo(side: int = 64) -> Tensor:
     """(1, 3, side, side) uint8: structure at several scales, more red than blue."""
     generator = torch.Generator().manual_seed(2)
-    image = sum(nn.functional.interpolate(torch.rand(1, 3, n, n, generator=generator), (side, side), mode="bilinear")
-                for n in (2, 8, side)) / 3  # fmt: skip
+    image = (
+        sum(
+            nn.functional.interpolate(torch.rand(1, 3, n, n, generator=generator), (side, side), mode="bilinear")
+            for n in (2, 8, side)
+        )
+        / 3
+    )
     tint = torch.tensor([1.0, 0.9, 0.75]).view(1, 3, 1, 1)
     return (255 * image * tint).round().to(torch.uint8)
 
@@ -138,8 +143,10 @@ class Detectron2ResNet(nn.Module):
         for number, channels in ((2, 256), (3, 512), (4, 1024), (5, 2048)):
             stride = 1 if number == 2 or (dilated and number == 5) else 2
             dilation = 2 if dilated and number == 5 else 1
-            blocks = [Detectron2Block(before, channels, stride, in_1x1, dilation),
-                      Detectron2Block(channels, channels, 1, in_1x1, dilation)]  # fmt: skip
+            blocks = [
+                Detectron2Block(before, channels, stride, in_1x1, dilation),
+                Detectron2Block(channels, channels, 1, in_1x1, dilation),
+            ]
             self.add_module(f"res{number}", nn.Sequential(*blocks))
             before = channels
 
@@ -178,14 +185,25 @@ class OpenMMLabBlock(nn.Module):
 class OpenMMLabResNet(nn.Module):
     """`conv1`/`bn1` or a deep `stem`, `layer1`..`layer4`; `depths` blocks a stage."""
 
-    def __init__(self, caffe: bool = False, deep_stem: bool = False, avg_down: bool = False,
-                 dilations: tuple[int, ...] = (1, 1, 1, 1), contract: bool = False,
-                 depths: tuple[int, ...] = (2, 2, 2, 2)) -> None:  # fmt: skip
+    def __init__(
+        self,
+        caffe: bool = False,
+        deep_stem: bool = False,
+        avg_down: bool = False,
+        dilations: tuple[int, ...] = (1, 1, 1, 1),
+        contract: bool = False,
+        depths: tuple[int, ...] = (2, 2, 2, 2),
+    ) -> None:
         super().__init__()
         if deep_stem:
             convs = [(3, 32, 2), (32, 32, 1), (32, 64, 1)]
-            self.stem = nn.Sequential(*(part for a, b, s in convs for part in (
-                nn.Conv2d(a, b, 3, s, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())))  # fmt: skip
+            self.stem = nn.Sequential(
+                *(
+                    part
+                    for a, b, s in convs
+                    for part in (nn.Conv2d(a, b, 3, s, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+                )
+            )
         else:
             self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
         before = 64
@@ -214,8 +232,12 @@ def under(prefix: str, model: nn.Module) -> dict[str, Tensor]:
 def stages_of(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     """Stages of a ResNet of torchvision or timm: outputs of layer1 to layer4."""
     maps: dict[str, Tensor] = {}
-    hooks = [model.get_submodule(f"layer{i}").register_forward_hook(
-        lambda _, __, out, name=f"C{i + 1}": maps.__setitem__(name, out.clone())) for i in range(1, 5)]  # fmt: skip
+    hooks = [
+        model.get_submodule(f"layer{i}").register_forward_hook(
+            lambda _, __, out, name=f"C{i + 1}": maps.__setitem__(name, out.clone())
+        )
+        for i in range(1, 5)
+    ]
     with torch.no_grad():
         model(inputs)
     for hook in hooks:

@@ -37,8 +37,11 @@ def draw(root: Path, count: int = 16, verified: bool = False) -> Path:
             y, x = rng.integers(0, 10), 16 * k + rng.integers(0, 2)
             y += 16 * int(rng.integers(0, 2))
             pixels[y : y + 14, x : x + 14] = list(COLORS.values())[k]
-            boxes.append(an_annotation(len(boxes) + 1, number, [int(x), int(y), 14, 14], k + 1, area=196,
-                                       segmentation=[[0, 0, 1, 0, 1, 1]]))  # fmt: skip
+            boxes.append(
+                an_annotation(
+                    len(boxes) + 1, number, [int(x), int(y), 14, 14], k + 1, area=196, segmentation=[[0, 0, 1, 0, 1, 1]]
+                )
+            )
         absent = [k + 1 for k in range(3) if k not in shown][: 1 if verified else 0]
         more = {"neg_category_ids": absent, "not_exhaustive_category_ids": []} if verified else {}
         images.append(an_image(number, f"{number}.png", **more) | {"width": SIDE, "height": SIDE})
@@ -53,8 +56,15 @@ def draw(root: Path, count: int = 16, verified: bool = False) -> Path:
 
 
 def recipe(**changes) -> Recipe:
-    settings = {"name": "two", "updates": 20, "batch_size": 8, "lr": 1e-2, "warmup": 2, "head": "linear",
-                "reestimate_batch_norm": False}  # fmt: skip
+    settings = {
+        "name": "two",
+        "updates": 20,
+        "batch_size": 8,
+        "lr": 1e-2,
+        "warmup": 2,
+        "head": "linear",
+        "reestimate_batch_norm": False,
+    }
     return Recipe.model_validate(settings | changes)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.recipes.schema import Recipe
@@ -21,24 +21,40 @@ KINDS: dict[str, dict[str, Any]] = {
     "segment": {"head": "pixel"},
     "classify": {"head": "linear", "accumulate": 2},
     "faster-rcnn": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C4", "C5"), "proposals": 24, "rois": 12},
-    "dcn": {"head": "faster-rcnn", "deformable": ("C5",), "roi_pool": "deform-modulated", "proposals": 24, "rois": 12,
-            "decoupled": True, "soft_background": True, "mimic": True},
-}  # fmt: skip
+    "dcn": {
+        "head": "faster-rcnn",
+        "deformable": ("C5",),
+        "roi_pool": "deform-modulated",
+        "proposals": 24,
+        "rois": 12,
+        "decoupled": True,
+        "soft_background": True,
+        "mimic": True,
+    },
+}
 
 
 def main(images: Path, kind: str, out: Path) -> None:
     torch.set_num_threads(1)
     task = kind if kind in TASKS else "detect"
     recipe = Recipe(
-        name="two", updates=20, batch_size=8, lr=1e-2, warmup=2, batch_norm="group", precision="fp64", channels=8,
-        reestimate_batch_norm=False, **KINDS[kind],
-    )  # fmt: skip
+        name="two",
+        updates=20,
+        batch_size=8,
+        lr=1e-2,
+        warmup=2,
+        batch_norm="group",
+        precision="fp64",
+        channels=8,
+        reestimate_batch_norm=False,
+        **KINDS[kind],
+    )
     torch.manual_seed(3)
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
     with joined("cpu") as world:
         state = out / f"state{world.rank}"
         state.mkdir(parents=True)
-        model, _ = fit(start, task, PreparedSet.open(images), recipe, 1e-2, 0, state, lambda f, m: None, world=world)
+        model, _ = fit(start, task, ImageSet.open(images), recipe, 1e-2, 0, state, lambda f, m: None, world=world)
         if world.leads:
             save_tensors(out / "model.safetensors", model_tensors(model))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from headstart.batches.image_batches import pixels_of
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.recipes.schema import Recipe
@@ -21,10 +21,15 @@ from headstart.world.shapes import draw_set
 KINDS: dict[str, dict] = {
     "RetinaNet": {"head": "retinanet", "neck": "fpn", "levels": ("C4", "C5")},
     "C4": {"head": "faster-rcnn", "neck": "c4", "deformable": ("C5",)},
-    "DC5": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C4", "C5"), "roi_pool": "deform-modulated",
-            "mimic": True},
+    "DC5": {
+        "head": "faster-rcnn",
+        "neck": "dc5",
+        "deformable": ("C4", "C5"),
+        "roi_pool": "deform-modulated",
+        "mimic": True,
+    },
     "FPN": {"head": "faster-rcnn", "neck": "fpn", "levels": ("C4", "C5"), "decoupled": True},
-}  # fmt: skip
+}
 
 
 def quiet(fraction: float, message: str) -> None:
@@ -32,10 +37,10 @@ def quiet(fraction: float, message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
     draw_set("base", 8, 0, 48, out, quiet)
-    return PreparedSet.open(out)
+    return ImageSet.open(out)
 
 
 def recipe(name: str, **changes) -> Recipe:
@@ -50,7 +55,7 @@ def start() -> Start:
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("precision", ["bf16", "fp64"])
-def test_every_precision_trains(drawn: PreparedSet, tmp_path: Path, name: str, precision: str) -> None:
+def test_every_precision_trains(drawn: ImageSet, tmp_path: Path, name: str, precision: str) -> None:
     model, curve = fit(start(), "detect", drawn, recipe(name, precision=precision), 1e-3, 5, tmp_path, quiet)
     assert np.isfinite(curve.values).all()
     assert next(model.parameters()).dtype == (torch.float64 if precision == "fp64" else torch.float32)
@@ -58,7 +63,7 @@ def test_every_precision_trains(drawn: PreparedSet, tmp_path: Path, name: str, p
 
 @pytest.mark.parametrize("name", ["C4", "FPN"])
 def test_what_is_drawn_at_random_goes_on_after_a_stop(
-    drawn: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    drawn: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
     for folder in ("whole", "parts"):
@@ -76,7 +81,7 @@ def test_what_is_drawn_at_random_goes_on_after_a_stop(
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_saved_detector_finds_the_same_again(drawn: PreparedSet, tmp_path: Path, name: str) -> None:
+def test_a_saved_detector_finds_the_same_again(drawn: ImageSet, tmp_path: Path, name: str) -> None:
     begin, (out, state) = start(), (tmp_path / "out", tmp_path / "state")
     out.mkdir(), state.mkdir()
     model, _ = fit(begin, "detect", drawn, recipe(name, updates=1), 1e-3, 5, state, quiet)

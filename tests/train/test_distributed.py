@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from headstart.batches.image_batches import Batches
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.errors import UsageError
 from headstart.train.distributed import ALONE, World, choose_device
 from headstart.train.loaders import fetched
@@ -45,7 +45,7 @@ def test_two_processes_give_the_weights_of_one(drawn: Path, tmp_path: Path, task
 
 
 def test_batches_are_the_same_whoever_makes_them(drawn: Path) -> None:
-    batches = Batches(PreparedSet.open(drawn), 4, 0, True, True)
+    batches = Batches(ImageSet.open(drawn), 4, 0, True, True)
     here, there = (list(fetched(batches, 3, 9, ALONE, workers)) for workers in (0, 2))
     assert [step for step, _ in here] == [step for step, _ in there] == [3, 4, 5, 6, 7, 8]
     assert all(

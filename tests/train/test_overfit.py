@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from headstart.batches.image_sets import PreparedSet, prepare
+from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.readers.formats import open_dataset
@@ -31,9 +31,15 @@ DETECTORS: dict[str, dict] = {
     "Faster R-CNN FPN": {"head": "faster-rcnn", "updates": 150, **SOME, **PYRAMID},
     "RetinaNet": {"head": "retinanet", **PYRAMID},
     "FCOS": {"head": "fcos", **PYRAMID},
-    "DCNv2": {"head": "faster-rcnn", "neck": "dc5", "deformable": ("C4", "C5"), "roi_pool": "deform-modulated",
-              "reduce": True, **SOME},
-}  # fmt: skip
+    "DCNv2": {
+        "head": "faster-rcnn",
+        "neck": "dc5",
+        "deformable": ("C4", "C5"),
+        "roi_pool": "deform-modulated",
+        "reduce": True,
+        **SOME,
+    },
+}
 
 
 def quiet(fraction: float, message: str) -> None:
@@ -41,30 +47,39 @@ def quiet(fraction: float, message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def eight(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("eight")
     if RACCOONS.is_dir():
-        prepare(open_dataset(RACCOONS), range(8), range(8), "detect", (SIZE, SIZE), "stretch", out, quiet)
+        make_image_set(open_dataset(RACCOONS), range(8), range(8), "detect", (SIZE, SIZE), "stretch", out, quiet)
     else:
         draw_set("base", 8, 0, SIZE, out, quiet)
-    return PreparedSet.open(out)
+    return ImageSet.open(out)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", DETECTORS)
-def test_eight_images_are_learnt_by_heart(eight: PreparedSet, tmp_path: Path, name: str) -> None:
+def test_eight_images_are_learnt_by_heart(eight: ImageSet, tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     settings = {"updates": 100} | DETECTORS[name] | ({} if RACCOONS.is_dir() else {"updates": DRAWN_UPDATES})
     recipe = Recipe(
-        name="overfit", batch_size=4, lr=1e-3, warmup=10, weight_decay=0.0, flip=False, channels=64,
-        reestimate_batch_norm=False, **settings,
-    )  # fmt: skip
+        name="overfit",
+        batch_size=4,
+        lr=1e-3,
+        warmup=10,
+        weight_decay=0.0,
+        flip=False,
+        channels=64,
+        reestimate_batch_norm=False,
+        **settings,
+    )
     began = time.process_time()
     start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, True)
     model, curve = fit(start, "detect", eight, recipe, 1e-3, 0, tmp_path, quiet)
     seconds = time.process_time() - began
     found = detect.predict(model, IMAGENET, eight, quiet)
     scores, _ = detect.score([found], [eight], None, "voc-area")
-    print(f"{name}: {recipe.updates} updates, AP at 0.5 {scores[AP50]:.3f}, {seconds:.0f} s of CPU time, "
-          f"loss {curve.total[0]:.2f} to {curve.total[-1]:.2f}")  # fmt: skip
+    print(
+        f"{name}: {recipe.updates} updates, AP at 0.5 {scores[AP50]:.3f}, {seconds:.0f} s of CPU time, "
+        f"loss {curve.total[0]:.2f} to {curve.total[-1]:.2f}"
+    )
     assert scores[AP50] > 0.9

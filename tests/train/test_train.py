@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headstart.batches.image_batches import Batches
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.errors import TrainingError, WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
@@ -15,7 +15,7 @@ from headstart.models.classification import Classifier
 from headstart.recipes.schema import Recipe
 from headstart.tasks.transfer import TASKS, Start, fit, load_model, model_facts, save_model
 from headstart.train import saving
-from headstart.train.loop import Curve, make_optimizer, reestimate_batch_norm, refuse_frozen_random, set_mode
+from headstart.train.loop import LossCurve, make_optimizer, reestimate_batch_norm, refuse_frozen_random, set_mode
 from headstart.train.schedule import warmup_cosine
 from headstart.train.state import STATE, model_tensors
 from headstart.world.shapes import draw_set
@@ -24,10 +24,10 @@ HEADS = {"classify": "linear", "detect": "fcos", "segment": "pixel"}
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory) -> PreparedSet:
+def drawn(tmp_path_factory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
     draw_set("base", 32, 0, 64, out, lambda fraction, message: None)
-    return PreparedSet.open(out)
+    return ImageSet.open(out)
 
 
 def recipe(task: str = "classify", **changes) -> Recipe:
@@ -154,9 +154,9 @@ def test_a_loss_that_is_not_finite_names_images_and_advice(drawn, tmp_path):
 
 def test_a_falling_curve_is_not_converged():
     flat, falling = np.ones((50, 1)), np.linspace(2, 0.5, 50)[:, None]
-    assert not Curve(("a",), flat).still_falling()
-    assert Curve(("a",), falling).still_falling()
-    assert not Curve(("a",), falling[:3]).still_falling()
+    assert not LossCurve(("a",), flat).still_falling()
+    assert LossCurve(("a",), falling).still_falling()
+    assert not LossCurve(("a",), falling[:3]).still_falling()
 
 
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])

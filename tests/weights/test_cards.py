@@ -67,16 +67,19 @@ def test_identity_is_of_the_content_not_of_places_or_names(card: Path, tmp_path:
     assert resolve("other.toml", moved).identity() != before
 
 
-@pytest.mark.parametrize(("old", "new", "expected"), [
-    ('licence = "MIT"', 'license = "MIT"', ["line 6: license: unknown key", "  licence: missing key"]),
-    ("scale = 1.0", 'scale = "1"', ["line 10: preprocessing.scale: Input should be a valid number"]),
-    ("mean = [104, 117, 123]", "mean = [104, 117]", ["line 11: preprocessing.mean: List should have at least 3"]),
-    ('"bgr"', '"BGR"', ["line 9: preprocessing.channel_order: Input should be 'rgb' or 'bgr'"]),
-    ("std = [1.0,", "std = [0.0,", ["line 12: preprocessing.std.0: Input should be greater than 0"]),
-    ("std = [1.0, 1.0, 1.0]", "", ["line 8: preprocessing.std: missing key"]),
-    ('lineage = ["ImageNet-1k labels", "COCO boxes"]', "lineage = []", ["line 5: lineage: List should have"]),
-    ('licence = "MIT"', 'licence = "MIT', ["not a readable weights card: ", "line 6"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('licence = "MIT"', 'license = "MIT"', ["line 6: license: unknown key", "  licence: missing key"]),
+        ("scale = 1.0", 'scale = "1"', ["line 10: preprocessing.scale: Input should be a valid number"]),
+        ("mean = [104, 117, 123]", "mean = [104, 117]", ["line 11: preprocessing.mean: List should have at least 3"]),
+        ('"bgr"', '"BGR"', ["line 9: preprocessing.channel_order: Input should be 'rgb' or 'bgr'"]),
+        ("std = [1.0,", "std = [0.0,", ["line 12: preprocessing.std.0: Input should be greater than 0"]),
+        ("std = [1.0, 1.0, 1.0]", "", ["line 8: preprocessing.std: missing key"]),
+        ('lineage = ["ImageNet-1k labels", "COCO boxes"]', "lineage = []", ["line 5: lineage: List should have"]),
+        ('licence = "MIT"', 'licence = "MIT', ["not a readable weights card: ", "line 6"]),
+    ],
+)
 def test_faults_of_a_card_name_file_key_and_line(card: Path, old: str, new: str, expected: list[str]) -> None:
     assert old in CARD
     card.write_text(CARD.replace(old, new))
@@ -118,28 +121,46 @@ def test_plain_files_with_their_backbone_and_without(tmp_path: Path) -> None:
         resolve("file:a.pth", tmp_path)
 
 
-@pytest.mark.parametrize(("uri", "message"), [
-    ("timm:resnet50.a1_in2k", r"no weights with the tag 'a1_in2k' for resnet50\. It has: .*resnet50\.a1_in1k"),
-    ("timm:resnet5", r"timm:resnet5: backbone 'resnet5' is unknown\. Nearest names: .*resnet50"),
-    ("random:shapes-resnt", r"backbone 'shapes-resnt' is unknown\. Nearest names: shapes-resnet"),
-    ("tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V2", r"unknown to torchvision\. Nearest known: tv:FasterRCNN"),
-    ("tv:Resnet50_Weights.IMAGENET1K_V2", r"Nearest known: tv:ResNet50_Weights\.IMAGENET1K_V2"),
-    ("tv:SSD300_VGG16_Weights.COCO_V1", r"only classifiers and the detectors built on ResNets .*Give the file: file:P"),
-    ("tv:FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "only classifiers and the detectors built on ResNets"),
-    ("random:tv-shufflenet_v2_x05", r"torchvision has no classifier .*Nearest names: tv-shufflenet_v2_x0_5"),
-    ("sniper-openimages-r101", r"no address that can be fetched: get it from scripts/download_pretrained_models\.sh"),
-    ("faster-rcnn-resnet50", r"unknown\. Nearest known: .*tv:FasterRCNN_ResNet50_FPN_Weights\.COCO_V1"),
-    ("hub:facebook/detr", r"'hub:facebook/detr' are unknown\. .*Give random:NAME, timm:NAME\.TAG, tv:ENUM\.MEMBER"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("timm:resnet50.a1_in2k", r"no weights with the tag 'a1_in2k' for resnet50\. It has: .*resnet50\.a1_in1k"),
+        ("timm:resnet5", r"timm:resnet5: backbone 'resnet5' is unknown\. Nearest names: .*resnet50"),
+        ("random:shapes-resnt", r"backbone 'shapes-resnt' is unknown\. Nearest names: shapes-resnet"),
+        ("tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V2", r"unknown to torchvision\. Nearest known: tv:FasterRCNN"),
+        ("tv:Resnet50_Weights.IMAGENET1K_V2", r"Nearest known: tv:ResNet50_Weights\.IMAGENET1K_V2"),
+        (
+            "tv:SSD300_VGG16_Weights.COCO_V1",
+            r"only classifiers and the detectors built on ResNets .*Give the file: file:P",
+        ),
+        ("tv:FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "only classifiers and the detectors built on ResNets"),
+        ("random:tv-shufflenet_v2_x05", r"torchvision has no classifier .*Nearest names: tv-shufflenet_v2_x0_5"),
+        (
+            "sniper-openimages-r101",
+            r"no address that can be fetched: get it from scripts/download_pretrained_models\.sh",
+        ),
+        ("faster-rcnn-resnet50", r"unknown\. Nearest known: .*tv:FasterRCNN_ResNet50_FPN_Weights\.COCO_V1"),
+        ("hub:facebook/detr", r"'hub:facebook/detr' are unknown\. .*Give random:NAME, timm:NAME\.TAG, tv:ENUM\.MEMBER"),
+    ],
+)
 def test_unknown_weights_offer_the_nearest(uri: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         resolve(uri)
 
 
 def test_the_common_cases_import_no_torch(card: Path) -> None:
-    uris = ["card.toml", "random:shapes-resnet", "random:resnet50", "random:net.py:build", "timm:resnet50",
-            "timm:resnet18.a1_in1k", "tv:ResNet50_Weights.IMAGENET1K_V2", "file:data/mine.pth@resnet18",
-            "tv:FCOS_ResNet50_FPN_Weights.COCO_V1#backbone", "fcos-resnet50-coco"]  # fmt: skip
+    uris = [
+        "card.toml",
+        "random:shapes-resnet",
+        "random:resnet50",
+        "random:net.py:build",
+        "timm:resnet50",
+        "timm:resnet18.a1_in1k",
+        "tv:ResNet50_Weights.IMAGENET1K_V2",
+        "file:data/mine.pth@resnet18",
+        "tv:FCOS_ResNet50_FPN_Weights.COCO_V1#backbone",
+        "fcos-resnet50-coco",
+    ]
     code = (
         "import sys, pathlib\nfrom headstart.weights.cards import resolve\n"
         f"for uri in {uris!r}: resolve(uri, pathlib.Path({str(card.parent)!r})).identity()\n"

@@ -72,16 +72,25 @@ def test_every_entry_has_its_facts_and_a_name_of_its_own() -> None:
 def test_what_the_issue_asks_for_is_there() -> None:
     there = {(e.backbone.partition("[")[0], e.supervision[0], " -> ".join(e.lineage)) for e in CATALOGUE}
     for backbone, supervision, last in [
-        ("resnet50", "labels", "ImageNet-1k labels"), ("resnet101", "labels", "ImageNet-1k labels"),
-        ("resnet50", "boxes", "COCO boxes"), ("resnet101", "boxes", "COCO boxes"),
-        ("resnet50", "boxes", "OpenImages v6 boxes"), ("preact-resnet101", "boxes", "(SNIPER chips)"),
-        ("resnet50", "masks", "COCO masks with VOC labels"), ("resnet50", "self", "(MoCo v2, 800 epochs)"),
-        ("resnet50", "self", "(MoCo v3, 1000 epochs)"), ("resnet50", "self", "(DenseCL, 200 epochs)"),
-        ("resnet50", "self", "(SwAV, 800 epochs)"), ("resnet50", "self", "(DINO)"),
-        ("vit_base_patch14_dinov2", "self", "(DINOv2)"), ("vit_base_patch16_dinov3", "self", "(DINOv3)"),
-        ("convnext_tiny", "labels", "labels"), ("swin_tiny_patch4_window7_224", "labels", "labels"),
-        ("vit_base_patch16_224", "labels", "labels"), ("samvit_base_patch16", "boxes", "COCO boxes and masks"),
-    ]:  # fmt: skip
+        ("resnet50", "labels", "ImageNet-1k labels"),
+        ("resnet101", "labels", "ImageNet-1k labels"),
+        ("resnet50", "boxes", "COCO boxes"),
+        ("resnet101", "boxes", "COCO boxes"),
+        ("resnet50", "boxes", "OpenImages v6 boxes"),
+        ("preact-resnet101", "boxes", "(SNIPER chips)"),
+        ("resnet50", "masks", "COCO masks with VOC labels"),
+        ("resnet50", "self", "(MoCo v2, 800 epochs)"),
+        ("resnet50", "self", "(MoCo v3, 1000 epochs)"),
+        ("resnet50", "self", "(DenseCL, 200 epochs)"),
+        ("resnet50", "self", "(SwAV, 800 epochs)"),
+        ("resnet50", "self", "(DINO)"),
+        ("vit_base_patch14_dinov2", "self", "(DINOv2)"),
+        ("vit_base_patch16_dinov3", "self", "(DINOv3)"),
+        ("convnext_tiny", "labels", "labels"),
+        ("swin_tiny_patch4_window7_224", "labels", "labels"),
+        ("vit_base_patch16_224", "labels", "labels"),
+        ("samvit_base_patch16", "boxes", "COCO boxes and masks"),
+    ]:
         assert any(b == backbone and s == supervision and words.endswith(last) for b, s, words in there), last
 
 
@@ -96,8 +105,9 @@ def test_sizes_and_costs_are_what_the_backbones_have() -> None:
 
 def test_epsilon_zero_where_torchvision_overwrites_it() -> None:
     zero = {e.uri for e in CATALOGUE if e.norm_eps == 0.0}
-    assert zero == {f"tv:{kind}_ResNet50_FPN_Weights.COCO_V1"
-                    for kind in ("FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet")}  # fmt: skip
+    assert zero == {
+        f"tv:{kind}_ResNet50_FPN_Weights.COCO_V1" for kind in ("FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet")
+    }
 
 
 def test_rows_are_chosen_by_supervision_and_license() -> None:
@@ -105,16 +115,25 @@ def test_rows_are_chosen_by_supervision_and_license() -> None:
     assert len(everything) == len(CATALOGUE)
     boxes = listing.rows("boxes")
     assert {row["weights"] for row in boxes} == {e.address for e in CATALOGUE if "boxes" in e.supervision}
-    assert {row["license"] for row in listing.rows(licence="commercial")} == {"apache-2.0", "bsd-3-clause", "mit",
-                                                                              "cc-by-sa-3.0"}  # fmt: skip
+    assert {row["license"] for row in listing.rows(licence="commercial")} == {
+        "apache-2.0",
+        "bsd-3-clause",
+        "mit",
+        "cc-by-sa-3.0",
+    }
     assert {row["license"] for row in listing.rows("self", "CC-BY-NC-4.0")} == {"cc-by-nc-4.0"}
     assert [row["weights"] for row in listing.rows("none")][:2] == ["random:resnet18", "random:resnet34"]
     moco = next(row for row in everything if row["weights"] == "moco-v2-r50-800ep")
     assert moco == {
-        "weights": "moco-v2-r50-800ep", "backbone": "resnet50",
-        "lineage": "ImageNet-1k images (MoCo v2, 800 epochs)", "parameters": 23508032, "gflops": 8.174,
-        "license": "cc-by-nc-4.0", "published": "71.1 linear top-1, ImageNet-1k", "checked": "unverified",
-    }  # fmt: skip
+        "weights": "moco-v2-r50-800ep",
+        "backbone": "resnet50",
+        "lineage": "ImageNet-1k images (MoCo v2, 800 epochs)",
+        "parameters": 23508032,
+        "gflops": 8.174,
+        "license": "cc-by-nc-4.0",
+        "published": "71.1 linear top-1, ImageNet-1k",
+        "checked": "unverified",
+    }
     with pytest.raises(UsageError, match=r"no weights have the license 'gpl'\. Give commercial, or one of apache-2\.0"):
         listing.rows(licence="gpl")
     with pytest.raises(UsageError, match=r"supervision 'box' is unknown\. Give one of boxes, labels"):

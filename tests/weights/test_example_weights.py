@@ -34,11 +34,18 @@ def test_structure() -> None:
 
 
 @staged
-@pytest.mark.parametrize(("card", "reference", "lineage", "left_over"), [
-    ("imagenet", "imagenet", ("ImageNet-1k labels",), {"module.fc"}),
-    ("widerface", "widerface_retinaface", ("ImageNet-1k labels", "WIDER FACE boxes"),
-     {"fpn", "ssh1", "ssh2", "ssh3", "ClassHead", "BboxHead", "LandmarkHead"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("card", "reference", "lineage", "left_over"),
+    [
+        ("imagenet", "imagenet", ("ImageNet-1k labels",), {"module.fc"}),
+        (
+            "widerface",
+            "widerface_retinaface",
+            ("ImageNet-1k labels", "WIDER FACE boxes"),
+            {"fpn", "ssh1", "ssh2", "ssh3", "ClassHead", "BboxHead", "LandmarkHead"},
+        ),
+    ],
+)
 def test_features_equal_the_reference(card: str, reference: str, lineage: tuple[str, ...], left_over: set[str]) -> None:
     spec = resolve(f"mobilenet_v1_{card}.toml", EXAMPLES)
     assert (spec.lineage, spec.licence, spec.kind) == (lineage, "MIT", "card")
@@ -46,8 +53,10 @@ def test_features_equal_the_reference(card: str, reference: str, lineage: tuple[
     report = loaded.report
     assert report.coverage == 1.0 and not report.missing
     assert {name: load.matched for name, load in report.by_stage.items() if load.matched} == {
-        "stage1": 55, "stage2": 60, "stage3": 20,
-    }  # fmt: skip
+        "stage1": 55,
+        "stage2": 60,
+        "stage3": 20,
+    }
     assert {name for name, load in report.by_stage.items() if load.left_over} == left_over
     with np.load(FOLDER / "reference_outputs.npz") as expected:
         images = expected["input_rgb_uint8"]

@@ -33,8 +33,9 @@ TARGETS = ("timm", "torchvision", "detectron2", "mmdetection")
 def weights(folder: Path, name: str, preprocessing: Preprocessing = IMAGENET) -> tuple[WeightsSpec, Loaded]:
     """Random statistics and weights in a backbone, as if loaded from somewhere."""
     seeded()
-    spec = dataclasses.replace(resolve(f"random:{name}"), name="mine", preprocessing=preprocessing,
-                               lineage=("COCO boxes",), licence="mit")  # fmt: skip
+    spec = dataclasses.replace(
+        resolve(f"random:{name}"), name="mine", preprocessing=preprocessing, lineage=("COCO boxes",), licence="mit"
+    )
     loaded = load_quickly(spec, 3)
     randomized(loaded.backbone)
     return spec, loaded
@@ -49,18 +50,28 @@ def assert_same_bits(first: Loaded, second: Loaded) -> None:
             assert torch.equal(value, theirs[key]), key
 
 
-@pytest.mark.parametrize(("to", "name", "preprocessing"), [
-    ("timm", "resnet26", HALF), ("timm", "resnet26[output_stride=16,stride_in=conv1]", BGR_255),
-    ("timm", "preact-resnet26[stage4=deformable]", SNIPER_INPUT), ("timm", "csp-v8n", HALF),
-    ("timm", "tv-mobilenet_v3_small", IMAGENET), ("timm", "convnext_atto", HALF),
-    ("timm", "vit_tiny_patch16_224", HALF), ("timm", "shapes-resnet", IMAGENET),
-    ("torchvision", "resnet18", BGR_255), ("torchvision", "resnet18[output_stride=8]", IMAGENET),
-    ("torchvision", "tv-mobilenet_v3_large[dilated=yes]", IMAGENET),
-    ("detectron2", "resnet26[stride_in=conv1]", BGR_255), ("detectron2", "resnet18", IMAGENET),
-    ("detectron2", "resnet26[first_dilation=own,output_stride=16,stride_in=conv1]", SNIPER_INPUT),
-    ("mmdetection", "resnet26[stride_in=conv1]", BGR_255), ("mmdetection", "resnet26d", IMAGENET),
-    ("mmdetection", "resnet26d[output_stride=8]", HALF),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("to", "name", "preprocessing"),
+    [
+        ("timm", "resnet26", HALF),
+        ("timm", "resnet26[output_stride=16,stride_in=conv1]", BGR_255),
+        ("timm", "preact-resnet26[stage4=deformable]", SNIPER_INPUT),
+        ("timm", "csp-v8n", HALF),
+        ("timm", "tv-mobilenet_v3_small", IMAGENET),
+        ("timm", "convnext_atto", HALF),
+        ("timm", "vit_tiny_patch16_224", HALF),
+        ("timm", "shapes-resnet", IMAGENET),
+        ("torchvision", "resnet18", BGR_255),
+        ("torchvision", "resnet18[output_stride=8]", IMAGENET),
+        ("torchvision", "tv-mobilenet_v3_large[dilated=yes]", IMAGENET),
+        ("detectron2", "resnet26[stride_in=conv1]", BGR_255),
+        ("detectron2", "resnet18", IMAGENET),
+        ("detectron2", "resnet26[first_dilation=own,output_stride=16,stride_in=conv1]", SNIPER_INPUT),
+        ("mmdetection", "resnet26[stride_in=conv1]", BGR_255),
+        ("mmdetection", "resnet26d", IMAGENET),
+        ("mmdetection", "resnet26d[output_stride=8]", HALF),
+    ],
+)
 def test_every_bit_comes_back(tmp_path: Path, to: str, name: str, preprocessing: Preprocessing) -> None:
     spec, loaded = weights(tmp_path, name, preprocessing)
     out = tmp_path / f"w{SUFFIXES[to]}"
@@ -74,10 +85,13 @@ def test_every_bit_comes_back(tmp_path: Path, to: str, name: str, preprocessing:
 
 
 FOLDED = (
-    (BGR_255, "detectron2"), (BGR_255, "timm"), (BGR_255, "torchvision"), (IMAGENET, "detectron2"),
+    (BGR_255, "detectron2"),
+    (BGR_255, "timm"),
+    (BGR_255, "torchvision"),
+    (IMAGENET, "detectron2"),
     (Preprocessing("rgb", 1.0, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), "mmdetection"),
     (Preprocessing("bgr", 1 / 255, (0.406, 0.456, 0.485), (1.0, 1.0, 1.0)), "timm"),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(("preprocessing", "to"), FOLDED)
@@ -93,8 +107,11 @@ def test_folding_changes_nothing_beyond_rounding(tmp_path: Path, preprocessing: 
     before, after = (stages(one) for one in (loaded, folded))
     for name, values in before.items():
         assert float((after[name] - values).abs().max()) < 1e-6 * float(values.abs().max()), name
-    changed = {key for key, value in loaded.backbone.state_dict().items()
-               if not torch.equal(value, folded.backbone.state_dict()[key])}  # fmt: skip
+    changed = {
+        key
+        for key, value in loaded.backbone.state_dict().items()
+        if not torch.equal(value, folded.backbone.state_dict()[key])
+    }
     assert changed <= {"conv1.weight"}
 
 
@@ -109,8 +126,11 @@ def stages(loaded: Loaded) -> dict[str, Tensor]:
 def test_means_of_other_colors_are_not_folded(tmp_path: Path) -> None:
     """SNIPER's and Caffe's means differ from ImageNet's by up to half a gray level."""
     spec, loaded = weights(tmp_path, "resnet18", Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1, 1, 1)))
-    with pytest.raises(WeightsError, match=r"mine: its preprocessing cannot be folded exactly: its mean of red is "
-                       r"123\.6800 of 255, the layout's 123\.6750, .* Export without folding"):  # fmt: skip
+    with pytest.raises(
+        WeightsError,
+        match=r"mine: its preprocessing cannot be folded exactly: its mean of red is "
+        r"123\.6800 of 255, the layout's 123\.6750, .* Export without folding",
+    ):
         export(loaded, spec, tmp_path / "w.safetensors", "timm", fold=True)
     assert not list(tmp_path.iterdir())
     spec, loaded = weights(tmp_path, "preact-resnet26", IMAGENET)
@@ -118,13 +138,16 @@ def test_means_of_other_colors_are_not_folded(tmp_path: Path) -> None:
         export(loaded, spec, tmp_path / "w.safetensors", "timm", fold=True)
 
 
-@pytest.mark.parametrize(("to", "name", "message"), [
-    ("torchvision", "resnet26", r"torchvision has no network like resnet26: .* Export to timm or mmdetection"),
-    ("torchvision", "resnet50[stride_in=conv1]", r"no network like resnet50 with \{'stride_in': 'conv1'\}"),
-    ("detectron2", "resnet26d", "Detectron2's ResNets have a plain stem, and resnet26d has a deep one"),
-    ("detectron2", "convnext_atto", "Detectron2's layout is known here for ResNets, and convnext_atto is none"),
-    ("mmdetection", "resnet18d[first_shortcut=projection]", "no ResNet with a projection in its first block"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("to", "name", "message"),
+    [
+        ("torchvision", "resnet26", r"torchvision has no network like resnet26: .* Export to timm or mmdetection"),
+        ("torchvision", "resnet50[stride_in=conv1]", r"no network like resnet50 with \{'stride_in': 'conv1'\}"),
+        ("detectron2", "resnet26d", "Detectron2's ResNets have a plain stem, and resnet26d has a deep one"),
+        ("detectron2", "convnext_atto", "Detectron2's layout is known here for ResNets, and convnext_atto is none"),
+        ("mmdetection", "resnet18d[first_shortcut=projection]", "no ResNet with a projection in its first block"),
+    ],
+)
 def test_what_a_layout_cannot_express_is_refused(tmp_path: Path, to: str, name: str, message: str) -> None:
     spec, loaded = weights(tmp_path, name)
     with pytest.raises(WeightsError, match=message):
@@ -135,10 +158,12 @@ def test_what_a_layout_cannot_express_is_refused(tmp_path: Path, to: str, name: 
 def test_paths_are_checked_first(tmp_path: Path) -> None:
     spec, loaded = weights(tmp_path, "shapes-resnet")
     (tmp_path / "there.safetensors").write_bytes(b"x")
-    for name, to, message in (("w.pth", "timm", r"a file for timm ends with \.safetensors\. Give .*w\.safetensors"),
-                              ("gone/w.safetensors", "timm", r"the folder .*gone does not exist"),
-                              ("there.safetensors", "timm", r"exists\. Give another name, or --overwrite"),
-                              ("w.onnx", "onnx", r"layout 'onnx' is unknown\. Give timm, torchvision")):  # fmt: skip
+    for name, to, message in (
+        ("w.pth", "timm", r"a file for timm ends with \.safetensors\. Give .*w\.safetensors"),
+        ("gone/w.safetensors", "timm", r"the folder .*gone does not exist"),
+        ("there.safetensors", "timm", r"exists\. Give another name, or --overwrite"),
+        ("w.onnx", "onnx", r"layout 'onnx' is unknown\. Give timm, torchvision"),
+    ):
         with pytest.raises(UsageError, match=message):
             export(loaded, spec, tmp_path / name, to)  # type: ignore[arg-type]
     export(loaded, spec, tmp_path / "there.safetensors", "timm", overwrite=True)
@@ -173,8 +198,10 @@ def test_what_to_set_in_the_other_library_is_said(tmp_path: Path) -> None:
     name = "resnet26[first_dilation=own,output_stride=16,stride_in=conv1]"
     spec, loaded = weights(tmp_path, name, BGR_255)
     notes = export(loaded, spec, tmp_path / "w.pkl", "detectron2").notes
-    assert notes == ("set INPUT.FORMAT 'BGR', MODEL.PIXEL_MEAN [103.53, 116.28, 123.675], MODEL.PIXEL_STD [1.0, 1.0, "
-                     "1.0], MODEL.RESNETS.STRIDE_IN_1X1 True, MODEL.RESNETS.RES5_DILATION 2",)  # fmt: skip
+    assert notes == (
+        "set INPUT.FORMAT 'BGR', MODEL.PIXEL_MEAN [103.53, 116.28, 123.675], MODEL.PIXEL_STD [1.0, 1.0, "
+        "1.0], MODEL.RESNETS.STRIDE_IN_1X1 True, MODEL.RESNETS.RES5_DILATION 2",
+    )
     notes = export(loaded, spec, tmp_path / "w.pth", "mmdetection").notes
     assert notes[1:] == (
         "data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)",

@@ -20,8 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from headstart.errors import WeightsError
-from headstart.weights import commands as verbs
-from headstart.weights import hub
+from headstart.weights import commands, hub
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import load
 
@@ -50,8 +49,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return snapshot
 
 
-@pytest.mark.parametrize("uri", ["hf:org/net", "hf:org/net@v1", f"hf:org/net@{COMMIT}", "hf:org/net#model.safetensors",
-                                 "hf:org/net@v1#model.safetensors"])  # fmt: skip
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "hf:org/net",
+        "hf:org/net@v1",
+        f"hf:org/net@{COMMIT}",
+        "hf:org/net#model.safetensors",
+        "hf:org/net@v1#model.safetensors",
+    ],
+)
 def test_the_cache_is_used_offline_and_the_commit_is_recorded(cache: Path, uri: str) -> None:
     spec = resolve(uri)
     assert spec.uri == f"hf:org/net@{COMMIT}#model.safetensors"
@@ -63,7 +70,7 @@ def test_the_cache_is_used_offline_and_the_commit_is_recorded(cache: Path, uri: 
 
 
 def test_own_checkpoints_on_the_hub_need_no_recognizing(cache: Path, tmp_path: Path) -> None:
-    verbs.import_weights("hf:org/net", tmp_path / "own", offline=True)
+    commands.import_weights("hf:org/net", tmp_path / "own", offline=True)
     (cache / "backbone.safetensors").write_bytes((tmp_path / "own" / "backbone.safetensors").read_bytes())
     spec = resolve("hf:org/net#backbone.safetensors")
     assert (spec.layout, spec.key_prefix, spec.licence, spec.backbone) == ("", "", "mit", "resnet18")

@@ -51,8 +51,12 @@ def test_detectron2_pyramid_of_msra_weights(tmp_path: Path) -> None:
     """A model zoo file: numpy in a pickle, BGR 0..255, the stride in the 1x1 convolution."""
     seeded()
     model = randomized(Detectron2ResNet(in_1x1=True), wide_input=True)
-    content = {"model": numpy_of({**under("backbone.bottom_up.", model), "backbone.fpn_lateral2.weight": torch.ones(2),
-                                  **HEAD}), "__author__": "Detectron2 Model Zoo"}  # fmt: skip
+    content = {
+        "model": numpy_of(
+            {**under("backbone.bottom_up.", model), "backbone.fpn_lateral2.weight": torch.ones(2), **HEAD}
+        ),
+        "__author__": "Detectron2 Model Zoo",
+    }
     (tmp_path / "w.pkl").write_bytes(pickle.dumps(content))
     spec, report = assert_same_stages(tmp_path / "w.pkl", expected(model, bgr_255(photo())))
     assert (spec.layout, spec.backbone) == ("detectron2", "resnet26[stride_in=conv1]")
@@ -64,8 +68,10 @@ def test_detectron2_training_checkpoint_of_torchvisions_weights(tmp_path: Path) 
     """.pth; RGB with ImageNet's std, the stride in the 3x3 convolution: told by the first convolution's scale."""
     seeded()
     model = randomized(Detectron2ResNet(in_1x1=False))
-    path = saved(tmp_path / "w.pth", {"model": {**under("backbone.bottom_up.", model), **HEAD}, "iteration": 90000,
-                                      "optimizer": {"state": {}}})  # fmt: skip
+    path = saved(
+        tmp_path / "w.pth",
+        {"model": {**under("backbone.bottom_up.", model), **HEAD}, "iteration": 90000, "optimizer": {"state": {}}},
+    )
     spec, _ = assert_same_stages(path, expected(model, rgb_normalized(photo())))
     assert spec.backbone == "resnet26"
 
@@ -73,8 +79,12 @@ def test_detectron2_training_checkpoint_of_torchvisions_weights(tmp_path: Path) 
 def test_detectron2_mean_and_std_in_the_file_count_for_more(tmp_path: Path) -> None:
     seeded()
     model = randomized(Detectron2ResNet(in_1x1=False))
-    state = {**under("backbone.bottom_up.", model), **HEAD, "pixel_std": 255 * STD.flatten().flip(0).view(3, 1, 1),
-             "pixel_mean": torch.tensor([103.53, 116.28, 123.675]).view(3, 1, 1)}  # fmt: skip
+    state = {
+        **under("backbone.bottom_up.", model),
+        **HEAD,
+        "pixel_std": 255 * STD.flatten().flip(0).view(3, 1, 1),
+        "pixel_mean": torch.tensor([103.53, 116.28, 123.675]).view(3, 1, 1),
+    }
     path = saved(tmp_path / "w.pth", {"model": state})
     spec, _ = assert_same_stages(path, expected(model, bgr_255(photo()) / (255 * STD.flip(1))))
     assert spec.preprocessing.channel_order == "bgr"
@@ -83,8 +93,10 @@ def test_detectron2_mean_and_std_in_the_file_count_for_more(tmp_path: Path) -> N
 def test_detectron2_c4_keeps_c5_in_the_head(tmp_path: Path) -> None:
     seeded()
     model = randomized(Detectron2ResNet(in_1x1=True), wide_input=True)
-    state = {("roi_heads." if name.startswith("res5.") else "backbone.") + name: value
-             for name, value in model.state_dict().items()}  # fmt: skip
+    state = {
+        ("roi_heads." if name.startswith("res5.") else "backbone.") + name: value
+        for name, value in model.state_dict().items()
+    }
     path = saved(tmp_path / "w.pth", {"model": {**state, **HEAD}})
     spec, report = assert_same_stages(path, expected(model, bgr_255(photo())))
     assert spec.backbone == "resnet26[stride_in=conv1]"
@@ -146,11 +158,16 @@ NECK = {"neck.lateral_convs.0.conv.weight": torch.ones(2, 2)}
 def test_mmdetection_styles(tmp_path: Path, caffe: bool, told: bool) -> None:
     seeded()
     model = randomized(OpenMMLabResNet(caffe=caffe), wide_input=caffe)
-    mean, std = ("[103.53, 116.28, 123.675]", "[1.0, 1.0, 1.0]") if caffe else (
-        "[123.675, 116.28, 103.53]", "[58.395, 57.12, 57.375]")  # fmt: skip
+    mean, std = (
+        ("[103.53, 116.28, 123.675]", "[1.0, 1.0, 1.0]")
+        if caffe
+        else ("[123.675, 116.28, 103.53]", "[58.395, 57.12, 57.375]")
+    )
     style = "caffe" if caffe else "pytorch"
-    config = (f"img_norm_cfg = dict(\n    mean={mean}, std={std}, to_rgb={not caffe})\n"
-              f"model = dict(\n    backbone=dict(type='ResNet', style='{style}'),\n    neck=dict())")  # fmt: skip
+    config = (
+        f"img_norm_cfg = dict(\n    mean={mean}, std={std}, to_rgb={not caffe})\n"
+        f"model = dict(\n    backbone=dict(type='ResNet', style='{style}'),\n    neck=dict())"
+    )
     meta = {"mmdet_version": "2.28", "config": config, "CLASSES": ("a", "b")} if told else {}
     path = saved(tmp_path / "w.pth", {"meta": meta, "state_dict": OrderedDict({**under("backbone.", model), **NECK})})
     inputs = bgr_255(photo()) if caffe else rgb_normalized(photo())
@@ -178,11 +195,18 @@ def test_mmsegmentations_deep_stems(tmp_path: Path, deep: bool, averaged: bool, 
     """ResNetV1d; and ResNetV1c of a dilated segmenter, whose first dilated blocks keep the stage's before."""
     seeded()
     dilated = not averaged
-    model = OpenMMLabResNet(deep_stem=deep, avg_down=averaged, dilations=(1, 1, 2, 4) if dilated else (1, 1, 1, 1),
-                            contract=dilated, depths=(3, 4, 6, 3) if dilated else (2, 2, 2, 2))  # fmt: skip
+    model = OpenMMLabResNet(
+        deep_stem=deep,
+        avg_down=averaged,
+        dilations=(1, 1, 2, 4) if dilated else (1, 1, 1, 1),
+        contract=dilated,
+        depths=(3, 4, 6, 3) if dilated else (2, 2, 2, 2),
+    )
     randomized(model)
-    config = ("model=dict(backbone=dict(type='ResNetV1c', dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), "
-              "style='pytorch', contract_dilation=True), decode_head=dict())")  # fmt: skip
+    config = (
+        "model=dict(backbone=dict(type='ResNetV1c', dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), "
+        "style='pytorch', contract_dilation=True), decode_head=dict())"
+    )
     head = {"decode_head.conv_seg.weight": torch.ones(2, 2)} if dilated else NECK
     meta = {"mmseg_version": "0.1", "config": config} if dilated else {}
     path = saved(tmp_path / "w.pth", {"meta": meta, "state_dict": {**under("backbone.", model), **head}})
@@ -207,8 +231,16 @@ def transformers(monkeypatch: pytest.MonkeyPatch) -> Any:
     return pytest.importorskip("transformers")
 
 
-TINY = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 16, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16,
-        "num_queries": 3, "encoder_attention_heads": 2, "decoder_attention_heads": 2}  # fmt: skip
+TINY = {
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "d_model": 16,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+    "num_queries": 3,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+}
 
 
 def test_detr_of_hugging_face(tmp_path: Path, transformers: Any) -> None:
@@ -224,17 +256,26 @@ def test_detr_of_hugging_face(tmp_path: Path, transformers: Any) -> None:
     assert (spec.layout, spec.backbone) == ("huggingface", "resnet18")
 
 
-@pytest.mark.parametrize(("kind", "widths", "name"), [
-    ("basic", [64, 128, 256, 512], "resnet18d[first_shortcut=projection]"),
-    ("bottleneck", [256, 512, 1024, 2048], "resnet26d"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "widths", "name"),
+    [
+        ("basic", [64, 128, 256, 512], "resnet18d[first_shortcut=projection]"),
+        ("bottleneck", [256, 512, 1024, 2048], "resnet26d"),
+    ],
+)
 def test_rt_detr_of_hugging_face(tmp_path: Path, transformers: Any, kind: str, widths: list[int], name: str) -> None:
     """Input is 0..1 and nothing else. With basic blocks the first stage has a projection that timm's has not."""
     seeded()
-    body = transformers.RTDetrResNetConfig(layer_type=kind, depths=[2, 2, 2, 2], hidden_sizes=widths,
-                                           out_features=["stage1", "stage2", "stage3", "stage4"])  # fmt: skip
-    config = transformers.RTDetrConfig(backbone_config=body, encoder_hidden_dim=16, encoder_in_channels=widths[1:],
-                                       num_denoising=0, **{**TINY, "encoder_layers": 1})  # fmt: skip
+    body = transformers.RTDetrResNetConfig(
+        layer_type=kind, depths=[2, 2, 2, 2], hidden_sizes=widths, out_features=["stage1", "stage2", "stage3", "stage4"]
+    )
+    config = transformers.RTDetrConfig(
+        backbone_config=body,
+        encoder_hidden_dim=16,
+        encoder_in_channels=widths[1:],
+        num_denoising=0,
+        **{**TINY, "encoder_layers": 1},
+    )
     model = randomized(transformers.RTDetrForObjectDetection(config))
     model.save_pretrained(tmp_path)
     with torch.no_grad():
@@ -248,11 +289,16 @@ def test_the_original_detr_dilated(tmp_path: Path) -> None:
     import torchvision
 
     seeded()
-    model = randomized(torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [2, 2, 2, 2],
-                       replace_stride_with_dilation=[False, False, True]))  # fmt: skip
+    model = randomized(
+        torchvision.models.resnet.ResNet(
+            torchvision.models.resnet.Bottleneck, [2, 2, 2, 2], replace_stride_with_dilation=[False, False, True]
+        )
+    )
     state = {k: v for k, v in under("backbone.0.body.", model).items() if ".fc." not in k}
-    content = {"model": {**state, "transformer.encoder.layers.0.linear1.weight": torch.ones(2)},
-               "args": argparse.Namespace(dilation=True, backbone="resnet50")}  # fmt: skip
+    content = {
+        "model": {**state, "transformer.encoder.layers.0.linear1.weight": torch.ones(2)},
+        "args": argparse.Namespace(dilation=True, backbone="resnet50"),
+    }
     path = saved(tmp_path / "w.pth", content)
     spec, report = assert_same_stages(path, stages_of(model, rgb_normalized(photo())))
     assert (spec.layout, spec.backbone) == ("huggingface", "resnet26[output_stride=16]")

@@ -44,15 +44,27 @@ def moco_v2(model: nn.Module) -> Any:
 
 def moco_v3(model: nn.Module) -> Any:
     head = {"module.base_encoder.fc.0.weight": torch.ones(2, 2), "module.predictor.0.weight": torch.ones(2, 2)}
-    return {"state_dict": {**without_fc(under("module.base_encoder.", model)), **head,
-                           **without_fc(under("module.momentum_encoder.", model))}}  # fmt: skip
+    return {
+        "state_dict": {
+            **without_fc(under("module.base_encoder.", model)),
+            **head,
+            **without_fc(under("module.momentum_encoder.", model)),
+        }
+    }
 
 
 def densecl_full(model: nn.Module) -> Any:
     state = without_fc(model.state_dict())
     copies = {f"{role}.0.{k}": v for role in ("encoder_q", "encoder_k") for k, v in state.items()}
-    return {"meta": {}, "state_dict": {**{f"backbone.{k}": v for k, v in state.items()}, **copies,
-                                       "encoder_q.1.mlp.0.weight": torch.ones(2), "queue2": torch.ones(2)}}  # fmt: skip
+    return {
+        "meta": {},
+        "state_dict": {
+            **{f"backbone.{k}": v for k, v in state.items()},
+            **copies,
+            "encoder_q.1.mlp.0.weight": torch.ones(2),
+            "queue2": torch.ones(2),
+        },
+    }
 
 
 def densecl_extracted(model: nn.Module) -> Any:
@@ -60,8 +72,11 @@ def densecl_extracted(model: nn.Module) -> Any:
 
 
 def swav(model: nn.Module) -> Any:
-    return {**without_fc(under("module.", model)), "module.projection_head.0.weight": torch.ones(2, 2),
-            "module.prototypes.weight": torch.ones(2, 2)}  # fmt: skip
+    return {
+        **without_fc(under("module.", model)),
+        "module.projection_head.0.weight": torch.ones(2, 2),
+        "module.prototypes.weight": torch.ones(2, 2),
+    }
 
 
 def dino_full(model: nn.Module) -> Any:
@@ -79,22 +94,34 @@ def vissl_converted(model: nn.Module) -> Any:
 
 
 def lightning(model: nn.Module) -> Any:
-    return {"pytorch-lightning_version": "2.1", "hyper_parameters": {"lr": 0.1}, "callbacks": {},
-            "state_dict": {**under("model.", model), "train_acc.total": torch.tensor(3)}}  # fmt: skip
+    return {
+        "pytorch-lightning_version": "2.1",
+        "hyper_parameters": {"lr": 0.1},
+        "callbacks": {},
+        "state_dict": {**under("model.", model), "train_acc.total": torch.tensor(3)},
+    }
 
 
 def compiled_and_parallel(model: nn.Module) -> Any:
     return {"model": under("module.", model)}
 
 
-@pytest.mark.parametrize(("wrap", "layout", "word"), [
-    (moco_v2, "moco", "self-supervision (MoCo)"), (moco_v3, "moco", "self-supervision (MoCo)"),
-    (densecl_full, "densecl", "self-supervision (DenseCL"),
-    (densecl_extracted, "densecl", "self-supervision (DenseCL"), (swav, "swav", "self-supervision (SwAV)"),
-    (dino_full, "dino", "self-supervision (DINO)"), (vissl, "vissl", "not stated in the file"),
-    (vissl_converted, "vissl", "not stated in the file"), (lightning, "classifier", "labels of 1000 classes"),
-    (compiled_and_parallel, "classifier", "labels of 1000 classes"),
-], ids=lambda value: getattr(value, "__name__", ""))  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrap", "layout", "word"),
+    [
+        (moco_v2, "moco", "self-supervision (MoCo)"),
+        (moco_v3, "moco", "self-supervision (MoCo)"),
+        (densecl_full, "densecl", "self-supervision (DenseCL"),
+        (densecl_extracted, "densecl", "self-supervision (DenseCL"),
+        (swav, "swav", "self-supervision (SwAV)"),
+        (dino_full, "dino", "self-supervision (DINO)"),
+        (vissl, "vissl", "not stated in the file"),
+        (vissl_converted, "vissl", "not stated in the file"),
+        (lightning, "classifier", "labels of 1000 classes"),
+        (compiled_and_parallel, "classifier", "labels of 1000 classes"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
 def test_resnets_of_self_supervision_and_of_trainers(tmp_path: Path, wrap: Any, layout: str, word: str) -> None:
     model = resnet()
     path = saved(tmp_path / "w.pth", wrap(model))
@@ -130,8 +157,14 @@ def test_moco_v3s_small_vit_has_twelve_heads(tmp_path: Path) -> None:
 
 def mxnet_norm(x: Tensor, arrays: dict[str, Tensor], name: str, fix_gamma: bool = False) -> Tensor:
     gamma = torch.ones(x.shape[1]) if fix_gamma else arrays[f"arg:{name}_gamma"]
-    return nn.functional.batch_norm(x, arrays[f"aux:{name}_moving_mean"], arrays[f"aux:{name}_moving_var"], gamma,
-                                    arrays[f"arg:{name}_beta"], eps=2e-5)  # fmt: skip
+    return nn.functional.batch_norm(
+        x,
+        arrays[f"aux:{name}_moving_mean"],
+        arrays[f"aux:{name}_moving_var"],
+        gamma,
+        arrays[f"arg:{name}_beta"],
+        eps=2e-5,
+    )
 
 
 def mxnet_sample(image: Tensor, y: float, x: float) -> Tensor:
@@ -196,10 +229,12 @@ def sniper_arrays(depths: tuple[int, ...], deformable: bool) -> dict[str, Tensor
     generator = torch.Generator().manual_seed(3)
 
     def norm(name: str, channels: int, variance: float = 1.0) -> dict[str, Tensor]:
-        return {f"arg:{name}_gamma": 0.5 + torch.rand(channels, generator=generator),
-                f"arg:{name}_beta": 0.2 * torch.randn(channels, generator=generator),
-                f"aux:{name}_moving_mean": 0.1 * torch.randn(channels, generator=generator),
-                f"aux:{name}_moving_var": variance * (0.5 + torch.rand(channels, generator=generator))}  # fmt: skip
+        return {
+            f"arg:{name}_gamma": 0.5 + torch.rand(channels, generator=generator),
+            f"arg:{name}_beta": 0.2 * torch.randn(channels, generator=generator),
+            f"aux:{name}_moving_mean": 0.1 * torch.randn(channels, generator=generator),
+            f"aux:{name}_moving_var": variance * (0.5 + torch.rand(channels, generator=generator)),
+        }
 
     def conv(name: str, out: int, into: int, size: int) -> dict[str, Tensor]:
         scale = (2 / (into * size * size)) ** 0.5
@@ -211,9 +246,14 @@ def sniper_arrays(depths: tuple[int, ...], deformable: bool) -> dict[str, Tensor
         channels = 128 * 2**stage
         for unit in range(1, depth + 1):
             name, width = f"stage{stage}_unit{unit}", channels // 4
-            arrays |= {**norm(f"{name}_bn1", before, 4.0), **conv(f"{name}_conv1", width, before, 1),
-                       **norm(f"{name}_bn2", width), **conv(f"{name}_conv2", width, width, 3),
-                       **norm(f"{name}_bn3", width), **conv(f"{name}_conv3", channels, width, 1)}  # fmt: skip
+            arrays |= {
+                **norm(f"{name}_bn1", before, 4.0),
+                **conv(f"{name}_conv1", width, before, 1),
+                **norm(f"{name}_bn2", width),
+                **conv(f"{name}_conv2", width, width, 3),
+                **norm(f"{name}_bn3", width),
+                **conv(f"{name}_conv3", channels, width, 1),
+            }
             if unit == 1:
                 arrays |= conv(f"{name}_sc", channels, before, 1)
             if deformable and stage == 4:
@@ -237,8 +277,10 @@ def test_snipers_preactivation_resnet(tmp_path: Path, deformable: bool) -> None:
 @pytest.mark.parametrize("tag", [0xF993FAC9, 0xF993FAC8, 0xF993FACA, None], ids=["V2", "V1", "V3", "before tags"])
 def test_params_files_of_every_age(tmp_path: Path, tag: int | None) -> None:
     generator = np.random.default_rng(0)
-    arrays = {f"arg:{kind}": torch.from_numpy(generator.integers(0, 9, (2, 3, 4)).astype(kind))
-              for kind in ("float32", "float64", "float16", "uint8", "int32", "int8", "int64")}  # fmt: skip
+    arrays = {
+        f"arg:{kind}": torch.from_numpy(generator.integers(0, 9, (2, 3, 4)).astype(kind))
+        for kind in ("float32", "float64", "float16", "uint8", "int32", "int8", "int64")
+    }
     tree = containers.read(params_file(tmp_path / "w.params", arrays, tag)).tree
     assert list(tree) == list(arrays)
     assert all(torch.equal(tree[name], value) and tree[name].dtype == value.dtype for name, value in arrays.items())
@@ -248,8 +290,15 @@ def test_params_files_of_every_age(tmp_path: Path, tag: int | None) -> None:
 def test_sparse_arrays_are_refused_by_name(tmp_path: Path, kind: int, indices: int, word: str) -> None:
     shape = struct.pack("<iqq", 2, 4, 3)
     index = struct.pack("<i", 6) + struct.pack("<iq", 1, 1)
-    sparse = (struct.pack("<Ii", 0xF993FAC9, kind) + struct.pack("<iqq", 2, 1, 3) + shape + struct.pack("<iii", 1, 0, 0)
-              + index * indices + bytes(12) + bytes(8) * indices)  # fmt: skip
+    sparse = (
+        struct.pack("<Ii", 0xF993FAC9, kind)
+        + struct.pack("<iqq", 2, 1, 3)
+        + shape
+        + struct.pack("<iii", 1, 0, 0)
+        + index * indices
+        + bytes(12)
+        + bytes(8) * indices
+    )
     dense = struct.pack("<Iiiq", 0xF993FAC9, 0, 1, 2) + struct.pack("<iii", 1, 0, 0) + bytes(8)
     names = b"".join(struct.pack("<Q", len(name)) + name for name in (b"arg:a", b"arg:embed_weight"))
     data = struct.pack("<QQQ", 0x112, 0, 2) + dense + sparse + struct.pack("<Q", 2) + names

@@ -41,10 +41,16 @@ def resnet_detector(kind: str, depths: tuple[int, ...]) -> nn.Module:
     return randomized(getattr(detection, kind)(pyramid, num_classes=2 if kind == "KeypointRCNN" else 91))
 
 
-@pytest.mark.parametrize(("kind", "depths", "eps"), [
-    ("FasterRCNN", (3, 4, 6, 3), 0.0), ("MaskRCNN", (2, 2, 2, 2), None), ("KeypointRCNN", (2, 2, 2, 2), None),
-    ("RetinaNet", (3, 4, 6, 3), 0.0), ("FCOS", (2, 2, 2, 2), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "depths", "eps"),
+    [
+        ("FasterRCNN", (3, 4, 6, 3), 0.0),
+        ("MaskRCNN", (2, 2, 2, 2), None),
+        ("KeypointRCNN", (2, 2, 2, 2), None),
+        ("RetinaNet", (3, 4, 6, 3), 0.0),
+        ("FCOS", (2, 2, 2, 2), None),
+    ],
+)
 def test_resnet_detectors(tmp_path: Path, kind: str, depths: tuple[int, ...], eps: float | None) -> None:
     """The trap: torchvision runs the first COCO weights of these detectors with ResNet-50 with epsilon 0."""
     model = resnet_detector(kind, depths)
@@ -187,8 +193,19 @@ def test_timm_classifiers_by_names_and_shapes(tmp_path: Path, name: str) -> None
     assert assert_same_stages(path, expected)[0].backbone == name
 
 
-@pytest.mark.parametrize("name", ["resnet34", "resnet101", "resnet152", "resnet26d", "resnet101d", "resnext101_32x8d",
-                                  "resnext101_64x4d", "wide_resnet101_2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet34",
+        "resnet101",
+        "resnet152",
+        "resnet26d",
+        "resnet101d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "wide_resnet101_2",
+    ],
+)
 def test_resnets_are_told_by_their_shapes(name: str) -> None:
     with torch.device("meta"):
         shapes = {key: tuple(value.shape) for key, value in timm.create_model(name).state_dict().items()}
@@ -197,8 +214,9 @@ def test_resnets_are_told_by_their_shapes(name: str) -> None:
     assert resnet_name({key: shape for key, shape in shapes.items() if not key.startswith("layer4.")}) is None
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_small_patch8_224", "vit_base_patch32_224",
-                                  "vit_large_patch16_224"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "vit_small_patch8_224", "vit_base_patch32_224", "vit_large_patch16_224"]
+)
 def test_vits_are_told_by_their_shapes(name: str) -> None:
     with torch.device("meta"):
         shapes = {key: tuple(value.shape) for key, value in timm.create_model(name).state_dict().items()}

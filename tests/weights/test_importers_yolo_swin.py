@@ -169,9 +169,13 @@ def test_swins_merging_layer_joins_neighbors_in_the_same_order() -> None:
     norm, linear = nn.LayerNorm(24), nn.Linear(24, 12, bias=False)
     nn.init.uniform_(norm.weight)
     nn.init.uniform_(norm.bias)
-    ours.load_state_dict({"norm.weight": merged_in_timms_order(norm.weight.detach()),
-                          "norm.bias": merged_in_timms_order(norm.bias.detach()),
-                          "reduction.weight": merged_in_timms_order(linear.weight.detach())})  # fmt: skip
+    ours.load_state_dict(
+        {
+            "norm.weight": merged_in_timms_order(norm.weight.detach()),
+            "norm.bias": merged_in_timms_order(norm.bias.detach()),
+            "reduction.weight": merged_in_timms_order(linear.weight.detach()),
+        }
+    )
     x = torch.randn(2, 8, 10, 6)
     unfolded = nn.Unfold(2, stride=2)(x.permute(0, 3, 1, 2)).transpose(1, 2)  # (B, 20, 24), channel by channel
     expected = linear(norm(unfolded)).unflatten(1, (4, 5))

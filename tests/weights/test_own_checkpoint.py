@@ -17,8 +17,7 @@ from torch import nn
 from headstart import api
 from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
-from headstart.weights import commands as verbs
-from headstart.weights import native as own
+from headstart.weights import commands, native
 from headstart.weights.cards import file_digest, resolve
 from headstart.weights.checkpoint import load
 
@@ -55,35 +54,39 @@ def card(tmp_path: Path) -> Path:
 def test_an_own_checkpoint_is_loaded_exactly_with_all_its_facts(card: Path, out: str) -> None:
     folder = card.parent
     original = load(resolve("card.toml", folder), 0)
-    file, report = verbs.import_weights("card.toml", folder / out, folder)
+    file, report = commands.import_weights("card.toml", folder / out, folder)
     assert file == folder / (out if out.endswith(".safetensors") else "ckpt/backbone.safetensors")
     assert report.coverage == 1.0
     spec = resolve(f"file:{out}", folder)
     assert (spec.name, spec.backbone, spec.lineage, spec.licence, spec.source) == (
-        "mine", "resnet18", ("ImageNet-1k labels", "my boxes"), "MIT", "my own",
-    )  # fmt: skip
+        "mine",
+        "resnet18",
+        ("ImageNet-1k labels", "my boxes"),
+        "MIT",
+        "my own",
+    )
     assert spec.preprocessing == Preprocessing("bgr", 1.0, (104, 117, 123), (1, 1, 1)) and spec.norm_eps is None
     again = load(spec, 5)
     expected = original.backbone.state_dict()
     state = again.backbone.state_dict()
     assert state.keys() == expected.keys() and all(torch.equal(state[key], expected[key]) for key in state)
     assert again.report.fingerprint == original.report.fingerprint
-    facts = own.read_facts(file)
+    facts = native.read_facts(file)
     assert facts.provenance["file"] == "r18.pth" and facts.provenance["norm_eps"] == 1e-3
     assert facts.provenance["sha256"] == file_digest(folder / "r18.pth")
     assert "folded into their weights" in facts.provenance["notes"][0]
     with safe_open(file, "pt") as written:
-        assert json.loads(written.metadata()[own.KEY])["format"] == 1
+        assert json.loads(written.metadata()[native.KEY])["format"] == 1
         assert "layer4.1.bn2.num_batches_tracked" in written.keys()  # noqa: SIM118
-    checks = verbs.verify(f"file:{out}", folder).checks
+    checks = commands.verify(f"file:{out}", folder).checks
     assert checks[0].startswith(f"values: SHA-256 {facts.digest[:12]}") and "fingerprint" in checks[1]
 
 
 def test_identity_does_not_depend_on_the_place_of_an_own_checkpoint(card: Path) -> None:
     folder = card.parent
-    verbs.import_weights("card.toml", folder / "a", folder)
+    commands.import_weights("card.toml", folder / "a", folder)
     (folder / "b").mkdir()
-    (folder / "b" / own.FILE).write_bytes((folder / "a" / own.FILE).read_bytes())
+    (folder / "b" / native.FILE).write_bytes((folder / "a" / native.FILE).read_bytes())
     assert resolve("file:a", folder).identity() == resolve("file:b", folder).identity()
     assert resolve("file:a/backbone.safetensors", folder).identity() == resolve("file:b", folder).identity()
 
@@ -92,7 +95,7 @@ def test_any_layout_can_be_imported_and_pyramids_are_not_kept(tmp_path: Path) ->
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224")
     save_file(model.state_dict(), tmp_path / "vit.safetensors")
-    file, _ = verbs.import_weights("file:vit.safetensors@vit_tiny_patch16_224", tmp_path / "own", tmp_path)
+    file, _ = commands.import_weights("file:vit.safetensors@vit_tiny_patch16_224", tmp_path / "own", tmp_path)
     tensors = load_file(file)
     assert set(tensors) == {key for key in model.state_dict() if not key.startswith("head.")}
     assert load(resolve("file:own", tmp_path), 0).report.coverage == 1.0
@@ -100,42 +103,51 @@ def test_any_layout_can_be_imported_and_pyramids_are_not_kept(tmp_path: Path) ->
 
 def test_what_is_there_is_kept_and_nothing_is_imported_from_random_values(card: Path) -> None:
     folder = card.parent
-    verbs.import_weights("card.toml", folder / "a", folder)
+    commands.import_weights("card.toml", folder / "a", folder)
     with pytest.raises(
         WeightsError, match=r"a/backbone\.safetensors exists already\. Give another OUT, or --overwrite"
     ):
-        verbs.import_weights("card.toml", folder / "a", folder)
-    verbs.import_weights("card.toml", folder / "a", folder, overwrite=True)
+        commands.import_weights("card.toml", folder / "a", folder)
+    commands.import_weights("card.toml", folder / "a", folder, overwrite=True)
     with pytest.raises(WeightsError, match=r"random:resnet18 are random values, .*nothing to import"):
-        verbs.import_weights("random:resnet18", folder / "b", folder)
+        commands.import_weights("random:resnet18", folder / "b", folder)
     assert not (folder / "b").exists()
 
 
 def test_changed_values_and_changed_features_are_found(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = card.parent
-    file, _ = verbs.import_weights("card.toml", folder / "a", folder)
-    facts, tensors = own.read_facts(file), load_file(file)
+    file, _ = commands.import_weights("card.toml", folder / "a", folder)
+    facts, tensors = native.read_facts(file), load_file(file)
     other = {name: list(values) for name, values in facts.fingerprint.items()} | {"C5": [0.0, 1.0, 0.0]}
-    own.write(folder / "a", tensors, dataclasses.replace(facts, fingerprint=other))
+    native.write(folder / "a", tensors, dataclasses.replace(facts, fingerprint=other))
     with pytest.raises(WeightsError, match=r"gives other features than at import\. Its code, or a library, has"):
-        verbs.verify("file:a", folder)
+        commands.verify("file:a", folder)
     tensors["conv1.weight"][0, 0, 0, 0] += 1e-4
-    own.write(folder / "a", tensors, facts)
+    native.write(folder / "a", tensors, facts)
     with pytest.raises(WeightsError, match=r"its values are not those that were written .*Import the original again"):
-        verbs.verify("file:a", folder)
+        commands.verify("file:a", folder)
 
 
-@pytest.mark.parametrize(("written", "message"), [
-    ('{"format": 1}', r"the header of this checkpoint is damaged or of a newer format \(.*missing"),
-    ("no json", "the header of this checkpoint is damaged"),
-    (json.dumps(dataclasses.asdict(own.Facts("n", "resnet18", IMAGENET.to_json(), [], "", "", "", format=2))),
-     r"is of format 2; this version reads format 1\. Update Headstart"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ('{"format": 1}', r"the header of this checkpoint is damaged or of a newer format \(.*missing"),
+        ("no json", "the header of this checkpoint is damaged"),
+        (
+            json.dumps(
+                dataclasses.asdict(
+                    native.CheckpointFacts("n", "resnet18", IMAGENET.to_json(), [], "", "", "", format=2)
+                )
+            ),
+            r"is of format 2; this version reads format 1\. Update Headstart",
+        ),
+    ],
+)
 def test_headers_that_cannot_be_read(tmp_path: Path, written: str, message: str) -> None:
-    save_file({"a": torch.zeros(1)}, tmp_path / "own.safetensors", metadata={own.KEY: written})
+    save_file({"a": torch.zeros(1)}, tmp_path / "native.safetensors", metadata={native.KEY: written})
     with pytest.raises(WeightsError, match=message) as caught:
-        resolve("file:own.safetensors", tmp_path)
-    assert str(caught.value).startswith(str(tmp_path / "own.safetensors"))
+        resolve("file:native.safetensors", tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / "native.safetensors"))
 
 
 def test_other_files_are_not_taken_for_own_ones(tmp_path: Path) -> None:
@@ -143,8 +155,8 @@ def test_other_files_are_not_taken_for_own_ones(tmp_path: Path) -> None:
     (tmp_path / "odd.safetensors").write_bytes(b"\xff" * 64)
     (tmp_path / "short.safetensors").write_bytes(b"\x00")
     for name in ("theirs", "odd", "short"):
-        assert own.find(tmp_path / f"{name}.safetensors") is None
-    assert own.find(tmp_path) is None
+        assert native.find(tmp_path / f"{name}.safetensors") is None
+    assert native.find(tmp_path) is None
 
 
 def test_public_files_are_found_by_name_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,8 +170,10 @@ def test_public_files_are_found_by_name_in_the_cache(tmp_path: Path, monkeypatch
     torch.save(state, path)
     report = load(spec, 0, offline=True).report
     assert report.coverage == 1.0
-    assert report.warnings == ("unverified: the layout dino was never tried on a real file; compare the fingerprint "
-                               "with the source's own features",)  # fmt: skip
+    assert report.warnings == (
+        "unverified: the layout dino was never tried on a real file; compare the fingerprint "
+        "with the source's own features",
+    )
     named = path.with_name("faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth")
     torch.save({"state_dict": {f"backbone.{key}": value for key, value in state.items()}, "meta": {}}, named)
     with pytest.raises(WeightsError, match=r"is not the file that mmdet-faster-rcnn-r50-fpn-1x names: its sha256 begi"):

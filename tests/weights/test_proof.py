@@ -71,8 +71,9 @@ def test_the_drawn_images_have_the_colors_of_photographs() -> None:
     assert np.array_equal(photographs(2, 64), photographs.__wrapped__(2, 64))
 
 
-@pytest.mark.parametrize("truth", [PLAIN, PLAIN_BGR, Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)],
-                         ids=["rgb", "bgr", "half"])  # fmt: skip
+@pytest.mark.parametrize(
+    "truth", [PLAIN, PLAIN_BGR, Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)], ids=["rgb", "bgr", "half"]
+)
 def test_the_order_is_told_where_no_color_is_subtracted(truth: Preprocessing) -> None:
     other = "bgr" if truth.channel_order == "rgb" else "rgb"
     for seed in range(5):
@@ -183,10 +184,17 @@ def test_norms_are_counted() -> None:
     assert batch_norms(nn.Conv2d(3, 3, 1)).smallest_variance is None
 
 
-@pytest.mark.parametrize(("group", "why"), [
-    ("fc", "head of a classifier"), ("module.fc", "head of a classifier"), ("rpn", "head of a detector"),
-    ("fpn", "neck"), ("module.encoder_k", "of self-supervised training only"), ("stage9", "no part of the backbone"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("group", "why"),
+    [
+        ("fc", "head of a classifier"),
+        ("module.fc", "head of a classifier"),
+        ("rpn", "head of a detector"),
+        ("fpn", "neck"),
+        ("module.encoder_k", "of self-supervised training only"),
+        ("stage9", "no part of the backbone"),
+    ],
+)
 def test_what_is_left_over_has_a_reason(group: str, why: str) -> None:
     assert reason(group) == why
 

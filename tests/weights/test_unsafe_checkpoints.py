@@ -57,24 +57,35 @@ TOUCH = "open({target!r}, 'w').close()"
 PAYLOADS: dict[str, Callable[[str], bytes]] = {
     "os.system": lambda target: call(name("os", "system"), text(f"touch {target}")),
     "posix.system": lambda target: call(b"cposix\nsystem\n", text(f"touch {target}")),
-    "subprocess.check_output": lambda target: call(name("subprocess", "check_output"), b"]" + text("touch") + b"a"
-                                                   + text(target) + b"a"),
-    "subprocess.Popen": lambda target: call(name("operator", "methodcaller"), text("wait"))
-    + b"(" + call(name("subprocess", "Popen"), b"]" + text("touch") + b"a" + text(target) + b"a") + b"tR",
+    "subprocess.check_output": lambda target: call(
+        name("subprocess", "check_output"), b"]" + text("touch") + b"a" + text(target) + b"a"
+    ),
+    "subprocess.Popen": lambda target: (
+        call(name("operator", "methodcaller"), text("wait"))
+        + b"("
+        + call(name("subprocess", "Popen"), b"]" + text("touch") + b"a" + text(target) + b"a")
+        + b"tR"
+    ),
     "builtins.exec": lambda target: call(name("builtins", "exec"), text(TOUCH.format(target=target))),
     "builtins.eval": lambda target: call(name("builtins", "eval"), text(TOUCH.format(target=target))),
     "__builtin__.eval": lambda target: call(b"c__builtin__\neval\n", text(TOUCH.format(target=target))),
     "builtins.open": lambda target: call(name("builtins", "open"), text(target), text("w")),
     "io.FileIO": lambda target: call(name("io", "FileIO"), text(target), text("w")),
-    "getattr of a path": lambda target: call(call(name("builtins", "getattr"), call(name("pathlib", "PosixPath"),
-                                                  text(target)), text("touch"))),
+    "getattr of a path": lambda target: call(
+        call(name("builtins", "getattr"), call(name("pathlib", "PosixPath"), text(target)), text("touch"))
+    ),
     "dotted name": lambda target: call(name("pathlib", "Path.touch"), call(name("pathlib", "PosixPath"), text(target))),
     "os.mkdir": lambda target: call(name("os", "mkdir"), text(target)),
     "shutil.copy": lambda target: call(name("shutil", "copy"), text(__file__), text(target)),
-    "sqlite3.connect": lambda target: call(name("operator", "methodcaller"), text("execute"), text("create table t(a)"))
-    + b"(" + call(name("sqlite3", "connect"), text(target)) + b"tR",
-    "functools.partial": lambda target: call(call(name("functools", "partial"), name("os", "system"),
-                                                  text(f"touch {target}"))),
+    "sqlite3.connect": lambda target: (
+        call(name("operator", "methodcaller"), text("execute"), text("create table t(a)"))
+        + b"("
+        + call(name("sqlite3", "connect"), text(target))
+        + b"tR"
+    ),
+    "functools.partial": lambda target: call(
+        call(name("functools", "partial"), name("os", "system"), text(f"touch {target}"))
+    ),
     "importlib.import_module": lambda target: call(name("importlib", "import_module"), text("headstart_evil")),
     "__import__": lambda target: call(name("builtins", "__import__"), text("headstart_evil")),
     "runpy.run_module": lambda target: call(name("runpy", "run_module"), text("headstart_evil")),
@@ -84,16 +95,19 @@ PAYLOADS: dict[str, Callable[[str], bytes]] = {
     "OBJ": lambda target: b"(" + name("os", "system") + text(f"touch {target}") + b"o",
     "a class with arguments": lambda target: call(name("headstart_evil", "Run"), number(1)),
     "NEWOBJ and BUILD": lambda target: name("headstart_evil", "Run") + b")\x81}" + text("a") + number(1) + b"sb",
-    "copyreg": lambda target: call(name("copyreg", "__newobj__"), name("headstart_evil", "Run")) + b"}"
-    + text("a") + number(1) + b"sb",
+    "copyreg": lambda target: (
+        call(name("copyreg", "__newobj__"), name("headstart_evil", "Run")) + b"}" + text("a") + number(1) + b"sb"
+    ),
     "an extension code": lambda target: b"\x82\xf0(" + text(f"touch {target}") + b"tR",
-    "torch's storage": lambda target: call(name("torch.storage", "_load_from_bytes"),
-                                           b"B" + struct.pack("<I", len(nested(target))) + nested(target)),
-    "pickle.loads": lambda target: call(name("pickle", "loads"), b"B" + struct.pack("<I", len(nested(target)))
-                                        + nested(target)),
+    "torch's storage": lambda target: call(
+        name("torch.storage", "_load_from_bytes"), b"B" + struct.pack("<I", len(nested(target))) + nested(target)
+    ),
+    "pickle.loads": lambda target: call(
+        name("pickle", "loads"), b"B" + struct.pack("<I", len(nested(target))) + nested(target)
+    ),
     "numpy.savetxt": lambda target: call(name("numpy", "savetxt"), text(target), b"]" + number(1) + b"a"),
     "torch.save": lambda target: call(name("torch", "save"), number(1), text(target)),
-}  # fmt: skip
+}
 """What each pickle puts into the state dict, given a path that must not come to exist."""
 NAME_ONLY = "a module's name"
 CLASSES_ONLY = (NAME_ONLY, "a class with arguments", "NEWOBJ and BUILD", "copyreg")
@@ -256,25 +270,39 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "hdf5": (lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)), r"it is an HDF5 file \(Keras"),
     "text": (lambda p: p.write_text("hello world, no weights here"), r"\(it begins with b'hello wo'\)"),
     "tar": (lambda p: p.write_bytes(bytes(257) + b"ustar" + bytes(250)), "it is a tar archive: unpack it"),
-    "shape beyond": (lambda p: in_archive(p, program(tensor(float_storage("0", 4), 0, (2, 3), (3, 1))),
-                                          **{"data/0": bytes(16)}), r"needs more than the 4 values that are stored"),
-    "offset beyond": (lambda p: in_archive(p, program(tensor(float_storage("0", 4), 2, (3,), (1,))),
-                                           **{"data/0": bytes(16)}), "needs more than the 4 values"),
-    "expanded": (lambda p: in_archive(p, program(tensor(float_storage("0", 4), 0, (1 << 20, 1 << 20), (0, 0))),
-                                      **{"data/0": bytes(16)}), "needs more than the 4 values"),
-    "negative": (lambda p: in_archive(p, program(tensor(float_storage("0", 4), -1, (2,), (1,))),
-                                      **{"data/0": bytes(16)}), r"from -1"),
-    "no values": (lambda p: in_archive(p, program(tensor(float_storage("0", 4), 0, (4,), (1,)))),
-                  "the values of storage 0 are missing or cut short"),
-    "huge string": (lambda p: p.write_bytes(b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"x"),
-                    "1,152,921,504,606,846,976 bytes are announced"),
+    "shape beyond": (
+        lambda p: in_archive(p, program(tensor(float_storage("0", 4), 0, (2, 3), (3, 1))), **{"data/0": bytes(16)}),
+        r"needs more than the 4 values that are stored",
+    ),
+    "offset beyond": (
+        lambda p: in_archive(p, program(tensor(float_storage("0", 4), 2, (3,), (1,))), **{"data/0": bytes(16)}),
+        "needs more than the 4 values",
+    ),
+    "expanded": (
+        lambda p: in_archive(
+            p, program(tensor(float_storage("0", 4), 0, (1 << 20, 1 << 20), (0, 0))), **{"data/0": bytes(16)}
+        ),
+        "needs more than the 4 values",
+    ),
+    "negative": (
+        lambda p: in_archive(p, program(tensor(float_storage("0", 4), -1, (2,), (1,))), **{"data/0": bytes(16)}),
+        r"from -1",
+    ),
+    "no values": (
+        lambda p: in_archive(p, program(tensor(float_storage("0", 4), 0, (4,), (1,)))),
+        "the values of storage 0 are missing or cut short",
+    ),
+    "huge string": (
+        lambda p: p.write_bytes(b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"x"),
+        "1,152,921,504,606,846,976 bytes are announced",
+    ),
     "huge array": (lambda p: p.write_bytes(b"\x80\x05\x96" + struct.pack("<Q", 1 << 50)), "bytes are announced"),
     "huge memo": (lambda p: p.write_bytes(b"\x80\x04}r\xff\xff\xff\x7f."), "has no tensors by name"),
     "deep": (lambda p: p.write_bytes(b"\x80\x04" + b"]" * 5000 + b"a" * 4999 + b"."), "nested more than 100 deep"),
     "in itself": (lambda p: p.write_bytes(b"\x80\x04]\x94h\x00a."), "nested more than 100 deep"),
     "objects": (lambda p: p.write_bytes(pickle.dumps({"model": np.array([None, 1])})), r"needs numpy\.dtype\('O"),
     "int in the header": (lambda p: p.write_bytes(struct.pack("<Q", 1 << 40) + b"{}"), "its header has"),
-}  # fmt: skip
+}
 
 
 def bomb(path: Path) -> None:

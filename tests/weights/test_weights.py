@@ -85,13 +85,17 @@ def test_random_weights_follow_the_seed_and_leave_the_generator_alone() -> None:
     assert first.report.by_stage["stem"] == StageLoad(missing=5)
 
 
-@pytest.mark.parametrize("wrap", [
-    lambda state: state,
-    lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"state": {}}},
-    lambda state: {"model": {f"module.{key}": value for key, value in state.items()}},
-    lambda state: {f"encoder.q.{key}": value for key, value in state.items()} | {"fc.weight": torch.ones(2)},
-    lambda state: {key: value.half() for key, value in state.items()},
-], ids=["bare", "state_dict", "data-parallel", "prefix", "half"])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"state": {}}},
+        lambda state: {"model": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {f"encoder.q.{key}": value for key, value in state.items()} | {"fc.weight": torch.ones(2)},
+        lambda state: {key: value.half() for key, value in state.items()},
+    ],
+    ids=["bare", "state_dict", "data-parallel", "prefix", "half"],
+)
 def test_common_containers_are_unwrapped(
     tmp_path: Path, shapes_state: dict[str, Tensor], wrap: Callable[[dict[str, Tensor]], Any]
 ) -> None:
@@ -107,8 +111,14 @@ def test_safetensors_are_read_and_the_report_counts_by_stage(tmp_path: Path, sha
     report = load(spec_of(path), 0).report
     block = StageLoad(matched=10)
     grown = StageLoad(matched=15)  # and a shortcut
-    assert report.by_stage == {"stem": StageLoad(matched=5), "layer1": block, "layer2": grown, "layer3": grown,
-                               "layer4": grown, "head": StageLoad(left_over=2)}  # fmt: skip
+    assert report.by_stage == {
+        "stem": StageLoad(matched=5),
+        "layer1": block,
+        "layer2": grown,
+        "layer3": grown,
+        "layer4": grown,
+        "head": StageLoad(left_over=2),
+    }
     assert sorted(report.left_over) == ["head.bias", "head.weight"]
     assert report.to_json()["stages"]["head"] == [0, 0, 2]
     assert str(tmp_path) not in str(report.to_json())
@@ -155,8 +165,11 @@ def test_foreign_names_show_what_the_file_has(tmp_path: Path) -> None:
 
 
 def test_two_copies_of_the_backbone_need_a_prefix(tmp_path: Path, shapes_state: dict[str, Tensor]) -> None:
-    both = {f"{role}.{key}": value + (role == "teacher") for role in ("student", "teacher")
-            for key, value in shapes_state.items()}  # fmt: skip
+    both = {
+        f"{role}.{key}": value + (role == "teacher")
+        for role in ("student", "teacher")
+        for key, value in shapes_state.items()
+    }
     path = saved(tmp_path / "w.pth", both)
     assert "more than once, under 'student.', 'teacher.'. Write a weights card" in refusal(spec_of(path))
     loaded = load(spec_of(path, key_prefix="teacher."), 0)
@@ -171,11 +184,14 @@ def test_checkpoint_key_is_followed(tmp_path: Path, shapes_state: dict[str, Tens
     assert "has no key 'ema.light'. Its keys: 'shadow'. Correct `checkpoint_key`" in message
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"layer2.0.conv1.weight": float("nan")}, "layer2.0.conv1.weight holds NaN or infinite values"),
-    ({"layer2.0.bn1.running_var": -1.0}, "layer2.0.bn1.running_var must be above 0, but 32 of 32 channels"),
-    ({"bn1.running_var": 0.0}, "bn1.running_var must be above 0, but 0 of 16 channels are negative and 16 are 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer2.0.conv1.weight": float("nan")}, "layer2.0.conv1.weight holds NaN or infinite values"),
+        ({"layer2.0.bn1.running_var": -1.0}, "layer2.0.bn1.running_var must be above 0, but 32 of 32 channels"),
+        ({"bn1.running_var": 0.0}, "bn1.running_var must be above 0, but 0 of 16 channels are negative and 16 are 0"),
+    ],
+)
 def test_values_that_no_training_gives_are_refused(
     tmp_path: Path, shapes_state: dict[str, Tensor], change: dict[str, float], message: str
 ) -> None:
@@ -207,15 +223,19 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, shapes_state: dict[str, T
     torch.save(shapes_state, old, _use_new_zipfile_serialization=False)
     files = {
         "is damaged or cut short: it begins like a torch checkpoint": [
-            truncated(tmp_path / "a.pth", bare.read_bytes()), truncated(tmp_path / "b.pth", old.read_bytes()),
-            truncated(tmp_path / "c.pth", old.read_bytes()[:40])],
+            truncated(tmp_path / "a.pth", bare.read_bytes()),
+            truncated(tmp_path / "b.pth", old.read_bytes()),
+            truncated(tmp_path / "c.pth", old.read_bytes()[:40]),
+        ],
         "is damaged or cut short: it begins like a safetensors file": [
-            truncated(tmp_path / "d.safetensors", safetensors.torch.save(shapes_state))],
+            truncated(tmp_path / "d.safetensors", safetensors.torch.save(shapes_state))
+        ],
         f"it has: 'model'. Objects of classes that are not loaded: {Thing.__module__}.Thing": [
-            saved(tmp_path / "e.pth", {"model": Thing()})],
+            saved(tmp_path / "e.pth", {"model": Thing()})
+        ],
         "has no tensors by name; it has: 'epoch'": [saved(tmp_path / "f.pth", {"epoch": 1})],
         "has no tensors by name; it has: a list": [saved(tmp_path / "g.pth", [torch.ones(1)])],
-    }  # fmt: skip
+    }
     (tmp_path / "h.pth").write_bytes(pickle.dumps({"model": print}))
     files["h.pth needs builtins.print, a part of Python that weights do not need"] = [tmp_path / "h.pth"]
     for name, content, message in (
@@ -248,7 +268,8 @@ def detector(kind: str, eps: float | None) -> nn.Module:
     body = torchvision.models.resnet50(weights=None, norm_layer=norm)
     model = build(weights=None, weights_backbone=None)
     model.backbone.body = torchvision.models._utils.IntermediateLayerGetter(
-        body, {"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"})  # fmt: skip
+        body, {"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"}
+    )
     shuffled_norms(model)
     if eps is not None:
         torchvision.models.detection._utils.overwrite_eps(model, eps)
@@ -264,8 +285,9 @@ def assert_same_features(ours: nn.Module, theirs: nn.Module) -> None:
         assert float((got[stage] - expected[name]).abs().max()) <= 1e-4 * scale
 
 
-@pytest.mark.parametrize(("uri", "kind", "eps"), [(RETINANET, "retinanet_resnet50_fpn", 0.0),
-                                                  (FCOS, "fcos_resnet50_fpn", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("uri", "kind", "eps"), [(RETINANET, "retinanet_resnet50_fpn", 0.0), (FCOS, "fcos_resnet50_fpn", None)]
+)
 def test_torchvision_detectors_give_their_own_features(
     torch_home: Path, uri: str, kind: str, eps: float | None
 ) -> None:

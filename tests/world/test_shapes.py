@@ -150,8 +150,9 @@ def test_prepared_set(tmp_path: Path) -> None:
     told: list[float] = []
     draw_set("novel", 5, 40, 64, tmp_path / "set", lambda fraction, what: told.append(fraction))
     assert told[0] == 0.0 and told[-1] == 1.0
-    images, masks, instances, parts = (np.load(tmp_path / "set" / f"{name}.npy", mmap_mode="r")
-                                       for name in ("images", "masks", "instances", "parts"))  # fmt: skip
+    images, masks, instances, parts = (
+        np.load(tmp_path / "set" / f"{name}.npy", mmap_mode="r") for name in ("images", "masks", "instances", "parts")
+    )
     with np.load(tmp_path / "set" / "records.npz", allow_pickle=False) as file:
         records = dict(file)
     assert images.shape == (5, 64, 64, 3) and masks.shape == instances.shape == parts.shape == (5, 64, 64)

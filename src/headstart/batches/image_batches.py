@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from headstart.batches.batch import NOT_TRAINED_ON, SEVERAL, Batch, draw_seeds
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.batches.shuffled import Shuffled
 
 
@@ -19,7 +19,7 @@ class Batches(Shuffled):
     """
 
     def __init__(
-        self, images: PreparedSet, batch_size: int, seed: int, flip: bool, quarter_turns: bool, limit: int | None = None
+        self, images: ImageSet, batch_size: int, seed: int, flip: bool, quarter_turns: bool, limit: int | None = None
     ) -> None:
         super().__init__(min(len(images), limit or len(images)), batch_size, seed)
         self.images = images
@@ -69,11 +69,11 @@ class Batches(Shuffled):
         return pixels, boxes[kept], labels, mask, boxes[several]
 
 
-def in_order(images: PreparedSet, batch_size: int) -> list[slice]:
+def in_order(images: ImageSet, batch_size: int) -> list[slice]:
     """The slices that cover a set once, for evaluation: nothing padded, nothing twice."""
     return [slice(k, min(k + batch_size, len(images))) for k in range(0, len(images), batch_size)]
 
 
-def pixels_of(images: PreparedSet, part: slice, device: torch.device | None = None) -> Tensor:
+def pixels_of(images: ImageSet, part: slice, device: torch.device | None = None) -> Tensor:
     """Images of a slice as (B, 3, H, W) uint8, on a device (None: CPU)."""
     return torch.from_numpy(np.asarray(images.images[part]).transpose(0, 3, 1, 2).copy()).to(device)

@@ -36,7 +36,7 @@ TORCH_PAYS = 20_000
 
 @dataclass(frozen=True, eq=False)
 class ImageBoxes:
-    """Boxes of one image; fields as in `PreparedSet`."""
+    """Boxes of one image; fields as in `ImageSet`."""
 
     xyxy: NDArray[np.float32]
     source_xyxy: NDArray[np.float64]
@@ -45,7 +45,7 @@ class ImageBoxes:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedSet:
+class ImageSet:
     """See the module. Class names are arrays of str; labels count from 0."""
 
     images: NDArray[np.uint8]
@@ -90,17 +90,22 @@ class PreparedSet:
         return len(self.image_ids)
 
     @classmethod
-    def open(cls, folder: Path) -> PreparedSet:
+    def open(cls, folder: Path) -> ImageSet:
         """Raises StoreError when files are missing, damaged or do not fit each other."""
         names = {f.name for f in fields(cls)} - {*MAPPED, *NOT_STORED}
         try:
             with np.load(folder / "records.npz", allow_pickle=False) as records:
                 columns = {name: records[name] for name in names if name in records or name not in OPTIONAL}
-            large = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                     for name in MAPPED if name == "images" or (folder / f"{name}.npy").exists()}  # fmt: skip
+            large = {
+                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                for name in MAPPED
+                if name == "images" or (folder / f"{name}.npy").exists()
+            }
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{folder}: the prepared images cannot be read ({error}). "
-                             "Delete this folder; the next run makes it again.") from error  # fmt: skip
+            raise StoreError(
+                f"{folder}: the prepared images cannot be read ({error}). "
+                "Delete this folder; the next run makes it again."
+            ) from error
         opened = cls(**large, **columns)
         if fault := opened._fault():
             raise StoreError(f"{folder}: {fault}. Delete this folder; the next run makes it again.")
@@ -163,7 +168,7 @@ class PreparedSet:
         return ""
 
 
-def prepare(
+def make_image_set(
     annotations: Annotations,
     indices: ArrayLike,
     clusters: ArrayLike,
@@ -235,8 +240,10 @@ def _require_usable(
             if len(lacking)
             else "there are no images"
         )
-        raise DataError(f"{annotations.root}: {what} for {task}. Choose a task that the data set has annotation for: "
-                        f"{', '.join(annotations.tasks)}.")  # fmt: skip
+        raise DataError(
+            f"{annotations.root}: {what} for {task}. Choose a task that the data set has annotation for: "
+            f"{', '.join(annotations.tasks)}."
+        )
 
 
 def read_image(annotations: Annotations, row: int) -> NDArray[np.uint8]:
@@ -260,8 +267,10 @@ def _decode(annotations: Annotations, row: int, task: Target) -> tuple[NDArray[n
     mask = class_mask(annotations, row) if task == "segment" else None
     if mask is not None and mask.shape != image.shape[:2]:
         path = annotations.mask_path(row)
-        raise DataError(f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image.shape[1]} x "
-                        f"{image.shape[0]}. Export the mask at the size of its image.")  # fmt: skip
+        raise DataError(
+            f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image.shape[1]} x "
+            f"{image.shape[0]}. Export the mask at the size of its image."
+        )
     return image, mask
 
 
@@ -269,8 +278,10 @@ def _require_boxes_inside(annotations: Annotations, row: int, size_hw: tuple[int
     """What reading could not check, since it did not know the image's size."""
     boxes = annotations.boxes_of(row, size_hw).xyxy
     for k, _, why in impossible(boxes, "edges", np.array(size_hw))[:1]:
-        raise DataError(f"{annotations.image_path(row)}: box {k} of image {annotations.image_id(row)!r} {why}. "
-                        "Correct the annotation; or leave such images out with --on-bad-image skip.")  # fmt: skip
+        raise DataError(
+            f"{annotations.image_path(row)}: box {k} of image {annotations.image_id(row)!r} {why}. "
+            "Correct the annotation; or leave such images out with --on-bad-image skip."
+        )
 
 
 def _records(

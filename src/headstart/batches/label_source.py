@@ -146,10 +146,14 @@ def label_source(table: Annotations) -> LabelSource:
         complete = not len(table.verified_lists("absent")[1])
         return LabelSource(table, "lists", table.image_classes, complete, of_label=_same(len(table.image_classes)))
     if len(table.image_classes) == 1 and (table.image_labels >= 0).any():
-        raise DataError(f"{table.root}: {table.image_classes[0]!r} is the only class of its images, so there is "
-                        "nothing to tell apart. Add images of other classes, or train with boxes.")  # fmt: skip
-    raise DataError(f"{table.root}: read as {table.format}, it has no labels of images, and no boxes to take them "
-                    "from. Use a data set that has, or name another format.")  # fmt: skip
+        raise DataError(
+            f"{table.root}: {table.image_classes[0]!r} is the only class of its images, so there is "
+            "nothing to tell apart. Add images of other classes, or train with boxes."
+        )
+    raise DataError(
+        f"{table.root}: read as {table.format}, it has no labels of images, and no boxes to take them "
+        "from. Use a data set that has, or name another format."
+    )
 
 
 def _of_boxes(table: Annotations) -> LabelSource:
@@ -187,9 +191,11 @@ def with_examples(
     if len(unlabeled) or not len(chosen):
         if not len(chosen):
             raise DataError(f"{root}: there are no images to train on. Name a part of the data set that has some.")
-        raise DataError(f"{source.table.image_path(int(unlabeled[0]))}: nothing is known of what image "
-                        f"{source.table.image_id(int(unlabeled[0]))!r} shows; so it is with {len(unlabeled)} of "
-                        f"{len(chosen)} training images. Leave them out (`LabelSource.known`).")  # fmt: skip
+        raise DataError(
+            f"{source.table.image_path(int(unlabeled[0]))}: nothing is known of what image "
+            f"{source.table.image_id(int(unlabeled[0]))!r} shows; so it is with {len(unlabeled)} of "
+            f"{len(chosen)} training images. Leave them out (`LabelSource.known`)."
+        )
     counts = source.examples(chosen)
     if not counts.all():
         lacking = np.flatnonzero(counts == 0)
@@ -202,11 +208,15 @@ def with_examples(
         source = source.only(counts > 0)
         counts = counts[counts > 0]
     if source.several and _nothing_absent(source, chosen, counts):
-        raise DataError(f"{root}: no training image is known to lack a class ({_named(source.classes)}), so there is "
-                        "nothing to tell apart. Add images without it, or train with boxes.")  # fmt: skip
+        raise DataError(
+            f"{root}: no training image is known to lack a class ({_named(source.classes)}), so there is "
+            "nothing to tell apart. Add images without it, or train with boxes."
+        )
     if not source.several and len(counts) < 2:
-        raise DataError(f"{root}: {source.classes[0]!r} is the only class of the training images, so there is nothing "
-                        "to tell apart. Add images of other classes.")  # fmt: skip
+        raise DataError(
+            f"{root}: {source.classes[0]!r} is the only class of the training images, so there is nothing "
+            "to tell apart. Add images of other classes."
+        )
     return source
 
 

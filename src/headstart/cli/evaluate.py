@@ -82,10 +82,22 @@ def evaluate(
     from headstart.evaluation.evaluate import thresholds_of
 
     found = api.evaluate(
-        detections, data, protocol.value, thresholds_of(iou or []), split, bootstrap, compare, explain, allow_unknown,
-        clusters, tuple(kind.value for kind in by or ()), errors, format, read_options(on_bad_box, on_bad_record, read),
+        detections,
+        data,
+        protocol.value,
+        thresholds_of(iou or []),
+        split,
+        bootstrap,
+        compare,
+        explain,
+        allow_unknown,
+        clusters,
+        tuple(kind.value for kind in by or ()),
+        errors,
+        format,
+        read_options(on_bad_box, on_bad_record, read),
         quiet,
-    )  # fmt: skip
+    )
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
         return
@@ -93,8 +105,7 @@ def evaluate(
     _print_means(found)
     _print_classes(found)
     for name, kinds in found.errors.items():
-        print(f"\nerrors by {name}, and the points that mending each kind alone gives back (mAP "
-              f"{_points(kinds.ap)})")  # fmt: skip
+        print(f"\nerrors by {name}, and the points that mending each kind alone gives back (mAP {_points(kinds.ap)})")
         rows = [(kind, count, kinds.given_back[kind]) for kind, count in kinds.counts.items()]
         print_table([{"kind": kind, "errors": count, "given back": _signed(back)} for kind, count, back in rows])
     if found.explanation:
@@ -104,16 +115,20 @@ def evaluate(
 def _print_facts(found: Evaluation) -> None:
     of = f" of split {found.split}" if found.split else ""
     clusters = f" ({found.num_clusters:,} without near-duplicates)" if found.num_clusters < found.num_images else ""
-    print(f"{found.data}: {found.data_format}, {found.num_images:,} images{of}{clusters}, {found.num_boxes:,} boxes, "
-          f"{len(found.classes)} classes")  # fmt: skip
+    print(
+        f"{found.data}: {found.data_format}, {found.num_images:,} images{of}{clusters}, {found.num_boxes:,} boxes, "
+        f"{len(found.classes)} classes"
+    )
     if found.left_out:
         print(f"  left out: {found.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
     for side in (found.detections, found.compared):
         if side:
             _print_side(side, found.num_images)
     if found.resamples:
-        print(f"intervals: 95 %, {found.resamples:,} resamples of the images; for these detections, not for another "
-              "training")  # fmt: skip
+        print(
+            f"intervals: 95 %, {found.resamples:,} resamples of the images; for these detections, not for another "
+            "training"
+        )
 
 
 def _print_side(side: ReadSide, num_images: int) -> None:
@@ -149,15 +164,22 @@ def _print_means(found: Evaluation) -> None:
 def _print_classes(found: Evaluation) -> None:
     """AP of each class, a column for every protocol and threshold; of COCO's ten the mean and 0.5."""
     heads = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in found.metrics if "/ap@" in name))
-    shown = [h for h in heads if not (h.startswith("det/coco/") and "det/coco/ap@0.5:0.95" in heads
-                                      and h.split("@")[1] not in ("0.5", "0.5:0.95"))]  # fmt: skip
+    shown = [
+        h
+        for h in heads
+        if not (
+            h.startswith("det/coco/") and "det/coco/ap@0.5:0.95" in heads and h.split("@")[1] not in ("0.5", "0.5:0.95")
+        )
+    ]
     print()
     counts = found.counts[found.protocols[0]]
-    print_table([
-        {"class": name, "boxes": counts[name]}
-        | {head.removeprefix("det/"): _points(found.metrics[f"{head}/{name}"]) for head in shown}
-        for name in found.classes
-    ])  # fmt: skip
+    print_table(
+        [
+            {"class": name, "boxes": counts[name]}
+            | {head.removeprefix("det/"): _points(found.metrics[f"{head}/{name}"]) for head in shown}
+            for name in found.classes
+        ]
+    )
 
 
 def _print_explanation(found: Explanation) -> None:
@@ -165,15 +187,28 @@ def _print_explanation(found: Explanation) -> None:
     print_table([{"protocol": name, "points": _points(value)} for name, value in found.protocols.items()])
     print(f"\nfrom voc07-11pt to coco, one rule after the other, from IoU {found.iou:g}")
     first = {"rule": "", "change": "", "points": _points(found.start), "moved": "", "protocol": "voc07-11pt"}
-    print_table([first, *(
-        {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved),
-         "protocol": s.protocol or ""}
-        for s in found.chain
-    )])  # fmt: skip
+    print_table(
+        [
+            first,
+            *(
+                {
+                    "rule": s.rule,
+                    "change": s.change,
+                    "points": _points(s.value),
+                    "moved": _signed(s.moved),
+                    "protocol": s.protocol or "",
+                }
+                for s in found.chain
+            ),
+        ]
+    )
     print(f"\nrules that voc-area and coco share and others break, each alone, from voc-area at IoU {found.iou:g}")
-    print_table([
-        {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved)} for s in found.alone
-    ])  # fmt: skip
+    print_table(
+        [
+            {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved)}
+            for s in found.alone
+        ]
+    )
 
 
 def _points(value: float) -> str:

@@ -136,9 +136,20 @@ def compare(
 
     chosen = task.value if task else None
     summary = api.compare(
-        data, weights, chosen, seeds, budget.value, out, workers, offline, quiet, overwrite,
-        format, on_bad_image.value, read_options(on_bad_box, on_bad_record, read),
-    )  # fmt: skip
+        data,
+        weights,
+        chosen,
+        seeds,
+        budget.value,
+        out,
+        workers,
+        offline,
+        quiet,
+        overwrite,
+        format,
+        on_bad_image.value,
+        read_options(on_bad_box, on_bad_record, read),
+    )
     _finish(summary, quiet, as_json)
 
 

@@ -84,9 +84,22 @@ def pretrain(
     from headstart.recipes.pretraining import PretrainingOptions
 
     options = PretrainingOptions(
-        weights, out, dry_run, seed, tuple(split or ()), val, proposals, on_empty_class.value, loaders, device, threads,
-        format, read_options(on_bad_box, on_bad_record, read), offline, overwrite,
-    )  # fmt: skip
+        weights,
+        out,
+        dry_run,
+        seed,
+        tuple(split or ()),
+        val,
+        proposals,
+        on_empty_class.value,
+        loaders,
+        device,
+        threads,
+        format,
+        read_options(on_bad_box, on_bad_record, read),
+        offline,
+        overwrite,
+    )
     by: Supervision | None = None
     if supervision:
         by = "boxes" if supervision is By.boxes else "labels"
@@ -143,5 +156,9 @@ class _Telling:
             minutes = (now - self.began) * (1 - fraction) / (fraction - self.first) / 60
             left = f", about {minutes:.0f} min left" if minutes < 120 else f", about {minutes / 60:.1f} h left"
         line = f"{fraction:4.0%} {message}{left}"
-        print(f"\r\033[K{line}" if self.live else line, end="" if self.live and fraction < 1 else "\n",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print(
+            f"\r\033[K{line}" if self.live else line,
+            end="" if self.live and fraction < 1 else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -159,12 +159,16 @@ def _explain_faults(study: Study) -> list[str]:
     if explain is None:
         return []
     names = {w.name for w in study.weights}
-    faults = [f"explain.{role}: no weights named {value!r}"
-              for role, value in (("boxes", explain.boxes), ("labels", explain.labels), ("random", explain.random))
-              if value and value not in names]  # fmt: skip
-    faults += [f"explain.{role}: no set named {value!r}"
-               for role, value in (("images", explain.images), ("statistics", explain.statistics))
-               if value not in study.sets]  # fmt: skip
+    faults = [
+        f"explain.{role}: no weights named {value!r}"
+        for role, value in (("boxes", explain.boxes), ("labels", explain.labels), ("random", explain.random))
+        if value and value not in names
+    ]
+    faults += [
+        f"explain.{role}: no set named {value!r}"
+        for role, value in (("images", explain.images), ("statistics", explain.statistics))
+        if value not in study.sets
+    ]
     if explain.statistics == explain.images:
         faults.append("explain.statistics: must be other images than explain.images")
     probes = {t.name: t for t in study.tasks if t.kind == "probe"}

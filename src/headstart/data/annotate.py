@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from headstart.data.annotations import Annotations
-from headstart.data.columns import BoxColumns, Facts, Lists, arrow, box_lists, class_lists, image_columns, no_boxes
+from headstart.data.columns import BoxColumns, Lists, TableFacts, arrow, box_lists, class_lists, image_columns, no_boxes
 from headstart.data.faults import Fault
 from headstart.errors import DataError
 from headstart.places.paths import DataPath, Folder
@@ -73,7 +73,7 @@ def annotate(
         columns["crop"] = pa.FixedSizeListArray.from_arrays(arrow(numbers.reshape(-1)), 6)
     if mask_paths is not None and any(mask_paths):
         columns["mask"] = pa.array([m or None for m in mask_paths], pa.string())
-    facts = Facts(
+    facts = TableFacts(
         format=format,
         source_convention=boxes.convention,
         box_scale=scale,

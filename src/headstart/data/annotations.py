@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.boxes import RELATIVE, Convention, to_edges
-from headstart.data.columns import Facts, Lists, arrow, hashable, nested
+from headstart.data.columns import Lists, TableFacts, arrow, hashable, nested
 from headstart.data.faults import Fault
 from headstart.data.flags import IGNORED, Target
 from headstart.data.summaries import lines
@@ -47,7 +47,7 @@ class Annotations:
     `image_path(i)` and `rows_of(split)`.
     """
 
-    def __init__(self, batch: pa.RecordBatch, facts: Facts, place: Place, file: Path | None = None) -> None:
+    def __init__(self, batch: pa.RecordBatch, facts: TableFacts, place: Place, file: Path | None = None) -> None:
         self.batch = batch
         self.facts = facts
         self.place = place
@@ -258,8 +258,10 @@ class Annotations:
         rows = slice(self.box_offsets[i], self.box_offsets[i + 1])
         size = size_hw or (self._heights[i], self._widths[i])
         if self.source_convention in RELATIVE and not all(size):
-            raise DataError(f"{self.image_path(i)}: its boxes are fractions of the image, and its size is unknown. "
-                            "Fill it in with `headstart.data.sizes.with_sizes`, or pass it here.")  # fmt: skip
+            raise DataError(
+                f"{self.image_path(i)}: its boxes are fractions of the image, and its size is unknown. "
+                "Fill it in with `headstart.data.sizes.with_sizes`, or pass it here."
+            )
         values = self._source[rows] / self.facts.box_scale
         xyxy = to_edges(values, self.source_convention, np.array(size))
         return ImageBoxes(xyxy, self.box_labels[rows], self.box_flags[rows])
@@ -350,7 +352,7 @@ class Annotations:
         return Annotations(self.batch.take(rows), self.facts, self.place)
 
     def with_facts(self, **changes: Any) -> Annotations:
-        """The same rows with other facts (fields of `Facts`)."""
+        """The same rows with other facts (fields of `TableFacts`)."""
         return Annotations(self.batch, replace(self.facts, **changes), self.place, self.file)
 
     # Files
@@ -368,7 +370,7 @@ class Annotations:
         try:
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
                 batch = reader.get_batch(0)
-                facts = Facts.from_json(json.loads(reader.schema.metadata[FACTS_KEY]))
+                facts = TableFacts.from_json(json.loads(reader.schema.metadata[FACTS_KEY]))
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a table of annotations ({error}). Delete it; it is made again.") from error
         return cls(batch, facts, place, path)

@@ -65,7 +65,7 @@ def no_boxes(num_images: int) -> BoxColumns:
 
 
 @dataclass(frozen=True)
-class Facts:
+class TableFacts:
     """What a table says besides its rows; JSON in the metadata of the Arrow schema. Fields: see `Annotations`."""
 
     format: str
@@ -91,7 +91,7 @@ class Facts:
         return dict(self.__dict__)
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Facts:
+    def from_json(cls, value: dict[str, Any]) -> TableFacts:
         """Inverse of `to_json` after a JSON round trip."""
         return cls(**{k: _frozen(v) for k, v in value.items()})
 

@@ -75,13 +75,17 @@ def read_columns(path: Path) -> DetectionColumns:
             columns = kind.read(found)
             if not len(columns.scores):
                 files = f"{len(found)} empty file{'s' * (len(found) > 1)}" if path.is_dir() else "an empty file"
-                raise DataError(f"{path}: {files} ({name}), no detection in all. Nothing can be scored: check that the "
-                                "detector wrote its results here.")  # fmt: skip
+                raise DataError(
+                    f"{path}: {files} ({name}), no detection in all. Nothing can be scored: check that the "
+                    "detector wrote its results here."
+                )
             return columns
     looked = "; ".join(f"{name} ({kind.layout})" for name, kind in FORMATS.items())
     inside = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else [path.name]
-    raise DataError(f"{path}: detections in no known format. Looked for: {looked}. Found: "
-                    f"{', '.join(inside) or 'nothing'}. Bring them into one of these.")  # fmt: skip
+    raise DataError(
+        f"{path}: detections in no known format. Looked for: {looked}. Found: "
+        f"{', '.join(inside) or 'nothing'}. Bring them into one of these."
+    )
 
 
 def read_coco_results(paths: list[Path]) -> DetectionColumns:
@@ -93,14 +97,18 @@ def read_coco_results(paths: list[Path]) -> DetectionColumns:
     records = _json(path)
     if not isinstance(records, list):
         what = "annotations of a data set" if isinstance(records, dict) and "images" in records else "no list"
-        raise DataError(f"{path}: {what}, where COCO results are a list of records with image_id, category_id, bbox "
-                        "and score. Name the file of the detections.")  # fmt: skip
+        raise DataError(
+            f"{path}: {what}, where COCO results are a list of records with image_id, category_id, bbox "
+            "and score. Name the file of the detections."
+        )
     faults = [(i, fault) for i, record in enumerate(records) if (fault := _coco_fault(record))]
     if faults:
         named = "; ".join(f"record {i} {fault}" for i, fault in faults[:NAMED])
-        raise DataError(f"{path}: {len(faults)} of {len(records)} records are no detections: {named}"
-                        f"{_more(len(faults))}. Every record needs image_id, category_id, bbox of four numbers and "
-                        "score; correct these or take them out.")  # fmt: skip
+        raise DataError(
+            f"{path}: {len(faults)} of {len(records)} records are no detections: {named}"
+            f"{_more(len(faults))}. Every record needs image_id, category_id, bbox of four numbers and "
+            "score; correct these or take them out."
+        )
     return DetectionColumns(
         "coco",
         "coco",
@@ -146,8 +154,10 @@ def read_yolo_results(paths: list[Path]) -> DetectionColumns:
     odd = np.flatnonzero(lines.numbers[:, 0] != np.floor(lines.numbers[:, 0]))
     if len(odd):
         where = f"{paths[lines.files[odd[0]]]}: line {lines.places[odd[0]]}"
-        raise DataError(f"{where}: class {lines.numbers[odd[0], 0]:g} is no whole number, in {len(odd)} of "
-                        f"{len(lines.places)} lines. The first column is the number of the class.")  # fmt: skip
+        raise DataError(
+            f"{where}: class {lines.numbers[odd[0], 0]:g} is no whole number, in {len(odd)} of "
+            f"{len(lines.places)} lines. The first column is the number of the class."
+        )
     return DetectionColumns(
         "yolo",
         "yolo",
@@ -177,12 +187,15 @@ def read_parquet_results(paths: list[Path]) -> DetectionColumns:
     needed = ("image_id", label, *PARQUET_CORNERS, "score")
     missing = [name for name in needed if name not in table.column_names]
     if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)} (it has {', '.join(table.column_names)}). Detections "
-                        "need image_id, category_id or class_name, x1, y1, x2, y2 and score.")  # fmt: skip
+        raise DataError(
+            f"{path}: no column {', '.join(missing)} (it has {', '.join(table.column_names)}). Detections "
+            "need image_id, category_id or class_name, x1, y1, x2, y2 and score."
+        )
     holes = [f"{name} in {table[name].null_count} rows" for name in needed if table[name].null_count]
     if holes:
-        raise DataError(f"{path}: no value for {', '.join(holes)} of {table.num_rows}. Fill these in or take the rows "
-                        "out.")  # fmt: skip
+        raise DataError(
+            f"{path}: no value for {', '.join(holes)} of {table.num_rows}. Fill these in or take the rows out."
+        )
     try:
         numbers = [table[name].to_numpy().astype(np.float64) for name in (*PARQUET_CORNERS, "score")]
     except (TypeError, ValueError) as error:
@@ -264,12 +277,16 @@ def _lines(paths: list[Path], columns: int, layout: str, first_is_text: bool) ->
             places.append(number)
     if faults:
         named = "; ".join(f"{where} ({line!r})" for where, line in faults[:NAMED])
-        raise DataError(f"{len(faults)} of {len(faults) + len(places)} lines are not `{layout}`: {named}"
-                        f"{_more(len(faults))}. Write these {columns} columns in every line.")  # fmt: skip
+        raise DataError(
+            f"{len(faults)} of {len(faults) + len(places)} lines are not `{layout}`: {named}"
+            f"{_more(len(faults))}. Write these {columns} columns in every line."
+        )
     return _Lines(
-        words, np.array(numbers, np.float64).reshape(-1, columns - skip), np.array(files, np.int64),
+        words,
+        np.array(numbers, np.float64).reshape(-1, columns - skip),
+        np.array(files, np.int64),
         np.array(places, np.int64),
-    )  # fmt: skip
+    )
 
 
 def _voc_class(path: Path) -> str:

@@ -55,8 +55,10 @@ def scored_rows(annotations: Annotations, split: str | None) -> NDArray[np.int64
         splits = sorted({str(s) for s in annotations.splits[annotations.boxes_known]} - {""})
         which = f"of its split {split!r} " if split is not None else ""
         has = f"Splits with boxes: {', '.join(splits)}. " if splits else ""
-        raise DataError(f"{annotations.root}: no image {which}has its boxes annotated, so no detection can be scored. "
-                        f"{has}Name a data set, or a split, with boxes.")  # fmt: skip
+        raise DataError(
+            f"{annotations.root}: no image {which}has its boxes annotated, so no detection can be scored. "
+            f"{has}Name a data set, or a split, with boxes."
+        )
     ids = annotations.image_ids[rows].tolist()
     if all(i.isascii() and i.isdigit() for i in ids):
         rows = rows[np.argsort(np.array([int(i) for i in ids]), kind="stable")]
@@ -73,9 +75,15 @@ def truth_of(annotations: Annotations, rows: ArrayLike) -> Truth:
         truth = Truth.from_xywh(images, table.boxes_source, labels, flags, len(table), num_classes, table.box_areas)
         return replace(truth, verified=_verified(table))
     return Truth(
-        images, table.boxes_xyxy, labels, flags, len(table), num_classes,
-        areas=table.box_areas, verified=_verified(table),  # type: ignore[arg-type]
-    )  # fmt: skip
+        images,
+        table.boxes_xyxy,
+        labels,
+        flags,
+        len(table),
+        num_classes,
+        areas=table.box_areas,  # type: ignore[arg-type]
+        verified=_verified(table),
+    )
 
 
 def read_detections(
@@ -108,11 +116,18 @@ def read_detections(
     left_out = {kind: int(bad.sum()) for kind, (bad, _, _) in kinds.items() if bad.any()}
     if not usable.any():
         first = f"It names {columns.images[0]!r}, {columns.classes[0]!r}; the data set has"
-        raise DataError(f"{path}: none of its {len(usable)} detections is on {where} and of a known class. {first} "
-                        f"{annotations.image_id(int(rows[0]))!r}, {annotations.box_classes[0]!r}. Check that the "
-                        "detections belong to this data set.")  # fmt: skip
-    found = Detections(images[usable], boxes[usable], labels[usable], columns.scores[usable],
-                       None if areas is None else areas[usable])  # type: ignore[arg-type]  # fmt: skip
+        raise DataError(
+            f"{path}: none of its {len(usable)} detections is on {where} and of a known class. {first} "
+            f"{annotations.image_id(int(rows[0]))!r}, {annotations.box_classes[0]!r}. Check that the "
+            "detections belong to this data set."
+        )
+    found = Detections(
+        images[usable],
+        boxes[usable],
+        labels[usable],
+        columns.scores[usable],
+        None if areas is None else areas[usable],  # type: ignore[arg-type]
+    )
     without = np.setdiff1d(np.arange(len(annotations.box_classes)), found.labels)
     return DetectionSet(
         found,
@@ -209,20 +224,41 @@ def _require_sound(path: Path, columns: DetectionColumns, boxes: NDArray[np.floa
     else:
         turned, sides = finite & (boxes[:, 2:] < boxes[:, :2]).any(1), "x2 < x1 or y2 < y1"
     told = [
-        _told(path, columns, ~np.isfinite(scores) | (scores < 0), "have a score that is no number or below 0", scores,
-              "A score is finite, 0 or more, and higher when surer."),
-        _told(path, columns, ~finite, "have coordinates that are not finite", numbers,
-              "Leave out boxes that the model could not compute."),
-        _told(path, columns, turned, f"have {sides}", numbers,
-              f"Boxes are {_layout(columns.format)}; convert those that are something else."),
-    ]  # fmt: skip
+        _told(
+            path,
+            columns,
+            ~np.isfinite(scores) | (scores < 0),
+            "have a score that is no number or below 0",
+            scores,
+            "A score is finite, 0 or more, and higher when surer.",
+        ),
+        _told(
+            path,
+            columns,
+            ~finite,
+            "have coordinates that are not finite",
+            numbers,
+            "Leave out boxes that the model could not compute.",
+        ),
+        _told(
+            path,
+            columns,
+            turned,
+            f"have {sides}",
+            numbers,
+            f"Boxes are {_layout(columns.format)}; convert those that are something else.",
+        ),
+    ]
     if any(told):
         raise DataError("\n".join(filter(None, told)))
 
 
 def _layout(format: str) -> str:
-    return {"coco": "x, y, width, height", "yolo": "x, y, width, height as fractions of the image",
-            "voc": "xmin, ymin, xmax, ymax"}.get(format, "x1, y1, x2, y2")  # fmt: skip
+    return {
+        "coco": "x, y, width, height",
+        "yolo": "x, y, width, height as fractions of the image",
+        "voc": "xmin, ymin, xmax, ymax",
+    }.get(format, "x1, y1, x2, y2")
 
 
 def _told(

@@ -79,8 +79,9 @@ def overlap(a: Annotations, b: Annotations, progress: Progress | None = None, on
     first, second, bits = _near_between(thumbs_b[kept_b], thumbs_a[kept_a])
     rows_a, rows_b = kept_a[second], kept_b[first]
     order = np.lexsort((rows_a, rows_b))
-    return Overlap(rows_a[order], rows_b[order], bits[order], _by_split(a, rows_a), _by_split(b, rows_b),
-                   (*bad_a, *bad_b))  # fmt: skip
+    return Overlap(
+        rows_a[order], rows_b[order], bits[order], _by_split(a, rows_a), _by_split(b, rows_b), (*bad_a, *bad_b)
+    )
 
 
 def near_duplicate_clusters(
@@ -226,8 +227,11 @@ def _near_within(thumbs: NDArray[np.uint8]) -> Pairs:
     firsts = np.zeros(len(distinct), np.int64)
     firsts[inverse.reshape(-1)[::-1]] = np.arange(len(thumbs))[::-1]
     a, b, bits = _near(distinct, distinct, same_set=True)
-    return (np.concatenate([equal[0], firsts[a]]), np.concatenate([equal[1], firsts[b]]),
-            np.concatenate([np.zeros(equal.shape[1], np.int64), bits]))  # fmt: skip
+    return (
+        np.concatenate([equal[0], firsts[a]]),
+        np.concatenate([equal[1], firsts[b]]),
+        np.concatenate([np.zeros(equal.shape[1], np.int64), bits]),
+    )
 
 
 def _near_between(queries: NDArray[np.uint8], thumbs: NDArray[np.uint8]) -> Pairs:

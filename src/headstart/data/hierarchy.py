@@ -34,8 +34,10 @@ def expand(table: Annotations) -> Annotations:
     hierarchy.
     """
     if not table.hierarchy:
-        raise DataError(f"{table.root}: no hierarchy of classes is known. Put bbox_labels_600_hierarchy.json beside "
-                        "the annotation, or leave labels as they are.")  # fmt: skip
+        raise DataError(
+            f"{table.root}: no hierarchy of classes is known. Put bbox_labels_600_hierarchy.json beside "
+            "the annotation, or leave labels as they are."
+        )
     batch, note = table.batch, "labels are expanded over the class hierarchy"
     if note in table.notes:
         raise DataError(f"{table.root}: its labels are expanded already. Expand a table once.")

@@ -35,8 +35,10 @@ def class_mask(table: Annotations, i: int) -> NDArray[np.uint8] | None:
     mask = table.mask_lut[raw]
     unnamed = np.setdiff1d(np.unique(raw[mask == IGNORED]), table.mask_void)
     if len(unnamed):
-        raise DataError(f"{path}: value {unnamed[0]} is neither a class nor void. "
-                        "Name it in the list of classes, or correct the mask.")  # fmt: skip
+        raise DataError(
+            f"{path}: value {unnamed[0]} is neither a class nor void. "
+            "Name it in the list of classes, or correct the mask."
+        )
     return mask
 
 
@@ -53,8 +55,10 @@ def segment_classes(path: ImageFile, ids: NDArray[np.int64], labels: NDArray[np.
     known = (ids[order][at] == drawn) if len(ids) else np.zeros(len(drawn), bool)
     strange = drawn[~known & (drawn != 0)]
     if len(strange):
-        raise DataError(f"{path}: segment {strange[0]} is drawn and not in the annotation of its image. "
-                        "Fetch the PNG files and the JSON file of one version.")  # fmt: skip
+        raise DataError(
+            f"{path}: segment {strange[0]} is drawn and not in the annotation of its image. "
+            "Fetch the PNG files and the JSON file of one version."
+        )
     values = np.full(len(drawn), IGNORED, np.uint8)
     if len(ids):
         values[known] = labels[order][at[known]]
@@ -74,15 +78,19 @@ def instance_masks(table: Annotations, i: int, size_hw: tuple[int, int] | None =
     if numbered is not None:
         path, drawn = numbered
         if size_hw is not None and drawn.shape != tuple(size_hw):
-            raise DataError(f"{path}: the mask is {drawn.shape[1]} x {drawn.shape[0]} pixels, its image {size_hw[1]} x "
-                            f"{size_hw[0]}. Export the mask at the size of its image.")  # fmt: skip
+            raise DataError(
+                f"{path}: the mask is {drawn.shape[1]} x {drawn.shape[0]} pixels, its image {size_hw[1]} x "
+                f"{size_hw[0]}. Export the mask at the size of its image."
+            )
         ids = table.box_ids
         assert ids is not None, "numbered masks belong to numbered boxes"
         return drawn[None] == ids[rows.start : rows.stop, None, None]
     size = size_hw or table.size_hw(i)
     if not all(size):
-        raise DataError(f"{table.image_path(i)}: its size is not known. Fill it in with "
-                        "`headstart.data.sizes.with_sizes`, or pass it here.")  # fmt: skip
+        raise DataError(
+            f"{table.image_path(i)}: its size is not known. Fill it in with "
+            "`headstart.data.sizes.with_sizes`, or pass it here."
+        )
     # Pixels lie down the columns, as run lengths count them: nothing is copied into another order.
     flat = np.zeros((len(rows), size[0] * size[1]), np.uint8)
     for k, row in enumerate(rows):
@@ -108,8 +116,10 @@ def outline_runs(table: Annotations, i: int, row: int, size_hw: tuple[int, int])
         return _parts(table.outline(row), size_hw)
     except ValueError as error:
         which = row if table.box_ids is None else int(table.box_ids[row])
-        raise DataError(f"{table.image_path(i)}: box {which} of image {table.image_id(i)!r}: {error}. Correct its "
-                        "outline, or use a data set that outlines every box.") from error  # fmt: skip
+        raise DataError(
+            f"{table.image_path(i)}: box {which} of image {table.image_id(i)!r}: {error}. Correct its "
+            "outline, or use a data set that outlines every box."
+        ) from error
 
 
 def _parts(outline: tuple[str, Any] | None, size_hw: tuple[int, int]) -> list[rle.Counts]:

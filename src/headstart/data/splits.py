@@ -76,12 +76,16 @@ def assign(
     official = _official(annotations, task)
     if official is not None:
         if folds:
-            raise DataError(f"{annotations.root}: {len(official.test)} images are the data's own test images for "
-                            f"{task}, so no folds are needed. Leave out `fold` and `folds`.")  # fmt: skip
+            raise DataError(
+                f"{annotations.root}: {len(official.test)} images are the data's own test images for "
+                f"{task}, so no folds are needed. Leave out `fold` and `folds`."
+            )
         return _from_official(annotations, task, official, groups, seed)
     if folds < 2:
-        raise DataError(f"{annotations.root}: no images are set apart for testing {task}. Use folds (`folds` = "
-                        f"{DEFAULT_FOLDS}, and `fold` = 0, 1, ... in turn), or set a test part apart.")  # fmt: skip
+        raise DataError(
+            f"{annotations.root}: no images are set apart for testing {task}. Use folds (`folds` = "
+            f"{DEFAULT_FOLDS}, and `fold` = 0, 1, ... in turn), or set a test part apart."
+        )
     pool = _pool(annotations, task)
     part = _deal(annotations, task, pool, groups, [1 / folds] * folds, seed)
     dealt = []
@@ -106,8 +110,10 @@ def divide(
     part = _deal(annotations, task, rows, _groups(annotations, clusters), list(shares), seed)
     parts = tuple(rows[part == k] for k in range(len(shares)))
     if not all(len(p) for p in parts):
-        raise DataError(f"{annotations.root}: {len(rows)} images cannot be dealt into {len(shares)} parts for "
-                        f"{task} with near-duplicates and groups together. Add images or ask for fewer.")  # fmt: skip
+        raise DataError(
+            f"{annotations.root}: {len(rows)} images cannot be dealt into {len(shares)} parts for "
+            f"{task} with near-duplicates and groups together. Add images or ask for fewer."
+        )
     return parts
 
 
@@ -147,8 +153,10 @@ def _from_official(
     twins = int(np.isin(groups[test], groups[np.concatenate([train, val])]).sum())
     or_group = "" if annotations.groups is None else ", or another image of their group,"
     if twins:
-        notes.append(f"{annotations.root}: {twins} of {len(test)} test images have a near-duplicate{or_group} among "
-                     "the training and validation images; the data's own split was kept")  # fmt: skip
+        notes.append(
+            f"{annotations.root}: {twins} of {len(test)} test images have a near-duplicate{or_group} among "
+            "the training and validation images; the data's own split was kept"
+        )
     return Roles((fold,), official=True, notes=tuple(notes))
 
 

@@ -25,8 +25,10 @@ def lines(table: Any) -> tuple[str, ...]:
     if table.box_classes:
         empty = int((table.boxes_known & (np.diff(table.box_offsets) == 0)).sum())
         odd = int((table.box_flags & DIFFICULT > 0).sum())
-        out.append(f"boxes: {len(table.box_labels)} in {int(table.boxes_known.sum())} images ({empty} without any; "
-                   f"{odd} difficult), as {CONVENTIONS[table.source_convention]}")  # fmt: skip
+        out.append(
+            f"boxes: {len(table.box_labels)} in {int(table.boxes_known.sum())} images ({empty} without any; "
+            f"{odd} difficult), as {CONVENTIONS[table.source_convention]}"
+        )
         out.append(f"box labels: {_counted(table.box_classes, table.box_class_ids, table.box_labels)}")
     if table.image_classes:
         values = table.verified_lists("present")[1] if table.multi_label else table.image_labels
@@ -39,8 +41,7 @@ def lines(table: Any) -> tuple[str, ...]:
             named = ", ".join(f"{k} {name} (value {v})" for k, (name, v) in pairs)
         void = f"; ignored: value {', '.join(map(str, table.mask_void))}" if table.mask_void else ""
         out.append(f"masks: {int(table.supports('segment').sum())}: {named}{void}")
-    return (*out, *_first("note", list(table.notes)),
-            *_first("left out", [str(fault) for fault in table.left_out]))  # fmt: skip
+    return (*out, *_first("note", list(table.notes)), *_first("left out", [str(fault) for fault in table.left_out]))
 
 
 def _first(word: str, entries: list[str]) -> list[str]:

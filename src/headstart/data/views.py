@@ -67,14 +67,24 @@ def _remade(table: Annotations, lists: dict[str, Lists], labels: NDArray[np.int3
     columns |= {name: class_lists(value) for name, value in lists.items()}
     if labels is not None:
         columns["label"] = arrow(labels.astype(np.int32))
-    none = BoxColumns(np.zeros(len(table) + 1, np.int64), np.zeros((0, 4)), np.zeros(0, np.int32),
-                      np.zeros(0, np.uint8), np.zeros(len(table), bool))  # fmt: skip
+    none = BoxColumns(
+        np.zeros(len(table) + 1, np.int64),
+        np.zeros((0, 4)),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.uint8),
+        np.zeros(len(table), bool),
+    )
     columns["boxes_known"], columns["boxes"] = arrow(none.known), box_lists(none)[0]
     facts = replace(
-        table.facts, source_convention="", box_scale=1, box_classes=(), box_class_ids=(),
+        table.facts,
+        source_convention="",
+        box_scale=1,
+        box_classes=(),
+        box_class_ids=(),
         mask_classes=table.mask_classes if "mask" in columns else (),
-        image_classes=table.box_classes, image_class_ids=table.box_class_ids,
-    )  # fmt: skip
+        image_classes=table.box_classes,
+        image_class_ids=table.box_class_ids,
+    )
     return Annotations(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)), facts, table.place)
 
 
@@ -90,8 +100,10 @@ def as_crops(table: Annotations, context: float = 0.0, least: int = 1, without: 
     counts = np.diff(table.box_offsets)
     unknown = np.flatnonzero((counts > 0) & ~table.sizes_hw.all(1))
     if len(unknown):
-        raise DataError(f"{table.image_path(int(unknown[0]))}: its size is unknown, so no box can be cut out. "
-                        "Fill sizes in first (`headstart.data.sizes.with_sizes`).")  # fmt: skip
+        raise DataError(
+            f"{table.image_path(int(unknown[0]))}: its size is unknown, so no box can be cut out. "
+            "Fill sizes in first (`headstart.data.sizes.with_sizes`)."
+        )
     images = np.repeat(np.arange(len(table)), counts)
     sizes = table.sizes_hw[images]
     xyxy = table.boxes_xyxy
@@ -164,12 +176,15 @@ def _shares(table: Annotations, images: NDArray[np.int64]) -> NDArray[np.float64
     sides = boxes[:, 2:] if table.source_convention == "yolo" else boxes[:, 2:] - boxes[:, :2]
     whole = np.ones(len(images)) if relative else table.sizes_hw.astype(np.float64).prod(1)[images]
     if not whole.all():
-        raise DataError(f"{table.image_path(int(images[np.argmin(whole)]))}: its size is unknown, and so is the share "
-                        "of a box. Fill sizes in first (`headstart.data.sizes.with_sizes`).")  # fmt: skip
+        raise DataError(
+            f"{table.image_path(int(images[np.argmin(whole)]))}: its size is unknown, and so is the share "
+            "of a box. Fill sizes in first (`headstart.data.sizes.with_sizes`)."
+        )
     return np.asarray(sides.prod(1) / whole)
 
 
 def _require_boxes(table: Annotations, what: str) -> None:
     if not table.box_classes:
-        raise DataError(f"{table.root}: read as {table.format}, it has no boxes to make {what} of. "
-                        "Use a data set of boxes.")  # fmt: skip
+        raise DataError(
+            f"{table.root}: read as {table.format}, it has no boxes to make {what} of. Use a data set of boxes."
+        )

@@ -66,17 +66,26 @@ def _write_coco(table: Annotations, out: Path) -> list[str]:
     for split in sorted(set(table.splits.tolist())):
         rows = table.rows_of(split)
         images = [
-            {"id": int(i) + 1, "file_name": table.image_name(int(i)), "width": int(table.sizes_hw[i, 1]),
-             "height": int(table.sizes_hw[i, 0])} for i in rows if table.boxes_known[i]
-        ]  # fmt: skip
+            {
+                "id": int(i) + 1,
+                "file_name": table.image_name(int(i)),
+                "width": int(table.sizes_hw[i, 1]),
+                "height": int(table.sizes_hw[i, 0]),
+            }
+            for i in rows
+            if table.boxes_known[i]
+        ]
         chosen = np.flatnonzero(sound & np.isin(image, rows))
         annotations = [_coco_box(table, int(k), int(image[k]), clipped[k]) for k in chosen]
         whole = {"images": images, "annotations": annotations, "categories": categories}
         path = out / "annotations" / f"instances_{split or 'all'}.json"
         path.write_text(json.dumps(whole), encoding="utf-8")
     changed = int((np.abs(clipped - xyxy) > 1e-9).any(1).sum())
-    return [f"boxes clipped at the border: {changed}", f"copies of boxes removed: {int((~single).sum())}",
-            f"boxes kept: {int(sound.sum())}, as COCO instances in {out / 'annotations'}"]  # fmt: skip
+    return [
+        f"boxes clipped at the border: {changed}",
+        f"copies of boxes removed: {int((~single).sum())}",
+        f"boxes kept: {int(sound.sum())}, as COCO instances in {out / 'annotations'}",
+    ]
 
 
 def _coco_box(table: Annotations, row: int, image: int, box: np.ndarray) -> dict[str, Any]:
@@ -90,8 +99,15 @@ def _coco_box(table: Annotations, row: int, image: int, box: np.ndarray) -> dict
         own["segmentation"] = {"counts": outline[1].decode("ascii"), "size": list(table.size_hw(image))}
     areas = table.box_areas
     area = float(areas[row]) if areas is not None else (x2 - x1) * (y2 - y1)
-    return {"id": row + 1, "image_id": image + 1, "category_id": int(table.box_labels[row]) + 1,
-            "bbox": [x1, y1, x2 - x1, y2 - y1], "area": area, "iscrowd": int(bool(flags & CROWD)), **own}  # fmt: skip
+    return {
+        "id": row + 1,
+        "image_id": image + 1,
+        "category_id": int(table.box_labels[row]) + 1,
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": area,
+        "iscrowd": int(bool(flags & CROWD)),
+        **own,
+    }
 
 
 def _write_list(table: Annotations, out: Path) -> list[str]:

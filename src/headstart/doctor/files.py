@@ -39,14 +39,28 @@ def check_listing(table: Annotations) -> list[Fault]:
         there = table.place.entries(folder)
         prefix = f"{folder}/" if folder else ""
         for name in sorted(names - set(there)):
-            found.append(Fault("image-missing", str(DataPath(table.place, prefix + name)), "", "there is no such file",
-                               "Put it back, or take it out of the annotation."))  # fmt: skip
+            found.append(
+                Fault(
+                    "image-missing",
+                    str(DataPath(table.place, prefix + name)),
+                    "",
+                    "there is no such file",
+                    "Put it back, or take it out of the annotation.",
+                )
+            )
         surplus = [n for n, is_folder in there.items() if not is_folder and n not in names and not n.startswith(".")]
         for name in sorted(surplus):
             file = PurePosixPath(name)
             if file.suffix.lower() in IMAGE_SUFFIXES and prefix + name not in masks and file.stem not in told:
-                found.append(Fault("image-not-listed", str(DataPath(table.place, prefix + name)), "",
-                                   "no annotation names this image", "Annotate it, or remove it."))  # fmt: skip
+                found.append(
+                    Fault(
+                        "image-not-listed",
+                        str(DataPath(table.place, prefix + name)),
+                        "",
+                        "no annotation names this image",
+                        "Annotate it, or remove it.",
+                    )
+                )
     return found
 
 
@@ -112,8 +126,15 @@ def _look_at_mask(
     faults = _size_faults(path, (mask.shape[0], mask.shape[1]), sizes)
     values = np.unique(mask)
     for value in np.setdiff1d(values[table.mask_lut[values] == IGNORED], table.mask_void).tolist():
-        faults.append(Fault("mask-value-unknown", str(path), f"value {value}", "is neither a class nor void",
-                            "Name it in the list of classes, or correct the mask."))  # fmt: skip
+        faults.append(
+            Fault(
+                "mask-value-unknown",
+                str(path),
+                f"value {value}",
+                "is neither a class nor void",
+                "Name it in the list of classes, or correct the mask.",
+            )
+        )
     return faults, set(values.tolist())
 
 
@@ -131,11 +152,25 @@ def _look_at_segments(
     assert ids is not None, "panoptic segments have ids"
     own = ids[table.box_offsets[i] : table.box_offsets[i + 1]]
     for value in np.setdiff1d(np.unique(drawn), [0, *own]).tolist():
-        faults.append(Fault("mask-value-unknown", str(path), f"segment {value}", "is not annotated in its image",
-                            "Fetch the PNG files and the JSON file of one version."))  # fmt: skip
+        faults.append(
+            Fault(
+                "mask-value-unknown",
+                str(path),
+                f"segment {value}",
+                "is not annotated in its image",
+                "Fetch the PNG files and the JSON file of one version.",
+            )
+        )
     for value in np.setdiff1d(own, drawn).tolist():
-        faults.append(Fault("segment-not-drawn", str(path), f"segment {value}", "is annotated and not drawn",
-                            "Fetch the PNG files and the JSON file of one version."))  # fmt: skip
+        faults.append(
+            Fault(
+                "segment-not-drawn",
+                str(path),
+                f"segment {value}",
+                "is annotated and not drawn",
+                "Fetch the PNG files and the JSON file of one version.",
+            )
+        )
     return faults, set()
 
 
@@ -152,9 +187,13 @@ def _unused_values(table: Annotations, looked: Looked) -> Iterator[Fault]:
     for k, name in enumerate(table.mask_classes):
         values = set(np.flatnonzero(table.mask_lut == k).tolist())
         if not values & looked.mask_values:
-            yield Fault("mask-value-unused", str(table.root), f"class {k} ({name!r})",
-                        f"has value {min(values, default=k)}, which no mask holds",
-                        "Remove the class, or add masks of it.")  # fmt: skip
+            yield Fault(
+                "mask-value-unused",
+                str(table.root),
+                f"class {k} ({name!r})",
+                f"has value {min(values, default=k)}, which no mask holds",
+                "Remove the class, or add masks of it.",
+            )
 
 
 def check_duplicates(table: Annotations, looked: Looked, progress: Progress) -> list[Fault]:
@@ -177,8 +216,9 @@ def check_duplicates(table: Annotations, looked: Looked, progress: Progress) -> 
         shown = ", ".join(names[1:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         what = "is the same file as" if len(same) == 1 else "looks like"
         fix = "Keep all of them in one split." if across else "Keep one, or leave them: they are kept together."
-        found.append(Fault(rule, str(table.image_path(int(images[0]))), f"({splits[0] or 'in no list'})",
-                           f"{what} {shown}", fix))  # fmt: skip
+        found.append(
+            Fault(rule, str(table.image_path(int(images[0]))), f"({splits[0] or 'in no list'})", f"{what} {shown}", fix)
+        )
     return found
 
 
@@ -191,8 +231,15 @@ def check_against(table: Annotations, other: Annotations, progress: Progress) ->
         theirs = shared.rows_b[shared.rows_a == row]
         named = f"{other.image_name(int(theirs[0]))} ({other.splits[theirs[0]] or 'in no list'})"
         more = f" and {len(theirs) - 1} more" if len(theirs) > 1 else ""
-        faults.append(Fault("in-the-other-set", str(table.image_path(row)), f"({table.splits[row] or 'in no list'})",
-                            f"looks like {named}{more} of {name}", "Leave it out of one of the two."))  # fmt: skip
+        faults.append(
+            Fault(
+                "in-the-other-set",
+                str(table.image_path(row)),
+                f"({table.splits[row] or 'in no list'})",
+                f"looks like {named}{more} of {name}",
+                "Leave it out of one of the two.",
+            )
+        )
     lines = []
     for whole, own in ((table.root.name, shared.splits_a), (name, shared.splits_b)):
         counts = ", ".join(f"{both:,} of {of:,} {split or 'in no list'}" for split, (both, of) in own.items())

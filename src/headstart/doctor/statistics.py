@@ -153,11 +153,14 @@ def _classes(table: Annotations) -> tuple[ClassCount, ...]:
     tested = by_split.get("test", by_split.get("val"))
     return tuple(
         ClassCount(
-            name, int(total[k]), int(images[k]), {s: int(c[k]) for s, c in by_split.items()},
+            name,
+            int(total[k]),
+            int(images[k]),
+            {s: int(c[k]) for s, c in by_split.items()},
             1.96 * math.sqrt(0.25 / int(tested[k])) if tested is not None and tested[k] else None,
         )
         for k, name in enumerate(names)
-    )  # fmt: skip
+    )
 
 
 def _pairs(table: Annotations) -> tuple[tuple[str, str, int], ...]:

@@ -52,8 +52,11 @@ def _boxes_beyond(table: Annotations) -> Iterator[Fault]:
         where = f"the image of {width} x {height}" if width else "its image"
         one = over[row] <= 1.0 and convention not in RELATIVE
         zero = " (counted from 0?)" if convention == "voc" and (source[row, :2] == 0).any() else ""
-        rule, why = ("box-off-by-one", f"reaches one pixel beyond {where} with ({numbers}){zero}") if one else (
-            "box-leaves-image", f"leaves {where} by {over[row]:.4g} with ({numbers})")  # fmt: skip
+        rule, why = (
+            ("box-off-by-one", f"reaches one pixel beyond {where} with ({numbers}){zero}")
+            if one
+            else ("box-leaves-image", f"leaves {where} by {over[row]:.4g} with ({numbers})")
+        )
         path = str(table.image_path(int(image[row])))
         yield Fault(rule, path, box_name(table, row), why, "Clip the box, or correct the numbers.")
 
@@ -85,16 +88,26 @@ def _classes(table: Annotations) -> Iterator[Fault]:
     for what, (classes, labels) in kinds.items():
         counts = np.bincount(labels[labels >= 0], minlength=len(classes))
         for k in np.flatnonzero(counts == 0).tolist():
-            yield Fault("class-without-examples", root, f"class {k} ({classes[k]!r})", f"has no {what}",
-                        "Remove the class from the list, or add examples.")  # fmt: skip
+            yield Fault(
+                "class-without-examples",
+                root,
+                f"class {k} ({classes[k]!r})",
+                f"has no {what}",
+                "Remove the class from the list, or add examples.",
+            )
     if not table.box_classes:
         return
     splits = table.splits[images_of_boxes(table)]
     training = np.bincount(table.box_labels[np.isin(splits, ("train", "trainval"))], minlength=len(table.box_classes))
     tested = np.bincount(table.box_labels[splits == "test"], minlength=len(table.box_classes))
     for k in np.flatnonzero((training == 0) & (tested > 0)).tolist() if training.any() else []:
-        yield Fault("class-not-in-training", root, f"class {k} ({table.box_classes[k]!r})",
-                    f"has {tested[k]} test boxes and no training box", "Add training examples of it.")  # fmt: skip
+        yield Fault(
+            "class-not-in-training",
+            root,
+            f"class {k} ({table.box_classes[k]!r})",
+            f"has {tested[k]} test boxes and no training box",
+            "Add training examples of it.",
+        )
 
 
 def _labels(table: Annotations) -> NDArray[np.integer]:
@@ -108,5 +121,10 @@ def _without_annotation(table: Annotations) -> Iterator[Fault]:
     if table.multi_label:
         annotated |= np.diff(table.verified_lists("present")[0]) > 0
     for i in np.flatnonzero(~annotated).tolist():
-        yield Fault("image-without-annotation", str(table.image_path(i)), "", "the image has no annotation of any kind",
-                    "Annotate it; or remove it, or list it with no boxes if it shows nothing.")  # fmt: skip
+        yield Fault(
+            "image-without-annotation",
+            str(table.image_path(i)),
+            "",
+            "the image has no annotation of any kind",
+            "Annotate it; or remove it, or list it with no boxes if it shows nothing.",
+        )

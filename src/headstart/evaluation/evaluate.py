@@ -36,15 +36,21 @@ THRESHOLDS: dict[str, tuple[float, ...]] = {
 """IoU thresholds that each protocol is read at unless others are asked for."""
 
 COCO_NAMES = {
-    "APs": "map@0.5:0.95/small", "APm": "map@0.5:0.95/medium", "APl": "map@0.5:0.95/large", "AR1": "ar@0.5:0.95/max1",
-    "AR10": "ar@0.5:0.95/max10", "AR100": "ar@0.5:0.95/max100", "ARs": "ar@0.5:0.95/small",
-    "ARm": "ar@0.5:0.95/medium", "ARl": "ar@0.5:0.95/large",
-}  # fmt: skip
+    "APs": "map@0.5:0.95/small",
+    "APm": "map@0.5:0.95/medium",
+    "APl": "map@0.5:0.95/large",
+    "AR1": "ar@0.5:0.95/max1",
+    "AR10": "ar@0.5:0.95/max10",
+    "AR100": "ar@0.5:0.95/max100",
+    "ARs": "ar@0.5:0.95/small",
+    "ARm": "ar@0.5:0.95/medium",
+    "ARl": "ar@0.5:0.95/large",
+}
 """COCO's numbers beyond the means over classes, by the names they get here."""
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What `evaluate` is asked for; see `headstart.api.evaluate`."""
 
     protocols: tuple[str, ...] = ("coco",)
@@ -106,26 +112,42 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Flat names; numbers that do not exist are null."""
         return {
-            "data": {"path": self.data, "format": self.data_format, "split": self.split, "images": self.num_images,
-                     "clusters": self.num_clusters, "boxes": self.num_boxes, "left_out": self.left_out},
+            "data": {
+                "path": self.data,
+                "format": self.data_format,
+                "split": self.split,
+                "images": self.num_images,
+                "clusters": self.num_clusters,
+                "boxes": self.num_boxes,
+                "left_out": self.left_out,
+            },
             "detections": _side_json(self.detections),
             "protocols": list(self.protocols),
             "bootstrap": self.resamples,
             "metrics": {name: finite(value) for name, value in self.metrics.items()},
             "intervals": {name: [finite(i.lo), finite(i.hi)] for name, i in self.intervals.items()},
             "counts": self.counts,
-            "errors": {p: {"counts": e.counts, "given_back": {k: finite(v) for k, v in e.given_back.items()}}
-                       for p, e in self.errors.items()},
-            "compared": None if self.compared is None else _side_json(self.compared) | {
+            "errors": {
+                p: {"counts": e.counts, "given_back": {k: finite(v) for k, v in e.given_back.items()}}
+                for p, e in self.errors.items()
+            },
+            "compared": None
+            if self.compared is None
+            else _side_json(self.compared)
+            | {
                 "metrics": {name: finite(value) for name, value in self.others.items()},
                 "differences": {n: [finite(i.effect), finite(i.lo), finite(i.hi)] for n, i in self.differences.items()},
             },
             "explain": None if self.explanation is None else self.explanation.to_json(),
-        }  # fmt: skip
+        }
 
 
 def evaluate_detections(
-    detections: Path, annotations: Annotations, request: Request, other: Path | None, say: Callable[[str], None]
+    detections: Path,
+    annotations: Annotations,
+    request: EvaluationRequest,
+    other: Path | None,
+    say: Callable[[str], None],
 ) -> Evaluation:
     """Read, score, resample, compare. `say` gets lines on what takes long.
 
@@ -138,8 +160,10 @@ def evaluate_detections(
     if wrong:
         raise UsageError(f"an IoU threshold of {wrong[0]:g} means nothing; give numbers above 0, at most 1.")
     if "detect" not in annotations.tasks:
-        raise DataError(f"{annotations.root}: a {annotations.format} data set without boxes. Name a data set whose "
-                        "boxes are annotated.")  # fmt: skip
+        raise DataError(
+            f"{annotations.root}: a {annotations.format} data set without boxes. Name a data set whose "
+            "boxes are annotated."
+        )
     rows = scored_rows(annotations, request.split)
     sides = [read_detections(p, annotations, rows, request.allow_unknown) for p in (detections, other) if p is not None]
     truth = truth_of(annotations, rows)
@@ -181,7 +205,7 @@ class _Scored:
 
 
 def _scored(
-    truth: Truth, annotations: Annotations, side: DetectionSet, request: Request, weights: np.ndarray | None
+    truth: Truth, annotations: Annotations, side: DetectionSet, request: EvaluationRequest, weights: np.ndarray | None
 ) -> _Scored:
     found = _Scored({}, {}, {})
     classes = annotations.box_classes
@@ -210,14 +234,18 @@ def _truth_for(protocol: str, truth: Truth, annotations: Annotations) -> Truth:
     return expanded(truth, _parents(annotations)) if protocol == "openimages" else truth
 
 
-def _errors(truth: Truth, annotations: Annotations, side: DetectionSet, request: Request) -> dict[str, DetectionErrors]:
+def _errors(
+    truth: Truth, annotations: Annotations, side: DetectionSet, request: EvaluationRequest
+) -> dict[str, DetectionErrors]:
     return {
         protocol: detection_errors(
-            _truth_for(protocol, truth, annotations), side.detections, protocol,  # type: ignore[arg-type]
+            _truth_for(protocol, truth, annotations),
+            side.detections,
+            protocol,  # type: ignore[arg-type]
             (request.iou_thresholds or THRESHOLDS[protocol])[0],
         )
         for protocol in request.protocols
-    }  # fmt: skip
+    }
 
 
 def _renamed(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -232,7 +260,7 @@ def _parents(annotations: Annotations) -> dict[int, list[int]]:
 
 
 def _clusters(
-    annotations: Annotations, rows: NDArray[np.int64], request: Request, say: Callable[[str], None]
+    annotations: Annotations, rows: NDArray[np.int64], request: EvaluationRequest, say: Callable[[str], None]
 ) -> NDArray[np.int64]:
     """(n,) images of one cluster are drawn together: near-duplicates, and the source's own groups."""
     if not (request.bootstrap and request.clusters):

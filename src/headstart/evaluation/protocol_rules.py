@@ -103,9 +103,12 @@ def _alone(truth: Truth, detections: Detections, iou: float) -> tuple[Step, ...]
         ("score ties", f"scores rounded to {DECIMALS} digits", lambda: _map(truth, rounded, base, iou)),
         ("class averaging", "classes without a true box count as 0", lambda: float(np.nan_to_num(result.ap[0]).mean())),
         ("class averaging", "one curve over all classes", lambda: _map(*pooled, base, iou)),
-        ("empty images", "detections on images without true boxes left out",
-         lambda: _map(truth, _selected(detections, occupied), base, iou)),
-    ]  # fmt: skip
+        (
+            "empty images",
+            "detections on images without true boxes left out",
+            lambda: _map(truth, _selected(detections, occupied), base, iou),
+        ),
+    ]
     return tuple(Step(rule, change, value := of(), value - reference) for rule, change, of in values)
 
 
@@ -122,8 +125,12 @@ def _pooled(truth: Truth, detections: Detections) -> tuple[Truth, Detections]:
     """All classes as one: boxes still meet within their image and class only, each such pair being an image."""
     size = truth.num_classes
     one_truth = replace(
-        truth, image_index=truth.image_index * size + truth.labels, labels=np.zeros_like(truth.labels),
-        num_images=truth.num_images * size, num_classes=1, verified=None,
-    )  # fmt: skip
+        truth,
+        image_index=truth.image_index * size + truth.labels,
+        labels=np.zeros_like(truth.labels),
+        num_images=truth.num_images * size,
+        num_classes=1,
+        verified=None,
+    )
     images = detections.image_index * size + detections.labels
     return one_truth, replace(detections, image_index=images, labels=np.zeros_like(detections.labels))

@@ -37,7 +37,7 @@ class Composition:
 
 
 @dataclass(frozen=True)
-class Curve:
+class BinnedCurve:
     """A mean per bin, None where a bin is empty. edges (bins + 1), n (bins,) images, low included, high not."""
 
     edges: tuple[float, ...]
@@ -107,12 +107,12 @@ def coefficients(d: np.ndarray, classes: np.ndarray, x: np.ndarray, weights: np.
     return found
 
 
-def binned(values: np.ndarray, by: np.ndarray, edges: tuple[float, ...]) -> Curve:
+def binned(values: np.ndarray, by: np.ndarray, edges: tuple[float, ...]) -> BinnedCurve:
     """Mean of values (n,) per bin of by (n,); values outside all bins are left out."""
     place = np.searchsorted(edges, by, side="right") - 1
     members = [place == b for b in range(len(edges) - 1)]
     means = tuple(float(values[m].mean()) if m.any() else None for m in members)
-    return Curve(tuple(edges), tuple(int(m.sum()) for m in members), means)
+    return BinnedCurve(tuple(edges), tuple(int(m.sum()) for m in members), means)
 
 
 def measure(

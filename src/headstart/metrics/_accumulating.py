@@ -37,9 +37,15 @@ def _mean_at_levels(
 
 @njit(cache=True, nogil=True)
 def _running(
-    running: NDArray[np.float64], begin: int, stop: int, row: NDArray[np.float64], images: NDArray[np.int64],
-    ranks: NDArray[np.int32], limit: int, outside: NDArray[np.bool_],
-) -> None:  # fmt: skip
+    running: NDArray[np.float64],
+    begin: int,
+    stop: int,
+    row: NDArray[np.float64],
+    images: NDArray[np.int64],
+    ranks: NDArray[np.int32],
+    limit: int,
+    outside: NDArray[np.bool_],
+) -> None:
     """running[i + 1]: weight of the detections begin..i that are wrong unless they met a true box."""
     total = 0.0
     running[begin] = 0.0
@@ -57,12 +63,20 @@ def _running(
 
 @njit(cache=True, nogil=True)
 def weighted_ap(
-    weights: NDArray[np.float64], images: NDArray[np.int64], class_offsets: NDArray[np.int64],
-    ranks: NDArray[np.int32], limits: NDArray[np.int64], outside: NDArray[np.bool_],
-    event_at: NDArray[np.int32], event_hit: NDArray[np.bool_], event_offsets: NDArray[np.int64],
-    truth_images: NDArray[np.int64], truth_offsets: NDArray[np.int64], counted: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    images: NDArray[np.int64],
+    class_offsets: NDArray[np.int64],
+    ranks: NDArray[np.int32],
+    limits: NDArray[np.int64],
+    outside: NDArray[np.bool_],
+    event_at: NDArray[np.int32],
+    event_hit: NDArray[np.bool_],
+    event_offsets: NDArray[np.int64],
+    truth_images: NDArray[np.int64],
+    truth_offsets: NDArray[np.int64],
+    counted: NDArray[np.bool_],
     levels: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(B, V, L, T, K) average precision and recall when image i counts weights[b, i] times; nan where no true box of
     the class counts.
 

@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True, inline="always")
 def _overlap(
-    boxes: NDArray[np.float64], areas: NDArray[np.float64], i: int, others: NDArray[np.float64],
-    other_areas: NDArray[np.float64], j: int, over_own: bool,
-) -> float:  # fmt: skip
+    boxes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    i: int,
+    others: NDArray[np.float64],
+    other_areas: NDArray[np.float64],
+    j: int,
+    over_own: bool,
+) -> float:
     """Intersection over union of boxes i and others j (over the area of i if asked); 0 where they do not meet."""
     width = min(boxes[i, 2], others[j, 2]) - max(boxes[i, 0], others[j, 0])
     if width <= 0.0:
@@ -31,9 +36,16 @@ def _overlap(
 
 @njit(cache=True, nogil=True, inline="always")
 def _free(
-    overlaps: NDArray[np.float64], near: NDArray[np.int64], num_near: int, ignored: NDArray[np.bool_],
-    region: NDArray[np.bool_], taken: NDArray[np.bool_], at: int, view: int, threshold: float,
-) -> tuple[int, bool]:  # fmt: skip
+    overlaps: NDArray[np.float64],
+    near: NDArray[np.int64],
+    num_near: int,
+    ignored: NDArray[np.bool_],
+    region: NDArray[np.bool_],
+    taken: NDArray[np.bool_],
+    at: int,
+    view: int,
+    threshold: float,
+) -> tuple[int, bool]:
     """The true box that a detection takes by COCO's rule (-1 none) and whether that is a hit.
 
     The best box that is free and counts; else the best that does not count or takes any number of detections. Of equal
@@ -55,9 +67,16 @@ def _free(
 
 @njit(cache=True, nogil=True, inline="always")
 def _best(
-    overlaps: NDArray[np.float64], near: NDArray[np.int64], num_near: int, ignored: NDArray[np.bool_],
-    region: NDArray[np.bool_], taken: NDArray[np.bool_], at: int, view: int, threshold: float,
-) -> tuple[int, bool]:  # fmt: skip
+    overlaps: NDArray[np.float64],
+    near: NDArray[np.int64],
+    num_near: int,
+    ignored: NDArray[np.bool_],
+    region: NDArray[np.bool_],
+    taken: NDArray[np.bool_],
+    at: int,
+    view: int,
+    threshold: float,
+) -> tuple[int, bool]:
     """The same by the devkit's rule: the box of highest IoU whether taken or not; what that leaves wrong may still lie
     in a region (crowd, group-of), whose first detection is a hit where the region counts. Of equal overlaps the first.
     """
@@ -81,10 +100,17 @@ def _best(
 
 @njit(cache=True, nogil=True)
 def _asked(
-    begin: int, stop: int, order: NDArray[np.int32], images: NDArray[np.int64], first: NDArray[np.int32],
-    boxes: NDArray[np.float64], areas: NDArray[np.float64], asked: NDArray[np.int32], own: NDArray[np.float64],
+    begin: int,
+    stop: int,
+    order: NDArray[np.int32],
+    images: NDArray[np.int64],
+    first: NDArray[np.int32],
+    boxes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    asked: NDArray[np.int32],
+    own: NDArray[np.float64],
     own_areas: NDArray[np.float64],
-) -> int:  # fmt: skip
+) -> int:
     """Number of the detections begin..stop that have a true box to meet; their places go to `asked`, their boxes and
     areas to `own` and `own_areas`: loads that wait for no decision overlap in time."""
     count = 0
@@ -101,11 +127,21 @@ def _asked(
 
 @njit(cache=True, nogil=True)
 def match(
-    order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], boxes: NDArray[np.float64],
-    areas: NDArray[np.float64], truth_offsets: NDArray[np.int64], truth_images: NDArray[np.int64],
-    truth_boxes: NDArray[np.float64], truth_areas: NDArray[np.float64], ignored: NDArray[np.bool_],
-    region: NDArray[np.bool_], thresholds: NDArray[np.float64], free: bool, num_images: int,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:  # fmt: skip
+    order: NDArray[np.int32],
+    class_offsets: NDArray[np.int64],
+    images: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    truth_offsets: NDArray[np.int64],
+    truth_images: NDArray[np.int64],
+    truth_boxes: NDArray[np.float64],
+    truth_areas: NDArray[np.float64],
+    ignored: NDArray[np.bool_],
+    region: NDArray[np.bool_],
+    thresholds: NDArray[np.float64],
+    free: bool,
+    num_images: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
     """Events of every class, view and threshold.
 
     order, class_offsets, images: of the detections that are scored, in order; boxes, areas (of the boxes): of all
@@ -188,9 +224,13 @@ def _longer(values, room):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _by_cell(
-    at: NDArray[np.int32], truth: NDArray[np.int32], hit: NDArray[np.bool_], cell: NDArray[np.int32],
-    offsets: NDArray[np.int64], total: int,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:  # fmt: skip
+    at: NDArray[np.int32],
+    truth: NDArray[np.int32],
+    hit: NDArray[np.bool_],
+    cell: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    total: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
     """Events of each class brought together by view and threshold, keeping their order."""
     out_at, out_truth = np.empty(total, dtype=np.int32), np.empty(total, dtype=np.int32)
     out_hit = np.empty(total, dtype=np.bool_)
@@ -205,10 +245,17 @@ def _by_cell(
 
 @njit(cache=True, nogil=True)
 def closest(
-    images: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float64], areas: NDArray[np.float64],
-    truth_by_image: NDArray[np.int64], truth_offsets: NDArray[np.int64], truth_labels: NDArray[np.int64],
-    truth_boxes: NDArray[np.float64], truth_areas: NDArray[np.float64], region: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # fmt: skip
+    images: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    truth_by_image: NDArray[np.int64],
+    truth_offsets: NDArray[np.int64],
+    truth_labels: NDArray[np.int64],
+    truth_boxes: NDArray[np.float64],
+    truth_areas: NDArray[np.float64],
+    region: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(D, 2) rows of the true boxes of each detection's own class and of the other classes in its image that it
     overlaps most (-1 none; of equal ones the first), and (D, 2) the overlaps; with regions over the detection's area.
 

@@ -16,9 +16,13 @@ SHORT = 48
 
 @njit(cache=True, nogil=True)
 def sorted_detections(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], images: NDArray[np.int64], num_classes: int,
-    num_images: int, last_first: bool,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:  # fmt: skip
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    images: NDArray[np.int64],
+    num_classes: int,
+    num_images: int,
+    last_first: bool,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """(D,) rows of the detections in order, and (K + 1,) where each class begins in it.
 
     last_first: equal scores are taken in exactly the reverse of the order of images and input.
@@ -141,9 +145,12 @@ def _insertion(keys: NDArray[np.uint64], order: NDArray[np.int32]) -> None:
 
 @njit(cache=True, nogil=True)
 def _radix(
-    keys: NDArray[np.uint64], order: NDArray[np.int32], spare_keys: NDArray[np.uint64], spare_order: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    order: NDArray[np.int32],
+    spare_keys: NDArray[np.uint64],
+    spare_order: NDArray[np.int32],
     counts: NDArray[np.int64],
-) -> None:  # fmt: skip
+) -> None:
     """Sort keys (and order with them), rising and stable, digit by digit over the bits in which they differ."""
     differ = np.uint64(0)
     for i in range(1, len(keys)):

@@ -62,8 +62,10 @@ def accuracy(labels: ArrayLike, predicted: ArrayLike, num_classes: int, losses: 
         raise ValueError(f"losses have shape {values.shape}, labels {true.shape}; they must be equally long")
     if values is not None and np.isnan(values).any():
         where = np.flatnonzero(np.isnan(values))
-        raise DataError(f"{len(where)} of {len(values)} log-losses are not a number, first of images "
-                        f"{where[:3].tolist()}; the classifier's scores are not finite there")  # fmt: skip
+        raise DataError(
+            f"{len(where)} of {len(values)} log-losses are not a number, first of images "
+            f"{where[:3].tolist()}; the classifier's scores are not finite there"
+        )
     ones = np.ones((1, len(true)))
     per_class = _class_accuracy(ones, true, correct, num_classes)[0]
     return Accuracy(
@@ -98,8 +100,9 @@ def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> NDArray[np.bo
     """
     given, true = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if given.ndim != 2 or true.shape != given.shape[:1] or not 1 <= k <= given.shape[1]:
-        raise ValueError(f"scores have shape {given.shape}, labels {true.shape}, k is {k}; expected (n, K), (n,) and "
-                         "1 <= k <= K")  # fmt: skip
+        raise ValueError(
+            f"scores have shape {given.shape}, labels {true.shape}, k is {k}; expected (n, K), (n,) and 1 <= k <= K"
+        )
     _in_range("label", true, given.shape[1])
     _known(given)
     own = np.take_along_axis(given, true.astype(np.int64)[:, None], 1)
@@ -175,21 +178,27 @@ def calibration(confidence: ArrayLike, correct: ArrayLike, num_bins: int = 15) -
     where = np.flatnonzero(~((given >= 0) & (given <= 1)))
     if len(where):
         named = ", ".join(f"image {i}: {given[i]}" for i in where[:3])
-        raise DataError(f"{len(where)} of {len(given)} confidences are outside 0..1 ({named}); give probabilities, as "
-                        "softmax makes them of scores")  # fmt: skip
+        raise DataError(
+            f"{len(where)} of {len(given)} confidences are outside 0..1 ({named}); give probabilities, as "
+            "softmax makes them of scores"
+        )
     edges = np.arange(1, num_bins) / num_bins
     bins = np.searchsorted(edges, given, side="right")
     counts = np.bincount(bins, minlength=num_bins)
-    means = [np.divide(np.bincount(bins, values, num_bins), counts, out=np.full(num_bins, np.nan), where=counts > 0)
-             for values in (given, right)]  # fmt: skip
+    means = [
+        np.divide(np.bincount(bins, values, num_bins), counts, out=np.full(num_bins, np.nan), where=counts > 0)
+        for values in (given, right)
+    ]
     return Calibration(float(np.nansum(np.abs(means[1] - means[0]) * counts) / len(given)), means[0], means[1], counts)
 
 
 def _known(scores: NDArray[np.float64]) -> None:
     where = np.flatnonzero(np.isnan(scores).any(1))
     if len(where):
-        raise DataError(f"{len(where)} of {len(scores)} images have a score that is not a number, first images "
-                        f"{where[:3].tolist()}; leave them out, or look at the classifier's inputs")  # fmt: skip
+        raise DataError(
+            f"{len(where)} of {len(scores)} images have a score that is not a number, first images "
+            f"{where[:3].tolist()}; leave them out, or look at the classifier's inputs"
+        )
 
 
 def _label_ap(rows: NDArray[np.float64], scores: NDArray[np.float64], present: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -213,8 +222,10 @@ def _in_range(what: str, values: NDArray, num_classes: int) -> None:
     where = np.flatnonzero((values < 0) | (values >= num_classes) | (values != np.floor(values)))
     if len(where):
         named = ", ".join(f"image {i}: {values[i]}" for i in where[:3])
-        raise DataError(f"{len(where)} of {len(values)} images have a {what} outside 0..{num_classes - 1} ({named}"
-                        f"{', ..' if len(where) > 3 else ''}); labels start at 0 and are whole numbers")  # fmt: skip
+        raise DataError(
+            f"{len(where)} of {len(values)} images have a {what} outside 0..{num_classes - 1} ({named}"
+            f"{', ..' if len(where) > 3 else ''}); labels start at 0 and are whole numbers"
+        )
 
 
 def _class_accuracy(

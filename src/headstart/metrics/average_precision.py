@@ -25,12 +25,25 @@ from headstart.metrics.protocols import COCO_THRESHOLDS, PROTOCOLS, Protocol, Ru
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["COCO_THRESHOLDS", "CROWD", "DIFFICULT", "GROUP_OF", "PROTOCOLS", "APResult", "Curve", "Detections",
-           "Protocol", "Rules", "Truth", "Verified", "average_precision"]  # fmt: skip
+__all__ = [
+    "COCO_THRESHOLDS",
+    "CROWD",
+    "DIFFICULT",
+    "GROUP_OF",
+    "PROTOCOLS",
+    "APResult",
+    "Detections",
+    "PrecisionRecall",
+    "Protocol",
+    "Rules",
+    "Truth",
+    "Verified",
+    "average_precision",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class PrecisionRecall:
     """Precision and recall of one class at one IoU threshold after each of its detections, surest first.
 
     recall, precision, scores (p,): one point a detection; ignored ones have none. precision as it is, without envelope.
@@ -72,7 +85,7 @@ class APResult:
         """(B, T) mAP under image weights (B, n). A class without weight is left out of that resample's mean."""
         return mean_of_present(self.ap_replicates(weights))
 
-    def curve(self, label: int, threshold: int = 0) -> Curve:
+    def curve(self, label: int, threshold: int = 0) -> PrecisionRecall:
         """Precision over recall of class `label` at the threshold of that index."""
         table = self.matches
         begin, stop = table.class_offsets[label], table.class_offsets[label + 1]
@@ -83,7 +96,7 @@ class APResult:
         hits = np.cumsum(hit[shown])
         recall = hits / self.counts[label] if self.counts[label] else np.full(len(hits), np.nan)
         precision = hits / np.arange(1, len(hits) + 1)
-        return Curve(recall, precision, self.detections.scores[table.order[begin:stop][shown]])
+        return PrecisionRecall(recall, precision, self.detections.scores[table.order[begin:stop][shown]])
 
     def match_table(self) -> pyarrow.Table:
         """What became of every detection; columns: `headstart.metrics.match_table`."""

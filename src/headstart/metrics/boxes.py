@@ -46,8 +46,10 @@ class Verified:
             object.__setattr__(self, f"{what}_offsets", offsets)
             object.__setattr__(self, what, labels)
         if len(self.present_offsets) != len(self.absent_offsets):
-            raise ValueError(f"present_offsets has {len(self.present_offsets)} entries, absent_offsets "
-                             f"{len(self.absent_offsets)}; both must be images + 1")  # fmt: skip
+            raise ValueError(
+                f"present_offsets has {len(self.present_offsets)} entries, absent_offsets "
+                f"{len(self.absent_offsets)}; both must be images + 1"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +79,21 @@ class Truth:
             object.__setattr__(self, "areas", self.box_areas)
         _set_column(self, "areas", np.float64)
         if self.verified is not None and len(self.verified.present_offsets) != self.num_images + 1:
-            raise ValueError(f"verified is for {len(self.verified.present_offsets) - 1} images, the test set has "
-                             f"{self.num_images}")  # fmt: skip
+            raise ValueError(
+                f"verified is for {len(self.verified.present_offsets) - 1} images, the test set has {self.num_images}"
+            )
 
     @classmethod
     def from_xywh(
-        cls, image_index: ArrayLike, boxes_xywh: ArrayLike, labels: ArrayLike, flags: ArrayLike, num_images: int,
-        num_classes: int, areas: ArrayLike | None = None,
-    ) -> Truth:  # fmt: skip
+        cls,
+        image_index: ArrayLike,
+        boxes_xywh: ArrayLike,
+        labels: ArrayLike,
+        flags: ArrayLike,
+        num_images: int,
+        num_classes: int,
+        areas: ArrayLike | None = None,
+    ) -> Truth:
         """The same from x, y, width, height (m, 4) in float64 as COCO's files give them, and their `area` (m,)."""
         xyxy, box_areas = _edges(boxes_xywh)
         return cls(image_index, xyxy, labels, flags, num_images, num_classes, box_areas, areas)  # type: ignore[arg-type]
@@ -136,20 +145,54 @@ def check_boxes(truth: Truth, detections: Detections) -> None:
         boxes, images, labels = table.boxes_xyxy, table.image_index, table.labels
         if _sound(boxes, images, truth.num_images, labels, truth.num_classes):
             continue
-        _refuse(np.any(~np.isfinite(boxes), axis=1), what, images, "coordinates that are not finite", boxes,
-                "Give absolute pixels; leave out boxes that a model could not compute.")  # fmt: skip
-        _refuse(np.any(boxes[:, 2:] < boxes[:, :2], axis=1), what, images, "x2 < x1 or y2 < y1", boxes,
-                "Boxes are x1, y1, x2, y2; convert x, y, width, height first.")  # fmt: skip
-        _refuse((labels < 0) | (labels >= truth.num_classes), what, images,
-                f"a label outside 0..{truth.num_classes - 1}", labels,
-                "Labels start at 0 and there is no background class.")  # fmt: skip
-        _refuse((images < 0) | (images >= truth.num_images), what, images,
-                f"an image index outside 0..{truth.num_images - 1}", images,
-                "Leave out boxes on images that are not in the test set.")  # fmt: skip
-    _refuse(np.isnan(truth.areas), "true boxes", truth.image_index, "an area that is not a number", truth.areas,
-            "Give the area of every object, or none to use those of the boxes.")  # fmt: skip
-    _refuse(np.isnan(detections.scores), "detections", detections.image_index, "a score that is not a number",
-            detections.scores, "Leave out detections without a score.")  # fmt: skip
+        _refuse(
+            np.any(~np.isfinite(boxes), axis=1),
+            what,
+            images,
+            "coordinates that are not finite",
+            boxes,
+            "Give absolute pixels; leave out boxes that a model could not compute.",
+        )
+        _refuse(
+            np.any(boxes[:, 2:] < boxes[:, :2], axis=1),
+            what,
+            images,
+            "x2 < x1 or y2 < y1",
+            boxes,
+            "Boxes are x1, y1, x2, y2; convert x, y, width, height first.",
+        )
+        _refuse(
+            (labels < 0) | (labels >= truth.num_classes),
+            what,
+            images,
+            f"a label outside 0..{truth.num_classes - 1}",
+            labels,
+            "Labels start at 0 and there is no background class.",
+        )
+        _refuse(
+            (images < 0) | (images >= truth.num_images),
+            what,
+            images,
+            f"an image index outside 0..{truth.num_images - 1}",
+            images,
+            "Leave out boxes on images that are not in the test set.",
+        )
+    _refuse(
+        np.isnan(truth.areas),
+        "true boxes",
+        truth.image_index,
+        "an area that is not a number",
+        truth.areas,
+        "Give the area of every object, or none to use those of the boxes.",
+    )
+    _refuse(
+        np.isnan(detections.scores),
+        "detections",
+        detections.image_index,
+        "a score that is not a number",
+        detections.scores,
+        "Leave out detections without a score.",
+    )
 
 
 def _sound(boxes: NDArray, images: NDArray, num_images: int, labels: NDArray, num_classes: int) -> bool:
@@ -158,9 +201,13 @@ def _sound(boxes: NDArray, images: NDArray, num_images: int, labels: NDArray, nu
         return True
     return bool(
         np.isfinite(boxes).all()
-        and (boxes[:, 0] <= boxes[:, 2]).all() and (boxes[:, 1] <= boxes[:, 3]).all()
-        and images.min() >= 0 and images.max() < num_images and labels.min() >= 0 and labels.max() < num_classes
-    )  # fmt: skip
+        and (boxes[:, 0] <= boxes[:, 2]).all()
+        and (boxes[:, 1] <= boxes[:, 3]).all()
+        and images.min() >= 0
+        and images.max() < num_images
+        and labels.min() >= 0
+        and labels.max() < num_classes
+    )
 
 
 def _refuse(

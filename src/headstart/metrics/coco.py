@@ -29,12 +29,19 @@ COCO_AREAS: Mapping[str, tuple[float, float]] = {
 COCO_LIMITS = (1, 10, 100)
 
 SUMMARY = (
-    ("AP", "ap", None, "all", 100), ("AP50", "ap", 0.5, "all", 100), ("AP75", "ap", 0.75, "all", 100),
-    ("APs", "ap", None, "small", 100), ("APm", "ap", None, "medium", 100), ("APl", "ap", None, "large", 100),
-    ("AR1", "recall", None, "all", 1), ("AR10", "recall", None, "all", 10), ("AR100", "recall", None, "all", 100),
-    ("ARs", "recall", None, "small", 100), ("ARm", "recall", None, "medium", 100),
+    ("AP", "ap", None, "all", 100),
+    ("AP50", "ap", 0.5, "all", 100),
+    ("AP75", "ap", 0.75, "all", 100),
+    ("APs", "ap", None, "small", 100),
+    ("APm", "ap", None, "medium", 100),
+    ("APl", "ap", None, "large", 100),
+    ("AR1", "recall", None, "all", 1),
+    ("AR10", "recall", None, "all", 10),
+    ("AR100", "recall", None, "all", 100),
+    ("ARs", "recall", None, "small", 100),
+    ("ARm", "recall", None, "medium", 100),
     ("ARl", "recall", None, "large", 100),
-)  # fmt: skip
+)
 """COCO's 12 numbers: name, quantity, IoU threshold (None: mean over all), area range, limit."""
 
 
@@ -98,11 +105,14 @@ def coco_metrics(
     check_boxes(truth, detections)
     low, high = (np.array(edges)[:, None] for edges in zip(*areas.values(), strict=True))
     matches = matched(
-        truth, detections, rules, thresholds,
+        truth,
+        detections,
+        rules,
+        thresholds,
         left_out=(truth.areas < low) | (truth.areas > high),
         outside=(detections.box_areas < low) | (detections.box_areas > high),
         limits=limits,
-    )  # fmt: skip
+    )
     ap, recall = (np.moveaxis(v[0], (2, 3), (0, 1)) for v in matches.ap(np.ones((1, truth.num_images)), rules.levels()))
     return CocoMetrics(
         iou_thresholds=tuple(float(t) for t in iou_thresholds),

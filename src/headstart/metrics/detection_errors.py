@@ -98,8 +98,9 @@ def detection_errors(
         ap = table.ap(np.ones((1, truth.num_images)), rules.levels())[0][0, 0, 0, 0]
         given_back[k] = np.where(np.isnan(ap), 1.0, ap) - result.ap[0]
 
-    class_counts = np.stack([np.bincount(detections.labels[kinds == k], minlength=truth.num_classes)
-                             for k in range(len(KINDS))])  # fmt: skip
+    class_counts = np.stack(
+        [np.bincount(detections.labels[kinds == k], minlength=truth.num_classes) for k in range(len(KINDS))]
+    )
     class_counts[-1] = np.bincount(truth.labels[missed], minlength=truth.num_classes)
     return DetectionErrors(
         ap=float(result.map[0]),
@@ -136,17 +137,25 @@ def _surest(object_of: NDArray[np.int64], found: NDArray[np.bool_], scores: NDAr
 
 
 def _refated(
-    matches: Matches, truth: Truth, detections: Detections, fate: NDArray[np.int8], counted: NDArray[np.bool_],
+    matches: Matches,
+    truth: Truth,
+    detections: Detections,
+    fate: NDArray[np.int8],
+    counted: NDArray[np.bool_],
     rules: Rules,
-) -> Matches:  # fmt: skip
+) -> Matches:
     """The match table of detections whose fates, and classes, were changed, and of true boxes that count."""
     from headstart.metrics import _sorting
 
     kept = np.flatnonzero(fate != LEFT_OUT)
     order, offsets = _sorting.sorted_detections(
-        detections.labels[kept], detections.scores[kept], detections.image_index[kept], truth.num_classes,
-        truth.num_images, rules.ties == "last",
-    )  # fmt: skip
+        detections.labels[kept],
+        detections.scores[kept],
+        detections.image_index[kept],
+        truth.num_classes,
+        truth.num_images,
+        rules.ties == "last",
+    )
     order = kept[order].astype(np.int32)
     events = np.flatnonzero(fate[order] != MISS)
     bounds = np.searchsorted(events, offsets)

@@ -77,9 +77,15 @@ def closest(truth: Truth, detections: Detections, rules: Rules) -> tuple[NDArray
     by_image = np.argsort(truth.image_index, kind="stable")
     offsets = np.searchsorted(truth.image_index[by_image], np.arange(truth.num_images + 1))
     return _matching.closest(
-        detections.image_index, detections.labels, *geometry(detections, rules), by_image, offsets, truth.labels,
-        *geometry(truth, rules), roles(truth, rules)[0],
-    )  # fmt: skip
+        detections.image_index,
+        detections.labels,
+        *geometry(detections, rules),
+        by_image,
+        offsets,
+        truth.labels,
+        *geometry(truth, rules),
+        roles(truth, rules)[0],
+    )
 
 
 def overlaps(truth: Truth, detections: Detections, rules: Rules, met: NDArray[np.int64]) -> NDArray[np.float64]:

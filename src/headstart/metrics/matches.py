@@ -53,12 +53,22 @@ class Matches:
             raise ValueError(f"weights have shape {rows.shape}; they must be (resamples, {self.num_images} images)")
         parts = [
             weighted_ap(
-                np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64), self.images, self.class_offsets,
-                self.ranks, self.limits, self.outside, self.event_at, self.event_hit, self.event_offsets,
-                self.truth_images, self.truth_offsets, self.counted, levels,
+                np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64),
+                self.images,
+                self.class_offsets,
+                self.ranks,
+                self.limits,
+                self.outside,
+                self.event_at,
+                self.event_hit,
+                self.event_offsets,
+                self.truth_images,
+                self.truth_offsets,
+                self.counted,
+                levels,
             )
             for i in range(0, len(rows), ROWS)
-        ]  # fmt: skip
+        ]
         if not parts:
             views, thresholds = len(self.outside), self.event_offsets.shape[2] - 1
             empty = np.empty((0, views, len(self.limits), thresholds, len(self.class_offsets) - 1))
@@ -113,9 +123,20 @@ def matched(
     true_boxes, true_areas = (column[truth_order] for column in geometry(truth, rules))
     images = detections.image_index[order]
     event_at, event_truth, event_hit, event_offsets = _matching.match(
-        order, class_offsets, images, *geometry(detections, rules), truth_offsets, truth_images,
-        true_boxes, true_areas, ignored, region, thresholds, rules.match == "free", truth.num_images,
-    )  # fmt: skip
+        order,
+        class_offsets,
+        images,
+        *geometry(detections, rules),
+        truth_offsets,
+        truth_images,
+        true_boxes,
+        true_areas,
+        ignored,
+        region,
+        thresholds,
+        rules.match == "free",
+        truth.num_images,
+    )
     return Matches(
         num_images=truth.num_images,
         order=order,
@@ -166,10 +187,12 @@ def _scored(truth: Truth, detections: Detections) -> NDArray[np.int32]:
     """Rows of the detections whose class somebody verified in their image; a class with a true box there was."""
     verified, images = truth.verified, np.arange(truth.num_images)
     assert verified is not None
-    known = np.concatenate([
-        np.repeat(images, np.diff(verified.present_offsets)) * truth.num_classes + verified.present,
-        np.repeat(images, np.diff(verified.absent_offsets)) * truth.num_classes + verified.absent,
-        truth.image_index * truth.num_classes + truth.labels,
-    ])  # fmt: skip
+    known = np.concatenate(
+        [
+            np.repeat(images, np.diff(verified.present_offsets)) * truth.num_classes + verified.present,
+            np.repeat(images, np.diff(verified.absent_offsets)) * truth.num_classes + verified.absent,
+            truth.image_index * truth.num_classes + truth.labels,
+        ]
+    )
     asked = detections.image_index * truth.num_classes + detections.labels
     return np.flatnonzero(np.isin(asked, known)).astype(np.int32)

@@ -58,16 +58,20 @@ def confusion(target: ArrayLike, predicted: ArrayLike, num_classes: int, ignore:
     """
     true, given = np.asarray(target), np.asarray(predicted)
     if true.shape != given.shape:
-        raise DataError(f"the target mask has shape {true.shape}, the predicted mask {given.shape}; "
-                        "bring the prediction to the size of the target first")  # fmt: skip
+        raise DataError(
+            f"the target mask has shape {true.shape}, the predicted mask {given.shape}; "
+            "bring the prediction to the size of the target first"
+        )
     scored = true != ignore
     true, given = true[scored].astype(np.int64), given[scored].astype(np.int64)
     for what, values in (("target", true), ("predicted", given)):
         outside = np.unique(values[(values < 0) | (values >= num_classes)])
         if len(outside):
-            raise DataError(f"the {what} mask holds {outside[:3].tolist()}{', ..' if len(outside) > 3 else ''} where "
-                            f"class indices 0..{num_classes - 1} are expected ({ignore} in the target: not scored); "
-                            "map raw mask values to class indices first")  # fmt: skip
+            raise DataError(
+                f"the {what} mask holds {outside[:3].tolist()}{', ..' if len(outside) > 3 else ''} where "
+                f"class indices 0..{num_classes - 1} are expected ({ignore} in the target: not scored); "
+                "map raw mask values to class indices first"
+            )
     return np.bincount(true * num_classes + given, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 

@@ -124,10 +124,14 @@ def _lines(regions: Sequence[Region], stroke: float) -> Markup:
     parts = []
     for region, depth in zip(regions, depths, strict=True):
         place = _corner_and_size(region.xyxy, (0.6 + 1.25 * depth) * stroke)
-        parts.append(Markup('<g class="region {}"><title>{}</title>{}{}</g>').format(
-            _color(region), region.title, rect.format("line-edge", *place, 1.6 * stroke),
-            rect.format("line", *place, stroke),
-        ))  # fmt: skip
+        parts.append(
+            Markup('<g class="region {}"><title>{}</title>{}{}</g>').format(
+                _color(region),
+                region.title,
+                rect.format("line-edge", *place, 1.6 * stroke),
+                rect.format("line", *place, stroke),
+            )
+        )
     return Markup("").join(parts)
 
 
@@ -147,9 +151,24 @@ def _tabs(regions: Sequence[Region], size_hw: tuple[int, int]) -> Markup:
         wide = (9.0 + 7.5 * len(region.name)) * width / SHOWN_WIDTH
         high = 18.0 * width / SHOWN_WIDTH
         x1, y1, x2, y2 = region.xyxy
-        spots = [(x1 + u * max(x2 - x1 - wide, 0), y1 + v * max(y2 - y1 - high, 0))
-                 for u, v in ((0, 0), (1, 0), (0, 1), (1, 1), (0.35, 0), (0, 0.35), (0.65, 0), (1, 0.35), (0.35, 1),
-                              (0.65, 1), (0, 0.65), (1, 0.65), (0.5, 0.2))]  # fmt: skip
+        spots = [
+            (x1 + u * max(x2 - x1 - wide, 0), y1 + v * max(y2 - y1 - high, 0))
+            for u, v in (
+                (0, 0),
+                (1, 0),
+                (0, 1),
+                (1, 1),
+                (0.35, 0),
+                (0, 0.35),
+                (0.65, 0),
+                (1, 0.35),
+                (0.35, 1),
+                (0.65, 1),
+                (0, 0.65),
+                (1, 0.65),
+                (0.5, 0.2),
+            )
+        ]
         free = [s for s in spots if not any(_overlap((*s, s[0] + wide, s[1] + high), other) for other in taken)]
         x, y = (free or spots)[0]
         taken.append((x, y, x + wide, y + high))

@@ -82,8 +82,11 @@ class Found:
         return ""
 
     def notes(self, path: Path) -> list[str]:
-        return [f"{path}: {len(names)} members {why}; they are left out: {', '.join(names[:SHOWN])}"
-                + (", .." if len(names) > SHOWN else "") for why, names in self.left_out.items()]  # fmt: skip
+        return [
+            f"{path}: {len(names)} members {why}; they are left out: {', '.join(names[:SHOWN])}"
+            + (", .." if len(names) > SHOWN else "")
+            for why, names in self.left_out.items()
+        ]
 
 
 class Index:
@@ -266,5 +269,6 @@ def _require_whole(path: Path, found: Found, end: int) -> None:
 
 
 def _unreadable(shown: Path, what: str, error: Exception) -> DataError:
-    return DataError(f"{shown}: cannot be read as {what} ({error}). It is truncated or damaged: fetch it again, "
-                     "or pack it again.")  # fmt: skip
+    return DataError(
+        f"{shown}: cannot be read as {what} ({error}). It is truncated or damaged: fetch it again, or pack it again."
+    )

@@ -32,8 +32,13 @@ METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz"}
 LOCAL_HEADER, SLACK = 30, 64
 """Bytes of a zip's local header before its name; room for extra fields, so that one read fetches all."""
 OPENERS: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".tbz2": bz2.open, ".xz": lzma.open, ".txz": lzma.open,
-}  # fmt: skip
+    ".gz": gzip.open,
+    ".tgz": gzip.open,
+    ".bz2": bz2.open,
+    ".tbz2": bz2.open,
+    ".xz": lzma.open,
+    ".txz": lzma.open,
+}
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COPY_BYTES = 1 << 20
 
@@ -131,12 +136,15 @@ class Archive(Place):
         if member is None or member.method == FOLDER:
             raise FileNotFoundError(2, "no such file in the archive", self.where(name))
         if member.method == ENCRYPTED:
-            raise DataError(f"{self.where(name)}: is encrypted. Unpack {self.root} with its password, and name the "
-                            "folder.")  # fmt: skip
+            raise DataError(
+                f"{self.where(name)}: is encrypted. Unpack {self.root} with its password, and name the folder."
+            )
         if member.method not in (STORED, DEFLATED, IN_TAR):
             method = METHODS.get(member.method, f"method {member.method}")
-            raise DataError(f"{self.where(name)}: is packed by {method}, which cannot be read. Unpack {self.root}, and "
-                            "pack it again with `zip -r`, or name the folder.")  # fmt: skip
+            raise DataError(
+                f"{self.where(name)}: is packed by {method}, which cannot be read. Unpack {self.root}, and "
+                "pack it again with `zip -r`, or name the folder."
+            )
         if why := too_large(member.packed, member.size):
             raise DataError(f"{self.where(name)}: {why}")
         return member
@@ -171,8 +179,9 @@ class Archive(Place):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _damaged(self, member: Member, why: str) -> DataError:
-        return DataError(f"{self.where(member.name)}: is damaged in its archive ({why}). Fetch {self.root} again, or "
-                         "pack it again.")  # fmt: skip
+        return DataError(
+            f"{self.where(member.name)}: is damaged in its archive ({why}). Fetch {self.root} again, or pack it again."
+        )
 
 
 class _Piece(io.RawIOBase):
@@ -211,8 +220,9 @@ def open_archive(path: Path) -> DataPath:
             if inside.exists():
                 return inside
             top = [entry.name for entry, _ in DataPath(inside.place).iterdir()]
-            raise DataError(f"{path}: the archive {archive} has no such file or folder. At its top are: "
-                            f"{', '.join(top[:10])}.")  # fmt: skip
+            raise DataError(
+                f"{path}: the archive {archive} has no such file or folder. At its top are: {', '.join(top[:10])}."
+            )
     raise DataError(f"{path}: does not exist. Check the path and name the folder of the data set.")
 
 
@@ -237,8 +247,10 @@ def _decompressed(path: Path, shown: str) -> Path:
         part.replace(target)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
-        raise DataError(f"{shown}: cannot be decompressed to {target} ({error}; {free / 1e9:.1f} GB are free). It "
-                        "may be truncated: fetch it again; or unpack it, and name the folder.") from error  # fmt: skip
+        raise DataError(
+            f"{shown}: cannot be decompressed to {target} ({error}; {free / 1e9:.1f} GB are free). It "
+            "may be truncated: fetch it again; or unpack it, and name the folder."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return target

@@ -26,8 +26,18 @@ PNG_EXIF = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 """Kinds of chunks of a PNG that can hold an orientation."""
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
-DECODER_FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError,
-                  TypeError, Image.DecompressionBombError)  # fmt: skip
+DECODER_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    IndexError,
+    KeyError,
+    TypeError,
+    Image.DecompressionBombError,
+)
 """What Pillow's decoders raise on damaged files; their documentation promises OSError only."""
 
 
@@ -129,8 +139,10 @@ def _positions(path: ImageFile, pixels: NDArray[np.uint8], colors: Sequence[Sequ
     strange = [code for code in drawn.tolist() if code not in position]
     if strange:
         rgb = ", ".join(str(strange[0] >> shift & 255) for shift in (16, 8, 0))
-        raise DataError(f"{path}: the color ({rgb}) is drawn and is none of the {len(colors)} of the list of colors. "
-                        "Add it there, or correct the mask; JPEG and resizing make new colors.")  # fmt: skip
+        raise DataError(
+            f"{path}: the color ({rgb}) is drawn and is none of the {len(colors)} of the list of colors. "
+            "Add it there, or correct the mask; JPEG and resizing make new colors."
+        )
     return np.array([position[code] for code in drawn.tolist()], np.uint8)[where].reshape(pixels.shape[:2])
 
 
@@ -141,8 +153,10 @@ def read_segment_ids(path: ImageFile) -> NDArray[np.int32]:
     """
     with _decoding(path, "a panoptic mask") as (image, _):
         if image.mode != "RGB":
-            raise DataError(f"{path}: the mask has mode {image.mode}; the ids of segments are stored as RGB colors. "
-                            "Fetch or export the file again.")  # fmt: skip
+            raise DataError(
+                f"{path}: the mask has mode {image.mode}; the ids of segments are stored as RGB colors. "
+                "Fetch or export the file again."
+            )
         channels = np.asarray(image).astype(np.int32)
     return channels[..., 0] | channels[..., 1] << 8 | channels[..., 2] << 16
 
@@ -218,8 +232,10 @@ def _opened(path: ImageFile, what: str, file: BinaryIO) -> Iterator[Image.Image]
 def _unreadable(path: ImageFile, what: str, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path}: there is no such file. Put it back, or take it out of the annotation.")
-    return DataError(f"{path}: cannot be decoded as {what} ({error}). Fetch or export the file again; "
-                     "or leave it out: bad images can be skipped, and are then counted and listed.")  # fmt: skip
+    return DataError(
+        f"{path}: cannot be decoded as {what} ({error}). Fetch or export the file again; "
+        "or leave it out: bad images can be skipped, and are then counted and listed."
+    )
 
 
 def _by_torchvision(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
@@ -255,12 +271,16 @@ def _to_rgb(image: Image.Image, path: ImageFile) -> Image.Image:
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
         values = np.asarray(image)
         if values.size and (values.max() > 65535 or values.min() < 0):
-            raise DataError(f"{path}: the image has values up to {values.max()}; at most 16 bits a pixel can be shown. "
-                            "Convert it to 8 or 16 bits.")  # fmt: skip
+            raise DataError(
+                f"{path}: the image has values up to {values.max()}; at most 16 bits a pixel can be shown. "
+                "Convert it to 8 or 16 bits."
+            )
         image = Image.fromarray((values.astype(np.int64) >> 8).astype(np.uint8))
     if image.mode == "F":
-        raise DataError(f"{path}: the image holds floating-point values, whose black and white are not known. "
-                        "Convert it to 8 or 16 bits.")  # fmt: skip
+        raise DataError(
+            f"{path}: the image holds floating-point values, whose black and white are not known. "
+            "Convert it to 8 or 16 bits."
+        )
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         white = Image.new("RGBA", seen.size, (255, 255, 255, 255))

@@ -40,5 +40,7 @@ def too_large(packed: int, size: int, whole: bool = False) -> str:
         name = "HEADSTART_MAX_RATIO"
     else:
         return ""
-    return (f"{size / 1e6:,.0f} MB come out of {packed / 1e6:,.3g} MB, more than {name} = {limit(name):g} allows. "
-            f"If you trust it, set {name} higher.")  # fmt: skip
+    return (
+        f"{size / 1e6:,.0f} MB come out of {packed / 1e6:,.3g} MB, more than {name} = {limit(name):g} allows. "
+        f"If you trust it, set {name} higher."
+    )

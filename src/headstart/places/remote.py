@@ -23,8 +23,18 @@ from headstart.places.network import is_offline, to_stderr
 from headstart.places.paths import DataPath, Place, Stamp
 from headstart.places.url_cache import Fetched
 
-VERSION_FIELDS = ("ETag", "etag", "md5Hash", "Content-MD5", "LastModified", "Last-Modified", "last_modified", "mtime",
-                  "created", "updated")  # fmt: skip
+VERSION_FIELDS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "Content-MD5",
+    "LastModified",
+    "Last-Modified",
+    "last_modified",
+    "mtime",
+    "created",
+    "updated",
+)
 """What drivers call that by which a changed file is told, the surest first."""
 ATTEMPTS, WAIT_SECONDS = 3, 0.5
 STREAMED_BYTES = 16_000_000
@@ -35,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Facts:
+class RemoteFacts:
     """Of a file or folder. size: None where the server does not say it."""
 
     is_folder: bool
@@ -55,8 +65,8 @@ class Remote(Place):
         self.root = root.rstrip("/")
         self._protocol = root.partition("://")[0]
         self._kept = Fetched()
-        self._listed: dict[str, dict[str, Facts]] = {}
-        self._known: dict[str, Facts | None] = {}
+        self._listed: dict[str, dict[str, RemoteFacts]] = {}
+        self._known: dict[str, RemoteFacts | None] = {}
         self._driver: tuple[int, Any] = (0, None)
         self._said = False
         self._filesystem()
@@ -87,7 +97,7 @@ class Remote(Place):
         if facts is None or not facts.is_folder:
             return facts.stamp() if facts else None
         names = sorted(self._list(name).items())
-        return Facts(True, 0, repr([(entry, facts.is_folder) for entry, facts in names])).stamp()
+        return RemoteFacts(True, 0, repr([(entry, facts.is_folder) for entry, facts in names])).stamp()
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError; FetchError when the file cannot be fetched, or must not be."""
@@ -109,20 +119,22 @@ class Remote(Place):
         found = self._fetch(name, on_disk=True)
         if isinstance(found, Path):
             return found
-        raise FetchError(f"{self.where(name)}: cannot be kept in {self._kept.folder}. Set HEADSTART_CACHE to a folder "
-                         "that can be written to, and has room.")  # fmt: skip
+        raise FetchError(
+            f"{self.where(name)}: cannot be kept in {self._kept.folder}. Set HEADSTART_CACHE to a folder "
+            "that can be written to, and has room."
+        )
 
     # What servers say
 
-    def _list(self, folder: str) -> dict[str, Facts]:
+    def _list(self, folder: str) -> dict[str, RemoteFacts]:
         if folder not in self._listed:
             self._listed[folder] = self._ask("list", folder, self._listing, {})
         return self._listed[folder]
 
-    def _facts(self, name: str, ask: bool = False) -> Facts | None:
+    def _facts(self, name: str, ask: bool = False) -> RemoteFacts | None:
         """From the listing of the folder that it is in, unless the server has to be asked for its size or version."""
         if not name:
-            return Facts(True) if self._list("") else None
+            return RemoteFacts(True) if self._list("") else None
         if name not in self._known:
             above, _, last = name.rpartition("/")
             listed = self._list(above)
@@ -132,7 +144,7 @@ class Remote(Place):
             self._known[name] = self._ask("info", name, self._info, None)
         return self._known[name]
 
-    def _file(self, name: str) -> Facts:
+    def _file(self, name: str) -> RemoteFacts:
         facts = self._facts(name, ask=True)
         if facts is None or facts.is_folder:
             raise FileNotFoundError(2, "no such file", self.where(name))
@@ -162,10 +174,10 @@ class Remote(Place):
     @staticmethod
     def _from_json(said: Any) -> Any:
         if said and "entries" in said:
-            return {name: Facts(**facts) for name, facts in said["entries"].items()}
-        return said and Facts(**said)
+            return {name: RemoteFacts(**facts) for name, facts in said["entries"].items()}
+        return said and RemoteFacts(**said)
 
-    def _listing(self, filesystem: Any, path: str) -> dict[str, Facts]:
+    def _listing(self, filesystem: Any, path: str) -> dict[str, RemoteFacts]:
         above = path.rstrip("/") + "/"
         out = {}
         for info in filesystem.ls(above if self._is_http else path, detail=True):
@@ -176,16 +188,16 @@ class Remote(Place):
             name = full.lstrip("/").removeprefix(above.lstrip("/")).rstrip("/")
             name = unquote(name) if self._is_http else name
             if name and "/" not in name:
-                out[name] = Facts(is_folder, None if is_folder else info.get("size"), _version(info))
+                out[name] = RemoteFacts(is_folder, None if is_folder else info.get("size"), _version(info))
         return out
 
-    def _info(self, filesystem: Any, path: str) -> Facts:
+    def _info(self, filesystem: Any, path: str) -> RemoteFacts:
         info = filesystem.info(path)
-        return Facts(info["type"] == "directory", info.get("size"), _version(info))
+        return RemoteFacts(info["type"] == "directory", info.get("size"), _version(info))
 
     # Bytes
 
-    def _here(self, name: str, facts: Facts) -> Path | None:
+    def _here(self, name: str, facts: RemoteFacts) -> Path | None:
         return self._kept.find(self.where(name), facts.version, facts.size)
 
     def _fetch(self, name: str, on_disk: bool = False) -> Path | bytes:
@@ -212,7 +224,7 @@ class Remote(Place):
         finally:
             part.unlink(missing_ok=True)
 
-    def _require(self, name: str, facts: Facts, size: int) -> None:
+    def _require(self, name: str, facts: RemoteFacts, size: int) -> None:
         if facts.size is not None and size != facts.size:
             raise FetchError(f"{self.where(name)}: {size:,} bytes came of {facts.size:,}. Run again.")
 
@@ -227,8 +239,10 @@ class Remote(Place):
         return is_offline() and self._protocol != IN_MEMORY
 
     def _refused(self, name: str) -> FetchError:
-        return FetchError(f"{self.where(name)}: is not in the cache ({self._kept.folder}) and downloads are off "
-                          "(--offline, HEADSTART_OFFLINE or HF_HUB_OFFLINE). Run once without.")  # fmt: skip
+        return FetchError(
+            f"{self.where(name)}: is not in the cache ({self._kept.folder}) and downloads are off "
+            "(--offline, HEADSTART_OFFLINE or HF_HUB_OFFLINE). Run once without."
+        )
 
     # fsspec
 
@@ -254,9 +268,11 @@ class Remote(Place):
                 raise FileNotFoundError(2, "no such file", self.where(name)) from error
             except Exception as error:  # Each driver has its own.
                 if attempt + 1 == ATTEMPTS or isinstance(error, PermissionError):
-                    raise FetchError(f"{self.where(name)}: cannot be fetched ({type(error).__name__}: {error}). Check "
-                                     "the address, the network and your rights; options of the driver come from "
-                                     "variables such as FSSPEC_S3_ANON=true.") from error  # fmt: skip
+                    raise FetchError(
+                        f"{self.where(name)}: cannot be fetched ({type(error).__name__}: {error}). Check "
+                        "the address, the network and your rights; options of the driver come from "
+                        "variables such as FSSPEC_S3_ANON=true."
+                    ) from error
                 time.sleep(WAIT_SECONDS * 2**attempt)
         raise AssertionError("not reached")
 
@@ -285,8 +301,10 @@ def open_remote(url: str) -> DataPath:
     above, _, name = root.root.rpartition("/")
     if not above.endswith("/") and (file := DataPath(Remote(above), unquote(name))).is_file():
         return file
-    raise DataError(f"{url}: there is nothing, or the server does not list its folders. Check the address; files of a "
-                    "server without listings can be had as one zip or tar file.")  # fmt: skip
+    raise DataError(
+        f"{url}: there is nothing, or the server does not list its folders. Check the address; files of a "
+        "server without listings can be had as one zip or tar file."
+    )
 
 
 def _version(info: dict[str, Any]) -> str:
@@ -300,7 +318,9 @@ def _driver(url: str, protocol: str) -> Any:
         options = {"encoded": True} if protocol in ("http", "https") else {}
         return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
     except ImportError as error:
-        raise UsageError(f"{url}: reading {protocol}:// needs a library that is not installed ({error}). "
-                         "Run: pip install 'headstart[remote]'; it brings https and S3.") from error  # fmt: skip
+        raise UsageError(
+            f"{url}: reading {protocol}:// needs a library that is not installed ({error}). "
+            "Run: pip install 'headstart[remote]'; it brings https and S3."
+        ) from error
     except ValueError as error:
         raise UsageError(f"{url}: {error}. Known are https://, s3:// and what fsspec has drivers for.") from error

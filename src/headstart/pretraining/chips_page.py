@@ -37,8 +37,10 @@ def chips_to_show(data: str, recipe: PretrainingRecipe, options: PretrainingOpti
         progress(0.0, "reading the data set")
         table = open_dataset(data, options.format, **(options.read or {}))
         if "detect" not in table.tasks:
-            raise DataError(f"{table.root}: read as {table.format}, it has no boxes, and chips are laid around boxes. "
-                            f"`headstart check {data}` shows what it has.")  # fmt: skip
+            raise DataError(
+                f"{table.root}: read as {table.format}, it has no boxes, and chips are laid around boxes. "
+                f"`headstart check {data}` shows what it has."
+            )
         images = chosen_images(table, recipe, options.splits, options.validation, options.on_empty_class, progress)
         made = options.out / "proposals.parquet" if options.out else None
         proposals = options.proposals or (made if made and made.is_file() else None)

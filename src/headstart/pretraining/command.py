@@ -122,8 +122,19 @@ def _loaders(world: World) -> int:
     return min(LOADERS, max(0, cpus // here - 1))
 
 
-OURS = ("settings.json", "metrics.json", "checkpoints.json", "curve.npz", "proposals.parquet", "backbone.safetensors",
-        "state", "proposal-state", "chips", "model", "best")  # fmt: skip
+OURS = (
+    "settings.json",
+    "metrics.json",
+    "checkpoints.json",
+    "curve.npz",
+    "proposals.parquet",
+    "backbone.safetensors",
+    "state",
+    "proposal-state",
+    "chips",
+    "model",
+    "best",
+)
 
 
 def _emptied(out: Path) -> None:
@@ -143,17 +154,26 @@ def _planned(given: Prepared, world: World) -> list[str]:
     lines = [
         f"recipe: {recipe.name} version {recipe.version}, by {recipe.supervision}: {recipe.about}",
         f"data: {given.images.train.root}, {len(given.images.train)} images, {len(given.classes)} classes; "
-        + (f"{len(given.images.validation)} to evaluate on" if given.images.validation is not None else "none to "
-           "evaluate on"),
+        + (
+            f"{len(given.images.validation)} to evaluate on"
+            if given.images.validation is not None
+            else "none to evaluate on"
+        ),
         f"start: {given.spec.name}; backbone {given.backbone_name}",
         f"training: {given.recipe.updates} updates of {given.recipe.batch_size} in {world.size} "
         f"process{'es' if world.size > 1 else ''}, {request.loaders} more make batches; {recipe.epochs:g} epochs",
-    ]  # fmt: skip
+    ]
     if isinstance(given.batches, ChipBatches):
         lines.append(f"inputs of the first epoch: {given.batches.summary()}")
         if recipe.sampling.negatives:
-            lines.append("proposals: " + (str(request.options.proposals) if request.options.proposals else
-                         f"made first, in {recipe.sampling.proposal_epochs:g} epochs"))  # fmt: skip
+            lines.append(
+                "proposals: "
+                + (
+                    str(request.options.proposals)
+                    if request.options.proposals
+                    else f"made first, in {recipe.sampling.proposal_epochs:g} epochs"
+                )
+            )
     return [*lines, f"written to: {request.out}", f"numbers from: {recipe.source}"]
 
 
@@ -162,8 +182,10 @@ def _finished(out: Path, given: Prepared, world: World, note: str = "") -> Pretr
 
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     file = out / "backbone.safetensors"
-    counts = ", ".join(f"{value:.1f} {name.removeprefix('number_of_').replace('_', ' ')}"
-                       for name, value in metrics["per_update"].items())  # fmt: skip
+    counts = ", ".join(
+        f"{value:.1f} {name.removeprefix('number_of_').replace('_', ' ')}"
+        for name, value in metrics["per_update"].items()
+    )
     lines = [
         *([f"nothing to do: {note}"] if note else []),
         f"loss: {metrics['loss_first']:.3f} at first, {metrics['loss_last']:.3f} at last, over {metrics['updates']} "
@@ -174,6 +196,8 @@ def _finished(out: Path, given: Prepared, world: World, note: str = "") -> Pretr
         if found := metrics[name]:
             scores = ", ".join(f"{key} {value:.3f}" for key, value in found.items() if key != "update")
             lines.append(f"{words} (update {found['update']}): {scores}")
-    lines += [f"weights: {file} ({given.backbone_name}); use them as file:{out}",
-              f"with its head: headstart predict {out / 'model'} IMAGES"]  # fmt: skip
+    lines += [
+        f"weights: {file} ({given.backbone_name}); use them as file:{out}",
+        f"with its head: headstart predict {out / 'model'} IMAGES",
+    ]
     return Pretrained(out, file, metrics, lines if world.leads else [])

@@ -49,9 +49,13 @@ class Images:
 
 
 def chosen_images(
-    table: Annotations, recipe: PretrainingRecipe, splits: tuple[str, ...], validation: str | None,
-    on_empty_class: str, progress: Progress,
-) -> Images:  # fmt: skip
+    table: Annotations,
+    recipe: PretrainingRecipe,
+    splits: tuple[str, ...],
+    validation: str | None,
+    on_empty_class: str,
+    progress: Progress,
+) -> Images:
     """The images of these splits (none: `train`, or all where there is no such split) and of the validation split
     (None: `val`, where there is one; "": none).
 
@@ -64,16 +68,20 @@ def chosen_images(
     held_out = validation if validation is not None else ("val" if "val" in present and "val" not in splits else "")
     for name in (*splits, *([held_out] if held_out else [])):
         if name not in present:
-            raise DataError(f"{table.root}: it has no split {name!r}. It has: {', '.join(present)}. Choose with "
-                            "--split and --val.")  # fmt: skip
+            raise DataError(
+                f"{table.root}: it has no split {name!r}. It has: {', '.join(present)}. Choose with --split and --val."
+            )
     if held_out and held_out in splits:
-        raise DataError(f"{table.root}: {held_out!r} is trained on, so it cannot validate. Choose another --val, or "
-                        '--val "" for none.')  # fmt: skip
+        raise DataError(
+            f"{table.root}: {held_out!r} is trained on, so it cannot validate. Choose another --val, or "
+            '--val "" for none.'
+        )
     usable = table.boxes_known if recipe.supervision == "boxes" else np.ones(len(table), bool)
     rows = np.flatnonzero(np.isin(table.splits, splits) & usable)
     if not len(rows):
-        raise DataError(f"{table.root}: no image of {', '.join(splits)} has annotation to train on. Choose another "
-                        "--split.")  # fmt: skip
+        raise DataError(
+            f"{table.root}: no image of {', '.join(splits)} has annotation to train on. Choose another --split."
+        )
     kept = np.flatnonzero((table.splits == held_out) & usable) if held_out else np.zeros(0, np.int64)
     kept = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), VALIDATED)).astype(int))] if len(kept) else kept
     if recipe.supervision == "labels":
@@ -90,8 +98,10 @@ def chosen_images(
 def _require_kind(table: Annotations, recipe: PretrainingRecipe) -> None:
     if recipe.supervision == "boxes" and "detect" not in table.tasks:
         others = ", ".join(builtin_names("labels"))
-        raise DataError(f"{table.root}: read as {table.format}, it has no boxes, and recipe {recipe.name} trains by "
-                        f"boxes. Use --supervision labels, or a recipe for labels ({others}).")  # fmt: skip
+        raise DataError(
+            f"{table.root}: read as {table.format}, it has no boxes, and recipe {recipe.name} trains by "
+            f"boxes. Use --supervision labels, or a recipe for labels ({others})."
+        )
 
 
 def _with_examples(train: Annotations, on_empty_class: str) -> tuple[Annotations, tuple[str, ...]]:
@@ -100,15 +110,18 @@ def _with_examples(train: Annotations, on_empty_class: str) -> tuple[Annotations
     counts = np.bincount(train.box_labels[trained], minlength=len(train.box_classes))
     empty = [name for name, count in zip(train.box_classes, counts, strict=True) if not count]
     if len(empty) == len(counts):
-        raise DataError(f"{train.root}: none of {len(train)} training images has a box to train on. Choose another "
-                        "--split.")  # fmt: skip
+        raise DataError(
+            f"{train.root}: none of {len(train)} training images has a box to train on. Choose another --split."
+        )
     if not empty:
         return train, train.box_classes
     if on_empty_class == "error":
         more = f" and {len(empty) - 8} more" if len(empty) > 8 else ""
-        raise DataError(f"{train.root}: {len(empty)} of {len(counts)} classes have no box to train on: "
-                        f"{', '.join(empty[:8])}{more}. Leave them out with --on-empty-class skip, or choose another "
-                        "--split.")  # fmt: skip
+        raise DataError(
+            f"{train.root}: {len(empty)} of {len(counts)} classes have no box to train on: "
+            f"{', '.join(empty[:8])}{more}. Leave them out with --on-empty-class skip, or choose another "
+            "--split."
+        )
     kept = tuple(name for name in train.box_classes if name not in set(empty))
     return with_classes(train, kept), kept
 
@@ -132,24 +145,41 @@ def chip_batches(
     given = read_proposals(proposals, images.train) if proposals else None
     small = recipe.sampling.small
     return ChipBatches(
-        with_sizes(images.train), layout_of(recipe.sampling), training.batch_size, seed, training.flip,
-        recipe.sampling.window, folder, given, SmallObjects(**small.model_dump()) if small else None,
-    )  # fmt: skip
+        with_sizes(images.train),
+        layout_of(recipe.sampling),
+        training.batch_size,
+        seed,
+        training.flip,
+        recipe.sampling.window,
+        folder,
+        given,
+        SmallObjects(**small.model_dump()) if small else None,
+    )
 
 
 def label_batches(images: Images, recipe: PretrainingRecipe, seed: int, on_empty_class: str) -> LabelBatches:
     """Batches of a training by labels."""
     training, sampling = recipe.recipe(1), recipe.sampling
     return LabelBatches(
-        images.table, images.rows, sampling.size, training.batch_size, seed, training.flip,
-        sampling.least_area, "leave_out" if on_empty_class == "skip" else "error",
-    )  # fmt: skip
+        images.table,
+        images.rows,
+        sampling.size,
+        training.batch_size,
+        seed,
+        training.flip,
+        sampling.least_area,
+        "leave_out" if on_empty_class == "skip" else "error",
+    )
 
 
 def score_labels(
-    batches: LabelBatches, model: nn.Module, preprocessing: Preprocessing, rows: NDArray[np.int64], sampling: Sampling,
+    batches: LabelBatches,
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    rows: NDArray[np.int64],
+    sampling: Sampling,
     world: World,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Scores of a classifier on the images `rows` of the table; each process takes its share of them, none twice."""
     resize: Literal["crop", "stretch"] = "stretch" if sampling.least_area == 1 else "crop"
     every = LabelImages(batches.source, rows, sampling.size, resize)

@@ -44,8 +44,10 @@ def read_proposals(path: Path, annotations: Annotations) -> tuple[NDArray[np.flo
     image = np.array([place.get(str(name), -1) for name in columns.images], np.int64)
     seen = len(np.unique(image[image >= 0]))
     if 2 * seen < len(annotations):
-        raise DataError(f"{path}: it has proposals for {seen} of {len(annotations)} training images. Give the file "
-                        "that was made for this data set, or none: proposals are then made first.")  # fmt: skip
+        raise DataError(
+            f"{path}: it has proposals for {seen} of {len(annotations)} training images. Give the file "
+            "that was made for this data set, or none: proposals are then made first."
+        )
     order = np.argsort(image, kind="stable")
     order = order[image[order] >= 0]
     limits = annotations.sizes_hw[image[order]][:, [1, 0, 1, 0]]

@@ -117,10 +117,14 @@ def require_chips(recipe: PretrainingRecipe) -> None:
     if recipe.sampling.layout == "chips":
         return
     names = [name for name in builtin_names("boxes") if load_recipe(name).sampling.layout == "chips"]
-    trains = {"crops": "by labels, on random parts of images", "whole": "on whole images",
-              "pyramid": "on whole images at every scale"}[recipe.sampling.layout]  # fmt: skip
-    raise UsageError(f"recipe {recipe.name} trains {trains}: it has no chips to show. Recipes that have: "
-                     f"{', '.join(names)}.")  # fmt: skip
+    trains = {
+        "crops": "by labels, on random parts of images",
+        "whole": "on whole images",
+        "pyramid": "on whole images at every scale",
+    }[recipe.sampling.layout]
+    raise UsageError(
+        f"recipe {recipe.name} trains {trains}: it has no chips to show. Recipes that have: {', '.join(names)}."
+    )
 
 
 def shown_chips(
@@ -143,9 +147,17 @@ def shown_chips(
         progress(k / len(chosen), f"drawing chips of {images.train.image_name(i)}")
         pictures.append(_picture(source, table, i, images.classes))
     return ShownChips(
-        images.train.root.name, recipe, seed, recipe.sampling.size, len(held), int((~held).sum()), counts,
-        _by_scale(source, table), recipe.sampling.negatives > 0, tuple(pictures),
-    )  # fmt: skip
+        images.train.root.name,
+        recipe,
+        seed,
+        recipe.sampling.size,
+        len(held),
+        int((~held).sum()),
+        counts,
+        _by_scale(source, table),
+        recipe.sampling.negatives > 0,
+        tuple(pictures),
+    )
 
 
 def _by_scale(source: ChipBatches, table: ChipTable) -> tuple[ScaleFacts, ...]:
@@ -156,8 +168,17 @@ def _by_scale(source: ChipBatches, table: ChipTable) -> tuple[ScaleFacts, ...]:
     for s, scale in enumerate(source.layout.scales):
         own, rows = table.scales == s, table.box_rows[scale_of_target == s]
         whole = np.floor(sizes * scale.factors(sizes)[:, None]).astype(np.int64).prod(1)
-        found.append(ScaleFacts(scale, int(own.sum()), int((own & table.negative).sum()), len(np.unique(rows)),
-                                len(rows), int(pixels[own].sum()), int(whole.sum())))  # fmt: skip
+        found.append(
+            ScaleFacts(
+                scale,
+                int(own.sum()),
+                int((own & table.negative).sum()),
+                len(np.unique(rows)),
+                len(rows),
+                int(pixels[own].sum()),
+                int(whole.sum()),
+            )
+        )
     return tuple(found)
 
 
@@ -189,13 +210,19 @@ def _picture(source: ChipBatches, table: ChipTable, i: int, classes: tuple[str, 
         height, width = table.sizes_hw[chip].tolist()
         xyxy = (x / factor, y / factor, (x + width) / factor, (y + height) / factor)
         name = f"{'N' if negative else ''}{numbers[negative]}"
-        chips.append(ShownChip(name, int(table.scales[chip]), factor, negative, xyxy, len(table.rows_of(chip)),
-                               cuts.get(chip)))  # fmt: skip
+        chips.append(
+            ShownChip(name, int(table.scales[chip]), factor, negative, xyxy, len(table.rows_of(chip)), cuts.get(chip))
+        )
     annotations = source.annotations
     size = annotations.size_hw(i)
     factors = tuple(float(s.factors(np.array([size]))[0]) for s in source.layout.scales)
-    return ShownImage(annotations.image_name(i), source.decoded(i, EPOCH), factors,
-                      _boxes(source, table, own, i, classes), tuple(chips))  # fmt: skip
+    return ShownImage(
+        annotations.image_name(i),
+        source.decoded(i, EPOCH),
+        factors,
+        _boxes(source, table, own, i, classes),
+        tuple(chips),
+    )
 
 
 def _boxes(
@@ -232,6 +259,11 @@ def _cuts(source: ChipBatches, table: ChipTable, chips: NDArray[np.int64]) -> li
     found = []
     for k in range(len(chips)):
         ignored = [part[k].numpy() for part in (batch.ignored, batch.group_of) if part is not None]
-        found.append(Cut(batch.images[k].permute(1, 2, 0).numpy(), batch.boxes_xyxy[k].numpy(),
-                         np.concatenate([np.zeros((0, 4), np.float32), *ignored])))  # fmt: skip
+        found.append(
+            Cut(
+                batch.images[k].permute(1, 2, 0).numpy(),
+                batch.boxes_xyxy[k].numpy(),
+                np.concatenate([np.zeros((0, 4), np.float32), *ignored]),
+            )
+        )
     return found

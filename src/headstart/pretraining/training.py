@@ -26,9 +26,9 @@ from headstart.tasks.transfer import TASKS, Start, assembled, save_curve, save_m
 from headstart.tasks.whole_images import detect_images, score_images
 from headstart.train.distributed import World
 from headstart.train.loaders import BatchSource
-from headstart.train.loop import Curve, reestimate_batch_norm, refuse_frozen_random, train
+from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen_random, train
 from headstart.train.saving import Keeping
-from headstart.weights import native as own
+from headstart.weights import native
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
 from headstart.weights.checkpoint import load
 from headstart.weights.export import canonical_state
@@ -70,8 +70,9 @@ class Prepared:
     def backbone_name(self) -> str:
         """Of the backbone as it will be trained."""
         recipe = self.recipe
-        return trained_name(self.spec.backbone, recipe.deformable, recipe.modulated, recipe.neck, "the recipe",
-                            recipe.batch_norm)  # fmt: skip
+        return trained_name(
+            self.spec.backbone, recipe.deformable, recipe.modulated, recipe.neck, "the recipe", recipe.batch_norm
+        )
 
     @property
     def several(self) -> bool:
@@ -138,9 +139,11 @@ def require_same(out: Path, settings: dict[str, Any]) -> bool:
     before = json.loads(path.read_text(encoding="utf-8"))
     now = json.loads(json.dumps(settings))
     if changes := list(_differences(before, now, "")):
-        raise UsageError(f"{out} holds a pre-training with other settings, so it cannot go on with these:\n  "
-                         + "\n  ".join(changes[:12])
-                         + "\nPut them back, give another --out, or --overwrite to start anew.")  # fmt: skip
+        raise UsageError(
+            f"{out} holds a pre-training with other settings, so it cannot go on with these:\n  "
+            + "\n  ".join(changes[:12])
+            + "\nPut them back, give another --out, or --overwrite to start anew."
+        )
     return True
 
 
@@ -181,10 +184,20 @@ def pretrain(
     every = max(1, round(data.updates_of(given.batches, request.recipe.checkpoint_epochs)))
     steps = [*range(every, given.recipe.updates, every), given.recipe.updates]
     curve = train(
-        model, TASKS[given.task].losses, given.batches, start.preprocessing, given.recipe, given.recipe.lr or 0.0,
-        out / "state", progress, {k: partial(checkpoints.take, k) for k in steps}, world,
-        request.loaders, stopped, Keeping(SAVE_EVERY_SECONDS, every, request.recipe.keep),
-    )  # fmt: skip
+        model,
+        TASKS[given.task].losses,
+        given.batches,
+        start.preprocessing,
+        given.recipe,
+        given.recipe.lr or 0.0,
+        out / "state",
+        progress,
+        {k: partial(checkpoints.take, k) for k in steps},
+        world,
+        request.loaders,
+        stopped,
+        Keeping(SAVE_EVERY_SECONDS, every, request.recipe.keep),
+    )
     metrics = _metrics(given, curve, checkpoints.taken)
     if world.leads:
         _write(given, start, model, curve, metrics)
@@ -199,8 +212,15 @@ def _start(given: Prepared) -> Start:
 
 def _model(given: Prepared, start: Start) -> nn.Module:
     side = data.size_of(given.request.recipe.sampling)
-    return assembled(start, given.task, given.recipe, len(given.classes), (side, side), given.request.options.seed,
-                     **({"several": True} if given.several else {}))  # fmt: skip
+    return assembled(
+        start,
+        given.task,
+        given.recipe,
+        len(given.classes),
+        (side, side),
+        given.request.options.seed,
+        **({"several": True} if given.several else {}),
+    )
 
 
 def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: Callable[[], bool]) -> None:
@@ -210,10 +230,29 @@ def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: 
     detector = ProposalDetector(_model(given, start))  # type: ignore[arg-type]
     updates = data.updates_of(given.batches, request.recipe.sampling.proposal_epochs)
     recipe = given.recipe.model_copy(update={"updates": updates, "name": f"{given.recipe.name}-proposals"})
-    train(detector, TASKS["detect"].losses, given.batches, start.preprocessing, recipe, recipe.lr or 0.0,
-          out / "proposal-state", lambda f, m: progress(0.6 * f, m), None, world, request.loaders, stopped)  # fmt: skip
-    found = detect_images(detector, start.preprocessing, given.images.train, given.scales(), world, MOST,
-                          lambda f, m: progress(0.6 + 0.4 * f, m))  # fmt: skip
+    train(
+        detector,
+        TASKS["detect"].losses,
+        given.batches,
+        start.preprocessing,
+        recipe,
+        recipe.lr or 0.0,
+        out / "proposal-state",
+        lambda f, m: progress(0.6 * f, m),
+        None,
+        world,
+        request.loaders,
+        stopped,
+    )
+    found = detect_images(
+        detector,
+        start.preprocessing,
+        given.images.train,
+        given.scales(),
+        world,
+        MOST,
+        lambda f, m: progress(0.6 + 0.4 * f, m),
+    )
     if world.leads:
         write_proposals(out / "proposals.parquet", given.images.train, found)
         shutil.rmtree(out / "proposal-state", ignore_errors=True)
@@ -265,7 +304,7 @@ def evaluated(
     return {name: scores[name] for name in ("det/voc-area/map@0.5", "det/voc-area/map@0.7")}
 
 
-def _metrics(given: Prepared, curve: Curve, taken: list[dict[str, Any]]) -> dict[str, Any]:
+def _metrics(given: Prepared, curve: LossCurve, taken: list[dict[str, Any]]) -> dict[str, Any]:
     tenth = max(1, len(curve.total) // 10)
     counts = {name: float(curve.of(name).mean()) for name in curve.names if name.startswith("number_of_")}
     best = max(taken, key=lambda t: t[primary(given.task, t)]) if taken else {}
@@ -284,16 +323,25 @@ def _metrics(given: Prepared, curve: Curve, taken: list[dict[str, Any]]) -> dict
 def _save(given: Prepared, start: Start, model: nn.Module, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     side = data.size_of(given.request.recipe.sampling)
-    save_model(out, model, {
-        "backbone": given.spec.backbone, "base": "", "preprocessing": start.preprocessing.to_json(),
-        "task": given.task, "recipe": given.recipe.model_dump(mode="json"), "classes": list(given.classes),
-        "size_hw": [side, side], "resize": "stretch",
-        "scales": [{k: v for k, v in asdict(s).items() if v != float("inf")} for s in given.scales()],
-        "several": given.several,
-    })  # fmt: skip
+    save_model(
+        out,
+        model,
+        {
+            "backbone": given.spec.backbone,
+            "base": "",
+            "preprocessing": start.preprocessing.to_json(),
+            "task": given.task,
+            "recipe": given.recipe.model_dump(mode="json"),
+            "classes": list(given.classes),
+            "size_hw": [side, side],
+            "resize": "stretch",
+            "scales": [{k: v for k, v in asdict(s).items() if v != float("inf")} for s in given.scales()],
+            "several": given.several,
+        },
+    )
 
 
-def _write(given: Prepared, start: Start, model: nn.Module, curve: Curve, metrics: dict[str, Any]) -> None:
+def _write(given: Prepared, start: Start, model: nn.Module, curve: LossCurve, metrics: dict[str, Any]) -> None:
     out, recipe = given.request.out, given.request.recipe
     _save(given, start, model, out / "model")
     save_curve(out / "curve.npz", curve)
@@ -301,16 +349,19 @@ def _write(given: Prepared, start: Start, model: nn.Module, curve: Curve, metric
     backbone = backbone.cpu().float().eval()
     tensors = canonical_state(backbone)
     table = given.images.train
-    facts = own.Facts(
-        name=f"{recipe.name}-{table.root.name}", backbone=given.backbone_name,
+    facts = native.CheckpointFacts(
+        name=f"{recipe.name}-{table.root.name}",
+        backbone=given.backbone_name,
         preprocessing=start.preprocessing.to_json(),
-        lineage=[*given.spec.lineage, f"{table.root.name} {recipe.supervision}"], licence=given.spec.licence,
+        lineage=[*given.spec.lineage, f"{table.root.name} {recipe.supervision}"],
+        licence=given.spec.licence,
         source=f"headstart pretrain, recipe {recipe.name} version {recipe.version}, "
         f"{metrics['images_seen']} inputs of {recipe.sampling.size} pixels",
-        digest=own.tensor_digest(tensors), provenance=given.settings(),
+        digest=native.tensor_digest(tensors),
+        provenance=given.settings(),
         fingerprint={stage: list(values) for stage, values in fingerprint(backbone, start.preprocessing).items()},
-    )  # fmt: skip
-    own.write(out / own.FILE, tensors, facts)
+    )
+    native.write(out / native.FILE, tensors, facts)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for name in ("state", "chips"):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -10,8 +10,16 @@ from headstart.errors import DataError
 from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.paths import DataPath
 
-SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-                 "test": "test", "testing": "test", "trainval": "trainval"}  # fmt: skip
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+    "trainval": "trainval",
+}
 """Folder name in lower case -> split."""
 
 

@@ -151,14 +151,21 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
         notes = (*place.notes, *(images.notes if images else ()))
         return found.with_facts(notes=(*notes, *found.notes)) if notes else found
 
-    settings = {"reader": name, "version": reader.version, "at": root.relative, "options": asdict(chosen),
-                "images": images.address if images else ""}  # fmt: skip
+    settings = {
+        "reader": name,
+        "version": reader.version,
+        "at": root.relative,
+        "options": asdict(chosen),
+        "images": images.address if images else "",
+    }
     if chosen.classes:  # Outside the place, so its changes are not noticed otherwise.
         settings["classes"] = _digest(chosen.classes)
     annotations = cached(root.place, settings, read, images)
     if not (annotations.tasks or annotations.multi_label):
-        raise DataError(f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
-                        "Check that the annotation belongs to these images.")  # fmt: skip
+        raise DataError(
+            f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
+            "Check that the annotation belongs to these images."
+        )
     return annotations
 
 
@@ -188,8 +195,10 @@ def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str
             return recognized(inside[0])
     if len(evidence) > 1:
         both = "; ".join(f"{name} ({sentence})" for name, sentence in evidence.items())
-        raise DataError(f"{root}: it could be read in {len(evidence)} ways: {both}. Say which with --format "
-                        f"{next(iter(evidence))}, or move each data set into a folder of its own.")  # fmt: skip
+        raise DataError(
+            f"{root}: it could be read in {len(evidence)} ways: {both}. Say which with --format "
+            f"{next(iter(evidence))}, or move each data set into a folder of its own."
+        )
     if not evidence:
         raise DataError(_unknown(root))
     return root, next(iter(evidence))
@@ -214,8 +223,10 @@ def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> Read
 def _unknown(root: DataPath) -> str:
     looked = "; ".join(f"{name} ({reader.layout})" for name, reader in READERS.items())
     if root.is_file():
-        return (f"{root}: in no known format. Looked for: {looked}. "
-                "Name the folder of the data set, or say what it is with --format.")  # fmt: skip
+        return (
+            f"{root}: in no known format. Looked for: {looked}. "
+            "Name the folder of the data set, or say what it is with --format."
+        )
     entries = [entry.name + ("/" if is_folder else "") for entry, is_folder in root.iterdir()]
     found = ", ".join(entries[:FOUND_SHOWN]) + (
         f" and {len(entries) - FOUND_SHOWN} more" if len(entries) > FOUND_SHOWN else ""

@@ -102,8 +102,9 @@ class PretrainingRecipe(Settings):
         recipe = self.recipe(1)
         kind = {"boxes": "detect", "labels": "classify"}[self.supervision]
         if recipe.head not in HEADS[kind]:
-            raise ValueError(f"training.head: {recipe.head!r} is not trained by {self.supervision}; "
-                             f"use {' or '.join(HEADS[kind])}")  # fmt: skip
+            raise ValueError(
+                f"training.head: {recipe.head!r} is not trained by {self.supervision}; use {' or '.join(HEADS[kind])}"
+            )
         if recipe.lr is None:
             raise ValueError("training.lr: a pre-training needs a fixed rate")
         if (self.sampling.layout == "crops") != (self.supervision == "labels"):
@@ -114,8 +115,15 @@ class PretrainingRecipe(Settings):
 
     def recipe(self, updates: int) -> Recipe:
         """The training with its number of updates."""
-        return Recipe.model_validate({"reestimate_batch_norm": False, **self.training, "name": self.name,
-                                      "version": self.version, "updates": updates})  # fmt: skip
+        return Recipe.model_validate(
+            {
+                "reestimate_batch_norm": False,
+                **self.training,
+                "name": self.name,
+                "version": self.version,
+                "updates": updates,
+            }
+        )
 
     def by(self, supervision: Supervision) -> PretrainingRecipe:
         """This recipe, or its counterpart under labels: the same images whole, as many pixels and updates.
@@ -125,12 +133,21 @@ class PretrainingRecipe(Settings):
         if supervision == self.supervision:
             return self
         if self.supervision == "labels":
-            raise UsageError(f"recipe {self.name} trains by labels and has no detector. For --supervision boxes use "
-                             f"one of: {', '.join(builtin_names('boxes'))}.")  # fmt: skip
+            raise UsageError(
+                f"recipe {self.name} trains by labels and has no detector. For --supervision boxes use "
+                f"one of: {', '.join(builtin_names('boxes'))}."
+            )
         kept = {name: value for name, value in self.training.items() if name in LABEL_FIELDS}
         sampling = Sampling(layout="crops", size=self.sampling.size, least_area=1.0)
-        return self.model_copy(update={"supervision": "labels", "sampling": sampling, "inference": (),
-                                       "budget": self.sampling, "training": {**kept, "head": "linear"}})  # fmt: skip
+        return self.model_copy(
+            update={
+                "supervision": "labels",
+                "sampling": sampling,
+                "inference": (),
+                "budget": self.sampling,
+                "training": {**kept, "head": "linear"},
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -164,10 +181,27 @@ class PretrainingOptions:
     """Delete another pre-training in `out`."""
 
 
-LABEL_FIELDS = frozenset({
-    "batch_size", "lr", "backbone_rate", "reference_batch", "optimizer", "weight_decay", "schedule", "drops", "warmup",
-    "accumulate", "precision", "compile", "average", "clip_norm", "flip", "batch_norm", "reestimate_batch_norm",
-})  # fmt: skip
+LABEL_FIELDS = frozenset(
+    {
+        "batch_size",
+        "lr",
+        "backbone_rate",
+        "reference_batch",
+        "optimizer",
+        "weight_decay",
+        "schedule",
+        "drops",
+        "warmup",
+        "accumulate",
+        "precision",
+        "compile",
+        "average",
+        "clip_norm",
+        "flip",
+        "batch_norm",
+        "reestimate_batch_norm",
+    }
+)
 """Fields of a detector's training that its counterpart under labels shares."""
 
 
@@ -182,8 +216,10 @@ def load_recipe(name: str) -> PretrainingRecipe:
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not path.is_file():
         near = difflib.get_close_matches(name, builtin_names(), 1)
-        raise UsageError(f"{name}: no such recipe. It is neither a TOML file nor one of {', '.join(builtin_names())}."
-                         + (f" Did you mean {near[0]}?" if near else ""))  # fmt: skip
+        raise UsageError(
+            f"{name}: no such recipe. It is neither a TOML file nor one of {', '.join(builtin_names())}."
+            + (f" Did you mean {near[0]}?" if near else "")
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:

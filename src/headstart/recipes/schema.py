@@ -109,8 +109,10 @@ class Recipe(Settings):
         if self.mimic and self.head != "faster-rcnn":
             raise ValueError(f'`mimic` is for `head = "faster-rcnn"`: {self.head} reads no regions')
         if self.deformable and self.head in ("pixel", "linear"):
-            raise ValueError(f"`deformable` is for detectors; for {self.head} name the backbone so: "
-                             f"resnet50[deformable={'+'.join(self.deformable)}]")  # fmt: skip
+            raise ValueError(
+                f"`deformable` is for detectors; for {self.head} name the backbone so: "
+                f"resnet50[deformable={'+'.join(self.deformable)}]"
+            )
         if list(self.deformable) != sorted(set(self.deformable)):
             raise ValueError("`deformable` are different stages, finest first, such as C3, C4, C5")
         if self.rois > self.proposals:

@@ -69,8 +69,10 @@ def sentence(ranking: dict[str, Any], task: str) -> Markup:
     if len(ranking["rows"]) == 1:
         return text + Markup(": nothing else was tried.")
     if len(tied) == len(ranking["rows"]) - 1:
-        text = Markup("For {}, this study cannot tell its candidates apart: {} has the best mean, but {} {} not "
-                      "distinguishable from it").format(task, _name(best), _names(tied), _be(tied))  # fmt: skip
+        text = Markup(
+            "For {}, this study cannot tell its candidates apart: {} has the best mean, but {} {} not "
+            "distinguishable from it"
+        ).format(task, _name(best), _names(tied), _be(tied))
     elif tied:
         text += Markup("; {} {} not distinguishable from it").format(_names(tied), _be(tied))
     elif len(ranking["rows"]) == 2:
@@ -112,11 +114,17 @@ def _chart(run: RunDir, ranking: dict[str, Any], title: str) -> Markup:
     unit = ranking.get("unit", "points")
     rows = [
         IntervalRow(
-            row["weights"], row["mean"], row["lo"], row["hi"], tuple(row.get("per_seed") or ()),
-            series=run.series(row["weights"]), strong=row["weights"] in best_set, tags=_tags(row, ranking),
+            row["weights"],
+            row["mean"],
+            row["lo"],
+            row["hi"],
+            tuple(row.get("per_seed") or ()),
+            series=run.series(row["weights"]),
+            strong=row["weights"] in best_set,
+            tags=_tags(row, ranking),
         )
         for row in ranking["rows"]
-    ]  # fmt: skip
+    ]
     top = next((row["mean"] for row in ranking["rows"] if row["weights"] == ranking["best"]), None)
     margin = ranking.get("margin") or 0.0
     bands = []

@@ -40,18 +40,21 @@ def page(shown: ShownChips) -> str:
     """One HTML document that loads nothing."""
     recipe = shown.recipe
     facts = [
-        f"recipe {recipe.name}, version {recipe.version}", f"seed {shown.seed}",
+        f"recipe {recipe.name}, version {recipe.version}",
+        f"seed {shown.seed}",
         f"first of {recipe.epochs:g} epochs" if recipe.epochs > 1 else "first epoch",
-        plural(len(shown.counts), "image"), f"{plural(shown.boxes, 'box', 'boxes')} to train on",
-    ]  # fmt: skip
+        plural(len(shown.counts), "image"),
+        f"{plural(shown.boxes, 'box', 'boxes')} to train on",
+    ]
     number = len(shown.pictures)
     sections = [
         Section("scales", "What it comes to", _scales(shown)),
         Section("images", f"{plural(number, 'image')} and {'its' if number == 1 else 'their'} chips", _images(shown)),
     ]
     title = f"Chips of {shown.data}"
-    body = render("sections", kind="what a pre-training sees", title=title, sections=sections, facts=facts,
-                  lede=_lede(shown))  # fmt: skip
+    body = render(
+        "sections", kind="what a pre-training sees", title=title, sections=sections, facts=facts, lede=_lede(shown)
+    )
     return document(f"{title} – Headstart", body, f"Chips that recipe {recipe.name} lays on {shown.data}")
 
 
@@ -72,28 +75,45 @@ def _so_many_scales(count: int) -> str:
 
 
 def _scales(shown: ShownChips) -> Markup:
-    sums = {name: sum(getattr(f, name) for f in shown.scales)
-            for name in ("chips", "negatives", "targets", "pixels", "pyramid")}  # fmt: skip
-    rows = [_row(shown, sums["pyramid"], scale_words(f.scale), boxes_words(f.scale), f.admitted, vars(f))
-            for f in shown.scales]  # fmt: skip
+    sums = {
+        name: sum(getattr(f, name) for f in shown.scales)
+        for name in ("chips", "negatives", "targets", "pixels", "pyramid")
+    }
+    rows = [
+        _row(shown, sums["pyramid"], scale_words(f.scale), boxes_words(f.scale), f.admitted, vars(f))
+        for f in shown.scales
+    ]
     if len(rows) > 1:
         rows.append(_row(shown, sums["pyramid"], "All scales", "", shown.boxes - shown.left_over, sums))
     return render(
-        "chips_scales", rows=rows, shown=shown, chart=_histogram(shown), negatives=sums["negatives"],
-        without=int((shown.counts == 0).sum()), images=len(shown.counts), plural=plural, several=len(rows) > 1,
+        "chips_scales",
+        rows=rows,
+        shown=shown,
+        chart=_histogram(shown),
+        negatives=sums["negatives"],
+        without=int((shown.counts == 0).sum()),
+        images=len(shown.counts),
+        plural=plural,
+        several=len(rows) > 1,
         padded=_mega(sums["chips"] * shown.side**2, sums["pyramid"]),
-    )  # fmt: skip
+    )
 
 
 def _row(
     shown: ShownChips, largest: int, name: str, takes: str, boxes: int, counts: Mapping[str, int]
 ) -> dict[str, object]:
     return {
-        "scale": name, "takes": takes, "chips": counts["chips"], "negatives": counts["negatives"],
-        "each": counts["chips"] / len(shown.counts), "boxes": boxes, "targets": counts["targets"],
-        "pixels": _mega(counts["pixels"], largest), "pyramid": _mega(counts["pyramid"], largest),
+        "scale": name,
+        "takes": takes,
+        "chips": counts["chips"],
+        "negatives": counts["negatives"],
+        "each": counts["chips"] / len(shown.counts),
+        "boxes": boxes,
+        "targets": counts["targets"],
+        "pixels": _mega(counts["pixels"], largest),
+        "pyramid": _mega(counts["pyramid"], largest),
         "share": _percent(counts["pixels"], counts["pyramid"]),
-    }  # fmt: skip
+    }
 
 
 def scale_words(scale: Scale) -> str:
@@ -127,8 +147,9 @@ def _histogram(shown: ShownChips) -> Markup:
     width = -(-(most + 1) // BARS)
     edges = np.arange(0, most + 1 + width, width)
     counts = np.histogram(shown.counts, edges)[0].tolist()
-    return histogram([str(e) for e in edges], counts, "Chips an image", "Distribution of the number of chips",
-                     "chips", "images")  # fmt: skip
+    return histogram(
+        [str(e) for e in edges], counts, "Chips an image", "Distribution of the number of chips", "chips", "images"
+    )
 
 
 def _images(shown: ShownChips) -> Markup:
@@ -139,8 +160,14 @@ def _images(shown: ShownChips) -> Markup:
     legend.append((swatch("dashed"), "ignored: a box of other scales, cut by a chip, or around several objects"))
     pictures = [_picture(shown, image, k) for k, image in enumerate(shown.pictures)]
     mirrored = shown.recipe.recipe(1).flip
-    return render("chips_images", legend=legend, pictures=pictures, side=shown.side, several=len(shown.scales) > 1,
-                  mirrored=mirrored)  # fmt: skip
+    return render(
+        "chips_images",
+        legend=legend,
+        pictures=pictures,
+        side=shown.side,
+        several=len(shown.scales) > 1,
+        mirrored=mirrored,
+    )
 
 
 def _picture(shown: ShownChips, image: ShownImage, k: int) -> dict[str, object]:
@@ -150,20 +177,30 @@ def _picture(shown: ShownChips, image: ShownImage, k: int) -> dict[str, object]:
     said, more = [f"{name} {count}" for name, count in names[:CLASSES_NAMED]], len(names) - CLASSES_NAMED
     said += [plural(more, "more class", "more classes")] if more > 0 else []
     left_over = sum(not box.scales for box in boxes)
-    facts = [f"{width} {TIMES} {height} pixels", f"{plural(len(boxes), 'box', 'boxes')}: {listed(said)}" if said else
-             "no box", plural(len(image.chips), "chip")]  # fmt: skip
+    facts = [
+        f"{width} {TIMES} {height} pixels",
+        f"{plural(len(boxes), 'box', 'boxes')}: {listed(said)}" if said else "no box",
+        plural(len(image.chips), "chip"),
+    ]
     facts += [f"{plural(left_over, 'box', 'boxes')} left to no scale"] if left_over else []
     panels = [_panel(shown, image, k, s) for s in range(len(shown.scales))]
     cuts = [_cut(image, chip, index) for index, chip in enumerate(image.chips) if chip.cut]
-    return {"name": image.name, "facts": facts, "image": shared_image(f"image-{k}", image.pixels, PICTURE_SIDE),
-            "panels": panels, "cuts": cuts, "hidden": len(image.chips) - len(cuts)}  # fmt: skip
+    return {
+        "name": image.name,
+        "facts": facts,
+        "image": shared_image(f"image-{k}", image.pixels, PICTURE_SIDE),
+        "panels": panels,
+        "cuts": cuts,
+        "hidden": len(image.chips) - len(cuts),
+    }
 
 
 def _panel(shown: ShownChips, image: ShownImage, k: int, s: int) -> dict[str, object]:
     height, width = image.pixels.shape[:2]
     chips = [(index, chip) for index, chip in enumerate(image.chips) if chip.scale == s]
-    outlines = [Outline(b.xyxy, f"{b.name}: {'target' if s in b.scales else 'ignored'}", s not in b.scales)
-                for b in image.boxes]  # fmt: skip
+    outlines = [
+        Outline(b.xyxy, f"{b.name}: {'target' if s in b.scales else 'ignored'}", s not in b.scales) for b in image.boxes
+    ]
     targets = sum(not outline.dashed for outline in outlines)
     positive = sum(not chip.negative for _, chip in chips)
     words = [plural(positive, "chip")] if chips else [f"no chip: no box {_of(shown.scales[s].scale)}"]
@@ -173,10 +210,16 @@ def _panel(shown: ShownChips, image: ShownImage, k: int, s: int) -> dict[str, ob
     title = scale_words(shown.scales[s].scale)
     factor = "" if shown.scales[s].scale.kind == "factor" else f"here {TIMES} {image.factors[s]:.4g}"
     alt = f"{image.name}, {title}: {', '.join(words)}"
-    drawn = over_shared(f"image-{k}", (height, width), [_region(chip, index) for index, chip in chips], outlines,
-                        f"veil-{k}-{s}", alt)  # fmt: skip
-    return {"title": title, "takes": f"boxes {_of(shown.scales[s].scale)}", "factor": factor, "drawn": drawn,
-            "words": ", ".join(words)}  # fmt: skip
+    drawn = over_shared(
+        f"image-{k}", (height, width), [_region(chip, index) for index, chip in chips], outlines, f"veil-{k}-{s}", alt
+    )
+    return {
+        "title": title,
+        "takes": f"boxes {_of(shown.scales[s].scale)}",
+        "factor": factor,
+        "drawn": drawn,
+        "words": ", ".join(words),
+    }
 
 
 def _of(scale: Scale) -> str:
@@ -186,15 +229,21 @@ def _of(scale: Scale) -> str:
 
 def _region(chip: ShownChip, index: int) -> Region:
     kind = "negative chip" if chip.negative else "chip"
-    return Region(chip.xyxy, chip.name, f"{kind} {chip.name}: {plural(chip.num_targets, 'target')}",
-                  None if chip.negative else index)  # fmt: skip
+    return Region(
+        chip.xyxy,
+        chip.name,
+        f"{kind} {chip.name}: {plural(chip.num_targets, 'target')}",
+        None if chip.negative else index,
+    )
 
 
 def _cut(image: ShownImage, chip: ShownChip, index: int) -> dict[str, object]:
     assert chip.cut is not None
-    outlines = [Outline(tuple(box), what, what == "ignored")
-                for what, boxes in (("target", chip.cut.targets), ("ignored", chip.cut.ignored))
-                for box in boxes.tolist()]  # fmt: skip
+    outlines = [
+        Outline(tuple(box), what, what == "ignored")
+        for what, boxes in (("target", chip.cut.targets), ("ignored", chip.cut.ignored))
+        for box in boxes.tolist()
+    ]
     region = _region(chip, index)
     words = [plural(len(chip.cut.targets), "target")] if not chip.negative else ["negative"]
     words += [f"{len(chip.cut.ignored)} ignored"] if len(chip.cut.ignored) else []

@@ -33,9 +33,12 @@ def section(run: RunDir) -> Section | None:
         return None
     items = [(arm_words(run, role), arm(run, role)[1]) for role in ("boxes", "labels")]
     body = render(
-        "composition", charts=charts, legend=legend(items), several=len(curves) > 1,
+        "composition",
+        charts=charts,
+        legend=legend(items),
+        several=len(curves) > 1,
         numbers=numbers_of(run, "composition"),
-    )  # fmt: skip
+    )
     return Section("composition", "How many, and how large", body)
 
 
@@ -88,9 +91,12 @@ def _chart(run: RunDir, curves: Sequence[dict[str, Any]], x_label: str, measure:
     numbers = [round(n) if (n := mean([c["n"][i] for c in curves])) else 0 for i in range(len(names))]
     said = "; ".join(_said(line, names, unit) for line in lines)
     axes = Axes(
-        x_label, unit, [(float(i), name) for i, name in enumerate(names)],
-        [f"{'n ' if i == 0 else ''}{count(n)}" for i, n in enumerate(numbers)], y_zero=unit != "points",
-    )  # fmt: skip
+        x_label,
+        unit,
+        [(float(i), name) for i, name in enumerate(names)],
+        [f"{'n ' if i == 0 else ''}{count(n)}" for i, n in enumerate(numbers)],
+        y_zero=unit != "points",
+    )
     what = "instances" if x_label.startswith("instances") else "area"
     return line_chart(lines, f"{title} by {what}", f"{title} by {x_label}. {said}.", axes)
 

@@ -57,8 +57,12 @@ def _wrong(checkup: Checkup) -> Section:
 
 
 def _row(fault: Fault, root: str) -> dict[str, str]:
-    return {"path": fault.path.removeprefix(root), "record": fault.record, "why": fault.why.replace(root, ""),
-            "fix": fault.fix}  # fmt: skip
+    return {
+        "path": fault.path.removeprefix(root),
+        "record": fault.record,
+        "why": fault.why.replace(root, ""),
+        "fix": fault.fix,
+    }
 
 
 def _inside(checkup: Checkup) -> Section:

@@ -108,10 +108,13 @@ def _charts(name: str, heading: str, measures: Sequence[dict[str, Any]], default
     return [
         interval_chart(
             [_row(m) for m in measures if (m.get("unit") or default) == unit],
-            f"{name}: {heading}, {unit}", unit, signed=True, zero=True,
+            f"{name}: {heading}, {unit}",
+            unit,
+            signed=True,
+            zero=True,
         )
         for unit in units
-    ]  # fmt: skip
+    ]
 
 
 def _row(measure: dict[str, Any]) -> IntervalRow:

@@ -14,8 +14,13 @@ SHOWN = 6
 """Queries shown at most."""
 NEAREST = 5
 NEEDED = (
-    "query", "near_boxes", "near_labels", "query_labels", "near_boxes_labels", "near_labels_labels",
-)  # fmt: skip
+    "query",
+    "near_boxes",
+    "near_labels",
+    "query_labels",
+    "near_boxes_labels",
+    "near_labels_labels",
+)
 
 
 def section(run: RunDir) -> Section | None:

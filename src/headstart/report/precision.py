@@ -60,11 +60,14 @@ def _iou_chart(run: RunDir, task: str, protocol: str, names: dict[float, str]) -
         band = len(trials) > 1
         lines.append(
             Line(
-                weights, ious, [mean(column) for column in seeds], run.series(weights),
+                weights,
+                ious,
+                [mean(column) for column in seeds],
+                run.series(weights),
                 [min(c) if c else None for c in present] if band else (),
                 [max(c) if c else None for c in present] if band else (),
             )
-        )  # fmt: skip
+        )
     said = "; ".join(f"{ln.label} {measured(_part(ln.y[0]))} to {measured(_part(ln.y[-1]))}" for ln in lines)
     ticks = [(iou, f"{iou:.1f}") for iou in ious if abs(iou * 10 - round(iou * 10)) < 1e-6]
     description = f"mAP from IoU {ious[0]:g} to {ious[-1]:g}: {said}."

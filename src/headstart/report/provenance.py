@@ -18,15 +18,19 @@ def section(run: RunDir) -> Section:
         "provenance",
         settings=_settings(run),
         weights=[_weights(entry) for entry in run.metrics.get("weights") or []],
-        pretrainings=[_training(name, p["recipe"], f"{p['images']}, {p['supervision']}") for name, p in
-                      (run.study.get("pretraining") or {}).items() if p.get("recipe")],
-        transfers=[_training(t["name"], t["recipe"], _train_sets(t)) for t in run.study.get("tasks") or []
-                   if t.get("recipe")],
+        pretrainings=[
+            _training(name, p["recipe"], f"{p['images']}, {p['supervision']}")
+            for name, p in (run.study.get("pretraining") or {}).items()
+            if p.get("recipe")
+        ],
+        transfers=[
+            _training(t["name"], t["recipe"], _train_sets(t)) for t in run.study.get("tasks") or [] if t.get("recipe")
+        ],
         sets=_sets(run),
         jobs=_jobs(run),
         environment=_pairs(run.env),
         notes=list(dict.fromkeys(run.notes)),
-    )  # fmt: skip
+    )
     return Section("provenance", "What was run", body)
 
 
@@ -118,14 +122,27 @@ def _sets(run: RunDir) -> list[dict[str, str]]:
         if "world" in settings:
             first = int(settings.get("first") or 0)
             size, count = settings.get("size"), int(settings.get("count") or 0)
-            rows.append({"name": name, "source": set_words(settings), "part": f"images {first} to {first + count - 1}",
-                         "images": str(count), "size": f"{size} × {size}"})  # fmt: skip
+            rows.append(
+                {
+                    "name": name,
+                    "source": set_words(settings),
+                    "part": f"images {first} to {first + count - 1}",
+                    "images": str(count),
+                    "size": f"{size} × {size}",
+                }
+            )
             continue
         height, width = settings.get("size_hw") or ("", "")
         fold = f", fold {settings['fold'] + 1} of {settings['folds']}" if settings.get("fold") is not None else ""
-        rows.append({"name": name, "source": str(settings.get("path", "")), "images": counts.get(name, ""),
-                     "part": f"{settings.get('role', '')}{fold}",
-                     "size": f"{height} × {width}, {settings.get('resize', '')}"})  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "source": str(settings.get("path", "")),
+                "images": counts.get(name, ""),
+                "part": f"{settings.get('role', '')}{fold}",
+                "size": f"{height} × {width}, {settings.get('resize', '')}",
+            }
+        )
     return rows
 
 

@@ -83,19 +83,28 @@ def ranking(
     rows = []
     for name in order:
         own = crossed_interval(*arms[name], level)
-        rows.append({
-            "weights": name, "mean": finite(own.effect), "lo": finite(own.lo), "hi": finite(own.hi),
-            "per_seed": [*map(finite, own.per_seed)],
-            "to_best": to_best[name].to_json(p_best.get(name)),
-            "to_default": to_default[name].to_json(p_default[name]) if name in to_default else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "weights": name,
+                "mean": finite(own.effect),
+                "lo": finite(own.lo),
+                "hi": finite(own.hi),
+                "per_seed": [*map(finite, own.per_seed)],
+                "to_best": to_best[name].to_json(p_best.get(name)),
+                "to_default": to_default[name].to_json(p_default[name]) if name in to_default else None,
+            }
+        )
     num_seeds = len(arms[best][0])
     return {
-        "default": default, "margin": margin, "higher_is_better": higher_is_better, "best": best, "best_set": best_set,
+        "default": default,
+        "margin": margin,
+        "higher_is_better": higher_is_better,
+        "best": best,
+        "best_set": best_set,
         "cheapest_adequate": _cheapest(adequate, costs, best),
         "scope": "this trained model only" if num_seeds == 1 else f"these weights, over {num_seeds} seeds",
         "rows": rows,
-    }  # fmt: skip
+    }
 
 
 def _indistinct(to_best: Interval, p_holm: float | None, level: float) -> bool:

@@ -66,8 +66,15 @@ class Interval:
 
     def to_json(self, p_holm: float | None = None) -> dict[str, Any]:
         """As in `metrics.json`; numbers that are not finite become None, which JSON has."""
-        numbers = {"effect": self.effect, "lo": self.lo, "hi": self.hi, "p": self.p, "p_holm": p_holm, "df": self.df,
-                   "se": self.se}  # fmt: skip
+        numbers = {
+            "effect": self.effect,
+            "lo": self.lo,
+            "hi": self.hi,
+            "p": self.p,
+            "p_holm": p_holm,
+            "df": self.df,
+            "se": self.se,
+        }
         return {**{name: finite(value) for name, value in numbers.items()}, "per_seed": [*map(finite, self.per_seed)]}
 
 
@@ -102,8 +109,10 @@ def paired_difference(
     a, draws_a = _checked(values_a, replicates_a)
     b, draws_b = _checked(values_b, replicates_b)
     if draws_a.shape != draws_b.shape:
-        raise ValueError(f"replicates have shapes {draws_a.shape} and {draws_b.shape}; pairs need the same seeds and "
-                         "the same resamples")  # fmt: skip
+        raise ValueError(
+            f"replicates have shapes {draws_a.shape} and {draws_b.shape}; pairs need the same seeds and "
+            "the same resamples"
+        )
     return crossed_interval(a - b, draws_a - draws_b, level)
 
 
@@ -210,6 +219,7 @@ def _equivalent_df(multiple: float, level: float) -> float:
 def _checked(values: ArrayLike, replicates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     given, draws = np.asarray(values, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
     if given.ndim != 1 or not len(given) or draws.ndim != 2 or len(draws) != len(given):
-        raise ValueError(f"values have shape {given.shape}, replicates {draws.shape}; expected (S,) and (S, B) of the "
-                         "same S seeds")  # fmt: skip
+        raise ValueError(
+            f"values have shape {given.shape}, replicates {draws.shape}; expected (S,) and (S, B) of the same S seeds"
+        )
     return given, draws

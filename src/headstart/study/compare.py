@@ -89,9 +89,14 @@ def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:
 
 
 def _tasks_of(
-    task: str, data: str | Path, annotations: Annotations, effort: Effort, budget: str, sets: dict[str, FolderSet],
+    task: str,
+    data: str | Path,
+    annotations: Annotations,
+    effort: Effort,
+    budget: str,
+    sets: dict[str, FolderSet],
     reading: dict[str, Any],
-) -> list[Task]:  # fmt: skip
+) -> list[Task]:
     folds = 0 if has_test(annotations, task) else FOLDS  # type: ignore[arg-type]
     size_hw = (224, 224) if task == "classify" else input_size(annotations.sizes_hw, effort.pixels)
     resize = "crop" if task == "classify" else "stretch"
@@ -100,9 +105,15 @@ def _tasks_of(
         names[role] = tuple(f"{task}-{role}" + (f"-{k + 1}" if folds else "") for k in range(folds or 1))
         for k, name in enumerate(names[role]):
             sets[name] = FolderSet(
-                path=str(data), task=task, role=role, fold=k if folds else None, folds=folds,  # type: ignore[arg-type]
-                size_hw=size_hw, resize=resize, **reading,  # type: ignore[arg-type]
-            )  # fmt: skip
+                path=str(data),
+                task=task,  # type: ignore[arg-type]
+                role=role,
+                fold=k if folds else None,
+                folds=folds,
+                size_hw=size_hw,
+                resize=resize,  # type: ignore[arg-type]
+                **reading,
+            )
     common: dict[str, Any] = {"train": names["train"], "val": names["val"], "test": names["test"]}
     recipe = RECIPES[task](getattr(effort, task), f"{task}-{budget}")
     if task == "classify":
@@ -113,23 +124,40 @@ def _tasks_of(
 
 def _detect_recipe(updates: int, name: str) -> Recipe:
     return Recipe(
-        name=name, updates=updates, batch_size=8, rates=(1.5e-3, 5e-3, 1.5e-2), warmup=updates // 10,
-        head="fcos", levels=("C3", "C4", "C5"), channels=48,
-    )  # fmt: skip
+        name=name,
+        updates=updates,
+        batch_size=8,
+        rates=(1.5e-3, 5e-3, 1.5e-2),
+        warmup=updates // 10,
+        head="fcos",
+        levels=("C3", "C4", "C5"),
+        channels=48,
+    )
 
 
 def _segment_recipe(updates: int, name: str) -> Recipe:
     return Recipe(
-        name=name, updates=updates, batch_size=8, rates=(1.5e-3, 5e-3, 1.5e-2), warmup=updates // 10,
-        head="pixel", levels=("C3", "C4", "C5"), channels=48,
-    )  # fmt: skip
+        name=name,
+        updates=updates,
+        batch_size=8,
+        rates=(1.5e-3, 5e-3, 1.5e-2),
+        warmup=updates // 10,
+        head="pixel",
+        levels=("C3", "C4", "C5"),
+        channels=48,
+    )
 
 
 def _classify_recipe(updates: int, name: str) -> Recipe:
     return Recipe(
-        name=name, updates=updates, batch_size=16, rates=(5e-4, 1.5e-3, 5e-3), warmup=updates // 10, head="linear",
+        name=name,
+        updates=updates,
+        batch_size=16,
+        rates=(5e-4, 1.5e-3, 5e-3),
+        warmup=updates // 10,
+        head="linear",
         levels=("C5",),
-    )  # fmt: skip
+    )
 
 
 RECIPES = {"detect": _detect_recipe, "segment": _segment_recipe, "classify": _classify_recipe}

@@ -127,8 +127,14 @@ class Planner:
         """The study's backbone as the pre-training of this name makes it: with what its detector changes."""
         assert self.study.backbone
         recipe = self.study.pretraining[name].recipe
-        return trained_name(self.study.backbone, recipe.deformable, recipe.modulated, recipe.neck,
-                            f"pretraining.{name}.recipe", recipe.batch_norm)  # fmt: skip
+        return trained_name(
+            self.study.backbone,
+            recipe.deformable,
+            recipe.modulated,
+            recipe.neck,
+            f"pretraining.{name}.recipe",
+            recipe.batch_norm,
+        )
 
     def pretraining(self, name: str, seed: int) -> Job:
         """Job of one origin."""
@@ -249,8 +255,11 @@ class Planner:
             inputs[f"test{k}"] = self.features(entry, test, seed)
             inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.images(train), self.images(test)
         settings = {
-            "seed": seed, "limit": task.limit, "bootstrap": self.study.bootstrap, "threads": self.study.threads,
-        }  # fmt: skip
+            "seed": seed,
+            "limit": task.limit,
+            "bootstrap": self.study.bootstrap,
+            "threads": self.study.threads,
+        }
         return Job("probe", settings, inputs, {}, f"{task.name} from {entry.name}, seed {seed}", 3.0)
 
     def _explain(self) -> list[tuple[str, int, Job]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headstart.batches.batch import Batch
 from headstart.batches.image_batches import pixels_of
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.batches.label_batches import LabelImages
 from headstart.metrics.accuracy import accuracy, log_losses, multilabel_ap
 from headstart.models.backbones.preprocessing import Preprocessing
@@ -20,7 +20,7 @@ from headstart.recipes.schema import Recipe
 BATCH_SIZE = 64
 
 
-def classes_of(images: PreparedSet) -> tuple[str, ...]:
+def classes_of(images: ImageSet) -> tuple[str, ...]:
     """Names of the classes that this task tells apart."""
     return tuple(str(c) for c in images.image_classes)
 
@@ -42,7 +42,7 @@ def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
 def predict(
     model: nn.Module,
     preprocessing: Preprocessing,
-    images: PreparedSet | LabelImages,
+    images: ImageSet | LabelImages,
     progress: Callable[[float, str], None],
 ) -> dict[str, np.ndarray]:
     """Log-probabilities of every image (n, K), see `Classifier.classify`."""
@@ -59,7 +59,7 @@ def predict(
 
 def score(
     predictions: Sequence[dict[str, np.ndarray]],
-    sets: Sequence[PreparedSet | LabelImages],
+    sets: Sequence[ImageSet | LabelImages],
     image_weights: np.ndarray | None,
     protocol: str,
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:

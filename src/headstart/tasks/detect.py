@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headstart.batches.batch import Batch
 from headstart.batches.image_batches import in_order, pixels_of
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.errors import WeightsError
 from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
 from headstart.models.backbones.deformable import deform_stages
@@ -25,7 +25,7 @@ from headstart.tasks.detection_scores import score_detections
 BATCH_SIZE = 32
 
 
-def classes_of(images: PreparedSet) -> tuple[str, ...]:
+def classes_of(images: ImageSet) -> tuple[str, ...]:
     """Names of the classes that this task tells apart."""
     return tuple(str(c) for c in images.box_classes)
 
@@ -45,10 +45,20 @@ def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[
 def _detector(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
     if recipe.head == "faster-rcnn":
         settings = TwoStageSettings(
-            recipe.neck, recipe.levels, recipe.channels, recipe.anchors, recipe.proposals, recipe.rois,
-            recipe.positive_part, recipe.class_agnostic, recipe.roi_pool, recipe.decoupled, recipe.soft_background,
-            recipe.reduce, recipe.mimic,
-        )  # fmt: skip
+            recipe.neck,
+            recipe.levels,
+            recipe.channels,
+            recipe.anchors,
+            recipe.proposals,
+            recipe.rois,
+            recipe.positive_part,
+            recipe.class_agnostic,
+            recipe.roi_pool,
+            recipe.decoupled,
+            recipe.soft_background,
+            recipe.reduce,
+            recipe.mimic,
+        )
         return TwoStageDetector(backbone, num_classes, settings, max(size_hw))
     kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
     coarser = 2 if recipe.neck == "fpn" else 0
@@ -65,7 +75,7 @@ def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, preprocessing: Preprocessing, images: PreparedSet, progress: Callable[[float, str], None]
+    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Callable[[float, str], None]
 ) -> dict[str, np.ndarray]:
     """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
     model.eval()
@@ -83,7 +93,7 @@ def predict(
 
 def score(
     predictions: Sequence[dict[str, np.ndarray]],
-    sets: Sequence[PreparedSet],
+    sets: Sequence[ImageSet],
     image_weights: np.ndarray | None,
     protocol: str,
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:

@@ -84,8 +84,14 @@ def detect(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Im
         if score < threshold:
             continue
         x1, y1, x2, y2 = (float(v) for v in box * scale)
-        records.append({"category": trained.classes[label], "category_id": label, "score": score,
-                        "bbox": [x1, y1, x2 - x1, y2 - y1]})  # fmt: skip
+        records.append(
+            {
+                "category": trained.classes[label],
+                "category_id": label,
+                "score": score,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+            }
+        )
         color = COLORS[label % len(COLORS)]
         draw.rectangle((x1, y1, x2, y2), outline=color, width=max(2, height // 240))
         text = f"{trained.classes[label]} {score:.2f}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headstart.batches.batch import Batch
 from headstart.batches.image_batches import in_order, pixels_of
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.metrics.mean_iou import confusion, mean_iou
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.segmentation import Segmenter
@@ -19,7 +19,7 @@ from headstart.recipes.schema import Recipe
 BATCH_SIZE = 16
 
 
-def classes_of(images: PreparedSet) -> tuple[str, ...]:
+def classes_of(images: ImageSet) -> tuple[str, ...]:
     """Names of the classes that this task tells apart, background among them."""
     return tuple(str(c) for c in images.mask_classes)
 
@@ -36,7 +36,7 @@ def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, preprocessing: Preprocessing, images: PreparedSet, progress: Callable[[float, str], None]
+    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Callable[[float, str], None]
 ) -> dict[str, np.ndarray]:
     """Confusion of every image (n, K, K), truth in rows, counted at the size of the original mask."""
     model.eval()
@@ -55,7 +55,7 @@ def predict(
 
 def score(
     predictions: Sequence[dict[str, np.ndarray]],
-    sets: Sequence[PreparedSet],
+    sets: Sequence[ImageSet],
     image_weights: np.ndarray | None,
     protocol: str,
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:

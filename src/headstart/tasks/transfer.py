@@ -16,7 +16,7 @@ from torch import nn
 
 from headstart.batches.chips.scales import Scale
 from headstart.batches.image_batches import Batches
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
@@ -24,7 +24,7 @@ from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.recipes.schema import Recipe
 from headstart.tasks import classify, detect, segment
 from headstart.train.distributed import ALONE, World
-from headstart.train.loop import Curve, reestimate_batch_norm, refuse_frozen_random, train
+from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen_random, train
 from headstart.train.state import model_tensors, save_tensors
 
 TASKS: dict[str, ModuleType] = {"detect": detect, "segment": segment, "classify": classify}
@@ -62,7 +62,7 @@ class TaskModel:
 def fit(
     start: Start,
     task: str,
-    images: PreparedSet,
+    images: ImageSet,
     recipe: Recipe,
     lr: float,
     seed: int,
@@ -73,7 +73,7 @@ def fit(
     world: World = ALONE,
     workers: int = 0,
     stopped: Callable[[], bool] = lambda: False,
-) -> tuple[nn.Module, Curve]:
+) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
     so that the same seed gives every candidate the same head and the same batches."""
     kind = TASKS[task]
@@ -83,8 +83,20 @@ def fit(
     if recipe.reestimate_batch_norm:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
     steps = at_step(model) if at_step else None
-    curve = train(model, kind.losses, batches, start.preprocessing, recipe, lr, state_dir, progress, steps,
-                  world, workers, stopped)  # fmt: skip
+    curve = train(
+        model,
+        kind.losses,
+        batches,
+        start.preprocessing,
+        recipe,
+        lr,
+        state_dir,
+        progress,
+        steps,
+        world,
+        workers,
+        stopped,
+    )
     return model, curve
 
 
@@ -98,7 +110,7 @@ def assembled(
     return model.to(memory_format=torch.channels_last)  # 1.5 to 1.8 x as fast on CPU
 
 
-def save_curve(path: Path, curve: Curve) -> None:
+def save_curve(path: Path, curve: LossCurve) -> None:
     """Losses of every update as npz: step, loss, and one array a name."""
     columns = {name: curve.values[:, k] for k, name in enumerate(curve.names)}
     np.savez(path, step=np.arange(1, len(curve.values) + 1), loss=curve.total, **columns)  # type: ignore[arg-type]
@@ -113,7 +125,7 @@ def save_model(out: Path, model: nn.Module, facts: dict[str, Any]) -> None:
     (out / "model.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
 
 
-def model_facts(start: Start, task: str, recipe: Recipe, images: PreparedSet, resize: str) -> dict[str, Any]:
+def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, resize: str) -> dict[str, Any]:
     """What `load_model` needs to build the model again."""
     return {
         "backbone": start.backbone_name,
@@ -149,6 +161,12 @@ def load_model(folder: Path) -> TaskModel:
             tensor.copy_(tensors[name])
     model.eval().to(memory_format=torch.channels_last)
     return TaskModel(
-        model, facts["task"], Preprocessing.from_json(facts["preprocessing"]), tuple(facts["classes"]), size_hw,
-        facts["resize"], tuple(Scale(**scale) for scale in facts.get("scales", ())), bool(more),
-    )  # fmt: skip
+        model,
+        facts["task"],
+        Preprocessing.from_json(facts["preprocessing"]),
+        tuple(facts["classes"]),
+        size_hw,
+        facts["resize"],
+        tuple(Scale(**scale) for scale in facts.get("scales", ())),
+        bool(more),
+    )

@@ -40,10 +40,14 @@ def detect_images(
         pixels = torch.from_numpy(read_rgb(annotations.image_path(i), annotations.size_hw(i) or None).copy())
         image = preprocessing.apply(pixels.permute(2, 0, 1)[None].to(world.device)).to(dtype)
         found = detect_scales(model, image, scales, most)[0]
-        columns.append((
-            np.full(len(found.labels), i, np.int64), found.boxes_xyxy.double().cpu().numpy(),
-            found.labels.cpu().numpy().astype(np.int64), found.scores.float().cpu().numpy(),
-        ))  # fmt: skip
+        columns.append(
+            (
+                np.full(len(found.labels), i, np.int64),
+                found.boxes_xyxy.double().cpu().numpy(),
+                found.labels.cpu().numpy().astype(np.int64),
+                found.scores.float().cpu().numpy(),
+            )
+        )
         progress((done + 1) / len(own), f"validation image {done + 1}/{len(own)}")
     every = [part for parts in world.gather(columns) for part in parts]
     every.sort(key=lambda part: int(part[0][0]) if len(part[0]) else -1)

@@ -44,9 +44,13 @@ def fetched(
             yield from zip(steps, batches.made(steps, part), strict=True)
         return
     loader = torch.utils.data.DataLoader(
-        _Groups(batches, part), batch_size=None, sampler=_Once(groups), num_workers=workers,
-        pin_memory=world.device.type == "cuda", collate_fn=_as_it_is,
-    )  # fmt: skip
+        _Groups(batches, part),
+        batch_size=None,
+        sampler=_Once(groups),
+        num_workers=workers,
+        pin_memory=world.device.type == "cuda",
+        collate_fn=_as_it_is,
+    )
     step = first_step
     made = _started(loader)
     while step < updates:

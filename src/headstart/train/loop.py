@@ -29,7 +29,7 @@ REESTIMATION_IMAGES = 512
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """Loss of every update, by name, and counts: values (updates, len(names)) float32."""
 
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ def train(
     workers: int = 0,
     stopped: Callable[[], bool] = lambda: False,
     keeping: Keeping = USUAL,
-) -> Curve:
+) -> LossCurve:
     """Train `model` in place for `recipe.updates` updates and return its losses.
 
     State is saved under `state_dir` every 20 s, or as `keeping` says; the same call goes on from there, and on CPU with
@@ -110,12 +110,12 @@ def train(
         if stop:
             raise Interrupted(f"stopped after update {step + 1} of {recipe.updates}; the same command goes on there")
         if world.leads and (step % 10 == 0 or step + 1 == recipe.updates):
-            loss = Curve(tuple(losses), saver.history.losses[-1][None].numpy()).total[0]
+            loss = LossCurve(tuple(losses), saver.history.losses[-1][None].numpy()).total[0]
             progress((step + 1) / recipe.updates, f"update {step + 1}/{recipe.updates}, loss {loss:.3f}")
     if average:
         average.copy_to(model)
     model.eval()
-    return Curve(saver.history.names, torch.stack(saver.history.losses).float().numpy())
+    return LossCurve(saver.history.names, torch.stack(saver.history.losses).float().numpy())
 
 
 def rate_factor(recipe: Recipe, step: int) -> float:

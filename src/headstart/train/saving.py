@@ -40,9 +40,14 @@ class Saver:
     """The state of one training under `folder`; process 0 writes it."""
 
     def __init__(
-        self, folder: Path, keeping: Keeping, world: World, model: nn.Module, optimizer: torch.optim.Optimizer,
+        self,
+        folder: Path,
+        keeping: Keeping,
+        world: World,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
         average: WeightAverage | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.folder, self.keeping, self.world = folder, keeping, world
         self.model, self.optimizer, self.average = model, optimizer, average
         self.step, self.history = load_state(folder, model, optimizer, average)

@@ -94,9 +94,14 @@ def averaged(model: nn.Module, average: WeightAverage | None) -> Iterator[None]:
 
 
 def save_state(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, history: History,
-    average: WeightAverage | None = None, last: int = 1,
-) -> None:  # fmt: skip
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    average: WeightAverage | None = None,
+    last: int = 1,
+) -> None:
     """Everything that the loop needs to go on at `step` bit for bit; so many of the `last` states are kept.
 
     Raises TrainingError when it cannot be written, such as on a full disk; the state before is then still there.
@@ -141,9 +146,12 @@ def load_state(
 
 
 def _restored(
-    facts: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer,
+    facts: dict[str, Any],
+    tensors: dict[str, Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
-) -> tuple[int, History]:  # fmt: skip
+) -> tuple[int, History]:
     with torch.no_grad():
         for name, tensor in model_tensors(model).items():
             tensor.copy_(tensors[f"model/{name}"])

@@ -31,8 +31,7 @@ from headstart.errors import WeightsError
 from headstart.models.backbones.naming import split_options, with_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.recipes.settings import Name, Settings
-from headstart.weights import catalogue, hub, libraries
-from headstart.weights import native as own
+from headstart.weights import catalogue, hub, libraries, native
 
 Kind = Literal["random", "timm", "tv", "url", "file", "card"]
 FORMS = (
@@ -140,46 +139,79 @@ def _near(word: str) -> str:
 
 def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
     if not entry.uri:
-        raise WeightsError(f"{entry.name} has no address that can be fetched: get it from {entry.where}. Then give it "
-                           "as file:PATH.")  # fmt: skip
+        raise WeightsError(
+            f"{entry.name} has no address that can be fetched: get it from {entry.where}. Then give it as file:PATH."
+        )
     scheme = entry.uri.partition(":")[0]
     kind: Kind = "tv" if scheme == "tv" else "timm" if scheme == "timm" else "url"
     return WeightsSpec(
-        entry.name, entry.uri, kind, entry.backbone, None, entry.digest, entry.key_prefix, entry.preprocessing,
-        entry.lineage, entry.licence, norm_eps=entry.norm_eps, url=entry.url, source=entry.source, layout=entry.layout,
-    )  # fmt: skip
+        entry.name,
+        entry.uri,
+        kind,
+        entry.backbone,
+        None,
+        entry.digest,
+        entry.key_prefix,
+        entry.preprocessing,
+        entry.lineage,
+        entry.licence,
+        norm_eps=entry.norm_eps,
+        url=entry.url,
+        source=entry.source,
+        layout=entry.layout,
+    )
 
 
 def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
-    if (base / rest).exists() and (file := own.find((base / rest).resolve())):
+    if (base / rest).exists() and (file := native.find((base / rest).resolve())):
         return _own(file, uri, base)
     path, at, name = rest.rpartition("@")
     if not (at and path and name) or (base / rest).is_file():
         return _recognized(_existing(base / rest, uri), base, uri, trust_pickle)
     backbone, backbone_digest = _backbone(name, base, uri)
-    if (base / path).exists() and (written := own.find((base / path).resolve())):
+    if (base / path).exists() and (written := native.find((base / path).resolve())):
         return replace(_own(written, uri, base), backbone=backbone, backbone_digest=backbone_digest)
     file = _existing(base / path, uri)
-    return WeightsSpec(file.stem, uri, "file", backbone, str(file), file_digest(file), None, IMAGENET,
-                       ("not stated",), "not stated", backbone_digest)  # fmt: skip
+    return WeightsSpec(
+        file.stem,
+        uri,
+        "file",
+        backbone,
+        str(file),
+        file_digest(file),
+        None,
+        IMAGENET,
+        ("not stated",),
+        "not stated",
+        backbone_digest,
+    )
 
 
 def _own(file: Path, uri: str, base: Path) -> WeightsSpec:
     """What `headstart weights import` wrote: everything is in its header."""
-    facts = own.read_facts(file)
+    facts = native.read_facts(file)
     backbone, backbone_digest = _backbone(facts.backbone, base, uri)
     return WeightsSpec(
-        facts.name, uri, "file", backbone, str(file), file_digest(file), "",
-        Preprocessing.from_json(facts.preprocessing), tuple(facts.lineage), facts.licence, backbone_digest,
+        facts.name,
+        uri,
+        "file",
+        backbone,
+        str(file),
+        file_digest(file),
+        "",
+        Preprocessing.from_json(facts.preprocessing),
+        tuple(facts.lineage),
+        facts.licence,
+        backbone_digest,
         source=facts.source,
-    )  # fmt: skip
+    )
 
 
 def _on_hub(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
     """The file is found or fetched now, since only its names tell which backbone it holds."""
     fetched = hub.fetch(uri, offline)
     name = fetched.repository.rpartition("/")[2]
-    if own.find(fetched.path):
+    if native.find(fetched.path):
         return replace(_own(fetched.path, fetched.uri, base), name=name)
     spec = _recognized(fetched.path, base, fetched.uri, trust_pickle)
     known = catalogue.find(f"hf:{fetched.repository}")
@@ -199,11 +231,20 @@ def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool) -> Weights
     known = catalogue.of_file(file, digest)
     _backbone(imported.backbone, base, uri)
     return WeightsSpec(
-        file.stem, uri, "file", imported.backbone, str(file), digest, None, imported.preprocessing,
-        known.lineage if known else imported.lineage, known.licence if known else imported.licence,
-        norm_eps=known.norm_eps if known else imported.norm_eps, source=known.source if known else imported.source,
+        file.stem,
+        uri,
+        "file",
+        imported.backbone,
+        str(file),
+        digest,
+        None,
+        imported.preprocessing,
+        known.lineage if known else imported.lineage,
+        known.licence if known else imported.licence,
+        norm_eps=known.norm_eps if known else imported.norm_eps,
+        source=known.source if known else imported.source,
         layout=imported.layout,
-    )  # fmt: skip
+    )
 
 
 def _backbone(name: str, base: Path, where: str) -> tuple[str, str]:
@@ -279,16 +320,29 @@ def _card(path: Path, uri: str) -> WeightsSpec:
         raise WeightsError(f"{path}: not a readable weights card: {error}. Correct the file.") from error
     except ValidationError as error:
         faults = "".join(f"\n  {_fault(fault, text)}" for fault in error.errors())
-        raise WeightsError(f"{path}: {error.error_count()} faults in this weights card:{faults}\n"
-                           f"Keys of a card: {', '.join(_Card.model_fields)}.") from error  # fmt: skip
+        raise WeightsError(
+            f"{path}: {error.error_count()} faults in this weights card:{faults}\n"
+            f"Keys of a card: {', '.join(_Card.model_fields)}."
+        ) from error
     backbone, backbone_digest = _backbone(card.backbone, path.parent, str(path))
     file = _existing(path.parent / card.file, str(path))
     given = card.preprocessing
     return WeightsSpec(
-        card.name, uri, "card", backbone, str(file), file_digest(file), card.key_prefix,
-        Preprocessing.from_json(given.model_dump()), tuple(card.lineage), card.licence, backbone_digest,
-        card.checkpoint_key, card.norm_eps, source=card.source,
-    )  # fmt: skip
+        card.name,
+        uri,
+        "card",
+        backbone,
+        str(file),
+        file_digest(file),
+        card.key_prefix,
+        Preprocessing.from_json(given.model_dump()),
+        tuple(card.lineage),
+        card.licence,
+        backbone_digest,
+        card.checkpoint_key,
+        card.norm_eps,
+        source=card.source,
+    )
 
 
 def _fault(fault: Any, text: str) -> str:

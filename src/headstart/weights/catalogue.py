@@ -19,9 +19,21 @@ from typing import Any, Literal
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 
 BUILTIN_NAMES = (
-    "shapes-resnet", "preact-resnet26", "preact-resnet50", "preact-resnet101", "csp-v5n", "csp-v5s", "csp-v5m",
-    "csp-v5l", "csp-v5x", "csp-v8n", "csp-v8s", "csp-v8m", "csp-v8l", "csp-v8x",
-)  # fmt: skip
+    "shapes-resnet",
+    "preact-resnet26",
+    "preact-resnet50",
+    "preact-resnet101",
+    "csp-v5n",
+    "csp-v5s",
+    "csp-v5m",
+    "csp-v5l",
+    "csp-v5x",
+    "csp-v8n",
+    "csp-v8s",
+    "csp-v8m",
+    "csp-v8l",
+    "csp-v8x",
+)
 """Built-in backbones (`headstart.models.backbones.building.BUILTIN_BACKBONES`), known here without torch."""
 
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -30,12 +42,14 @@ ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 IMAGENET_LABELS = "ImageNet-1k labels"
 UNKNOWN = "unknown"
 
-PREPROCESSINGS = MappingProxyType({
-    "imagenet": IMAGENET,
-    "half": Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    "caffe": Preprocessing("bgr", 1.0, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)),
-    "sniper": Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
-})  # fmt: skip
+PREPROCESSINGS = MappingProxyType(
+    {
+        "imagenet": IMAGENET,
+        "half": Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        "caffe": Preprocessing("bgr", 1.0, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)),
+        "sniper": Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    }
+)
 """Ways of preparing images, by the names that `public/*.toml` uses."""
 
 TRIED_LAYOUTS = frozenset(("", "classifier", "huggingface", "torchvision-detection", "torchvision-segmentation"))
@@ -144,12 +158,35 @@ def _read(name: str) -> Iterator[PublicWeights]:
 
 CATALOGUE: tuple[PublicWeights, ...] = tuple(entry for name in _FILES for entry in _read(name))
 
-TIMM_DEFAULTS = MappingProxyType({"resnet18": "a1_in1k", "resnet34": "a1_in1k", "resnet50": "a1_in1k",
-                                  "resnet101": "a1h_in1k"})  # fmt: skip
+TIMM_DEFAULTS = MappingProxyType(
+    {"resnet18": "a1_in1k", "resnet34": "a1_in1k", "resnet50": "a1_in1k", "resnet101": "a1h_in1k"}
+)
 """Tag that a bare `timm:NAME` means, fixed here so that an upgrade of timm does not change what a study compares."""
 
-_RECIPES = frozenset(("a1", "a1h", "a2", "a3", "b1k", "b2k", "bt", "c1", "c2", "c3", "d", "gluon", "lamb", "ra", "ra2",
-                      "ra3", "racm", "ram", "tv", "tv2"))  # fmt: skip
+_RECIPES = frozenset(
+    (
+        "a1",
+        "a1h",
+        "a2",
+        "a3",
+        "b1k",
+        "b2k",
+        "bt",
+        "c1",
+        "c2",
+        "c3",
+        "d",
+        "gluon",
+        "lamb",
+        "ra",
+        "ra2",
+        "ra3",
+        "racm",
+        "ram",
+        "tv",
+        "tv2",
+    )
+)
 
 
 def of_file(file: Path, sha256: str) -> PublicWeights | None:

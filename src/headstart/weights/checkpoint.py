@@ -59,8 +59,11 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
             report = random_report(spec, backbone, seed)
             return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=False))
         fresh = fresh_prefixes(backbone)
-        wanted = {source_key(backbone, key): value for key, value in backbone.state_dict(keep_vars=True).items()
-                  if not key.startswith(fresh)}  # fmt: skip
+        wanted = {
+            source_key(backbone, key): value
+            for key, value in backbone.state_dict(keep_vars=True).items()
+            if not key.startswith(fresh)
+        }
         source = _imported(spec, wanted, offline, say) if spec.layout else _by_prefix(spec, wanted, offline, say)
     unlearned = _unlearned_offsets(backbone, source.found)
     wanted = {key: value for key, value in wanted.items() if key not in unlearned}
@@ -73,8 +76,10 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     _require_same_norms(spec, where, wanted, left_over)
     deeper = surplus_blocks(wanted, [key.removeprefix(source.prefix) for key in left_over])
     if deeper and spec.kind != "timm" and not spec.layout:
-        raise WeightsError(f"{where} has {len(deeper)} tensors of blocks that backbone {spec.backbone} lacks "
-                           f"({', '.join(deeper[:3])}, ..): it is of a deeper network. Name its backbone.")  # fmt: skip
+        raise WeightsError(
+            f"{where} has {len(deeper)} tensors of blocks that backbone {spec.backbone} lacks "
+            f"({', '.join(deeper[:3])}, ..): it is of a deeper network. Name its backbone."
+        )
     with torch.no_grad():
         for key in filled:
             wanted[key].copy_(found[key])
@@ -107,8 +112,10 @@ def _require_same_norms(spec: WeightsSpec, where: str, wanted: dict[str, Tensor]
     ends = tuple(f".{key.removesuffix('.weight')}.running_mean" for key in wanted if key.endswith(".weight"))
     found = [key for key in left_over if f".{key}".endswith(ends)]
     if found and "norm=group" in spec.backbone:
-        raise WeightsError(f"{where} holds {len(found)} batch norms ({found[0]}, ..), and backbone {spec.backbone} has "
-                           "group norms: it is another network. Leave norm=group out.")  # fmt: skip
+        raise WeightsError(
+            f"{where} holds {len(found)} batch norms ({found[0]}, ..), and backbone {spec.backbone} has "
+            "group norms: it is another network. Leave norm=group out."
+        )
 
 
 _LEARNS_OFFSETS = re.compile(r"layer(\d)\.\d+\.conv2\.(?:conv_)?offset\.weight$")
@@ -120,9 +127,11 @@ def _require_offsets_wanted(spec: WeightsSpec, where: str, left_over: list[str])
     found = [match for match in map(_LEARNS_OFFSETS.search, left_over) if match]
     if found:
         stages = "+".join(sorted({f"C{int(match[1]) + 1}" for match in found}))
-        raise WeightsError(f"{where} holds {len(found)} layers that learn offsets ({found[0].string}, ..), which "
-                           f"backbone {spec.backbone} lacks: its network is deformable. Name the backbone with the "
-                           f"option deformable={stages}, and modulated=no for version 1.")  # fmt: skip
+        raise WeightsError(
+            f"{where} holds {len(found)} layers that learn offsets ({found[0].string}, ..), which "
+            f"backbone {spec.backbone} lacks: its network is deformable. Name the backbone with the "
+            f"option deformable={stages}, and modulated=no for version 1."
+        )
 
 
 def _unchanged(spec: WeightsSpec) -> None:
@@ -133,8 +142,10 @@ def _unchanged(spec: WeightsSpec) -> None:
         if not Path(path).is_file():
             raise WeightsError(f"{path} is gone; {spec.name} was resolved from it. Put it back.")
         if cards.file_digest(Path(path)) != digest:
-            raise WeightsError(f"{path} has changed since {spec.name} was resolved. Run the study again to use the new "
-                               "file: its results get keys of their own.")  # fmt: skip
+            raise WeightsError(
+                f"{path} has changed since {spec.name} was resolved. Run the study again to use the new "
+                "file: its results get keys of their own."
+            )
 
 
 @dataclass(frozen=True)
@@ -160,16 +171,23 @@ def _imported(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: 
     # What the catalogue names is known by its address: any layout with the right backbone will do.
     imported = layouts.recognize(contents) if spec.kind == "url" else layouts.again(spec.layout, contents)
     if imported.backbone != spec.backbone:
-        raise WeightsError(f"{path} holds the backbone {imported.backbone}, not {spec.backbone}, which {spec.name} "
-                           "names. Give the file itself: file:PATH.")  # fmt: skip
+        raise WeightsError(
+            f"{path} holds the backbone {imported.backbone}, not {spec.backbone}, which {spec.name} "
+            "names. Give the file itself: file:PATH."
+        )
     names = [
         name for name in wrappers.arrays(imported.state(contents.tree)) if not name.endswith("num_batches_tracked")
     ]
     taken = set(imported.names.values())
     found = imported.canonical(contents.tree, {key: value.shape for key, value in wanted.items()})
-    return _Source(found, [name for name in names if name not in taken], names,
-                   f"file {path.name}, layout {imported.layout}: {imported.evidence}", reason=imported.reason,
-                   notes=imported.notes)  # fmt: skip
+    return _Source(
+        found,
+        [name for name in names if name not in taken],
+        names,
+        f"file {path.name}, layout {imported.layout}: {imported.evidence}",
+        reason=imported.reason,
+        notes=imported.notes,
+    )
 
 
 def _by_prefix(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: downloads.Say) -> _Source:
@@ -210,8 +228,11 @@ def _strip(
     elif not prefix.startswith("module.") and all(key.startswith("module.") for key in tensors):
         prefix = f"module.{prefix}"  # written by DataParallel
     known = set(wanted)
-    found = {key.removeprefix(prefix): value for key, value in tensors.items()
-             if key.startswith(prefix) and key.removeprefix(prefix) in known}  # fmt: skip
+    found = {
+        key.removeprefix(prefix): value
+        for key, value in tensors.items()
+        if key.startswith(prefix) and key.removeprefix(prefix) in known
+    }
     return found, [key for key in tensors if not (key.startswith(prefix) and key.removeprefix(prefix) in known)], prefix
 
 
@@ -222,8 +243,10 @@ def _find_prefix(keys: list[str], wanted: list[str], where: str) -> str:
     counts = {prefix: sum(prefix + name in have for name in wanted) for prefix in prefixes}
     best = sorted(prefix for prefix, count in counts.items() if count == max(counts.values()))
     if len(best) > 1:
-        raise WeightsError(f"{where} holds the backbone more than once, under {', '.join(map(repr, best))}. Write a "
-                           "weights card whose `key_prefix` says which one is meant.")  # fmt: skip
+        raise WeightsError(
+            f"{where} holds the backbone more than once, under {', '.join(map(repr, best))}. Write a "
+            "weights card whose `key_prefix` says which one is meant."
+        )
     return best[0] if best else ""
 
 
@@ -231,8 +254,10 @@ def _check_values(backbone: nn.Module, where: str, eps: float) -> tuple[str, ...
     """Raise WeightsError for values that no training gives; note channels whose variance is 0."""
     for key, value in backbone.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise WeightsError(f"{where}: {source_key(backbone, key)} holds NaN or infinite values. The file is "
-                               "damaged or its training diverged; use another.")  # fmt: skip
+            raise WeightsError(
+                f"{where}: {source_key(backbone, key)} holds NaN or infinite values. The file is "
+                "damaged or its training diverged; use another."
+            )
     notes = []
     for key, value in backbone.state_dict().items():
         if not key.endswith("running_var"):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from headstart.errors import WeightsError
 from headstart.places.network import to_stderr
-from headstart.weights import downloads
-from headstart.weights import native as own
+from headstart.weights import downloads, native
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
 from headstart.weights.checkpoint import load
 from headstart.weights.export import canonical_state
@@ -25,16 +24,21 @@ class Verified:
 
 
 def import_weights(
-    uri: str, out: Path, base: Path = Path(), overwrite: bool = False, trust_pickle: bool = False,
-    offline: bool = False, say: downloads.Say = to_stderr,
-) -> tuple[Path, LoadReport]:  # fmt: skip
+    uri: str,
+    out: Path,
+    base: Path = Path(),
+    overwrite: bool = False,
+    trust_pickle: bool = False,
+    offline: bool = False,
+    say: downloads.Say = to_stderr,
+) -> tuple[Path, LoadReport]:
     """Write the weights that `uri` means as an own checkpoint: `out/backbone.safetensors`, or `out` itself where it
     ends in `.safetensors`. Returns the file and the report of loading.
 
     Only what every network has the same of is kept: the backbone, under canonical names, with its facts. Raises
     WeightsError, also where `out` exists already.
     """
-    file = out if out.suffix == ".safetensors" else out / own.FILE
+    file = out if out.suffix == ".safetensors" else out / native.FILE
     if file.exists() and not overwrite:
         raise WeightsError(f"{file} exists already. Give another OUT, or --overwrite.")
     spec = resolve(uri, base, trust_pickle, offline)
@@ -42,15 +46,23 @@ def import_weights(
         raise WeightsError(f"{uri} are random values, drawn from a seed: there is nothing to import.")
     loaded = load(spec, 0, offline, say)
     if loaded.report.missing:
-        raise WeightsError(f"{uri} lacks {', '.join(loaded.report.missing[:4])}; an own checkpoint holds whole "
-                           "backbones only. Use the file itself as weights.")  # fmt: skip
+        raise WeightsError(
+            f"{uri} lacks {', '.join(loaded.report.missing[:4])}; an own checkpoint holds whole "
+            "backbones only. Use the file itself as weights."
+        )
     tensors = canonical_state(loaded.backbone)
-    facts = own.Facts(
-        spec.name, spec.backbone, spec.preprocessing.to_json(), list(spec.lineage), spec.licence, spec.source,
-        own.tensor_digest(tensors), _provenance(spec, loaded.report),
+    facts = native.CheckpointFacts(
+        spec.name,
+        spec.backbone,
+        spec.preprocessing.to_json(),
+        list(spec.lineage),
+        spec.licence,
+        spec.source,
+        native.tensor_digest(tensors),
+        _provenance(spec, loaded.report),
         fingerprint=loaded.report.to_json()["fingerprint"] or {},
-    )  # fmt: skip
-    return own.write(out, tensors, facts), loaded.report
+    )
+    return native.write(out, tensors, facts), loaded.report
 
 
 def _provenance(spec: WeightsSpec, report: LoadReport) -> dict:
@@ -74,14 +86,16 @@ def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: b
     """
     spec = resolve(uri, base, trust_pickle, offline)
     loaded = load(spec, 0, offline)
-    file = own.find(Path(spec.file)) if spec.file else None
+    file = native.find(Path(spec.file)) if spec.file else None
     if file is None:
         return Verified(loaded.report, ())
-    facts = own.read_facts(file)
-    state, names = canonical_state(loaded.backbone), own.names(file)
-    if own.tensor_digest({name: value for name, value in state.items() if name in names}) != facts.digest:
-        raise WeightsError(f"{file}: its values are not those that were written (their SHA-256 is not the one in its "
-                           "header). Import the original again.")  # fmt: skip
+    facts = native.read_facts(file)
+    state, names = canonical_state(loaded.backbone), native.names(file)
+    if native.tensor_digest({name: value for name, value in state.items() if name in names}) != facts.digest:
+        raise WeightsError(
+            f"{file}: its values are not those that were written (their SHA-256 is not the one in its "
+            "header). Import the original again."
+        )
     checks = [f"values: SHA-256 {facts.digest[:12]}.. as written"]
     if spec.backbone != facts.backbone:  # a plain network's weights in a deformable one
         checks.append(f"fingerprint: not compared, since {facts.backbone} was written")
@@ -96,3 +110,21 @@ def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: b
             )
         checks.append("fingerprint: the features of the fixed image as at import")
     return Verified(loaded.report, tuple(checks))
+
+
+def export_weights(
+    uri: str, base: Path, out: Path, to: str, fold: bool, overwrite: bool, trust_pickle: bool, offline: bool
+) -> list[str]:
+    """Write the backbone of these weights in another library's layout, and say what to set there."""
+    from headstart.weights.export import export
+
+    spec = resolve(uri, base, trust_pickle, offline)
+    loaded = load(spec, 0, offline)
+    done = export(loaded, spec, out, to, fold, overwrite)  # type: ignore[arg-type]
+    given = done.preprocessing
+    return [
+        *loaded.report.summary().splitlines(),
+        f"written: {done.path}",
+        f"input: {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+        *done.notes,
+    ]

@@ -27,8 +27,18 @@ Kind = Literal["safetensors", "torch archive", "pickle", "MXNet parameters"]
 
 MAX_GROWTH = 8
 """Most times that a compressed archive may grow; weights hardly compress."""
-_SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
-                "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
+_SAFETENSORS = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 
 
 @dataclass(frozen=True)
@@ -135,11 +145,15 @@ def _kind(path: Path, head: bytes) -> Kind:
     if not head:
         raise WeightsError(f"{path} is empty (0 bytes). Download or copy it again.")
     if text.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path} is a Git LFS pointer, not the weights themselves. Run `git lfs pull` where it came "
-                           "from, or download the file itself.")  # fmt: skip
+        raise WeightsError(
+            f"{path} is a Git LFS pointer, not the weights themselves. Run `git lfs pull` where it came "
+            "from, or download the file itself."
+        )
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
-        raise WeightsError(f"{path} is a web page, not a checkpoint: the server answered with HTML (a login, a consent "
-                           "or an error page). Download the file itself.")  # fmt: skip
+        raise WeightsError(
+            f"{path} is a web page, not a checkpoint: the server answered with HTML (a login, a consent "
+            "or an error page). Download the file itself."
+        )
     if head[8:9] == b"{":
         return "safetensors"
     if head[:4] == b"PK\x03\x04":
@@ -152,16 +166,27 @@ def _kind(path: Path, head: bytes) -> Kind:
 
 
 def _foreign(path: Path, head: bytes) -> WeightsError:
-    known = {b"\x89HDF": "an HDF5 file (Keras, MATLAB)", b"\x1f\x8b": "a gzip archive", b"BZh": "a bzip2 archive",
-             b"\x89PNG": "a PNG image", b"\xff\xd8": "a JPEG image", b"%PDF": "a PDF document",
-             b"\x08\x07": "probably an ONNX file", b"\x08\x08": "probably an ONNX file", b"7z\xbc\xaf": "a 7z archive",
-             b"\xfd7zXZ": "an xz archive", b"{": "JSON text"}  # fmt: skip
+    known = {
+        b"\x89HDF": "an HDF5 file (Keras, MATLAB)",
+        b"\x1f\x8b": "a gzip archive",
+        b"BZh": "a bzip2 archive",
+        b"\x89PNG": "a PNG image",
+        b"\xff\xd8": "a JPEG image",
+        b"%PDF": "a PDF document",
+        b"\x08\x07": "probably an ONNX file",
+        b"\x08\x08": "probably an ONNX file",
+        b"7z\xbc\xaf": "a 7z archive",
+        b"\xfd7zXZ": "an xz archive",
+        b"{": "JSON text",
+    }
     what = next((name for start, name in known.items() if head.lstrip().startswith(start)), "")
     if head[257:262] == b"ustar":
         what = "a tar archive: unpack it and name the file inside"
-    return WeightsError(f"{path} is neither a safetensors file nor a torch checkpoint, a pickle or MXNet parameters"
-                        f"{f': it is {what}' if what else f' (it begins with {head[:8]!r})'}. Give a file made by "
-                        "torch.save or safetensors.")  # fmt: skip
+    return WeightsError(
+        f"{path} is neither a safetensors file nor a torch checkpoint, a pickle or MXNet parameters"
+        f"{f': it is {what}' if what else f' (it begins with {head[:8]!r})'}. Give a file made by "
+        "torch.save or safetensors."
+    )
 
 
 def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
@@ -195,16 +220,22 @@ def _archive(path: Path) -> Contents:
         entries = {info.filename: info for info in archive.infolist()}
         size, full = path.stat().st_size, sum(info.file_size for info in entries.values())
         if full > MAX_GROWTH * size + (1 << 20):
-            raise WeightsError(f"{path} has {size:,} bytes and would unpack to {full:,}: a zip bomb, or not weights, "
-                               "which hardly compress. It was not unpacked.")  # fmt: skip
+            raise WeightsError(
+                f"{path} has {size:,} bytes and would unpack to {full:,}: a zip bomb, or not weights, "
+                "which hardly compress. It was not unpacked."
+            )
         root = next((name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")), None)
         if root is None:
-            raise WeightsError(f"{path} is a zip archive, but not one of torch.save: it has no data.pkl. It holds: "
-                               f"{', '.join(list(entries)[:5])}{', ..' if len(entries) > 5 else ''}. Unpack it and "
-                               "name the checkpoint inside.")  # fmt: skip
+            raise WeightsError(
+                f"{path} is a zip archive, but not one of torch.save: it has no data.pkl. It holds: "
+                f"{', '.join(list(entries)[:5])}{', ..' if len(entries) > 5 else ''}. Unpack it and "
+                "name the checkpoint inside."
+            )
         if f"{root}constants.pkl" in entries:
-            raise WeightsError(f"{path} is a TorchScript archive: it holds a program, not only weights. Save its state "
-                               "dict: torch.save(torch.jit.load(..).state_dict(), 'weights.pth').")  # fmt: skip
+            raise WeightsError(
+                f"{path} is a TorchScript archive: it holds a program, not only weights. Save its state "
+                "dict: torch.save(torch.jit.load(..).state_dict(), 'weights.pth')."
+            )
         storages: dict[str, Storage] = {}
 
         def storage(pid: Any) -> Storage:
@@ -238,8 +269,10 @@ def _trusted(path: Path) -> Any:
         with path.open("rb") as stream:
             return plain(_module_to_state(pickle.load(io.BytesIO(stream.read()), encoding="latin1")))
     except Exception as error:
-        raise WeightsError(f"{path} could not be unpickled: {type(error).__name__}: {str(error)[:200]}. Unpickling it "
-                           "needs the packages that it was written with.") from error  # fmt: skip
+        raise WeightsError(
+            f"{path} could not be unpickled: {type(error).__name__}: {str(error)[:200]}. Unpickling it "
+            "needs the packages that it was written with."
+        ) from error
 
 
 def _module_to_state(value: Any) -> Any:
@@ -259,8 +292,14 @@ def _refusal(path: Path, error: Refused) -> str:
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> WeightsError:
-    what = {"safetensors": "safetensors file", "torch archive": "torch checkpoint", "pickle": "torch checkpoint or "
-            "pickle", "MXNet parameters": "file of MXNet parameters"}.get(kind, kind)  # fmt: skip
+    what = {
+        "safetensors": "safetensors file",
+        "torch archive": "torch checkpoint",
+        "pickle": "torch checkpoint or pickle",
+        "MXNet parameters": "file of MXNet parameters",
+    }.get(kind, kind)
     told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return WeightsError(f"{path} ({path.stat().st_size:,} bytes) is damaged or cut short: it begins like a {what} but "
-                        f"cannot be read to its end ({told}). Download or copy it again.")  # fmt: skip
+    return WeightsError(
+        f"{path} ({path.stat().st_size:,} bytes) is damaged or cut short: it begins like a {what} but "
+        f"cannot be read to its end ({told}). Download or copy it again."
+    )

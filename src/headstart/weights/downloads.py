@@ -30,8 +30,10 @@ def torchvision_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if not digest.startswith(spec.digest):
-        raise WeightsError(f"{path} is not the file that {spec.uri} names: its SHA-256 begins with {digest[:8]}, not "
-                           f"{spec.digest}. Delete it, so that it is fetched again.")  # fmt: skip
+        raise WeightsError(
+            f"{path} is not the file that {spec.uri} names: its SHA-256 begins with {digest[:8]}, not "
+            f"{spec.digest}. Delete it, so that it is fetched again."
+        )
     return path
 
 
@@ -54,8 +56,10 @@ def url_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
             found = hashlib.file_digest(stream, kind).hexdigest() if digest else ""
         if not found.startswith(digest):
             begin = found[: len(digest)]
-            raise WeightsError(f"{path} is not the file that {spec.name} names: its {kind} begins with {begin}, not "
-                               f"{digest}. Delete it, so that it is fetched again.")  # fmt: skip
+            raise WeightsError(
+                f"{path} is not the file that {spec.name} names: its {kind} begins with {begin}, not "
+                f"{digest}. Delete it, so that it is fetched again."
+            )
     return path
 
 
@@ -67,8 +71,10 @@ def timm_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     if facts is not None and facts.hf_hub_id:
         return _hub_file(spec, facts, offline, say)
     if facts is None or not facts.url:
-        raise WeightsError(f"{spec.uri}: this version of timm has no trained weights of that name. Use timm:NAME.TAG "
-                           "as listed by timm.list_pretrained().")  # fmt: skip
+        raise WeightsError(
+            f"{spec.uri}: this version of timm has no trained weights of that name. Use timm:NAME.TAG "
+            "as listed by timm.list_pretrained()."
+        )
     path = _in_torch_cache(facts.url)
     if not path.exists():
         import torch
@@ -115,12 +121,16 @@ def _in_torch_cache(url: str) -> Path:
 
 def _announce(spec: WeightsSpec, source: str, target: Path, offline: bool, say: Say) -> None:
     if is_offline(offline):
-        raise WeightsError(f"{spec.uri} is not in the cache ({target}) and downloads are off (--offline, "
-                           "HEADSTART_OFFLINE or HF_HUB_OFFLINE). Run once without, or copy the cache from a machine "
-                           "that has it.")  # fmt: skip
+        raise WeightsError(
+            f"{spec.uri} is not in the cache ({target}) and downloads are off (--offline, "
+            "HEADSTART_OFFLINE or HF_HUB_OFFLINE). Run once without, or copy the cache from a machine "
+            "that has it."
+        )
     say(f"downloading {spec.uri} from {source} to {target}")
 
 
 def _failed(spec: WeightsSpec, source: str, advice: str, error: Exception) -> WeightsError:
-    return WeightsError(f"{spec.uri} could not be downloaded from {source}: {type(error).__name__}: {error}. "
-                        f"Check the connection and run again, or {advice}.")  # fmt: skip
+    return WeightsError(
+        f"{spec.uri} could not be downloaded from {source}: {type(error).__name__}: {error}. "
+        f"Check the connection and run again, or {advice}."
+    )

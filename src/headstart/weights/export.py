@@ -30,10 +30,23 @@ from headstart.weights.importers.imported import BGR_255
 from headstart.weights.importers.resnet_names import resnet_name
 
 Target = Literal["timm", "torchvision", "detectron2", "mmdetection"]
-SUFFIXES: Mapping[str, str] = MappingProxyType({"timm": ".safetensors", "torchvision": ".pth", "detectron2": ".pkl",
-                                                "mmdetection": ".pth"})  # fmt: skip
-_TORCHVISION = frozenset(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
-                          "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"))  # fmt: skip
+SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {"timm": ".safetensors", "torchvision": ".pth", "detectron2": ".pkl", "mmdetection": ".pth"}
+)
+_TORCHVISION = frozenset(
+    (
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -59,16 +72,25 @@ def export(
     """
     _check_path(out, to, overwrite)
     if split_user_backbone(spec.backbone):
-        raise WeightsError(f"{spec.name}: a backbone of your own has no layout to be exported to. Save its state dict "
-                           "yourself: torch.save(backbone.state_dict(), ..).")  # fmt: skip
+        raise WeightsError(
+            f"{spec.name}: a backbone of your own has no layout to be exported to. Save its state dict "
+            "yourself: torch.save(backbone.state_dict(), ..)."
+        )
     state = canonical_state(loaded.backbone)
     preprocessing = loaded.preprocessing
     if fold:
         preprocessing = usual_input(to, spec.backbone)
         state = fold_preprocessing(state, loaded.backbone, spec.name, loaded.preprocessing, preprocessing)
-    facts = {"format": 1, "to": to, "backbone": spec.backbone, "preprocessing": preprocessing.to_json(),
-             "lineage": list(spec.lineage), "licence": spec.licence, "weights": spec.name,
-             "digest": spec.digest}  # fmt: skip
+    facts = {
+        "format": 1,
+        "to": to,
+        "backbone": spec.backbone,
+        "preprocessing": preprocessing.to_json(),
+        "lineage": list(spec.lineage),
+        "licence": spec.licence,
+        "weights": spec.name,
+        "digest": spec.digest,
+    }
     notes = _WRITERS[to](out, state, spec.backbone, preprocessing, facts)
     return Exported(out, to, preprocessing, notes)
 
@@ -76,8 +98,11 @@ def export(
 def canonical_state(backbone: nn.Module) -> dict[str, Tensor]:
     """Its tensors by the names of the classifier that it was taken from, without what was never trained."""
     fresh = tuple(getattr(backbone, "fresh_prefixes", ()))
-    return {source_key(backbone, key): value.detach().cpu().contiguous() for key, value in backbone.state_dict().items()
-            if not (fresh and key.startswith(fresh))}  # fmt: skip
+    return {
+        source_key(backbone, key): value.detach().cpu().contiguous()
+        for key, value in backbone.state_dict().items()
+        if not (fresh and key.startswith(fresh))
+    }
 
 
 def usual_input(to: Target, backbone: str) -> Preprocessing:
@@ -107,8 +132,9 @@ def _write(out: Path, write: Callable[[Path], Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _timm(out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, facts: dict[str, Any]
-          ) -> tuple[str, ...]:  # fmt: skip
+def _timm(
+    out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, facts: dict[str, Any]
+) -> tuple[str, ...]:
     from safetensors.torch import save_file
 
     metadata = {"format": "pt", "headstart": json.dumps(facts)}
@@ -123,13 +149,16 @@ def _timm(out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, 
     return (f"timm.create_model({base!r}).load_state_dict(safetensors.torch.load_file(..), strict=False)",)
 
 
-def _torchvision(out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, facts: dict[str, Any]
-                 ) -> tuple[str, ...]:  # fmt: skip
+def _torchvision(
+    out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, facts: dict[str, Any]
+) -> tuple[str, ...]:
     base, options = split_options(backbone)
     if not base.startswith("tv-") and (base not in _TORCHVISION or set(options) - {"output_stride"}):
         told = f" with {options}" if options else ""
-        raise WeightsError(f"torchvision has no network like {base}{told}: its ResNets have the stride in the 3x3 "
-                           "convolution and a plain stem. Export to timm or mmdetection.")  # fmt: skip
+        raise WeightsError(
+            f"torchvision has no network like {base}{told}: its ResNets have the stride in the 3x3 "
+            "convolution and a plain stem. Export to timm or mmdetection."
+        )
     _write(out, lambda part: torch.save({"state_dict": state, "headstart": facts}, part))
     notes = ["load_state_dict(torch.load(..)['state_dict'], strict=False): the classifier is not in it"]
     if "output_stride" in options:
@@ -143,8 +172,9 @@ def _plain_resnet(state: dict[str, Tensor], backbone: str, library: str) -> tupl
     base, options = split_options(backbone)
     for key, words in (("deformable", "deformable convolutions"), ("norm", "group norms")):
         if key in options:
-            raise WeightsError(f"{library}'s names of {words} are not known here. Export to timm, whose file keeps our "
-                               "names.")  # fmt: skip
+            raise WeightsError(
+                f"{library}'s names of {words} are not known here. Export to timm, whose file keeps our names."
+            )
     if resnet_name({name: tuple(value.shape) for name, value in state.items()}) != base:
         raise WeightsError(f"{library}'s layout is known here for ResNets, and {base} is none. Export to timm.")
     if "first_shortcut" in options:
@@ -152,26 +182,33 @@ def _plain_resnet(state: dict[str, Tensor], backbone: str, library: str) -> tupl
     return base, options
 
 
-def _detectron2(out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing,
-                facts: dict[str, Any]) -> tuple[str, ...]:  # fmt: skip
+def _detectron2(
+    out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing, facts: dict[str, Any]
+) -> tuple[str, ...]:
     base, options = _plain_resnet(state, backbone, "Detectron2")
     if base.endswith(("c", "d")):
-        raise WeightsError(f"Detectron2's ResNets have a plain stem, and {base} has a deep one. Export to timm or "
-                           "mmdetection.")  # fmt: skip
+        raise WeightsError(
+            f"Detectron2's ResNets have a plain stem, and {base} has a deep one. Export to timm or mmdetection."
+        )
     model = {detectron2.original(name): value.numpy() for name, value in state.items() if "num_batches" not in name}
     content = {"model": model, "__author__": "Headstart", "matching_heuristics": True, "headstart": facts}
     _write(out, lambda part: part.write_bytes(pickle.dumps(content, protocol=4)))
     mean, std = _in_255(preprocessing)
     stride = split_options(backbone)[1].get("stride_in") == "conv1"
-    settings = [f"INPUT.FORMAT {preprocessing.channel_order.upper()!r}", f"MODEL.PIXEL_MEAN {mean}",
-                f"MODEL.PIXEL_STD {std}", f"MODEL.RESNETS.STRIDE_IN_1X1 {stride}"]  # fmt: skip
+    settings = [
+        f"INPUT.FORMAT {preprocessing.channel_order.upper()!r}",
+        f"MODEL.PIXEL_MEAN {mean}",
+        f"MODEL.PIXEL_STD {std}",
+        f"MODEL.RESNETS.STRIDE_IN_1X1 {stride}",
+    ]
     if options.get("output_stride") == "16":
         settings.append("MODEL.RESNETS.RES5_DILATION 2")
     return (f"set {', '.join(settings)}",)
 
 
-def _mmdetection(out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing,
-                 facts: dict[str, Any]) -> tuple[str, ...]:  # fmt: skip
+def _mmdetection(
+    out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing, facts: dict[str, Any]
+) -> tuple[str, ...]:
     base, options = _plain_resnet(state, backbone, "MMDetection")
     config = _mm_config(base, options, preprocessing)
     renamed = {f"backbone.{openmmlab.original(name, base)}": value for name, value in state.items()}
@@ -185,12 +222,16 @@ def _mm_config(base: str, options: dict[str, str], preprocessing: Preprocessing)
     depth = "".join(filter(str.isdigit, base.partition("_")[0]))
     kind = {"c": "ResNetV1c", "d": "ResNetV1d"}.get(base[-1], "ResNeXt" if base.startswith("resnext") else "ResNet")
     style = "caffe" if options.get("stride_in") == "conv1" else "pytorch"
-    stages = {"16": "strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), ",
-              "8": "strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), "}  # fmt: skip
+    stages = {
+        "16": "strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), ",
+        "8": "strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), ",
+    }
     dilated = stages.get(options.get("output_stride", ""), "")
     contract = f"contract_dilation={options.get('first_dilation') != 'own'}, " if dilated else ""
-    return (f"data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb={preprocessing.channel_order == 'rgb'})\n"
-            f"backbone=dict(type='{kind}', depth={depth}, {dilated}{contract}style='{style}')")  # fmt: skip
+    return (
+        f"data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb={preprocessing.channel_order == 'rgb'})\n"
+        f"backbone=dict(type='{kind}', depth={depth}, {dilated}{contract}style='{style}')"
+    )
 
 
 def _in_255(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:

@@ -50,5 +50,7 @@ def _first_convolution(backbone: nn.Module, name: str) -> tuple[str, nn.Conv2d]:
             break
         if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.groups == 1:
             return source_key(backbone, f"{path}.weight"), module
-    raise WeightsError(f"{name}: the first layer of {type(backbone).__name__} is no convolution of the image, so "
-                       "nothing can be folded into it. Export without folding.")  # fmt: skip
+    raise WeightsError(
+        f"{name}: the first layer of {type(backbone).__name__} is no convolution of the image, so "
+        "nothing can be folded into it. Export without folding."
+    )

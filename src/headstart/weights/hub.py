@@ -41,8 +41,10 @@ def fetch(uri: str, offline: bool = False, say: object = to_stderr) -> HubFile:
     """
     found = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(?:#(.+))?", uri)
     if not found:
-        raise WeightsError(f"weights {uri!r} do not name a repository. Give hf:ORG/NAME, hf:ORG/NAME@REVISION or "
-                           "hf:ORG/NAME@REVISION#FILE.")  # fmt: skip
+        raise WeightsError(
+            f"weights {uri!r} do not name a repository. Give hf:ORG/NAME, hf:ORG/NAME@REVISION or "
+            "hf:ORG/NAME@REVISION#FILE."
+        )
     repository, revision, file = found[1], found[2] or "main", found[3]
     path = _cached(repository, revision, file)
     if path is None:
@@ -84,11 +86,15 @@ def _download(uri: str, repository: str, revision: str, file: str | None, offlin
         _remember(cache, repository, revision, str(facts.sha))
         return path
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
-        raise WeightsError(f"{uri}: the hub has no such repository, revision or file, or you may not see it "
-                           f"({_line(error)}). Correct the URI, or log in: hf auth login.") from error  # fmt: skip
+        raise WeightsError(
+            f"{uri}: the hub has no such repository, revision or file, or you may not see it "
+            f"({_line(error)}). Correct the URI, or log in: hf auth login."
+        ) from error
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(f"{uri} could not be fetched: {type(error).__name__}: {_line(error)}. Check the connection "
-                           f"and run again, or copy a Hugging Face cache to {cache}.") from error  # fmt: skip
+        raise WeightsError(
+            f"{uri} could not be fetched: {type(error).__name__}: {_line(error)}. Check the connection "
+            f"and run again, or copy a Hugging Face cache to {cache}."
+        ) from error
 
 
 def _line(error: Exception) -> str:
@@ -106,8 +112,10 @@ def _choose(uri: str, names: list[str], file: str | None) -> str:
     likely = sorted(name for name in names if name.endswith(_SUFFIXES))
     if len(likely) != 1:
         has = f"several: {', '.join(likely[:12])}" if likely else f"none: {', '.join(sorted(names)[:12]) or 'no files'}"
-        raise WeightsError(f"{uri} does not say which checkpoint is meant, and the repository has {has}. "
-                           "Give hf:ORG/NAME@REVISION#FILE.")  # fmt: skip
+        raise WeightsError(
+            f"{uri} does not say which checkpoint is meant, and the repository has {has}. "
+            "Give hf:ORG/NAME@REVISION#FILE."
+        )
     return likely[0]
 
 

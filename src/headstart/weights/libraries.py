@@ -25,15 +25,18 @@ def require_timm_model(name: str, where: str) -> None:
         if name.removeprefix(PREFIX) in known:
             return
         near = [PREFIX + match for match in difflib.get_close_matches(name.removeprefix(PREFIX), known, n=3)]
-        raise WeightsError(f"{where}: torchvision has no classifier {name.removeprefix(PREFIX)!r}. "
-                           + (f"Nearest names: {', '.join(near)}." if near else "See torchvision.models."))  # fmt: skip
+        raise WeightsError(
+            f"{where}: torchvision has no classifier {name.removeprefix(PREFIX)!r}. "
+            + (f"Nearest names: {', '.join(near)}." if near else "See torchvision.models.")
+        )
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*catalogue.BUILTIN_NAMES, *timm.list_models()], n=3)
         raise WeightsError(
-            f"{where}: backbone {name!r} is unknown. " + (f"Nearest names: {', '.join(near)}. " if near else "")
+            f"{where}: backbone {name!r} is unknown. "
+            + (f"Nearest names: {', '.join(near)}. " if near else "")
             + f"Give a built-in name ({', '.join(catalogue.BUILTIN_NAMES)}), a model name of timm such as resnet50, "
             "or path/to/file.py:function."
-        )  # fmt: skip
+        )
 
 
 def timm_weights(name: str) -> PublicWeights:
@@ -54,9 +57,14 @@ def timm_weights(name: str) -> PublicWeights:
     mean, std = facts.mean, facts.std
     preprocessing = Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
     return PublicWeights(
-        full, f"timm:{full}", architecture, catalogue.timm_lineage(tag), facts.license or catalogue.UNKNOWN,
-        source="timm's pretrained_cfg", preprocessing=preprocessing,
-    )  # fmt: skip
+        full,
+        f"timm:{full}",
+        architecture,
+        catalogue.timm_lineage(tag),
+        facts.license or catalogue.UNKNOWN,
+        source="timm's pretrained_cfg",
+        preprocessing=preprocessing,
+    )
 
 
 def torchvision_weights(name: str) -> PublicWeights:
@@ -73,7 +81,7 @@ def torchvision_weights(name: str) -> PublicWeights:
             f"weights 'tv:{name}' are unknown to torchvision. "
             + (f"Nearest known: {', '.join(near)}. " if near else "")
             + "Give ENUM.MEMBER, for example tv:ResNet50_Weights.IMAGENET1K_V2."
-        ) from error  # fmt: skip
+        ) from error
     canonical = f"tv:{type(weights).__name__}.{weights.name}"
     known = catalogue.find(canonical)
     if known is not None:
@@ -92,10 +100,17 @@ def torchvision_weights(name: str) -> PublicWeights:
     given = weights.transforms()
     preprocessing = catalogue.IMAGENET if detector else Preprocessing(mean=tuple(given.mean), std=tuple(given.std))
     return PublicWeights(
-        canonical.removeprefix("tv:"), canonical, backbone, lineage, "bsd-3-clause", weights.url,
-        "backbone.body." if detector else "", source="torchvision's weight enums", sha256=sha256,
+        canonical.removeprefix("tv:"),
+        canonical,
+        backbone,
+        lineage,
+        "bsd-3-clause",
+        weights.url,
+        "backbone.body." if detector else "",
+        source="torchvision's weight enums",
+        sha256=sha256,
         preprocessing=preprocessing,
-    )  # fmt: skip
+    )
 
 
 def _torchvision_names() -> list[str]:

@@ -29,10 +29,12 @@ def rows(supervision: str | None = None, licence: str | None = None) -> list[dic
         raise UsageError(f"no weights have the license {licence!r}. Give commercial, or one of {', '.join(licenses)}.")
     if supervision == "none":
         return [_random_row(name) for name in ARCHITECTURES]
-    return [_row(entry) for entry in CATALOGUE
-            if (supervision is None or supervision in entry.supervision)
-            and (licence is None or (entry.is_commercial if licence == "commercial"
-                                     else entry.licence == licence.lower()))]  # fmt: skip
+    return [
+        _row(entry)
+        for entry in CATALOGUE
+        if (supervision is None or supervision in entry.supervision)
+        and (licence is None or (entry.is_commercial if licence == "commercial" else entry.licence == licence.lower()))
+    ]
 
 
 def _row(entry: PublicWeights) -> dict[str, Any]:
@@ -83,8 +85,10 @@ def facts(entry: PublicWeights) -> dict[str, Any]:
 def entry_lines(entry: PublicWeights) -> list[str]:
     """Every fact of an entry, one a line, for `weights show`."""
     given, eps = entry.preprocessing, entry.norm_eps
-    cost = [f"{entry.parameters:,} parameters" if entry.parameters else "parameters unknown",
-            f"{entry.gflops} GFLOPs at 224x224" if entry.gflops else "GFLOPs unknown"]  # fmt: skip
+    cost = [
+        f"{entry.parameters:,} parameters" if entry.parameters else "parameters unknown",
+        f"{entry.gflops} GFLOPs at 224x224" if entry.gflops else "GFLOPs unknown",
+    ]
     return [
         entry.name,
         f"  URI            {entry.address}",
@@ -170,13 +174,23 @@ def markdown() -> str:
     parts = [_HEAD.format(commercial=", ".join(sorted(COMMERCIAL)))]
     for kind, title in _TITLES.items():
         chosen = [e for e in CATALOGUE if e.supervision[0] == kind]
-        parts.append(f"\n## {title}\n\n| weights | backbone | trained on | parameters | GFLOPs | license | published | "
-                     "checked |\n|---|---|---|---:|---:|---|---|---|\n")  # fmt: skip
+        parts.append(
+            f"\n## {title}\n\n| weights | backbone | trained on | parameters | GFLOPs | license | published | "
+            "checked |\n|---|---|---|---:|---:|---|---|---|\n"
+        )
         for entry in chosen:
             million = f"{entry.parameters / 1e6:.1f} M" if entry.parameters else UNKNOWN
             gflops = f"{entry.gflops:.1f}" if entry.gflops else UNKNOWN
-            cells = [f"`{entry.address}`", entry.backbone, " → ".join(entry.lineage), million, gflops, entry.licence,
-                     str(entry.published or UNKNOWN), entry.checked]  # fmt: skip
+            cells = [
+                f"`{entry.address}`",
+                entry.backbone,
+                " → ".join(entry.lineage),
+                million,
+                gflops,
+                entry.licence,
+                str(entry.published or UNKNOWN),
+                entry.checked,
+            ]
             parts.append(f"| {' | '.join(cells)} |\n")
     return "".join(parts)
 

@@ -57,12 +57,18 @@ class LoadReport:
         why = {name: self.why(name) for name, load in self.by_stage.items() if load.left_over}
         taken = {stage: [float(f"{n:.6g}") for n in numbers] for stage, numbers in (self.fingerprint or {}).items()}
         return {
-            "source": self.source, "coverage": self.coverage, "stages": stages, "missing": list(self.missing),
-            "left_over": why, "initialized": list(self.initialized), "notes": list(self.notes),
-            "warnings": list(self.warnings), "norms": asdict(self.norms) if self.norms else None,
+            "source": self.source,
+            "coverage": self.coverage,
+            "stages": stages,
+            "missing": list(self.missing),
+            "left_over": why,
+            "initialized": list(self.initialized),
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+            "norms": asdict(self.norms) if self.norms else None,
             "fingerprint": taken or None,
             "color_order": self.color.to_json() if self.color else None,
-        }  # fmt: skip
+        }
 
     def why(self, group: str) -> str:
         """Why a group of tensors was left over."""
@@ -91,8 +97,10 @@ class LoadReport:
         lines = []
         if self.norms and self.norms.count:
             smallest, zero = self.norms.smallest_variance or 0.0, self.norms.zero_variance
-            lines.append(f"  batch norms: {self.norms.count}, all variances finite; smallest above 0 {smallest:.2g}, "
-                         f"{zero} channels at 0")  # fmt: skip
+            lines.append(
+                f"  batch norms: {self.norms.count}, all variances finite; smallest above 0 {smallest:.2g}, "
+                f"{zero} channels at 0"
+            )
         if self.color:
             lines.append(f"  color order: {self.color}")
         if self.fingerprint:
@@ -104,11 +112,38 @@ class LoadReport:
 _REASONS = (
     ("head of a classifier", ("fc", "head", "classifier", "linear", "logits", "aux_classifier", "head_dist")),
     ("neck", ("fpn", "neck", "backbone.fpn", "pyramid")),
-    ("head of a detector", ("rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head", "proposal_generator", "mask_head",
-                            "ssh1", "ssh2", "ssh3", "ClassHead", "BboxHead", "LandmarkHead", "anchor_generator")),
-    ("of self-supervised training only", ("module.encoder_k", "module.queue", "module.momentum_encoder", "queue",
-                                          "module.projection_head", "module.prototypes", "module.predictor")),
-)  # fmt: skip
+    (
+        "head of a detector",
+        (
+            "rpn",
+            "roi_heads",
+            "rpn_head",
+            "roi_head",
+            "bbox_head",
+            "proposal_generator",
+            "mask_head",
+            "ssh1",
+            "ssh2",
+            "ssh3",
+            "ClassHead",
+            "BboxHead",
+            "LandmarkHead",
+            "anchor_generator",
+        ),
+    ),
+    (
+        "of self-supervised training only",
+        (
+            "module.encoder_k",
+            "module.queue",
+            "module.momentum_encoder",
+            "queue",
+            "module.projection_head",
+            "module.prototypes",
+            "module.predictor",
+        ),
+    ),
+)
 
 
 def reason(group: str) -> str:
@@ -126,8 +161,10 @@ def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing
     if test_colors:
         color = color_order(backbone, preprocessing)
         if color.verdict == "contradicts":
-            warnings += (f"declared color order {color}. Unless these weights were trained on images that are bluer "
-                         "than photographs, correct channel_order in a weights card.",)  # fmt: skip
+            warnings += (
+                f"declared color order {color}. Unless these weights were trained on images that are bluer "
+                "than photographs, correct channel_order in a weights card.",
+            )
         if color.verdict == "impossible":
             warnings += (f"declared color order {color}. Correct scale, mean and std in a weights card.",)
     fresh = fresh_words(backbone)
@@ -137,16 +174,26 @@ def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:  # a backbone of the user's own may be choosy
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         notes += (f"no fingerprint: the backbone does not take 224x224 pixels ({first})",)
-    return replace(report, warnings=warnings, notes=notes, norms=batch_norms(backbone), fingerprint=taken, color=color,
-                   initialized=report.initialized + fresh)  # fmt: skip
+    return replace(
+        report,
+        warnings=warnings,
+        notes=notes,
+        norms=batch_norms(backbone),
+        fingerprint=taken,
+        color=color,
+        initialized=report.initialized + fresh,
+    )
 
 
 def fresh_words(backbone: nn.Module) -> tuple[str, ...]:
     """What of the backbone no weights have, such as the pyramid over a plain transformer."""
     keys = list(backbone.state_dict())
     counts = {prefix: sum(key.startswith(prefix) for key in keys) for prefix in fresh_prefixes(backbone)}
-    return tuple(f"{prefix.rstrip('.')} ({count} tensors), which no weights have: it belongs to the heads"
-                 for prefix, count in counts.items() if count)  # fmt: skip
+    return tuple(
+        f"{prefix.rstrip('.')} ({count} tensors), which no weights have: it belongs to the heads"
+        for prefix, count in counts.items()
+        if count
+    )
 
 
 def counted(keys: Iterable[str]) -> list[str]:
@@ -162,9 +209,14 @@ def _stage_of(key: str) -> str:
 
 
 def load_report(
-    spec: WeightsSpec, source: str, wanted: dict[str, Tensor], found: dict[str, Tensor], filled: set[str],
-    left_over: list[str], told: Callable[[str], tuple[str, str] | None] = lambda _: None,
-) -> LoadReport:  # fmt: skip
+    spec: WeightsSpec,
+    source: str,
+    wanted: dict[str, Tensor],
+    found: dict[str, Tensor],
+    filled: set[str],
+    left_over: list[str],
+    told: Callable[[str], tuple[str, str] | None] = lambda _: None,
+) -> LoadReport:
     """told: (group, why it is left over) of a name in the file, where the file's layout says so."""
     reasons = dict(filter(None, map(told, left_over)))
     counts: dict[str, list[int]] = {}
@@ -174,14 +226,20 @@ def load_report(
         known, parts = told(key), key.split(".")
         group = known[0] if known else ".".join(parts[:2]) if parts[0] == "module" else parts[0]
         counts.setdefault(group, [0, 0, 0])[2] += 1
-    missing = tuple(f"{key} (shape {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the backbone)"
-                    if key in found else key for key in counted(wanted) if key not in filled)  # fmt: skip
+    missing = tuple(
+        f"{key} (shape {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the backbone)"
+        if key in found
+        else key
+        for key in counted(wanted)
+        if key not in filled
+    )
     total = len(counted(wanted))
     fresh = tuple(f"{key.partition(' ')[0]}, not in the file: random values from the seed" for key in missing)
     stages = {name: StageLoad(*numbers) for name, numbers in counts.items()}
     coverage = (total - len(missing)) / total
-    return LoadReport(spec.name, source, stages, coverage, missing, tuple(counted(left_over)), initialized=fresh,
-                      reasons=reasons)  # fmt: skip
+    return LoadReport(
+        spec.name, source, stages, coverage, missing, tuple(counted(left_over)), initialized=fresh, reasons=reasons
+    )
 
 
 def random_report(spec: WeightsSpec, backbone: nn.Module, seed: int) -> LoadReport:
@@ -210,15 +268,21 @@ def _block_free(key: str) -> str:
 
 
 def misfit(
-    spec: WeightsSpec, where: str, wanted: dict[str, Tensor], found: dict[str, Tensor], filled: set[str],
+    spec: WeightsSpec,
+    where: str,
+    wanted: dict[str, Tensor],
+    found: dict[str, Tensor],
+    filled: set[str],
     keys: list[str],
-) -> str:  # fmt: skip
+) -> str:
     names = counted(wanted)
     reshaped = [k for k in names if k in found and k not in filled]
     absent = [k for k in names if k not in found]
     backbone = spec.backbone.rpartition("/")[2]
-    lines = [f"{where} fills {len(counted(filled))} of the {len(names)} tensors of backbone {backbone} "
-             f"({len(counted(filled)) / len(names):.1%}; at least {MINIMUM_COVERAGE:.0%} are needed)."]  # fmt: skip
+    lines = [
+        f"{where} fills {len(counted(filled))} of the {len(names)} tensors of backbone {backbone} "
+        f"({len(counted(filled)) / len(names):.1%}; at least {MINIMUM_COVERAGE:.0%} are needed)."
+    ]
     if absent:
         lines.append(
             f"  missing: {', '.join(absent[:4])}" + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
@@ -230,8 +294,10 @@ def misfit(
     if absent:
         prefix = f" (prefix {spec.key_prefix!r} is taken off)" if spec.key_prefix else ""
         lines.append(f"  the file has: {', '.join(keys[:4])}{' ..' if len(keys) > 4 else ''}{prefix}")
-        lines.append("Name the backbone that the file was made with, or give the prefix of its keys as `key_prefix` in "
-                     "a weights card.")  # fmt: skip
+        lines.append(
+            "Name the backbone that the file was made with, or give the prefix of its keys as `key_prefix` in "
+            "a weights card."
+        )
     else:
         lines.append("The names fit and the shapes do not: the file is of another width or depth. Name its backbone.")
     return "\n".join(lines)

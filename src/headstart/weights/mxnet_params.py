@@ -16,8 +16,17 @@ from headstart.weights.stored import DTYPES, Storage, StoredArray
 
 MAGIC = (0x112).to_bytes(8, "little")
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-_DTYPES = {0: "float32", 1: "float64", 2: "float16", 3: "uint8", 4: "int32", 5: "int8", 6: "int64", 7: "bool",
-           12: "bfloat16"}  # fmt: skip
+_DTYPES = {
+    0: "float32",
+    1: "float64",
+    2: "float16",
+    3: "uint8",
+    4: "int32",
+    5: "int8",
+    6: "int64",
+    7: "bool",
+    12: "bfloat16",
+}
 _SPARSE = {1: ("row-sparse", 1), 2: ("sparse (CSR)", 2)}
 """Layout and number of index arrays."""
 

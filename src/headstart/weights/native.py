@@ -2,7 +2,7 @@
 to look at one.
 
 `OUT/backbone.safetensors`, or `OUT` itself where it ends in `.safetensors`. Tensors have the backbone's canonical
-names; the header's entry `headstart-checkpoint` is JSON with the fields of `Facts`.
+names; the header's entry `headstart-checkpoint` is JSON with the fields of `CheckpointFacts`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILE = "backbone.safetensors"
 
 
 @dataclass(frozen=True)
-class Facts:
+class CheckpointFacts:
     """What an own checkpoint says of itself."""
 
     name: str
@@ -52,17 +52,21 @@ def find(path: Path) -> Path | None:
     return file if file.suffix == ".safetensors" and file.is_file() and _header(file).get(KEY) else None
 
 
-def read_facts(path: Path) -> Facts:
-    """Facts of the own checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
+def read_facts(path: Path) -> CheckpointFacts:
+    """CheckpointFacts of the own checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
     try:
         written = json.loads(_header(path)[KEY])
-        found = Facts(**written)
+        found = CheckpointFacts(**written)
     except (KeyError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: the header of this checkpoint is damaged or of a newer format ({error}). "
-                           "Import the original again: headstart weights import FILE OUT.") from error  # fmt: skip
+        raise WeightsError(
+            f"{path}: the header of this checkpoint is damaged or of a newer format ({error}). "
+            "Import the original again: headstart weights import FILE OUT."
+        ) from error
     if found.format != FORMAT:
-        raise WeightsError(f"{path} is of format {found.format}; this version reads format {FORMAT}. Update Headstart, "
-                           "or import the original again.")  # fmt: skip
+        raise WeightsError(
+            f"{path} is of format {found.format}; this version reads format {FORMAT}. Update Headstart, "
+            "or import the original again."
+        )
     return found
 
 
@@ -99,7 +103,7 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def write(out: Path, tensors: Mapping[str, Tensor], facts: Facts) -> Path:
+def write(out: Path, tensors: Mapping[str, Tensor], facts: CheckpointFacts) -> Path:
     """Write the checkpoint, whole or not at all; returns the file."""
     from safetensors.torch import save_file
 

@@ -22,24 +22,75 @@ from headstart.weights.rebuilding import Global, Refused, storage_facts
 from headstart.weights.stored import DTYPES, Storage, StoredArray, Stub
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_OLD_LIBRARY = frozenset(("__builtin__", "copy_reg", "commands", "cPickle", "cStringIO", "StringIO", "exceptions",
-                          "popen2", "urllib2", "Queue", "thread", "httplib", "ConfigParser"))  # fmt: skip
-_PLAIN_OBJECTS = frozenset((
-    "argparse.Namespace", "builtins.object", "builtins.set", "builtins.frozenset", "builtins.slice", "builtins.range",
-    "builtins.complex", "builtins.bytearray", "builtins.bytes", "builtins.int", "builtins.float", "builtins.str",
-    "builtins.bool", "builtins.list", "builtins.dict", "builtins.tuple", "collections.Counter",
-    "collections.OrderedDict", "collections.defaultdict", "collections.deque", "datetime.date", "datetime.datetime",
-    "datetime.timedelta", "datetime.timezone", "decimal.Decimal", "fractions.Fraction", "functools.partial",
-    "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath",
-    "pathlib.WindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath", "random.Random",
-    "types.SimpleNamespace", "uuid.UUID",
-))  # fmt: skip
+_OLD_LIBRARY = frozenset(
+    (
+        "__builtin__",
+        "copy_reg",
+        "commands",
+        "cPickle",
+        "cStringIO",
+        "StringIO",
+        "exceptions",
+        "popen2",
+        "urllib2",
+        "Queue",
+        "thread",
+        "httplib",
+        "ConfigParser",
+    )
+)
+_PLAIN_OBJECTS = frozenset(
+    (
+        "argparse.Namespace",
+        "builtins.object",
+        "builtins.set",
+        "builtins.frozenset",
+        "builtins.slice",
+        "builtins.range",
+        "builtins.complex",
+        "builtins.bytearray",
+        "builtins.bytes",
+        "builtins.int",
+        "builtins.float",
+        "builtins.str",
+        "builtins.bool",
+        "builtins.list",
+        "builtins.dict",
+        "builtins.tuple",
+        "collections.Counter",
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "collections.deque",
+        "datetime.date",
+        "datetime.datetime",
+        "datetime.timedelta",
+        "datetime.timezone",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "functools.partial",
+        "pathlib.Path",
+        "pathlib.PosixPath",
+        "pathlib.PurePath",
+        "pathlib.PurePosixPath",
+        "pathlib.PureWindowsPath",
+        "pathlib.WindowsPath",
+        "pathlib._local.PosixPath",
+        "pathlib._local.WindowsPath",
+        "random.Random",
+        "types.SimpleNamespace",
+        "uuid.UUID",
+    )
+)
 """Classes of the standard library that may stand in a checkpoint, as stand-ins. All else of it is refused."""
 
-_QUIET_FUNCTIONS = frozenset((
-    "numpy.random._pickle.__randomstate_ctor", "numpy.random._pickle.__generator_ctor",
-    "numpy.random._pickle.__bit_generator_ctor", "torch.device",
-))  # fmt: skip
+_QUIET_FUNCTIONS = frozenset(
+    (
+        "numpy.random._pickle.__randomstate_ctor",
+        "numpy.random._pickle.__generator_ctor",
+        "numpy.random._pickle.__bit_generator_ctor",
+        "torch.device",
+    )
+)
 """Lower-case names that make plain objects (states of random generators); they become stand-ins, too."""
 
 
@@ -178,12 +229,21 @@ class RestrictedUnpickler(pickle._Unpickler):
         return found
 
     for _op, _method in (
-        (pickle.REDUCE, load_reduce), (pickle.NEWOBJ, load_newobj), (pickle.NEWOBJ_EX, load_newobj_ex),
-        (pickle.BUILD, load_build), (pickle.APPENDS, load_appends), (pickle.APPEND, load_append),
-        (pickle.ADDITEMS, load_additems), (pickle.EMPTY_SET, load_empty_set), (pickle.FROZENSET, load_frozenset),
-        (pickle.SETITEM, load_setitem), (pickle.SETITEMS, load_setitems), (pickle.DICT, load_dict),
-        (pickle.BYTEARRAY8, load_bytearray8), (pickle.NEXT_BUFFER, load_next_buffer),
-    ):  # fmt: skip
+        (pickle.REDUCE, load_reduce),
+        (pickle.NEWOBJ, load_newobj),
+        (pickle.NEWOBJ_EX, load_newobj_ex),
+        (pickle.BUILD, load_build),
+        (pickle.APPENDS, load_appends),
+        (pickle.APPEND, load_append),
+        (pickle.ADDITEMS, load_additems),
+        (pickle.EMPTY_SET, load_empty_set),
+        (pickle.FROZENSET, load_frozenset),
+        (pickle.SETITEM, load_setitem),
+        (pickle.SETITEMS, load_setitems),
+        (pickle.DICT, load_dict),
+        (pickle.BYTEARRAY8, load_bytearray8),
+        (pickle.NEXT_BUFFER, load_next_buffer),
+    ):
         dispatch[_op[0]] = _method
     del _op, _method
 

@@ -44,8 +44,9 @@ def batch_norms(backbone: nn.Module) -> Norms:
     variances = [norm.running_var for norm in backbone.modules() if isinstance(norm, _BatchNorm)]
     values = torch.cat([v.flatten().cpu().double() for v in variances if v is not None] or [torch.zeros(0)])
     positive = values[values > 0]
-    return Norms(len(variances), values.numel(), int((values == 0).sum()),
-                 float(positive.min()) if positive.numel() else None)  # fmt: skip
+    return Norms(
+        len(variances), values.numel(), int((values == 0).sum()), float(positive.min()) if positive.numel() else None
+    )
 
 
 Fingerprint = dict[str, tuple[float, float, float]]

@@ -87,8 +87,9 @@ def tensor(_: Any, storage: Any, offset: int, size: Any, stride: Any, *rest: Any
     return found
 
 
-def tensor_v3(_: Any, storage: Any, offset: int, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any,
-               *rest: Any) -> StoredArray:  # fmt: skip
+def tensor_v3(
+    _: Any, storage: Any, offset: int, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *rest: Any
+) -> StoredArray:
     if not isinstance(storage, Storage) or not isinstance(dtype, Global) or dtype.name not in DTYPES:
         raise Refused(str(dtype), "a type of numbers that cannot be read")
     typed = Storage(dtype.name, storage.numel // DTYPES[dtype.name], storage.fetch)
@@ -111,10 +112,18 @@ def encode(_: Any, text: str, encoding: str = "utf-8", *rest: Any) -> bytes:
 
 
 _STORAGES = {
-    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool", "UntypedStorage": "uint8",
-}  # fmt: skip
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "UntypedStorage": "uint8",
+}
 
 
 def storage_facts(pid: Any) -> tuple[str, str, int]:

@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DTYPES: dict[str, int] = {
-    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
-    "uint8": 1, "bool": 1,
-}  # fmt: skip
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+}
 """Bytes of one value of the types that can be read."""
 
 MAX_EXPANDED = 1 << 24
@@ -59,8 +67,10 @@ class StoredArray:
             raise ValueError(f"shape {self.shape} with strides {strides} from {self.offset}")
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, strides, strict=True))
         if numel and (last >= self.storage.numel or numel > max(self.storage.numel, MAX_EXPANDED)):
-            raise ValueError(f"shape {self.shape} with strides {strides} needs more than the {self.storage.numel} "
-                             "values that are stored")  # fmt: skip
+            raise ValueError(
+                f"shape {self.shape} with strides {strides} needs more than the {self.storage.numel} "
+                "values that are stored"
+            )
 
     def array(self) -> np.ndarray:
         """The values; bfloat16 comes as float32."""

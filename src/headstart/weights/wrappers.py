@@ -23,8 +23,9 @@ def state_dict(
     if checkpoint_key:
         for part in checkpoint_key.split("."):
             if not isinstance(tree, dict) or part not in tree:
-                raise WeightsError(f"{path} has no key {checkpoint_key!r}. Its keys: {_keys(tree)}. "
-                                   "Correct `checkpoint_key`.")  # fmt: skip
+                raise WeightsError(
+                    f"{path} has no key {checkpoint_key!r}. Its keys: {_keys(tree)}. Correct `checkpoint_key`."
+                )
             tree = tree[part]
             taken.append(part)
     else:
@@ -35,8 +36,10 @@ def state_dict(
     if not found:
         where = f" under {'.'.join(taken)!r}" if taken else ""
         unread = f" Objects of classes that are not loaded: {', '.join(classes[:5])}." if classes else ""
-        raise WeightsError(f"{path} has no tensors by name{where}; it has: {_keys(tree)}.{unread} Name the place of "
-                           "the state dict by `checkpoint_key` in a weights card.")  # fmt: skip
+        raise WeightsError(
+            f"{path} has no tensors by name{where}; it has: {_keys(tree)}.{unread} Name the place of "
+            "the state dict by `checkpoint_key` in a weights card."
+        )
     return found, ".".join(taken)
 
 

@@ -159,8 +159,26 @@ def _shape(outline: int, side: float, size: int, dice: Iterator[float]) -> Float
     x, y = _between(dice, margin_x, size - margin_x), _between(dice, margin_y, size - margin_y)
     away, offset = _below(dice, _STEPS), next(dice) * _PART_OFFSET * half_y
     part_x, part_y = x + _COSINES[away] * offset, y + _SINES[away] * offset
-    return np.array([x, y, half_x, half_y, cos, sin, square, lobes, depth, _COSINES[phase], _SINES[phase],
-                     part_x, part_y, _PART_RADIUS * half_y, _COSINES[tilt], _SINES[tilt]])  # fmt: skip
+    return np.array(
+        [
+            x,
+            y,
+            half_x,
+            half_y,
+            cos,
+            sin,
+            square,
+            lobes,
+            depth,
+            _COSINES[phase],
+            _SINES[phase],
+            part_x,
+            part_y,
+            _PART_RADIUS * half_y,
+            _COSINES[tilt],
+            _SINES[tilt],
+        ]
+    )
 
 
 def _look(world: World, label: int, shape: Floats, dice: Iterator[float]) -> Floats:
@@ -240,8 +258,10 @@ def draw_set(world: str, count: int, first: int, size: int, out: Path, progress:
     classes = _world(world, first, size).classes
     out.mkdir(parents=True, exist_ok=True)
     shapes = {"images": (count, size, size, 3)} | dict.fromkeys(("masks", "instances", "parts"), (count, size, size))
-    files = {name: np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
-             for name, shape in shapes.items()}  # fmt: skip
+    files = {
+        name: np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
+        for name, shape in shapes.items()
+    }
     boxes, labels, image_labels = [], [], np.empty(count, np.int32)
     for i in range(count):
         if i % 64 == 0:
@@ -302,15 +322,28 @@ def write_coco(world: str, count: int, first: int, size: int, out: Path, progres
         drawing = draw(world, first + i, size)
         name = f"{image_id(world, first + i)}.png"
         Image.fromarray(drawing.image).save(out / "images" / name)
-        images.append({"id": first + i + 1, "file_name": name, "width": size, "height": size,
-                       "label": classes[drawing.image_label]})  # fmt: skip
+        images.append(
+            {
+                "id": first + i + 1,
+                "file_name": name,
+                "width": size,
+                "height": size,
+                "label": classes[drawing.image_label],
+            }
+        )
         for k, (label, box) in enumerate(zip(drawing.labels.tolist(), drawing.boxes_xyxy.tolist(), strict=True)):
             mask = drawing.instances == k + 1
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": first + i + 1, "category_id": label + 1, "iscrowd": 0,
-                "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]], "area": int(mask.sum()),
-                "segmentation": {"size": [size, size], "counts": _run_lengths(mask)},
-            })  # fmt: skip
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": first + i + 1,
+                    "category_id": label + 1,
+                    "iscrowd": 0,
+                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                    "area": int(mask.sum()),
+                    "segmentation": {"size": [size, size], "counts": _run_lengths(mask)},
+                }
+            )
     categories = [{"id": k + 1, "name": name, "supercategory": world} for k, name in enumerate(classes)]
     record = {"images": images, "annotations": annotations, "categories": categories}
     target.write_text(json.dumps(record), encoding="utf-8")

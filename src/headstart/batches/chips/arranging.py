@@ -18,7 +18,7 @@ LANE = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
+class ChipOrder:
     """An epoch: rows (batches, batch_size) of the chips, and where each window of batches begins, (windows + 1,)."""
 
     chips: NDArray[np.int32]
@@ -30,7 +30,7 @@ class Order:
 
 def arrange(
     images: NDArray[np.integer], buckets: NDArray[np.integer], batch_size: int, window: int, seed: int, epoch: int
-) -> Order:
+) -> ChipOrder:
     """The order of an epoch's chips.
 
     images (c,): row of each chip's image, ascending. buckets (c,): only chips of one bucket share a batch (those of one
@@ -54,7 +54,7 @@ def arrange(
             parts.append(shuffled.transpose(1, 0, 2).reshape(count, batch_size))
     order = draw.permutation(len(parts))
     starts = np.cumsum([0, *(len(parts[k]) for k in order)])
-    return Order(np.concatenate([parts[k] for k in order]).astype(np.int32), starts.astype(np.int64))
+    return ChipOrder(np.concatenate([parts[k] for k in order]).astype(np.int32), starts.astype(np.int64))
 
 
 def groups(windows: NDArray[np.int64], first: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.batches.batch import NOT_TRAINED_ON, SEVERAL, Batch, draw_seeds
-from headstart.batches.chips.arranging import Order, arrange, groups
+from headstart.batches.chips.arranging import ChipOrder, arrange, groups
 from headstart.batches.chips.cutting import cut, rounded_origin
 from headstart.batches.chips.epochs import ChipEpochs, ChipLayout, TrainingBoxes
 from headstart.batches.chips.scales import ChipTable, require_sizes
@@ -39,10 +39,17 @@ class ChipBatches:
     """
 
     def __init__(
-        self, annotations: Annotations, layout: ChipLayout, batch_size: int, seed: int, flip: bool, window: int,
-        folder: Path | None = None, proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+        self,
+        annotations: Annotations,
+        layout: ChipLayout,
+        batch_size: int,
+        seed: int,
+        flip: bool,
+        window: int,
+        folder: Path | None = None,
+        proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
         small: SmallObjects | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.annotations, self.layout, self.batch_size, self.seed = annotations, layout, batch_size, seed
         self.flip, self.window, self.small = flip, window, small or SmallObjects()
         self.boxes = training_boxes(annotations)
@@ -57,11 +64,13 @@ class ChipBatches:
             self.with_small[images_of(annotations, rows)] = True
             self.pasting = CopyPaste(annotations, rows, small, seed) if small.copies else None
         self.epochs = ChipEpochs(self.boxes, layout, seed, folder, proposals, self.pasting)
-        self._orders: dict[int, Order] = {}
+        self._orders: dict[int, ChipOrder] = {}
         first = self.epochs.of(0)
         if not len(first):
-            raise DataError(f"{annotations.root}: no image of {len(annotations)} gives a chip, since none has a box to "
-                            "train on. Choose another split, or a data set with boxes.")  # fmt: skip
+            raise DataError(
+                f"{annotations.root}: no image of {len(annotations)} gives a chip, since none has a box to "
+                "train on. Choose another split, or a data set with boxes."
+            )
         self.count = len(first)
         self.per_epoch = len(self._arranged(0))
 
@@ -84,8 +93,9 @@ class ChipBatches:
         chosen = order.chips[[t - epoch * self.per_epoch for t in steps]]
         canvases = [self._canvas(table, row) for row in chosen]
         chosen = chosen[:, part]
-        flipped = [np.random.Generator(np.random.PCG64([self.seed, 1, t])).random(self.batch_size)[part] < 0.5
-                   for t in steps]  # fmt: skip
+        flipped = [
+            np.random.Generator(np.random.PCG64([self.seed, 1, t])).random(self.batch_size)[part] < 0.5 for t in steps
+        ]
         pixels = self._pixels(epoch, chosen, canvases, [self.flip & drawn for drawn in flipped])
         return [
             self._batch(epoch, chosen[k], pixels[k], flipped[k], draw_seeds(self.seed, t, self.batch_size)[part])
@@ -118,8 +128,15 @@ class ChipBatches:
             if table.images[chip] != decoded:
                 decoded, scaled = int(table.images[chip]), {}
                 image = self.decoded(decoded, epoch)
-            cut(image, float(table.factors[chip]), table.origins_xy[chip], table.sizes_hw[chip], scaled, pixels[k][b],
-                bool(mirrored[k][b]))  # fmt: skip
+            cut(
+                image,
+                float(table.factors[chip]),
+                table.origins_xy[chip],
+                table.sizes_hw[chip],
+                scaled,
+                pixels[k][b],
+                bool(mirrored[k][b]),
+            )
         return pixels
 
     def _batch(
@@ -168,9 +185,11 @@ class ChipBatches:
         by_scale = ", ".join(f"{n / images:.2f}" for n in np.bincount(table.scales, minlength=len(self.layout.scales)))
         pixels = float(table.sizes_hw.astype(np.float64).prod(1).sum()) / 1e6
         negative = f", {int(table.negative.sum())} of them negative" if table.negative.any() else ""
-        return (f"{len(table)} {'chips' if self.layout.layout == 'chips' else 'images'}{negative}, "
-                f"{len(table) / images:.2f} an image ({by_scale} by scale, finest first), {pixels:.1f} megapixels, "
-                f"{self.per_epoch} batches")  # fmt: skip
+        return (
+            f"{len(table)} {'chips' if self.layout.layout == 'chips' else 'images'}{negative}, "
+            f"{len(table) / images:.2f} an image ({by_scale} by scale, finest first), {pixels:.1f} megapixels, "
+            f"{self.per_epoch} batches"
+        )
 
     def _range(self, scale: int, factor: float) -> tuple[float, float]:
         return self.layout.scales[scale].lo * factor, self.layout.scales[scale].hi * factor
@@ -181,22 +200,22 @@ class ChipBatches:
         height, width = (-(-int(side) // MULTIPLE) * MULTIPLE for side in table.sizes_hw[chips].max(0))
         return height, width
 
-    def _arranged(self, epoch: int) -> Order:
+    def _arranged(self, epoch: int) -> ChipOrder:
         table = self.epochs.of(epoch)
         buckets = np.zeros(len(table), np.int64)
         if self.layout.layout != "chips":  # images of like shape need little padding
             buckets = 2 * table.scales.astype(np.int64) + (table.sizes_hw[:, 0] > table.sizes_hw[:, 1])
         chips, places = self.small.repeated(table.images, self.with_small)
         order = arrange(places, buckets[chips], self.batch_size, self.window, self.seed, epoch)
-        return Order(chips[order.chips], order.windows)
+        return ChipOrder(chips[order.chips], order.windows)
 
-    def _order(self, epoch: int) -> Order:
+    def _order(self, epoch: int) -> ChipOrder:
         """The order of an epoch, with as many batches as the first one's."""
         if epoch not in self._orders:
             order = self._arranged(epoch)
             chips = order.chips[np.arange(self.per_epoch) % len(order)]
             windows = np.append(order.windows[order.windows < self.per_epoch], self.per_epoch)
-            self._orders = {epoch: Order(chips, windows)}
+            self._orders = {epoch: ChipOrder(chips, windows)}
         return self._orders[epoch]
 
 

@@ -98,9 +98,18 @@ def _best_of_few(
 
 @njit(cache=True, nogil=True)
 def cover(
-    boxes: NDArray[np.float64], count: int, width: float, height: float, chip: float, stride: float, state: np.uint64,
-    cells: NDArray[np.int32], left: NDArray[np.bool_], grid: NDArray[np.int32], out: NDArray[np.int32],
-) -> int:  # fmt: skip
+    boxes: NDArray[np.float64],
+    count: int,
+    width: float,
+    height: float,
+    chip: float,
+    stride: float,
+    state: np.uint64,
+    cells: NDArray[np.int32],
+    left: NDArray[np.bool_],
+    grid: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> int:
     """Chips (column, row) that together hold each of the first `count` boxes that any chip can hold; how many.
 
     boxes (.., 4): xyxy in the scaled image of `width` x `height`. cells, left, grid, out: room for the work and the
@@ -128,9 +137,18 @@ def cover(
 
 @njit(cache=True, nogil=True)
 def _cover_many(
-    cells: NDArray[np.int32], left: NDArray[np.bool_], count: int, remaining: int, width: float, height: float,
-    chip: float, stride: float, state: np.uint64, grid: NDArray[np.int32], out: NDArray[np.int32],
-) -> int:  # fmt: skip
+    cells: NDArray[np.int32],
+    left: NDArray[np.bool_],
+    count: int,
+    remaining: int,
+    width: float,
+    height: float,
+    chip: float,
+    stride: float,
+    state: np.uint64,
+    grid: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> int:
     """`cover` by counting the boxes of every cell: one sweep to fill the counts, then each box is taken off once."""
     columns = int(np.ceil(max(width - chip, 0.0) / stride)) + 1
     rows = int(np.ceil(max(height - chip, 0.0) / stride)) + 1

@@ -62,9 +62,15 @@ def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 @njit(cache=True, nogil=True)
 def _enlarge(
-    image: NDArray[np.uint8], inverse: float, left: float, top: float, rows: int, columns: int, mirror: bool,
+    image: NDArray[np.uint8],
+    inverse: float,
+    left: float,
+    top: float,
+    rows: int,
+    columns: int,
+    mirror: bool,
     out: NDArray[np.uint8],
-) -> None:  # fmt: skip
+) -> None:
     """Pixel (r, c) of `out`, whose rows are flat, is the image at ((c + 1/2 + left) inverse - 1/2, (r + 1/2 + top)
     inverse - 1/2)."""
     near, share = np.empty(columns, np.int32), np.empty(columns, np.int32)

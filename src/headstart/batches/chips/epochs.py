@@ -71,9 +71,14 @@ class ChipEpochs:
     offsets (n + 1,) from which negative chips are mined. pasting: of small objects, anew in every epoch."""
 
     def __init__(
-        self, boxes: TrainingBoxes, layout: ChipLayout, seed: int, folder: Path | None = None,
-        proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None, pasting: CopyPaste | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        boxes: TrainingBoxes,
+        layout: ChipLayout,
+        seed: int,
+        folder: Path | None = None,
+        proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+        pasting: CopyPaste | None = None,
+    ) -> None:
         self.boxes, self.layout, self.seed, self.folder, self.proposals = boxes, layout, seed, folder, proposals
         self.pasting = pasting
         self._held: dict[int, Epoch] = {}
@@ -182,6 +187,12 @@ def whole_images(boxes: TrainingBoxes, scales: tuple[Scale, ...]) -> ChipTable:
     extent = np.maximum(1, np.floor(sizes[images] * factors[:, None])).astype(np.int32)
     count = len(images)
     return ChipTable(
-        images.astype(np.int32), joined["scales"][order].astype(np.int8), factors, np.zeros((count, 2)), extent,
-        np.zeros(count, bool), offsets, rows.astype(np.int64),
-    )  # fmt: skip
+        images.astype(np.int32),
+        joined["scales"][order].astype(np.int8),
+        factors,
+        np.zeros((count, 2)),
+        extent,
+        np.zeros(count, bool),
+        offsets,
+        rows.astype(np.int64),
+    )

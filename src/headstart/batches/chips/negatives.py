@@ -33,19 +33,34 @@ def negative_chips(
     bounds = np.searchsorted(positives.images, np.arange(len(sizes_hw) + 1))
     laid = np.column_stack([positives.scales, positives.origins_xy]).astype(np.float64)
     chips = _negative(
-        np.ascontiguousarray(proposals_xyxy, np.float64), np.asarray(proposal_offsets, np.int64), *prepared,
-        float(chip), first_image, bounds.astype(np.int64), laid, np.array(CLUSTERED, np.int64),
-    )  # fmt: skip
+        np.ascontiguousarray(proposals_xyxy, np.float64),
+        np.asarray(proposal_offsets, np.int64),
+        *prepared,
+        float(chip),
+        first_image,
+        bounds.astype(np.int64),
+        laid,
+        np.array(CLUSTERED, np.int64),
+    )
     counts = np.zeros(len(chips), np.int64)
     return as_table(chips, counts, np.zeros(0, np.int64), np.asarray(sizes_hw), prepared[1], chip, True)
 
 
 @njit(cache=True, nogil=True)
 def _negative(
-    boxes: NDArray[np.float64], offsets: NDArray[np.int64], sizes: NDArray[np.float64], factors: NDArray[np.float64],
-    ranges: NDArray[np.float64], stride: float, state: np.uint64, chip: float, first_image: int,
-    positive_bounds: NDArray[np.int64], positives: NDArray[np.float64], clustered: NDArray[np.int64],
-) -> NDArray[np.float64]:  # fmt: skip
+    boxes: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    ranges: NDArray[np.float64],
+    stride: float,
+    state: np.uint64,
+    chip: float,
+    first_image: int,
+    positive_bounds: NDArray[np.int64],
+    positives: NDArray[np.float64],
+    clustered: NDArray[np.int64],
+) -> NDArray[np.float64]:
     """Chips (c, 4): image, scale, x, y."""
     num_images, num_scales = factors.shape
     most = 0
@@ -59,8 +74,9 @@ def _negative(
     num_chips = 0
     for i in range(num_images):
         for s in range(num_scales):
-            count = admitted(boxes, offsets[i], offsets[i + 1], sizes[i], factors[i, s], ranges[s], s == num_scales - 1,
-                             inside, rows)  # fmt: skip
+            count = admitted(
+                boxes, offsets[i], offsets[i + 1], sizes[i], factors[i, s], ranges[s], s == num_scales - 1, inside, rows
+            )
             count = _uncovered(inside, count, positives[positive_bounds[i] : positive_bounds[i + 1]], s, chip)
             least = clustered[0] if s == 0 and num_scales > 1 else clustered[1]
             if count <= least:

@@ -113,10 +113,20 @@ def _chain(values: NDArray[np.float64], sign: float, out: NDArray[np.float64]) -
 
 @njit(cache=True, nogil=True)
 def places(
-    offsets: NDArray[np.int64], hulls: NDArray[np.float64], hull_offsets: NDArray[np.int64], boxes: NDArray[np.float64],
-    box_offsets: NDArray[np.int64], sizes: NDArray[np.float64], state: np.uint64, copies: int, at_most: int,
-    share: float, low: float, high: float, turn: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:  # fmt: skip
+    offsets: NDArray[np.int64],
+    hulls: NDArray[np.float64],
+    hull_offsets: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    box_offsets: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    state: np.uint64,
+    copies: int,
+    at_most: int,
+    share: float,
+    low: float,
+    high: float,
+    turn: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Objects to paste (p,), affines (p, 6), boxes (p, 4), and how many in each image (n,).
 
     offsets (n + 1,): objects of each image. hulls (h, 2) and their offsets. boxes (m, 4) xyxy and offsets (n + 1,):
@@ -184,9 +194,12 @@ def _touches(box: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
 
 @njit(cache=True, nogil=True)
 def paste(
-    source: NDArray[np.uint8], mask: NDArray[np.uint8], affine: NDArray[np.float64], box: NDArray[np.float64],
+    source: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    box: NDArray[np.float64],
     out: NDArray[np.uint8],
-) -> None:  # fmt: skip
+) -> None:
     """Draw the pixels of `source` (h, w, 3) inside `mask` (h, w) into `out`, moved by the affine, within the box.
 
     Each pixel is the mean of SIDE x SIDE points: of the object where that covers them, of what was there elsewhere.

@@ -122,9 +122,12 @@ def positive_chips(
     prepared = prepared_scales(sizes_hw, scales, seed, epoch, chip)
     _require_admitted(boxes_xyxy, prepared, chip)
     counts, chips, rows = _positive(
-        np.ascontiguousarray(boxes_xyxy, np.float64), np.asarray(box_offsets, np.int64), *prepared, float(chip),
+        np.ascontiguousarray(boxes_xyxy, np.float64),
+        np.asarray(box_offsets, np.int64),
+        *prepared,
+        float(chip),
         first_image,
-    )  # fmt: skip
+    )
     return as_table(chips, counts, rows, np.asarray(sizes_hw), prepared[1], chip, False)
 
 
@@ -150,8 +153,10 @@ def require_sizes(sizes_hw: NDArray[np.integer]) -> None:
     """Raises DataError when a size (n, 2) is not known."""
     if not sizes_hw.all():
         unknown = int(np.flatnonzero(~sizes_hw.all(1))[0])
-        raise DataError(f"image {unknown} has no known size. Chips are laid before images are decoded: fill sizes in "
-                        "with `headstart.data.sizes.with_sizes`.")  # fmt: skip
+        raise DataError(
+            f"image {unknown} has no known size. Chips are laid before images are decoded: fill sizes in "
+            "with `headstart.data.sizes.with_sizes`."
+        )
 
 
 def _require_admitted(boxes_xyxy: NDArray[np.float64], prepared: Prepared, chip: int) -> None:
@@ -169,9 +174,16 @@ def _require_admitted(boxes_xyxy: NDArray[np.float64], prepared: Prepared, chip:
 
 @njit(cache=True, nogil=True)
 def _positive(
-    boxes: NDArray[np.float64], offsets: NDArray[np.int64], sizes: NDArray[np.float64], factors: NDArray[np.float64],
-    ranges: NDArray[np.float64], stride: float, state: np.uint64, chip: float, first_image: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:  # fmt: skip
+    boxes: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    ranges: NDArray[np.float64],
+    stride: float,
+    state: np.uint64,
+    chip: float,
+    first_image: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """(targets of each chip (c,), chips (c, 4) image scale x y, rows of targets)."""
     num_images, num_scales = factors.shape
     most = 0
@@ -186,8 +198,9 @@ def _positive(
     num_chips, num_targets = 0, 0
     for i in range(num_images):
         for s in range(num_scales):
-            count = admitted(boxes, offsets[i], offsets[i + 1], sizes[i], factors[i, s], ranges[s], s == num_scales - 1,
-                              inside, rows)  # fmt: skip
+            count = admitted(
+                boxes, offsets[i], offsets[i + 1], sizes[i], factors[i, s], ranges[s], s == num_scales - 1, inside, rows
+            )
             if count == 0:
                 continue
             height, width = np.floor(sizes[i, 0] * factors[i, s]), np.floor(sizes[i, 1] * factors[i, s])
@@ -224,9 +237,16 @@ def grid_shape(sizes: NDArray[np.float64], factors: NDArray[np.float64], chip: f
 
 @njit(cache=True, nogil=True)
 def admitted(
-    boxes: NDArray[np.float64], first: int, stop: int, size: NDArray[np.float64], factor: float,
-    bounds: NDArray[np.float64], coarsest: bool, inside: NDArray[np.float64], rows: NDArray[np.int64],
-) -> int:  # fmt: skip
+    boxes: NDArray[np.float64],
+    first: int,
+    stop: int,
+    size: NDArray[np.float64],
+    factor: float,
+    bounds: NDArray[np.float64],
+    coarsest: bool,
+    inside: NDArray[np.float64],
+    rows: NDArray[np.int64],
+) -> int:
     """Boxes of an image that belong to a scale, scaled and clipped to it, into `inside` and `rows`; how many."""
     count = 0
     right, bottom = np.floor(size[1] * factor), np.floor(size[0] * factor)
@@ -247,9 +267,14 @@ def admitted(
 
 
 def as_table(
-    chips: NDArray[np.float64], counts: NDArray[np.int64], rows: NDArray[np.int64], sizes_hw: NDArray[np.integer],
-    factors: NDArray[np.float64], chip: int, negative: bool,
-) -> ChipTable:  # fmt: skip
+    chips: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    sizes_hw: NDArray[np.integer],
+    factors: NDArray[np.float64],
+    chip: int,
+    negative: bool,
+) -> ChipTable:
     images, scales = chips[:, 0].astype(np.int32), chips[:, 1].astype(np.int8)
     chosen = factors[images, scales]
     extent = np.floor(sizes_hw[images] * chosen[:, None])
@@ -260,8 +285,13 @@ def as_table(
 
 def join(first: ChipTable, second: ChipTable) -> ChipTable:
     """Chips of two tables of the same images, ordered by image and scale, those of `first` before those of `second`."""
-    order = np.lexsort((np.repeat([0, 1], [len(first), len(second)]), np.concatenate([first.scales, second.scales]),
-                        np.concatenate([first.images, second.images])))  # fmt: skip
+    order = np.lexsort(
+        (
+            np.repeat([0, 1], [len(first), len(second)]),
+            np.concatenate([first.scales, second.scales]),
+            np.concatenate([first.images, second.images]),
+        )
+    )
     counts = np.concatenate([np.diff(first.box_offsets), np.diff(second.box_offsets)])[order]
     rows = np.concatenate([first.box_rows, second.box_rows])
     starts = np.concatenate([first.box_offsets[:-1], second.box_offsets[:-1] + len(first.box_rows)])[order]
@@ -280,8 +310,11 @@ def choose_negatives(
     """
     place = pool.images if images is None else np.asarray(images)[pool.images]
     ordinal = np.arange(len(pool)) - np.searchsorted(pool.images, pool.images)
-    drawn = _draw(place.astype(np.int64), ordinal.astype(np.int64), np.uint64(
-        np.random.SeedSequence([seed, 4, epoch]).generate_state(1, np.uint64)[0]))  # fmt: skip
+    drawn = _draw(
+        place.astype(np.int64),
+        ordinal.astype(np.int64),
+        np.uint64(np.random.SeedSequence([seed, 4, epoch]).generate_state(1, np.uint64)[0]),
+    )
     order = np.lexsort((drawn, pool.images))
     rank = np.arange(len(pool)) - np.searchsorted(pool.images[order], pool.images[order])
     kept = np.sort(order[rank < at_most])

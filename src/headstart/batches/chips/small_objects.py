@@ -138,10 +138,20 @@ class CopyPaste:
         (low, high), turn = given.scale, math.radians(given.turn)
         state = np.uint64(np.random.SeedSequence([self.seed, 6, epoch]).generate_state(1, np.uint64)[0])
         objects, affines, xyxy, counts = places(
-            self.offsets, self.hulls, self.hull_offsets, np.ascontiguousarray(table.boxes_xyxy),
-            np.asarray(table.box_offsets, np.int64), table.sizes_hw.astype(np.float64), state, given.copies,
-            given.at_most, float(given.share), float(low), float(high), turn,
-        )  # fmt: skip
+            self.offsets,
+            self.hulls,
+            self.hull_offsets,
+            np.ascontiguousarray(table.boxes_xyxy),
+            np.asarray(table.box_offsets, np.int64),
+            table.sizes_hw.astype(np.float64),
+            state,
+            given.copies,
+            given.at_most,
+            float(given.share),
+            float(low),
+            float(high),
+            turn,
+        )
         rows = self.rows[objects]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Pastes(offsets, rows, table.box_labels[rows].astype(np.int64), affines, xyxy)

@@ -14,10 +14,17 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "csp-v5n": Size(0.33, 0.25), "csp-v5s": Size(0.33, 0.5), "csp-v5m": Size(0.67, 0.75), "csp-v5l": Size(1, 1),
-    "csp-v5x": Size(1.33, 1.25), "csp-v8n": Size(0.33, 0.25), "csp-v8s": Size(0.33, 0.5),
-    "csp-v8m": Size(0.67, 0.75, 768), "csp-v8l": Size(1, 1, 512), "csp-v8x": Size(1, 1.25, 512),
-}  # fmt: skip
+    "csp-v5n": Size(0.33, 0.25),
+    "csp-v5s": Size(0.33, 0.5),
+    "csp-v5m": Size(0.67, 0.75),
+    "csp-v5l": Size(1, 1),
+    "csp-v5x": Size(1.33, 1.25),
+    "csp-v8n": Size(0.33, 0.25),
+    "csp-v8s": Size(0.33, 0.5),
+    "csp-v8m": Size(0.67, 0.75, 768),
+    "csp-v8l": Size(1, 1, 512),
+    "csp-v8x": Size(1, 1.25, 512),
+}
 WIDTHS = (64, 128, 256, 512, 1024)
 REPEATS = {"v5": (3, 6, 9, 3), "v8": (3, 6, 6, 3)}
 

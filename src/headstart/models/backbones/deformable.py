@@ -32,9 +32,17 @@ class DeformConv2d(nn.Module):
     deformable = True
 
     def __init__(
-        self, channels_in: int, channels: int, size: int = 3, stride: int = 1, dilation: int = 1, groups: int = 1,
-        offset_groups: int = 1, modulated: bool = True, bias: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        channels_in: int,
+        channels: int,
+        size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        offset_groups: int = 1,
+        modulated: bool = True,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
         self.stride, self.dilation, self.padding = stride, dilation, dilation * (size // 2)
         self.points, self.modulated = offset_groups * size * size, modulated
@@ -92,8 +100,10 @@ def deform_by_name(name: str, backbone: nn.Module, options: dict[str, str]) -> N
     if "deformable" in options:
         deform_stages(backbone, options["deformable"].split("+"), options.get("modulated") != "no")
     elif "modulated" in options:
-        raise WeightsError(f"backbone {name!r}: option modulated is about deformable stages, and there are none. Leave "
-                           "it out, or add deformable=C3+C4+C5.")  # fmt: skip
+        raise WeightsError(
+            f"backbone {name!r}: option modulated is about deformable stages, and there are none. Leave "
+            "it out, or add deformable=C3+C4+C5."
+        )
 
 
 def offset_names(backbone: nn.Module) -> tuple[str, ...]:
@@ -103,8 +113,17 @@ def offset_names(backbone: nn.Module) -> tuple[str, ...]:
 
 
 def _deformed(conv: nn.Conv2d, modulated: bool, offset_groups: int) -> DeformConv2d:
-    layer = DeformConv2d(conv.in_channels, conv.out_channels, 3, conv.stride[0], conv.dilation[0], conv.groups,
-                         offset_groups, modulated, conv.bias is not None)  # fmt: skip
+    layer = DeformConv2d(
+        conv.in_channels,
+        conv.out_channels,
+        3,
+        conv.stride[0],
+        conv.dilation[0],
+        conv.groups,
+        offset_groups,
+        modulated,
+        conv.bias is not None,
+    )
     layer.weight, layer.bias = conv.weight, conv.bias
     return layer
 
@@ -169,8 +188,14 @@ class DeformRoIPool(nn.Module):
         super().__init__()
         self.size, self.modulated = size, modulated
         values = (3 if modulated else 2) * size * size
-        self.learn = nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, width), nn.ReLU(),
-                                   nn.Linear(width, width), nn.ReLU(), nn.Linear(width, values))  # fmt: skip
+        self.learn = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * size * size, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, values),
+        )
         last = self.learn[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]

@@ -26,8 +26,10 @@ def dilate_last(backbone: Any) -> nn.Module:
     if last.stride == before.stride:
         return backbone
     if any(isinstance(part, nn.AvgPool2d | nn.MaxPool2d) and part.stride != 1 for part in stage.modules()):
-        raise ValueError("the last stage pools, so that it cannot be dilated; use an option of the backbone's name "
-                         "such as [output_stride=16]")  # fmt: skip
+        raise ValueError(
+            "the last stage pools, so that it cannot be dilated; use an option of the backbone's name "
+            "such as [output_stride=16]"
+        )
     for conv in list(stage.modules()):
         if isinstance(conv, DeformConv2d):
             _dilate_deformable(conv)

@@ -53,8 +53,10 @@ def stage_maps(
     for maps in _batches(backbone, preprocessing, images, batch_size, progress):
         for name, rows in parts.items():
             rows.append(maps[name].cpu().numpy().astype(dtype))
-    return {name: np.concatenate(rows) if rows else _none(backbone, name)[:, :, None, None].astype(dtype)
-            for name, rows in parts.items()}  # fmt: skip
+    return {
+        name: np.concatenate(rows) if rows else _none(backbone, name)[:, :, None, None].astype(dtype)
+        for name, rows in parts.items()
+    }
 
 
 def _batches(

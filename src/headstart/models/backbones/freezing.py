@@ -20,8 +20,10 @@ def frozen_parts(backbone: nn.Module, names: Sequence[str]) -> list[nn.Module]:
         return []
     children = dict(backbone.named_children())
     if "layer1" not in children:
-        raise WeightsError(f"`freeze` names {', '.join(names)}, but this backbone is not made of layer1 to layer4 as "
-                           "ResNets are. Leave `freeze` out.")  # fmt: skip
+        raise WeightsError(
+            f"`freeze` names {', '.join(names)}, but this backbone is not made of layer1 to layer4 as "
+            "ResNets are. Leave `freeze` out."
+        )
     order = list(children)
     parts = [children[name] for name in order[: order.index("layer1")]] if STEM in names else []
     return parts + [children[f"layer{int(name[1]) - 1}"] for name in names if name != STEM]

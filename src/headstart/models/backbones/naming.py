@@ -15,20 +15,22 @@ from types import MappingProxyType
 
 from headstart.errors import WeightsError
 
-OPTIONS = MappingProxyType({
-    "stride_in": ("conv2", "conv1"),
-    "output_stride": ("32", "16", "8"),
-    "first_dilation": ("previous", "own"),
-    "first_shortcut": ("identity", "projection"),
-    "pool3": ("floor", "ceil"),
-    "stage4": ("dilated", "deformable"),
-    "dilated": ("no", "yes"),
-    "tail": ("full", "reduced"),
-    "num_heads": (),
-    "deformable": (),
-    "modulated": ("yes", "no"),
-    "norm": ("batch", "group"),
-})  # fmt: skip
+OPTIONS = MappingProxyType(
+    {
+        "stride_in": ("conv2", "conv1"),
+        "output_stride": ("32", "16", "8"),
+        "first_dilation": ("previous", "own"),
+        "first_shortcut": ("identity", "projection"),
+        "pool3": ("floor", "ceil"),
+        "stage4": ("dilated", "deformable"),
+        "dilated": ("no", "yes"),
+        "tail": ("full", "reduced"),
+        "num_heads": (),
+        "deformable": (),
+        "modulated": ("yes", "no"),
+        "norm": ("batch", "group"),
+    }
+)
 """Values of each option, the usual one first; () where there is none (see `FREE`).
 
     stride_in       convolution of a bottleneck that has the stride: the 3x3 (conv2), or the first 1x1 (conv1) as in
@@ -72,12 +74,15 @@ def split_options(name: str, where: str = "") -> tuple[str, dict[str, str]]:
         key, _, value = (piece.strip() for piece in part.partition("="))
         if key not in OPTIONS:
             near = difflib.get_close_matches(key, OPTIONS, n=1)
-            raise WeightsError(f"{where}: option {key!r} is unknown. {f'Nearest: {near[0]}. ' if near else ''}"
-                               f"Options: {', '.join(OPTIONS)}.")  # fmt: skip
+            raise WeightsError(
+                f"{where}: option {key!r} is unknown. {f'Nearest: {near[0]}. ' if near else ''}"
+                f"Options: {', '.join(OPTIONS)}."
+            )
         allowed = OPTIONS[key]
         if value not in allowed if allowed else not re.fullmatch(FREE[key][0], value):
-            raise WeightsError(f"{where}: option {key} is {value!r}; it must be "
-                               f"{' or '.join(allowed) if allowed else FREE[key][1]}.")  # fmt: skip
+            raise WeightsError(
+                f"{where}: option {key} is {value!r}; it must be {' or '.join(allowed) if allowed else FREE[key][1]}."
+            )
         if not allowed or value != allowed[0]:
             options[key] = value
     return base, options
@@ -92,8 +97,10 @@ def with_options(base: str, **options: str) -> str:
 def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()) -> None:
     """Raise WeightsError for an option that this backbone does not have."""
     if wrong := sorted(set(options) - set(allowed)):
-        raise WeightsError(f"backbone {base!r} has no option {wrong[0]!r}. "
-                           + (f"It has: {', '.join(allowed)}." if allowed else "It has none."))  # fmt: skip
+        raise WeightsError(
+            f"backbone {base!r} has no option {wrong[0]!r}. "
+            + (f"It has: {', '.join(allowed)}." if allowed else "It has none.")
+        )
 
 
 def trained_name(

@@ -109,8 +109,11 @@ class PreActResNet(nn.Module):
             stride, dilation = (1 if number in (1, 4) else 2), (2 if number == 4 else 1)
             blocks = []
             for block in range(depth):
-                blocks.append(PreActBlock(channels_in, stage.channels, stride if block == 0 else 1, dilation,
-                                          deformable and number == 4))  # fmt: skip
+                blocks.append(
+                    PreActBlock(
+                        channels_in, stage.channels, stride if block == 0 else 1, dilation, deformable and number == 4
+                    )
+                )
                 channels_in = stage.channels
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         for module in self.modules():

@@ -22,8 +22,11 @@ class ResNetBackbone(nn.Module):
         parts: Any = model
         self.conv1, self.bn1, self.act1, self.maxpool = parts.conv1, parts.bn1, parts.act1, parts.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = parts.layer1, parts.layer2, parts.layer3, parts.layer4
-        self.stages = tuple(Stage(f"C{i + 1}", facts["num_chs"], facts["reduction"])
-                            for i, facts in enumerate(parts.feature_info) if i > 0)  # fmt: skip
+        self.stages = tuple(
+            Stage(f"C{i + 1}", facts["num_chs"], facts["reduction"])
+            for i, facts in enumerate(parts.feature_info)
+            if i > 0
+        )
 
     def forward(self, x: Tensor, last: str = "C5") -> dict[str, Tensor]:
         c2 = self.layer1(self.maxpool(self.act1(self.bn1(self.conv1(x)))))
@@ -58,6 +61,8 @@ def build_resnet(name: str, options: dict[str, str]) -> ResNetBackbone:
 
 def _move_stride(name: str, block: Any) -> None:
     if not hasattr(block, "conv3"):
-        raise WeightsError(f"backbone {name!r} has no bottlenecks, so its stride cannot be in their first convolution. "
-                           "Leave stride_in out.")  # fmt: skip
+        raise WeightsError(
+            f"backbone {name!r} has no bottlenecks, so its stride cannot be in their first convolution. "
+            "Leave stride_in out."
+        )
     block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride

@@ -32,8 +32,10 @@ class TimmBackbone(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         if self.only_size and tuple(x.shape[-2:]) != self.only_size:
             h, w = self.only_size
-            raise WeightsError(f"this network takes images of {h}x{w} pixels only, not of {x.shape[-2]}x{x.shape[-1]}. "
-                               "Resize images to that size, or choose another backbone.")  # fmt: skip
+            raise WeightsError(
+                f"this network takes images of {h}x{w} pixels only, not of {x.shape[-2]}x{x.shape[-1]}. "
+                "Resize images to that size, or choose another backbone."
+            )
         maps = self.body(x)
         maps = [maps[i].permute(0, 3, 1, 2) if self.channels_last else maps[i] for i in self.kept]
         return {stage.name: values for stage, values in zip(self.stages, maps, strict=True)}
@@ -86,8 +88,13 @@ def _changes(name: str, options: dict[str, str], classifier: nn.Module) -> dict[
     from timm.models.vgg import VGG
     from timm.models.vision_transformer import VisionTransformer
 
-    kind = (("num_heads",) if isinstance(classifier, VisionTransformer) else
-            ("pool3",) if isinstance(classifier, VGG) and name.startswith("vgg16") else ("output_stride",))  # fmt: skip
+    kind = (
+        ("num_heads",)
+        if isinstance(classifier, VisionTransformer)
+        else ("pool3",)
+        if isinstance(classifier, VGG) and name.startswith("vgg16")
+        else ("output_stride",)
+    )
     no_options(name, options, kind)
     return {key: int(options[key]) for key in ("num_heads", "output_stride") if key in options}
 

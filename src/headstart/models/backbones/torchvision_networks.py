@@ -55,8 +55,9 @@ class TorchvisionNetwork(nn.Module):
         ends = [*(i - 1 for i in begins), len(maps) - 1] if begins else {p: i for i, p in enumerate(powers)}.values()
         self.kept = tuple(i for i in ends if powers[i] > 0)
         names = range(6 - len(self.kept), 6) if begins else [powers[i] for i in self.kept]
-        self.stages = tuple(Stage(f"C{name}", sizes[i][0], 2 ** powers[i])
-                            for name, i in zip(names, self.kept, strict=True))  # fmt: skip
+        self.stages = tuple(
+            Stage(f"C{name}", sizes[i][0], 2 ** powers[i]) for name, i in zip(names, self.kept, strict=True)
+        )
 
     def _units(self) -> list[nn.Module]:
         units: list[nn.Module] = []
@@ -91,14 +92,18 @@ def build_torchvision(name: str, options: dict[str, str]) -> TorchvisionNetwork:
     bare = name.removeprefix(PREFIX)
     if bare not in known:
         near = [PREFIX + match for match in difflib.get_close_matches(bare, known, n=3)]
-        raise WeightsError(f"backbone {name!r}: torchvision has no classifier {bare!r}. "
-                           + (f"Nearest names: {', '.join(near)}." if near else "See torchvision.models."))  # fmt: skip
+        raise WeightsError(
+            f"backbone {name!r}: torchvision has no classifier {bare!r}. "
+            + (f"Nearest names: {', '.join(near)}." if near else "See torchvision.models.")
+        )
     variants = bare.startswith("mobilenet_v3")
     no_options(name, options, ("dilated", "tail") if variants else ())
     more = {"dilated": options.get("dilated") == "yes", "reduced_tail": options.get("tail") == "reduced"}
     model: Any = models.get_model(bare, weights=None, **(more if variants else {}))
     attributes = next((names for names in _SEQUENCES if all(hasattr(model, part) for part in names)), None)
     if attributes is None:
-        raise WeightsError(f"backbone {name!r}: the layers of torchvision's {bare} do not run one after the other. "
-                           "Use timm's network of that kind, or write your own: path/to/file.py:function.")  # fmt: skip
+        raise WeightsError(
+            f"backbone {name!r}: the layers of torchvision's {bare} do not run one after the other. "
+            "Use timm's network of that kind, or write your own: path/to/file.py:function."
+        )
     return TorchvisionNetwork(model, attributes)

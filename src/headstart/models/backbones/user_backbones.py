@@ -92,8 +92,10 @@ def _check(backbone: Any, where: str) -> None:
         try:
             maps = backbone(torch.zeros(1, 3, 224, 224))
         except Exception as error:
-            raise WeightsError(f"{where}: forward of a (1, 3, 224, 224) batch failed: {type(error).__name__}: {error}"
-                               f"{_line_in(Path(where.rpartition(':')[0]), error)}.") from error  # fmt: skip
+            raise WeightsError(
+                f"{where}: forward of a (1, 3, 224, 224) batch failed: {type(error).__name__}: {error}"
+                f"{_line_in(Path(where.rpartition(':')[0]), error)}."
+            ) from error
     if not isinstance(maps, dict) or set(maps) != {stage.name for stage in stages}:
         got = f"the keys {sorted(map(str, maps))}" if isinstance(maps, dict) else type(maps).__name__
         raise WeightsError(
@@ -103,5 +105,7 @@ def _check(backbone: Any, where: str) -> None:
     for stage in stages:
         shape, side = tuple(maps[stage.name].shape), 224 / stage.stride
         if len(shape) != 4 or shape[1] != stage.channels or max(abs(n - side) for n in shape[2:]) > 1:
-            raise WeightsError(f"{where}: stage {stage.name} says {stage.channels} channels at stride {stage.stride}, "
-                               f"but a 224x224 image gave shape {shape}. Correct `stages`.")  # fmt: skip
+            raise WeightsError(
+                f"{where}: stage {stage.name} says {stage.channels} channels at stride {stage.stride}, "
+                f"but a 224x224 image gave shape {shape}. Correct `stages`."
+            )

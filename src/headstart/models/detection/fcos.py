@@ -33,9 +33,14 @@ class FcosDetector(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int, coarser: int = 0,
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        levels: tuple[str, ...],
+        channels: int,
+        coarser: int = 0,
         depth: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes

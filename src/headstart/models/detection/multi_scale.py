@@ -38,10 +38,12 @@ def detect_scales(model: Any, images: Tensor, scales: Sequence[Scale], most: int
         scaled = F.interpolate(images, size=inside, mode="bilinear", align_corners=False, antialias=factor < 1)
         below, right = (math.ceil(side / MULTIPLE) * MULTIPLE - side for side in inside)
         by = images.new_tensor([width / inside[1], height / inside[0]]).repeat(2)
-        found.append([
-            Detected(d.boxes_xyxy * by, d.scores, d.labels)
-            for d in model.detect(F.pad(scaled, (0, right, 0, below)), score_threshold=LEAST, max_detections=most)
-        ])  # fmt: skip
+        found.append(
+            [
+                Detected(d.boxes_xyxy * by, d.scores, d.labels)
+                for d in model.detect(F.pad(scaled, (0, right, 0, below)), score_threshold=LEAST, max_detections=most)
+            ]
+        )
     return [merge_scales([of_scale[i] for of_scale in found], scales, most) for i in range(len(images))]
 
 

@@ -38,9 +38,14 @@ class RetinaNetDetector(nn.Module):
     C4, C5 and `coarser` 2."""
 
     def __init__(
-        self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int, coarser: int = 2,
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        levels: tuple[str, ...],
+        channels: int,
+        coarser: int = 2,
         depth: int = 4,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.backbone, self.num_classes = backbone, num_classes
         self.neck = TopDown(backbone, levels, channels, coarser, smooth=True)

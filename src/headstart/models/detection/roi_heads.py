@@ -73,9 +73,16 @@ class RoiHead(nn.Module):
     """Classes and boxes of RoIs, from features that `features` makes of the pooled RoIs."""
 
     def __init__(
-        self, pool: RoiPool, width: int, num_classes: int, rois: int, positive_part: float, class_agnostic: bool,
-        decoupled: bool, soft_background: bool,
-    ) -> None:  # fmt: skip
+        self,
+        pool: RoiPool,
+        width: int,
+        num_classes: int,
+        rois: int,
+        positive_part: float,
+        class_agnostic: bool,
+        decoupled: bool,
+        soft_background: bool,
+    ) -> None:
         super().__init__()
         self.pool, self.num_classes, self.rois, self.positive_part = pool, num_classes, rois, positive_part
         self.class_agnostic, self.soft_background = class_agnostic, soft_background
@@ -128,9 +135,15 @@ class RoiHead(nn.Module):
 
     @torch.no_grad()
     def detect(
-        self, maps: Sequence[Tensor], proposals: Tensor, scores: Tensor, features: Features, size_hw: tuple[int, int],
-        threshold: float, most: int,
-    ) -> list[Detected]:  # fmt: skip
+        self,
+        maps: Sequence[Tensor],
+        proposals: Tensor,
+        scores: Tensor,
+        features: Features,
+        size_hw: tuple[int, int],
+        threshold: float,
+        most: int,
+    ) -> list[Detected]:
         """Detections of proposals (B, N, 4); those of score -1 are no proposals."""
         x = features(self.pool(maps, with_image(proposals)))
         count = proposals.shape[1]

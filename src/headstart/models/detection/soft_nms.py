@@ -32,9 +32,13 @@ def soft_nms(
 
 @njit(cache=True, nogil=True)
 def _soften(
-    boxes: NDArray[np.float64], scores: NDArray[np.float64], order: NDArray[np.int64], starts: NDArray[np.int64],
-    sigma: float, least: float,
-) -> NDArray[np.bool_]:  # fmt: skip
+    boxes: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    order: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    sigma: float,
+    least: float,
+) -> NDArray[np.bool_]:
     """Which rows are taken; `scores` become the new ones. Rows of a class: order[starts[k] : starts[k + 1]]."""
     taken = np.zeros(len(scores), np.bool_)
     for k in range(len(starts) - 1):

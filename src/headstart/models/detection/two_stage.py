@@ -75,8 +75,10 @@ class TwoStageDetector(nn.Module):
             sizes: list[list[float]] = [[PYRAMID_SIZE * s] for s in strides]
             if settings.anchors:
                 if len(settings.anchors) != len(strides):
-                    raise ValueError(f"anchors: {len(settings.anchors)} sizes for the pyramid's {len(strides)} levels; "
-                                     "give one a level, finest first")  # fmt: skip
+                    raise ValueError(
+                        f"anchors: {len(settings.anchors)} sizes for the pyramid's {len(strides)} levels; "
+                        "give one a level, finest first"
+                    )
                 sizes = [[a] for a in settings.anchors]
         else:
             strides, channels = _joined(stages, self.levels)
@@ -92,8 +94,16 @@ class TwoStageDetector(nn.Module):
             )
         pool = RoiPool(settings.roi_pool, bins, strides, channels, 4 * settings.channels)
         self.layers = nn.Sequential() if settings.neck == "c4" else _two_layers(channels * BINS * BINS, width)
-        self.head = RoiHead(pool, width, num_classes, settings.rois, settings.positive_part, settings.class_agnostic,
-                            settings.decoupled, settings.soft_background)  # fmt: skip
+        self.head = RoiHead(
+            pool,
+            width,
+            num_classes,
+            settings.rois,
+            settings.positive_part,
+            settings.class_agnostic,
+            settings.decoupled,
+            settings.soft_background,
+        )
         objects = max(1, int(settings.rois * settings.positive_part))
         self.mimic = Mimicking(width, num_classes, objects) if settings.mimic else None
 
@@ -136,9 +146,12 @@ class TwoStageDetector(nn.Module):
 
     @torch.no_grad()
     def detect(
-        self, images: Tensor, score_threshold: float = 0.02, max_detections: int = 100,
+        self,
+        images: Tensor,
+        score_threshold: float = 0.02,
+        max_detections: int = 100,
         valid_range: Tensor | None = None,
-    ) -> list[Detected]:  # fmt: skip
+    ) -> list[Detected]:
         """Suppression by class at IoU 0.5. valid_range (B, 2): of the proposals, as in `Targets`."""
         maps = self.maps(images)
         proposals, scores = self.rpn.propose(self.rpn(maps), _size(images), valid_range)
@@ -153,8 +166,10 @@ def _joined(stages: dict[str, Any], levels: tuple[str, ...]) -> tuple[tuple[int]
         raise ValueError(f"the head reads {lacking[0]}, but the backbone has {', '.join(stages)}")
     strides = {stages[level].stride for level in levels}
     if len(strides) > 1:
-        raise ValueError(f"{' and '.join(levels)} have the strides {', '.join(map(str, sorted(strides)))}, so they "
-                         'cannot be read side by side. Dilate C5 (neck = "dc5"), or name one level.')  # fmt: skip
+        raise ValueError(
+            f"{' and '.join(levels)} have the strides {', '.join(map(str, sorted(strides)))}, so they "
+            'cannot be read side by side. Dilate C5 (neck = "dc5"), or name one level.'
+        )
     return (strides.pop(),), sum(stages[level].channels for level in levels)
 
 

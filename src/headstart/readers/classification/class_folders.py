@@ -63,8 +63,17 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         missing = [name for name in classes if name not in found]
         if missing:
             notes.append(f"{folder}: no images of {len(missing)} of {len(classes)} classes; first: {missing[0]}")
-    return annotate(root, "class-folders", ids, paths, [(0, 0)] * len(paths), splits,
-                    image_labels=labels, image_classes=classes, notes=notes)  # fmt: skip
+    return annotate(
+        root,
+        "class-folders",
+        ids,
+        paths,
+        [(0, 0)] * len(paths),
+        splits,
+        image_labels=labels,
+        image_classes=classes,
+        notes=notes,
+    )
 
 
 def _parts(root: DataPath) -> dict[str, DataPath]:

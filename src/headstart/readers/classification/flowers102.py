@@ -49,15 +49,28 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         said = IMAGE.fullmatch(image.stem)
         number = int(said[1]) if said else 0
         if not 1 <= number <= len(labels) or number in images:
-            faults.record(Fault("image-not-listed", str(image), "", f"is none of image_00001 to {len(labels):05d}, "
-                                "so its class is not known", "Remove it, or give it its name."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-not-listed",
+                    str(image),
+                    "",
+                    f"is none of image_00001 to {len(labels):05d}, so its class is not known",
+                    "Remove it, or give it its name.",
+                )
+            )
         else:
             images[number] = image
     for number in range(1, len(labels) + 1):
         if number not in images:
-            faults.record(Fault("image-missing", str(root / LABELS), f"label {number}",
-                                f"is for image_{number:05d}, which "
-                                f"is not in {root / 'jpg'}", "Fetch 102flowers.tgz again."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-missing",
+                    str(root / LABELS),
+                    f"label {number}",
+                    f"is for image_{number:05d}, which is not in {root / 'jpg'}",
+                    "Fetch 102flowers.tgz again.",
+                )
+            )
     numbers = sorted(images)
     classes = np.unique(labels)
     return annotate(
@@ -90,10 +103,12 @@ def _splits(path: DataPath, count: int) -> list[str]:
     for name, split in SPLITS.items():
         for number in _whole(path, name).tolist():
             if not 1 <= number <= count:
-                raise DataError(f"{path}: `{name}` holds {number}, and there are labels for {count} images. "
-                                "Fetch both files again.")  # fmt: skip
+                raise DataError(
+                    f"{path}: `{name}` holds {number}, and there are labels for {count} images. Fetch both files again."
+                )
             if splits[number - 1] not in ("", split):
-                raise DataError(f"{path}: image {number} is in `{name}` and a {splits[number - 1]} image too. "
-                                "Fetch the file again.")  # fmt: skip
+                raise DataError(
+                    f"{path}: image {number} is in `{name}` and a {splits[number - 1]} image too. Fetch the file again."
+                )
             splits[number - 1] = split
     return splits

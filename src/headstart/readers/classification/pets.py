@@ -109,8 +109,10 @@ def _lists(folder: DataPath) -> tuple[dict[str, str], dict[str, int], dict[int, 
                 )
             breed = name.rpartition("_")[0] or name
             if breeds.setdefault(number, breed) != breed:
-                raise DataError(f"{path}: {name!r} has class {number}, elsewhere the breed {breeds[number]!r}. "
-                                "Correct the number: a breed is told by the file name.")  # fmt: skip
+                raise DataError(
+                    f"{path}: {name!r} has class {number}, elsewhere the breed {breeds[number]!r}. "
+                    "Correct the number: a breed is told by the file name."
+                )
             splits.setdefault(name, "" if part == "list" else part)
     return dict(sorted(splits.items())), numbers, breeds
 

@@ -48,14 +48,23 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     for label, line in enumerate(classes):
         found = files_in(images / line)
         if not found:
-            faults.record(Fault("class-without-examples", str(listed), f"{line!r}", f"has no images in {images / line}",
-                                "Put them there, or take the line out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "class-without-examples",
+                    str(listed),
+                    f"{line!r}",
+                    f"has no images in {images / line}",
+                    "Put them there, or take the line out.",
+                )
+            )
         paths += found
         labels += [label] * len(found)
     others = [folder for folder in _with_images(images) if _line(folder, images) not in classes]
     if others:
-        notes.append(f"{images}: {len(others)} folders of images are not in {CLASSES} and were left aside; first: "
-                     f"{_line(others[0], images)}")  # fmt: skip
+        notes.append(
+            f"{images}: {len(others)} folders of images are not in {CLASSES} and were left aside; first: "
+            f"{_line(others[0], images)}"
+        )
     splits = _partition(
         root, options.partition, {_line(path, images): k for k, path in enumerate(paths)}, faults, notes
     )
@@ -123,8 +132,10 @@ def _partition(root: DataPath, number: int, row_of: dict[str, int], faults: Faul
         notes.append(f"{root}: there is neither {' nor '.join(missing)}, so there are no official splits")
         return splits
     if missing:
-        raise DataError(f"{root}: {' and '.join(missing)} of partition {number} is not there. Put it into Partitions/, "
-                        "or say partition=0 for no official splits.")  # fmt: skip
+        raise DataError(
+            f"{root}: {' and '.join(missing)} of partition {number} is not there. Put it into Partitions/, "
+            "or say partition=0 for no official splits."
+        )
     for part, path in found.items():
         assert path is not None
         lines = read_text(path).splitlines()
@@ -133,11 +144,25 @@ def _partition(root: DataPath, number: int, row_of: dict[str, int], faults: Faul
         for k, line in enumerate(lines, 1):
             row = row_of.get(line.strip())
             if line.strip() and row is None:
-                faults.record(Fault("image-missing", str(path), f"line {k}", f"names {line.strip()[:99]!r}, which "
-                                    "is not there", "Put the image there, or take the line out."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "image-missing",
+                        str(path),
+                        f"line {k}",
+                        f"names {line.strip()[:99]!r}, which is not there",
+                        "Put the image there, or take the line out.",
+                    )
+                )
             elif row is not None and splits[row] not in ("", PARTS[part]):
-                faults.record(Fault("image-in-two-splits", str(path), f"line {k}", f"names {line.strip()!r}, a "
-                                    f"{splits[row]} image too", "Take the line out of one list."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "image-in-two-splits",
+                        str(path),
+                        f"line {k}",
+                        f"names {line.strip()!r}, a {splits[row]} image too",
+                        "Take the line out of one list.",
+                    )
+                )
             elif row is not None:
                 splits[row] = PARTS[part]
     if "" in splits:

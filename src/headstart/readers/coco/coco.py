@@ -22,7 +22,7 @@ from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.coco.json_files import CocoFile, parse, short
 from headstart.readers.coco.layout import Member, image_folder, is_like_coco, json_files, members
-from headstart.readers.coco.lists import Classes, Images, classes_of, images_of
+from headstart.readers.coco.lists import Classes, ImageRows, classes_of, images_of
 from headstart.readers.coco.rows import columns_of, part_of
 from headstart.readers.folders import relative
 from headstart.readers.options import ReadOptions
@@ -94,21 +94,27 @@ def _read(
 ) -> Annotations:
     paths = [root] if root.is_file() else find(root)
     if not paths:
-        raise DataError(f"{root}: no JSON file with the lists `images` and `annotations` is there. Name the data set's "
-                        "folder, or the file itself.")  # fmt: skip
+        raise DataError(
+            f"{root}: no JSON file with the lists `images` and `annotations` is there. Name the data set's "
+            "folder, or the file itself."
+        )
     base = root.parent if root.is_file() else root
     base = base.parent if base.name == "annotations" else base
     found = members(base, paths, prefix)
     files = [parse(member.path) for member in found]
     for file in files:
         if file.panoptic:
-            raise DataError(f"{file.path}: its annotations have segments_info, which are panoptic ones. "
-                            "Read it with --format coco-panoptic.")  # fmt: skip
+            raise DataError(
+                f"{file.path}: its annotations have segments_info, which are panoptic ones. "
+                "Read it with --format coco-panoptic."
+            )
     faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
     classes = classes_of(files)
     images = [images_of(file, faults) for file in files]
-    paths_of = [image_folder(base, member, own.names, options.images).relative(own.names) if own.names else []
-                for member, own in zip(found, images, strict=True)]  # fmt: skip
+    paths_of = [
+        image_folder(base, member, own.names, options.images).relative(own.names) if own.names else []
+        for member, own in zip(found, images, strict=True)
+    ]
     require_apart(found, paths_of)
     parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
     boxes = columns_of(parts, [[True] * len(own.names) for own in images], classes)
@@ -137,7 +143,7 @@ def _read(
     )
 
 
-def image_ids(found: Sequence[Member], images: Sequence[Images]) -> list[str]:
+def image_ids(found: Sequence[Member], images: Sequence[ImageRows]) -> list[str]:
     """The files' own ids as texts; those of several files that coincide get the names of their files before them."""
     own = [[str(entry["id"]) for entry in each.entries] for each in images]
     flat = [number for ids in own for number in ids]
@@ -152,8 +158,10 @@ def require_apart(found: Sequence[Member], paths: Sequence[Sequence[str]]) -> No
     for member, own in zip(found, paths, strict=True):
         for path in own:
             if (other := seen.get(path, member)) is not member:
-                raise DataError(f"{member.path}: the image {path!r} is in {other.path.name} too. Name the one file to "
-                                "read, or take the image out of one of them.")  # fmt: skip
+                raise DataError(
+                    f"{member.path}: the image {path!r} is in {other.path.name} too. Name the one file to "
+                    "read, or take the image out of one of them."
+                )
         seen |= dict.fromkeys(own, member)
 
 
@@ -164,7 +172,7 @@ def _frequencies(classes: Classes) -> dict[str, str]:
 
 
 def _federated(
-    files: Sequence[CocoFile], images: Sequence[Images], classes: Classes, boxes: BoxColumns, faults: Faults
+    files: Sequence[CocoFile], images: Sequence[ImageRows], classes: Classes, boxes: BoxColumns, faults: Faults
 ) -> dict[str, Lists]:
     """The verified classes of every image."""
     lists = {}
@@ -191,9 +199,15 @@ def _verified(
     good = [number for number in listed if type(number) in (int, str)] if isinstance(listed, list) else []
     wrong = [n for n in good if n not in index] if isinstance(listed, list) and len(good) == len(listed) else [listed]
     if wrong:
-        faults.record(Fault("label-unknown", str(file.path), f"image {short(entry['id'])}",
-                            f"has {short(wrong[0])} in {key}, which is no category of the file",
-                            "Correct it, or list the category."))  # fmt: skip
+        faults.record(
+            Fault(
+                "label-unknown",
+                str(file.path),
+                f"image {short(entry['id'])}",
+                f"has {short(wrong[0])} in {key}, which is no category of the file",
+                "Correct it, or list the category.",
+            )
+        )
     return [index[number] for number in good if number in index]
 
 

@@ -20,14 +20,28 @@ from headstart.data.flags import CROWD, DEPICTION, DIFFICULT, GROUP_OF, INSIDE, 
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 
-IMAGE_KEYS = ("id", "file_name", "coco_url", "width", "height", "neg_category_ids", "not_exhaustive_category_ids",
-              "label")  # fmt: skip
+IMAGE_KEYS = (
+    "id",
+    "file_name",
+    "coco_url",
+    "width",
+    "height",
+    "neg_category_ids",
+    "not_exhaustive_category_ids",
+    "label",
+)
 """What is kept of an image's record."""
 NUMBERS = frozenset({int, float})
 ROW: dict[str, Any] = {"row": None}
 """Stands in the parsed JSON for an annotation whose content went to the columns."""
-OTHER_FLAGS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED, "group_of": GROUP_OF,
-               "depiction": DEPICTION, "inside": INSIDE}  # fmt: skip
+OTHER_FLAGS = {
+    "difficult": DIFFICULT,
+    "truncated": TRUNCATED,
+    "occluded": OCCLUDED,
+    "group_of": GROUP_OF,
+    "depiction": DEPICTION,
+    "inside": INSIDE,
+}
 """Keys that converters from other formats write, `headstart check --fix` among them; read where they are 1 or true."""
 Odd = tuple[int, str, str, str, bool]
 """Row, rule, what is wrong, what to do, and whether it is about the box."""
@@ -106,8 +120,15 @@ class Rows:
         if box is None:
             self.odd.append((row, "box-missing", "has no bbox", "Write its x, y, width and height", True))
         else:
-            self.odd.append((row, "box-not-finite", f"has bbox {short(box)}, which is not four numbers",
-                             "Write x, y, width and height", True))  # fmt: skip
+            self.odd.append(
+                (
+                    row,
+                    "box-not-finite",
+                    f"has bbox {short(box)}, which is not four numbers",
+                    "Write x, y, width and height",
+                    True,
+                )
+            )
         return (math.nan,) * 4
 
     def _polygons(self, row: int, outline: list[Any]) -> int:
@@ -184,8 +205,10 @@ class _Parser:
         if len(entry) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"{self.path}: the key {twice!r} stands twice in one object, and which is meant cannot be "
-                            f"known ({short(entry)}). Take one of them out.")  # fmt: skip
+            raise DataError(
+                f"{self.path}: the key {twice!r} stands twice in one object, and which is meant cannot be "
+                f"known ({short(entry)}). Take one of them out."
+            )
         if "segments_info" in entry:
             return self._segmented(entry)
         named = "file_name" in entry or "coco_url" in entry
@@ -200,8 +223,10 @@ class _Parser:
         """A panoptic annotation: its segments were the last rows, and are told their image now."""
         segments = entry["segments_info"]
         if not isinstance(segments, list) or not all(segment is ROW for segment in segments):
-            raise DataError(f"{self.path}: the annotation of image {short(entry.get('image_id'))} has segments_info "
-                            "that are no list of objects with a category_id each. Export the file again.")  # fmt: skip
+            raise DataError(
+                f"{self.path}: the annotation of image {short(entry.get('image_id'))} has segments_info "
+                "that are no list of objects with a category_id each. Export the file again."
+            )
         if segments:
             self.rows.image_ids[-len(segments) :] = [entry.get("image_id")] * len(segments)
         return {"image_id": entry.get("image_id"), "file_name": entry.get("file_name"), "segments_info": len(segments)}
@@ -216,14 +241,18 @@ def parse(path: DataPath) -> CocoFile:
         raise DataError(f"{path}: has no list `images`. Name the file that lists the images of the data set.")
     entries = whole.get("annotations")
     if not isinstance(entries, list):
-        raise DataError(f"{path}: `annotations` is {short(entries)}, not a list. Export the file again, or take it "
-                        "away if its images are not annotated.")  # fmt: skip
+        raise DataError(
+            f"{path}: `annotations` is {short(entries)}, not a list. Export the file again, or take it "
+            "away if its images are not annotated."
+        )
     others = [(k, entry) for k, entry in enumerate(entries) if entry is not ROW]
     panoptic = [entry for _, entry in others if isinstance(entry, dict) and "segments_info" in entry]
     own = len(entries) - len(others) + sum(entry["segments_info"] for entry in panoptic)
     if own != len(parser.rows):
-        raise DataError(f"{path}: {len(parser.rows) - own} objects with an image_id or a category_id stand outside the "
-                        "list `annotations`. Move them there, or take them out.")  # fmt: skip
+        raise DataError(
+            f"{path}: {len(parser.rows) - own} objects with an image_id or a category_id stand outside the "
+            "list `annotations`. Move them there, or take them out."
+        )
     strays = [(k, entry) for k, entry in others if not (isinstance(entry, dict) and "segments_info" in entry)]
     return CocoFile(path, images, categories or [], parser.rows, strays, panoptic)
 
@@ -233,8 +262,9 @@ def _loaded(path: DataPath, parser: _Parser) -> dict[str, Any]:
         text = path.read_bytes().decode("utf-8-sig")
         whole = json.loads(text, object_pairs_hook=parser)
     except RecursionError as error:
-        raise DataError(f"{path}: its lists and objects are nested too deeply to be annotation. Export the file "
-                        "again.") from error  # fmt: skip
+        raise DataError(
+            f"{path}: its lists and objects are nested too deeply to be annotation. Export the file again."
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error}). Save it again as UTF-8.") from error
     except ValueError as error:
@@ -242,11 +272,15 @@ def _loaded(path: DataPath, parser: _Parser) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}). Put the file back, or check who may read it.") from error
     if isinstance(whole, list):
-        raise DataError(f"{path}: is a list, as files of detections are; a data set is an object with the lists "
-                        "`images`, `annotations` and `categories`. Name the file of the annotation.")  # fmt: skip
+        raise DataError(
+            f"{path}: is a list, as files of detections are; a data set is an object with the lists "
+            "`images`, `annotations` and `categories`. Name the file of the annotation."
+        )
     if not isinstance(whole, dict) or whole is ROW:
-        raise DataError(f"{path}: is {short(whole)}, not an object with `images`, `annotations` and `categories`. "
-                        "Name the file of the annotation.")  # fmt: skip
+        raise DataError(
+            f"{path}: is {short(whole)}, not an object with `images`, `annotations` and `categories`. "
+            "Name the file of the annotation."
+        )
     return whole
 
 

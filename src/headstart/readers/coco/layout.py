@@ -39,8 +39,10 @@ def members(root: DataPath, paths: Sequence[DataPath], prefix: str) -> list[Memb
         same = [member.path for member in found if member.split == split]
         if len(same) > 1:
             what = f"the {split} split" if split else "of no split that their names tell"
-            raise DataError(f"{same[0].parent}: {' and '.join(path.name for path in same)} are both {what}. "
-                            "Name the one file to read instead of its folder.")  # fmt: skip
+            raise DataError(
+                f"{same[0].parent}: {' and '.join(path.name for path in same)} are both {what}. "
+                "Name the one file to read instead of its folder."
+            )
     return sorted(found, key=lambda member: SPLITS.index(member.split))
 
 
@@ -108,8 +110,10 @@ def image_folder(root: DataPath, member: Member, names: Sequence[str], images: s
             break
     if best is None:
         looked = ", ".join(dict.fromkeys(str(place) for place in places))
-        raise DataError(f"{member.path}: none of its images is there: looked for {', '.join(map(repr, shown[:3]))} in "
-                        f"{looked}. Put the images there, or say where they are with --images-in FOLDER.")  # fmt: skip
+        raise DataError(
+            f"{member.path}: none of its images is there: looked for {', '.join(map(repr, shown[:3]))} in "
+            f"{looked}. Put the images there, or say where they are with --images-in FOLDER."
+        )
     return best
 
 
@@ -121,8 +125,12 @@ def _candidates(root: DataPath, member: Member, own: bool) -> list[DataPath]:
     below = [root] if own else []
     below += [root / member.name, root / "images" / member.name]
     if member.split:
-        below += [folder for base in (root, root / "images") for name, folder in subfolders(base).items()
-                  if split_of(name) == member.split]  # fmt: skip
+        below += [
+            folder
+            for base in (root, root / "images")
+            for name, folder in subfolders(base).items()
+            if split_of(name) == member.split
+        ]
     if not own:
         below += [member.path.parent, member.path.parent / "images", member.path.parent / member.name]
     below += [root / "images", root / "data", root]

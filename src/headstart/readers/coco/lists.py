@@ -43,8 +43,10 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
         for k, entry in enumerate(file.categories):
             number, name = entry.get("id"), entry.get("name")
             if type(number) not in (int, str) or not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
-                raise DataError(f"{file.path}: category number {k} has id {short(number)} and name {short(name)}. "
-                                "Give every category an id and a name.")  # fmt: skip
+                raise DataError(
+                    f"{file.path}: category number {k} has id {short(number)} and name {short(name)}. "
+                    "Give every category an id and a name."
+                )
             if number in own:
                 raise DataError(f"{file.path}: two categories have the id {short(number)}. Give each an id of its own.")
             assert number is not None
@@ -52,8 +54,10 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
             source = first.setdefault(number, file.path.name)
             own.add(number)
             if other["name"] != name:
-                raise DataError(f"{file.path}: category {short(number)} is {name!r} here and {other['name']!r} in "
-                                f"{source}. Give the files the same categories, or open one alone.")  # fmt: skip
+                raise DataError(
+                    f"{file.path}: category {short(number)} is {name!r} here and {other['name']!r} in "
+                    f"{source}. Give the files the same categories, or open one alone."
+                )
     used = {c for file in files for c in file.rows.category_ids if type(c) in (int, str)}
     by_name: dict[str, list[CategoryId]] = {}
     for number, entry in found.items():
@@ -62,8 +66,10 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
         if len(numbers) > 1:
             idle = [number for number in numbers if number not in used]
             if len(numbers) - len(idle) > 1:
-                raise DataError(f"{files[0].path}: the categories {', '.join(map(short, numbers))} are all named "
-                                f"{name!r}. Give each a name of its own, or join them.")  # fmt: skip
+                raise DataError(
+                    f"{files[0].path}: the categories {', '.join(map(short, numbers))} are all named "
+                    f"{name!r}. Give each a name of its own, or join them."
+                )
             for number in idle if len(idle) < len(numbers) else idle[1:]:
                 del found[number]
     ids = sorted(found, key=lambda number: (isinstance(number, str), number))
@@ -71,7 +77,7 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageRows:
     """The images of a file that can be, in its order."""
 
     entries: list[dict[str, Any]]
@@ -83,7 +89,7 @@ class Images:
     """Ids of images that were left out."""
 
 
-def images_of(file: CocoFile, faults: Faults) -> Images:
+def images_of(file: CocoFile, faults: Faults) -> ImageRows:
     """Reports images without id or name, with an impossible size, and ids that stand for two images."""
     kept: dict[Any, tuple[dict[str, Any], str, tuple[int, int]]] = {}
     out: set[Any] = set()
@@ -116,7 +122,7 @@ def images_of(file: CocoFile, faults: Faults) -> Images:
             if fault[0] != "id-not-unique" and type(number) in (int, str):
                 out.add(number)
     values = list(kept.values())
-    return Images(
+    return ImageRows(
         entries=[entry for entry, _, _ in values],
         names=[name for _, name, _ in values],
         sizes_hw=np.array([size for _, _, size in values], np.int32).reshape(-1, 2),
@@ -141,6 +147,9 @@ def _size_hw(entry: dict[str, Any]) -> tuple[int, int] | None:
     sides = entry.get("height"), entry.get("width")
     if sides in ((None, None), (0, 0)):
         return (0, 0)
-    whole = [int(side) for side in sides
-             if isinstance(side, (int, float)) and 1 <= side <= LARGEST_SIDE and side == int(side)]  # fmt: skip
+    whole = [
+        int(side)
+        for side in sides
+        if isinstance(side, (int, float)) and 1 <= side <= LARGEST_SIDE and side == int(side)
+    ]
     return (whole[0], whole[1]) if len(whole) == 2 else None

@@ -19,7 +19,7 @@ from headstart.places.paths import DataPath
 from headstart.readers.coco.coco import PANOPTIC, evidence, image_ids, named_files, require_apart
 from headstart.readers.coco.json_files import CocoFile, parse, short
 from headstart.readers.coco.layout import LOOKED_AT, image_folder, members
-from headstart.readers.coco.lists import Classes, Images, classes_of, images_of
+from headstart.readers.coco.lists import Classes, ImageRows, classes_of, images_of
 from headstart.readers.coco.rows import Part, columns_of, part_of
 from headstart.readers.options import ReadOptions
 
@@ -45,8 +45,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
     classes = classes_of(files)
     images = [images_of(file, faults) for file in files]
-    paths_of = [image_folder(base, member, own.names, None).relative(own.names) if own.names else []
-                for member, own in zip(found, images, strict=True)]  # fmt: skip
+    paths_of = [
+        image_folder(base, member, own.names, None).relative(own.names) if own.names else []
+        for member, own in zip(found, images, strict=True)
+    ]
     require_apart(found, paths_of)
     parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
     drawn = [_masks(file, own, part, faults, notes) for file, own, part in zip(files, images, parts, strict=True)]
@@ -54,8 +56,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     boxes = columns_of(parts, [known for _, known in drawn], classes)
     few = len(classes.names) <= IGNORED
     if not few:
-        notes.append(f"{root}: {len(classes.names)} classes are more than the {IGNORED} that a semantic mask can hold; "
-                     "the segments are read as boxes alone")  # fmt: skip
+        notes.append(
+            f"{root}: {len(classes.names)} classes are more than the {IGNORED} that a semantic mask can hold; "
+            "the segments are read as boxes alone"
+        )
     return annotate(
         root,
         "coco-panoptic",
@@ -75,13 +79,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
 
 def _masks(
-    file: CocoFile, images: Images, part: Part, faults: Faults, notes: list[str]
+    file: CocoFile, images: ImageRows, part: Part, faults: Faults, notes: list[str]
 ) -> tuple[list[str], list[bool]]:
     """Path of each image's PNG ('' without one), and whether the file has an annotation for the image."""
     folder = file.path.parent / file.path.stem
     if not folder.is_dir():
-        raise DataError(f"{file.path}: the folder {folder} with its PNG files is not there. Unpack "
-                        f"{file.path.stem}.zip beside the JSON file.")  # fmt: skip
+        raise DataError(
+            f"{file.path}: the folder {folder} with its PNG files is not there. Unpack "
+            f"{file.path.stem}.zip beside the JSON file."
+        )
     masks, known = [""] * len(images.names), [False] * len(images.names)
     kept = np.bincount(part.images, minlength=len(images.names))
     lessened = []
@@ -91,27 +97,45 @@ def _masks(
         record = f"annotation number {k} (image {short(number)})"
         if row < 0:
             if not entry["segments_info"] and number not in images.left_out:  # Else its segments told it.
-                faults.record(Fault("annotation-without-image", str(file.path), record, "is of an image which the "
-                                    "file does not list", "List the image, or take it out."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "annotation-without-image",
+                        str(file.path),
+                        record,
+                        "is of an image which the file does not list",
+                        "List the image, or take it out.",
+                    )
+                )
         elif known[row]:
-            faults.record(Fault("id-not-unique", str(file.path), record, "is the second of its image",
-                                "Take one of them out."))  # fmt: skip
+            faults.record(
+                Fault("id-not-unique", str(file.path), record, "is the second of its image", "Take one of them out.")
+            )
             masks[row] = ""
         elif not isinstance(name, str) or not name or ".." in name:
-            faults.record(Fault("image-name-missing", str(file.path), record, f"has file_name {short(name)}",
-                                "Write the name of its PNG file there."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-name-missing",
+                    str(file.path),
+                    record,
+                    f"has file_name {short(name)}",
+                    "Write the name of its PNG file there.",
+                )
+            )
             known[row] = True
         else:
             known[row] = True
             masks[row] = (folder / name).relative if kept[row] == entry["segments_info"] else ""
             lessened += [] if masks[row] else [images.names[row]]
     if lessened:
-        notes.append(f"{file.path}: {len(lessened)} images have no mask, since segments of them were left out; first: "
-                     f"{lessened[0]}")  # fmt: skip
+        notes.append(
+            f"{file.path}: {len(lessened)} images have no mask, since segments of them were left out; first: "
+            f"{lessened[0]}"
+        )
     drawn = [mask for mask in masks if mask][:LOOKED_AT]
     if drawn and not any(DataPath(file.path.place, mask).is_file() for mask in drawn):
-        raise DataError(f"{folder}: none of its first PNG files is there ({drawn[0]}). Unpack {file.path.stem}.zip "
-                        "again.")  # fmt: skip
+        raise DataError(
+            f"{folder}: none of its first PNG files is there ({drawn[0]}). Unpack {file.path.stem}.zip again."
+        )
     return masks, known
 
 
@@ -125,5 +149,7 @@ def _stuff(classes: Classes, root: DataPath) -> Sequence[str]:
     stuff = [name for name, kind in _kinds(classes).items() if kind == "stuff"]
     if not stuff:
         return ()
-    return (f"{root}: {len(stuff)} of {len(classes.names)} classes are stuff; their boxes surround regions, not "
-            f"objects; first: {stuff[0]}",)  # fmt: skip
+    return (
+        f"{root}: {len(stuff)} of {len(classes.names)} classes are stuff; their boxes surround regions, not "
+        f"objects; first: {stuff[0]}",
+    )

@@ -15,7 +15,7 @@ from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
 from headstart.data.rle import FARTHEST
 from headstart.readers.coco.json_files import OTHER_FLAGS, CocoFile, short
-from headstart.readers.coco.lists import Classes, Images
+from headstart.readers.coco.lists import Classes, ImageRows
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Part:
     """The m annotations of one file that can be, ordered by image."""
 
     images: NDArray[np.int64]
-    """(m,) place in `Images.entries`."""
+    """(m,) place in `ImageRows.entries`."""
     source: NDArray[np.float64]
     labels: NDArray[np.int32]
     flags: NDArray[np.uint8]
@@ -51,16 +51,22 @@ class _Sieve:
             self.good[row] = False
 
 
-def part_of(file: CocoFile, images: Images, classes: Classes, faults: Faults, notes: list[str]) -> Part:
+def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults, notes: list[str]) -> Part:
     """Reports every annotation that cannot be to `faults`, and tells in `notes` what is merely odd.
 
     Ids of panoptic segments are unique within their image, others within their file.
     """
     rows, sieve = file.rows, _Sieve(file, faults)
     for position, entry in file.strays:
-        faults.record(Fault("annotation-without-image", sieve.path, f"annotation number {position}",
-                            f"names neither image nor category ({short(entry)})",
-                            "Write its image_id and category_id."))  # fmt: skip
+        faults.record(
+            Fault(
+                "annotation-without-image",
+                sieve.path,
+                f"annotation number {position}",
+                f"names neither image nor category ({short(entry)})",
+                "Write its image_id and category_id.",
+            )
+        )
     image = _places(rows.image_ids, images.index)
     label = _places(rows.category_ids, classes.index)
     _sieve_references(sieve, image, label, images, notes)
@@ -70,13 +76,16 @@ def part_of(file: CocoFile, images: Images, classes: Classes, faults: Faults, no
     ids = _ids(sieve, image if file.panoptic else np.zeros(len(rows), np.int64), notes)
     boxes = np.frombuffer(rows.boxes, np.float64).reshape(-1, 4)
     chosen = np.flatnonzero(sieve.good)
-    keep = faults.settle_boxes(boxes[chosen], "coco", images.sizes_hw[image[chosen]],
-                               lambda k: (sieve.path, sieve.record(int(chosen[k]))))  # fmt: skip
+    keep = faults.settle_boxes(
+        boxes[chosen], "coco", images.sizes_hw[image[chosen]], lambda k: (sieve.path, sieve.record(int(chosen[k])))
+    )
     chosen = chosen[keep]
     beyond = np.flatnonzero(leaving(to_edges(boxes[chosen], "coco", np.zeros(2, int)), images.sizes_hw[image[chosen]]))
     if len(beyond):
-        notes.append(f"{sieve.path}: {len(beyond)} boxes leave their images and are clipped where they are trained on; "
-                     f"first: {sieve.record(int(chosen[beyond[0]]))}")  # fmt: skip
+        notes.append(
+            f"{sieve.path}: {len(beyond)} boxes leave their images and are clipped where they are trained on; "
+            f"first: {sieve.record(int(chosen[beyond[0]]))}"
+        )
     if rows.unread:
         notes.append(
             f"{sieve.path}: {rows.unread} values of {', '.join(OTHER_FLAGS)} are neither 0 nor 1 and were not read"
@@ -122,7 +131,7 @@ def _places(ids: list[Any], index: dict[Any, int]) -> NDArray[np.int64]:
 
 
 def _sieve_references(
-    sieve: _Sieve, image: NDArray[np.int64], label: NDArray[np.int64], images: Images, notes: list[str]
+    sieve: _Sieve, image: NDArray[np.int64], label: NDArray[np.int64], images: ImageRows, notes: list[str]
 ) -> None:
     """Leaves out annotations of images and categories that are not there."""
     gone = 0
@@ -132,18 +141,26 @@ def _sieve_references(
             sieve.good[row] = False
             gone += 1
         else:
-            sieve.leave_out(row, "annotation-without-image", f"is of image {short(number)}, which the file does not "
-                            "list", "List the image, or take the annotation out")  # fmt: skip
+            sieve.leave_out(
+                row,
+                "annotation-without-image",
+                f"is of image {short(number)}, which the file does not list",
+                "List the image, or take the annotation out",
+            )
     if gone:
         notes.append(f"{sieve.path}: {gone} annotations were left out with their images")
     for row in np.flatnonzero(sieve.good & (label < 0)).tolist():
         number = sieve.rows.category_ids[row]
         rule = "label-missing" if number is None else "label-unknown"
-        sieve.leave_out(row, rule, f"has category_id {short(number)}, which is no category of the file",
-                        "Correct it, or list the category")  # fmt: skip
+        sieve.leave_out(
+            row,
+            rule,
+            f"has category_id {short(number)}, which is no category of the file",
+            "Correct it, or list the category",
+        )
 
 
-def _sieve_outlines(sieve: _Sieve, image: NDArray[np.int64], images: Images) -> None:
+def _sieve_outlines(sieve: _Sieve, image: NDArray[np.int64], images: ImageRows) -> None:
     for row, (_, height, width) in sieve.rows.rles.items():
         size = images.sizes_hw[image[row]].tolist() if sieve.good[row] else [0, 0]
         if any(size) and size != [height, width]:
@@ -156,8 +173,12 @@ def _sieve_outlines(sieve: _Sieve, image: NDArray[np.int64], images: Images) -> 
     far = np.flatnonzero(~(np.abs(corners) <= FARTHEST))
     of_ring = np.searchsorted(np.cumsum(lengths), far, side="right")
     for row in np.unique(np.searchsorted(np.cumsum(np.maximum(rings, 0)), of_ring, side="right")).tolist():
-        sieve.leave_out(row, "outline-unreadable", "has a polygon with corners that are not finite or more than "
-                        f"{FARTHEST:.0f} pixels away", "Correct the polygon, or take segmentation out")  # fmt: skip
+        sieve.leave_out(
+            row,
+            "outline-unreadable",
+            f"has a polygon with corners that are not finite or more than {FARTHEST:.0f} pixels away",
+            "Correct the polygon, or take segmentation out",
+        )
 
 
 def _ids(sieve: _Sieve, scope: NDArray[np.int64], notes: list[str]) -> NDArray[np.int64] | None:
@@ -180,8 +201,12 @@ def _ids(sieve: _Sieve, scope: NDArray[np.int64], notes: list[str]) -> NDArray[n
     order = np.lexsort((np.arange(len(ids)), ids, scope))
     again = (np.diff(ids[order]) == 0) & (np.diff(scope[order]) == 0)
     for row in np.sort(order[1:][again]).tolist():
-        sieve.leave_out(row, "id-not-unique", f"is number {row} of the file and has the id of an earlier one",
-                        "Give every annotation an id of its own")  # fmt: skip
+        sieve.leave_out(
+            row,
+            "id-not-unique",
+            f"is number {row} of the file and has the id of an earlier one",
+            "Give every annotation an id of its own",
+        )
     return ids
 
 
@@ -194,8 +219,10 @@ def _areas(
     if len(lacking) == len(areas):
         return None
     if len(lacking):
-        notes.append(f"{sieve.path}: {len(lacking)} annotations have no area, which is that of their boxes now; first: "
-                     f"{sieve.record(int(chosen[lacking[0]]))}")  # fmt: skip
+        notes.append(
+            f"{sieve.path}: {len(lacking)} annotations have no area, which is that of their boxes now; first: "
+            f"{sieve.record(int(chosen[lacking[0]]))}"
+        )
         areas[lacking] = boxes[chosen[lacking], 2] * boxes[chosen[lacking], 3]
     return areas
 
@@ -235,9 +262,9 @@ def _joined_polygons(parts: Sequence[Part]) -> pa.Array | None:
     if len(parts) == 1 or not kinds:
         return parts[0].polygons if parts else None
     kind = max(kinds, key=pa.types.is_large_list)
-    return pa.concat_arrays([
-        pa.nulls(len(part.labels), kind) if part.polygons is None else part.polygons.cast(kind) for part in parts
-    ])  # fmt: skip
+    return pa.concat_arrays(
+        [pa.nulls(len(part.labels), kind) if part.polygons is None else part.polygons.cast(kind) for part in parts]
+    )
 
 
 def _joined_rles(parts: Sequence[Part]) -> pa.Array | None:

@@ -59,8 +59,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     for image in val:
         wnid, path, record = told.get(image.stem, ("", "", ""))
         if not wnid:
-            faults.record(Fault("image-not-listed", str(image), "", "has no class: the labels of val do not name it",
-                                "Add a line for the image, or remove it."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-not-listed",
+                    str(image),
+                    "",
+                    "has no class: the labels of val do not name it",
+                    "Add a line for the image, or remove it.",
+                )
+            )
         elif wnid not in number_of:
             faults.record(
                 Fault(
@@ -138,15 +145,19 @@ def _truth(path: DataPath, where: DataPath, val: list[DataPath]) -> Told:
     """Line k belongs to the k-th name in the sorted order of all names, so every image has to be there."""
     lines = read_text(path).split()
     if len(lines) != len(val):
-        raise DataError(f"{path}: has {len(lines)} lines for {len(val)} images in {val[0].parent}, and tells them by "
-                        "their order only. Put all images there, or use LOC_val_solution.csv.")  # fmt: skip
+        raise DataError(
+            f"{path}: has {len(lines)} lines for {len(val)} images in {val[0].parent}, and tells them by "
+            "their order only. Put all images there, or use LOC_val_solution.csv."
+        )
     meaning = _map(where)
     told: Told = {}
     for k, (text, image) in enumerate(zip(lines, val, strict=True), 1):
         label = whole(text)
         if label is None or label not in meaning:
-            raise DataError(f"{path}: line {k} is {text[:80]!r}; a number of the development kit from "
-                            f"{min(meaning)} to {max(meaning)} is expected. Fetch the file again.")  # fmt: skip
+            raise DataError(
+                f"{path}: line {k} is {text[:80]!r}; a number of the development kit from "
+                f"{min(meaning)} to {max(meaning)} is expected. Fetch the file again."
+            )
         told[image.stem] = (meaning[label], str(path), f"line {k} ({label} in {where.name})")
     return told
 

@@ -179,9 +179,15 @@ def read_solution(path: DataPath, faults: Faults) -> Solution:
                 continue
             shown = ",".join(fields)[:80]
             why = f"is {shown!r}; an image and, for each object, a WordNet id and four numbers are expected"
-            faults.record(Fault("line-malformed", str(path), f"line {reader.line_num}",
-                                f"has {fields[0]!r} a second time" if objects else why,
-                                "Correct the line, or take it out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "line-malformed",
+                    str(path),
+                    f"line {reader.line_num}",
+                    f"has {fields[0]!r} a second time" if objects else why,
+                    "Correct the line, or take it out.",
+                )
+            )
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num} cannot be read as CSV ({error}). Fetch it again.") from error
     return rows
@@ -238,9 +244,15 @@ def _class_of(k: int, found: _Images, files: list[VocFile | None], faults: Fault
     if found.wnids[k] and names and found.wnids[k] not in names:
         above = found.paths[k].parent
         told = f"the folder {above}" if WNID.fullmatch(above.name) else SOLUTIONS["val"]
-        faults.record(Fault("label-contradicts", str(file.path), file.within.removesuffix(", "), "has objects of "
-                            f"{' and '.join(names)}, but {told} says that its image shows {found.wnids[k]}",
-                            "Correct one of the two."))  # fmt: skip
+        faults.record(
+            Fault(
+                "label-contradicts",
+                str(file.path),
+                file.within.removesuffix(", "),
+                f"has objects of {' and '.join(names)}, but {told} says that its image shows {found.wnids[k]}",
+                "Correct one of the two.",
+            )
+        )
     elif len(names) > 1 and not found.wnids[k]:
         faults.record(
             Fault(
@@ -262,8 +274,10 @@ def _kept(
     keep = [k for k, wnid in enumerate(wnids) if wnid in known or (not wnid and not selected)]
     if selected:
         if not keep:
-            raise DataError(f"{found.paths[0].parent}: no image is of one of the {len(known)} chosen classes. "
-                            "Check the list of classes.")  # fmt: skip
+            raise DataError(
+                f"{found.paths[0].parent}: no image is of one of the {len(known)} chosen classes. "
+                "Check the list of classes."
+            )
         notes.append(
             f"{len(wnids) - len(keep)} of {len(wnids)} images are of classes that were not chosen, and were left aside"
         )

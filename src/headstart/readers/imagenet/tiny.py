@@ -63,8 +63,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     notes: list[str] = []
     for wnid, folder in wnid_folders(root / "train").items():
         if wnid not in listed:
-            faults.record(Fault("label-unknown", str(folder), "", f"wnids.txt does not list {wnid}",
-                                "Add it there, or remove the folder."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "label-unknown",
+                    str(folder),
+                    "",
+                    f"wnids.txt does not list {wnid}",
+                    "Add it there, or remove the folder.",
+                )
+            )
             continue
         lines = _lines(folder / f"{wnid}_boxes.txt", 5, faults)
         _pair(folder / "images", folder / f"{wnid}_boxes.txt", "train", wnid, lines, found, faults)
@@ -82,8 +89,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     for k, wnid in enumerate(found.wnids):
         if wnid and wnid not in number_of:
             path, record = found.where[k]
-            faults.record(Fault("label-unknown", path, record, f"has the class {wnid!r}, which wnids.txt does not list",
-                                "Correct the line, or add the class there."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "label-unknown",
+                    path,
+                    record,
+                    f"has the class {wnid!r}, which wnids.txt does not list",
+                    "Correct the line, or add the class there.",
+                )
+            )
     boxes, sizes = _boxes(found, number_of, classes.names, classes.wnids, faults, notes)
     return annotate(
         root,
@@ -121,12 +135,26 @@ def _lines(path: DataPath, width: int, faults: Faults) -> dict[str, tuple[str, s
         if not fields:
             continue
         if len(fields) != width or len(values) < 4:
-            faults.record(Fault("line-malformed", str(path), f"line {k}", f"is {line[:80]!r}; a file name, "
-                                f"{'a WordNet id, ' if width == 6 else ''}and four numbers are expected",
-                                "Correct the line, or fetch the file again."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "line-malformed",
+                    str(path),
+                    f"line {k}",
+                    f"is {line[:80]!r}; a file name, "
+                    f"{'a WordNet id, ' if width == 6 else ''}and four numbers are expected",
+                    "Correct the line, or fetch the file again.",
+                )
+            )
         elif fields[0] in found:
-            faults.record(Fault("line-contradicts", str(path), f"line {k}", f"has {fields[0]!r} a second time "
-                                f"({found[fields[0]][0]} has it too)", "Take one line out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "line-contradicts",
+                    str(path),
+                    f"line {k}",
+                    f"has {fields[0]!r} a second time ({found[fields[0]][0]} has it too)",
+                    "Take one line out.",
+                )
+            )
         else:
             box = (values[0], values[1], values[2], values[3])
             found[fields[0]] = (f"line {k}", fields[1] if width == 6 else "", box)
@@ -150,14 +178,28 @@ def _pair(
             _add(into, image, split, wnid or own, box, (str(path), record))
             continue
         what = "box" if wnid else "class"
-        faults.record(Fault("image-not-listed", str(path), "", f"does not name {image}, so its {what} is not known",
-                            "Add a line for the image, or remove it."))  # fmt: skip
+        faults.record(
+            Fault(
+                "image-not-listed",
+                str(path),
+                "",
+                f"does not name {image}, so its {what} is not known",
+                "Add a line for the image, or remove it.",
+            )
+        )
         if wnid:  # Its folder tells the class.
             _add(into, image, split, wnid, None, ("", ""))
     for name, (record, _, _) in lines.items():
         if name not in images:
-            faults.record(Fault("image-missing", str(path), record, f"names {name[:200]!r}, which is not in {folder}",
-                                "Put the image there, or take the line out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-missing",
+                    str(path),
+                    record,
+                    f"names {name[:200]!r}, which is not in {folder}",
+                    "Put the image there, or take the line out.",
+                )
+            )
 
 
 def _add(into: _Images, image: DataPath, split: str, wnid: str, box: Box | None, where: tuple[str, str]) -> None:
@@ -185,8 +227,9 @@ def _boxes(
     beyond = np.flatnonzero(keep & leaving(xyxy, own))
     if len(beyond):
         path, record = found.where[rows[int(beyond[0])]]
-        notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: "
-                     f"{path}: {record}")  # fmt: skip
+        notes.append(
+            f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: {path}: {record}"
+        )
     kept = [k for k, good in zip(rows, keep, strict=True) if good]
     holds = set(kept)
     columns = BoxColumns(

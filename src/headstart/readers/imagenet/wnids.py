@@ -55,8 +55,10 @@ def read_words(folders: Iterable[DataPath]) -> dict[str, str]:
         for k, line in enumerate(read_lines(path)):
             wnid, _, text = line.replace("\t", " ").partition(" ")
             if not WNID.fullmatch(wnid) or not text.strip():
-                raise DataError(f"{path}: entry {k} is {line[:80]!r}; a WordNet id such as n01440764 and its words are "
-                                "expected. Correct the line.")  # fmt: skip
+                raise DataError(
+                    f"{path}: entry {k} is {line[:80]!r}; a WordNet id such as n01440764 and its words are "
+                    "expected. Correct the line."
+                )
             if words.setdefault(wnid, text.strip()) != text.strip():
                 raise DataError(f"{path}: {wnid} stands twice with different words. Take one line out.")
         if not words:
@@ -82,8 +84,10 @@ def read_class_list(path: str) -> set[str]:
     for k, line in enumerate(read_lines(file)):
         wnid = line.split()[0].rstrip(",")
         if not WNID.fullmatch(wnid):
-            raise DataError(f"{path}: entry {k} is {line[:80]!r}; a WordNet id such as n01440764 is expected first. "
-                            "Correct the line.")  # fmt: skip
+            raise DataError(
+                f"{path}: entry {k} is {line[:80]!r}; a WordNet id such as n01440764 is expected first. "
+                "Correct the line."
+            )
         found.add(wnid)
     if not found:
         raise DataError(f"{path}: holds no WordNet id. Write one such as n01440764 on each line.")
@@ -146,5 +150,12 @@ def report_orphans(xmls: Mapping[str, DataPath], stems: Collection[str], images:
     """XML files of a folder that have no image of their name."""
     for stem, path in xmls.items():
         if stem not in stems:
-            faults.record(Fault("annotation-without-image", str(path), "", f"no image in {images} is named {stem!r}",
-                                "Put the image there, or remove the XML file."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "annotation-without-image",
+                    str(path),
+                    "",
+                    f"no image in {images} is named {stem!r}",
+                    "Put the image there, or remove the XML file.",
+                )
+            )

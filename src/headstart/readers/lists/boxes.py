@@ -46,8 +46,10 @@ def class_order(
     if not named:
         return tuple(map(str, ids)), tuple(ids)
     if ids[0] < 0 or ids[-1] >= len(named) or len(set(named)) < len(named):
-        raise DataError(f"{path}: has classes {ids[0]} to {ids[-1]}, and classes.txt {len(named)} lines that must "
-                        "differ, for classes from 0. Give every class its line, or remove classes.txt.")  # fmt: skip
+        raise DataError(
+            f"{path}: has classes {ids[0]} to {ids[-1]}, and classes.txt {len(named)} lines that must "
+            "differ, for classes from 0. Give every class its line, or remove classes.txt."
+        )
     return tuple(named), tuple(range(len(named)))
 
 
@@ -75,8 +77,9 @@ def list_boxes(
         beyond = np.flatnonzero(keep & leaving(to_edges(values, convention, sizes[of_image]), sizes[of_image]))
     if len(beyond):
         path, what = where[int(beyond[0])]
-        notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: "
-                     f"{path}: {what}")  # fmt: skip
+        notes.append(
+            f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: {path}: {what}"
+        )
     classes, ids = class_order([label for label, good in zip(labels, keep, strict=True) if good], named, lists[0].path)
     if not classes:
         raise DataError(f"{lists[0].path}: none of its rows has a box that can be. Check the box columns.")
@@ -106,20 +109,26 @@ def _convention(
         return options.box_convention
     one = next(one for one in lists if one.box)
     if len({other.suggested for other in lists}) > 1:
-        raise DataError(f"{lists[0].path}: the lists name the columns of their boxes differently. Rename them, or "
-                        "say what they are (box_convention).")  # fmt: skip
+        raise DataError(
+            f"{lists[0].path}: the lists name the columns of their boxes differently. Rename them, or "
+            "say what they are (box_convention)."
+        )
     convention: Convention = one.suggested  # type: ignore[assignment]
     why = "the columns are called so"
     fractions = bool(len(values)) and bool(((values >= 0) & (values <= 1)).all())
     if fractions and convention == "coco":
-        raise DataError(f"{one.path}: the numbers of {', '.join(one.box_names)} lie between 0 and 1. If they are a "
-                        "center and a size as fractions, say box_convention=\"yolo\"; else write pixels.")  # fmt: skip
+        raise DataError(
+            f"{one.path}: the numbers of {', '.join(one.box_names)} lie between 0 and 1. If they are a "
+            'center and a size as fractions, say box_convention="yolo"; else write pixels.'
+        )
     if fractions:
         convention, why = "relative", "all lie between 0 and 1"
     elif convention == "voc" and (values[:, :2] == 0).any():
         convention, why = "edges", "some are 0, so they do not count from 1"
-    notes.append(f"{one.path}: {', '.join(one.box_names)} are read as {CONVENTIONS[convention]}, since {why}; "
-                 "box_convention says otherwise")  # fmt: skip
+    notes.append(
+        f"{one.path}: {', '.join(one.box_names)} are read as {CONVENTIONS[convention]}, since {why}; "
+        "box_convention says otherwise"
+    )
     return convention
 
 

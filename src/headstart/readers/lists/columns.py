@@ -19,14 +19,26 @@ from headstart.readers.fields import whole
 from headstart.readers.folders import read_text
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "path": ("path", "filename", "filepath", "file", "image", "img", "imagepath", "imagefile", "imagename", "imgpath",
-             "imagefilename", "imgname"),
+    "path": (
+        "path",
+        "filename",
+        "filepath",
+        "file",
+        "image",
+        "img",
+        "imagepath",
+        "imagefile",
+        "imagename",
+        "imgpath",
+        "imagefilename",
+        "imgname",
+    ),
     "label": ("label", "class", "classname", "category", "categoryname", "labels", "target", "species"),
     "split": ("split", "set", "subset", "partition", "usage", "datasplit"),
     "group": ("group", "groupid", "patient", "patientid", "subject", "subjectid", "video", "videoid", "sequence"),
     "width": ("width", "imagewidth", "imgwidth"),
     "height": ("height", "imageheight", "imgheight"),
-}  # fmt: skip
+}
 """Role -> names of its column."""
 BOXES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "voc": (("xmin", "ymin", "xmax", "ymax"),),
@@ -149,14 +161,22 @@ def _csv_rows(path: DataPath, text: str, faults: Faults) -> list[tuple[int, tupl
                 width = len(fields)
                 continue
             if len(fields) != width:
-                faults.record(Fault("line-malformed", str(path), f"line {reader.line_num}",
-                                    f"has {len(fields)} fields, the header has {width}",
-                                    "Correct the line, or quote fields that hold the separator."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "line-malformed",
+                        str(path),
+                        f"line {reader.line_num}",
+                        f"has {len(fields)} fields, the header has {width}",
+                        "Correct the line, or quote fields that hold the separator.",
+                    )
+                )
                 continue
             rows.append((reader.line_num, tuple(fields)))
     except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num} cannot be read as CSV ({error}). "
-                        "Correct its quotes, or export the list again.") from error  # fmt: skip
+        raise DataError(
+            f"{path}: line {reader.line_num} cannot be read as CSV ({error}). "
+            "Correct its quotes, or export the list again."
+        ) from error
     return rows
 
 
@@ -167,9 +187,15 @@ def _plain_rows(path: DataPath, text: str, faults: Faults) -> list[tuple[int, tu
             continue
         match = PLAIN.fullmatch(line.strip())
         if match is None or whole(match["label"]) is None:
-            faults.record(Fault("line-malformed", str(path), f"line {k}", f"is {line.strip()[:80]!r}; the name of an "
-                                "image and the number of its class are expected",
-                                "Correct the line, or take it out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "line-malformed",
+                    str(path),
+                    f"line {k}",
+                    f"is {line.strip()[:80]!r}; the name of an image and the number of its class are expected",
+                    "Correct the line, or take it out.",
+                )
+            )
             continue
         rows.append((k, (match["name"], match["label"])))
     return rows

@@ -66,8 +66,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         _read_rows(one, folders, files, rows, faults)
     images = list(rows.splits)
     if not images:
-        raise DataError(f"{lists[0].path}: none of the images it lists is there. Put them beside the list, or say "
-                        "where they are (images).")  # fmt: skip
+        raise DataError(
+            f"{lists[0].path}: none of the images it lists is there. Put them beside the list, or say "
+            "where they are (images)."
+        )
     notes += _not_listed(images)
     named = _class_names(top)
     has_boxes = any(one.box for one in lists)
@@ -114,8 +116,10 @@ def _chosen(root: DataPath, notes: list[str]) -> list[DataPath]:
     folder = next((folder for folder in folders if _lists_in(folder)), None)
     found = _lists_in(folder) if folder else []
     if not found or folder is None:
-        raise DataError(f"{root}: there is no list of images in it: a CSV file with columns such as path and label, "
-                        "or labels.txt. Name the list instead of the folder.")  # fmt: skip
+        raise DataError(
+            f"{root}: there is no list of images in it: a CSV file with columns such as path and label, "
+            "or labels.txt. Name the list instead of the folder."
+        )
     others = [path for path in files_in(folder, TABLES) if path not in found]
     if any(map(_list_split, found)):  # Beside train.csv, a test.csv has to be a list, too: reading it will say why not.
         found = sorted([*found, *filter(_list_split, others)])
@@ -127,8 +131,10 @@ def _chosen(root: DataPath, notes: list[str]) -> list[DataPath]:
         rest = ", ".join(path.name for path in found if path not in split)
         notes.append(f"{root}: the lists {', '.join(p.name for p in split)} make the splits; {rest} was left aside")
     if not split and len(found) > 1:
-        raise DataError(f"{root}: {' and '.join(p.name for p in found)} are lists of images. Name the one to read "
-                        f"instead of the folder, such as {found[0]}.")  # fmt: skip
+        raise DataError(
+            f"{root}: {' and '.join(p.name for p in found)} are lists of images. Name the one to read "
+            f"instead of the folder, such as {found[0]}."
+        )
     return split or found
 
 
@@ -157,13 +163,27 @@ def _read_rows(one: ImageList, folders: Sequence[DataPath], files: NamedFiles, i
         told = one.field(fields, "split")
         own = (split_of(told) or None) if told else split
         if own is None:
-            faults.record(Fault("split-unknown", where, record, f"has the split {told[:80]!r}",
-                                "Write train, val, test or trainval."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "split-unknown",
+                    where,
+                    record,
+                    f"has the split {told[:80]!r}",
+                    "Write train, val, test or trainval.",
+                )
+            )
             continue
         if into.splits.setdefault(image, own) != own:
-            faults.record(Fault("image-in-two-splits", where, record, f"has {image.name} as a {own or 'split-less'} "
-                                f"image, {' '.join(into.first[image])} as a {into.splits[image]} image",
-                                "Leave the image in one split."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-in-two-splits",
+                    where,
+                    record,
+                    f"has {image.name} as a {own or 'split-less'} "
+                    f"image, {' '.join(into.first[image])} as a {into.splits[image]} image",
+                    "Leave the image in one split.",
+                )
+            )
             continue
         into.first.setdefault(image, (where, record))
         _read_row(one, fields, image, record, into, faults)
@@ -174,12 +194,26 @@ def _read_row(
 ) -> None:
     where, label, group = str(one.path), one.field(fields, "label"), one.field(fields, "group")
     if group and into.groups.setdefault(image, group) != group:
-        faults.record(Fault("line-contradicts", where, record, f"has {image.name} in the group {group!r}, "
-                            f"{into.first[image][1]} in {into.groups[image]!r}", "Correct one of them."))  # fmt: skip
+        faults.record(
+            Fault(
+                "line-contradicts",
+                where,
+                record,
+                f"has {image.name} in the group {group!r}, {into.first[image][1]} in {into.groups[image]!r}",
+                "Correct one of them.",
+            )
+        )
     size = _size(one, fields, record, faults)
     if size and into.sizes.setdefault(image, size) != size:
-        faults.record(Fault("line-contradicts", where, record, f"says that {image.name} is {size[1]} x {size[0]}, "
-                            "an earlier line says another size", "Correct one of them."))  # fmt: skip
+        faults.record(
+            Fault(
+                "line-contradicts",
+                where,
+                record,
+                f"says that {image.name} is {size[1]} x {size[0]}, an earlier line says another size",
+                "Correct one of them.",
+            )
+        )
     if not one.box:
         if label and into.labels.setdefault(image, label) != label:
             faults.record(
@@ -210,8 +244,15 @@ def _read_row(
         )
         return
     if "label" in one.columns and not label:
-        faults.record(Fault("label-missing", where, record, "has a box without a class",
-                            "Give the box its class, or take the line out."))  # fmt: skip
+        faults.record(
+            Fault(
+                "label-missing",
+                where,
+                record,
+                "has a box without a class",
+                "Give the box its class, or take the line out.",
+            )
+        )
         return
     into.box_image.append(image)
     into.box_where.append((where, record))
@@ -234,18 +275,29 @@ def _size(one: ImageList, fields: tuple[str, ...], record: str, faults: Faults) 
         return None
     height, width = map(whole, texts)
     if height is None or width is None or not (0 < height <= LARGEST and 0 < width <= LARGEST):
-        faults.record(Fault("line-malformed", str(one.path), record, f"has the height {texts[0][:40]!r} and the width "
-                            f"{texts[1][:40]!r}", "Write pixels, or empty both fields."))  # fmt: skip
+        faults.record(
+            Fault(
+                "line-malformed",
+                str(one.path),
+                record,
+                f"has the height {texts[0][:40]!r} and the width {texts[1][:40]!r}",
+                "Write pixels, or empty both fields.",
+            )
+        )
         return None
     return height, width
 
 
 def _not_listed(images: Sequence[DataPath]) -> list[str]:
     listed = {image.relative for image in images}
-    others = [p for folder in dict.fromkeys(i.parent for i in images) for p in files_in(folder)
-              if p.relative not in listed]  # fmt: skip
-    return [f"{others[0].parent}: {len(others)} images are in no list and were left aside; first: "
-            f"{others[0].name}"] if others else []  # fmt: skip
+    others = [
+        p for folder in dict.fromkeys(i.parent for i in images) for p in files_in(folder) if p.relative not in listed
+    ]
+    return (
+        [f"{others[0].parent}: {len(others)} images are in no list and were left aside; first: {others[0].name}"]
+        if others
+        else []
+    )
 
 
 def _class_names(top: DataPath) -> list[str]:

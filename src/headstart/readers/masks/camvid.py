@@ -32,8 +32,20 @@ from headstart.readers.options import ReadOptions
 LISTS = ("train", "val", "test", "trainval")
 COLORS = "label_colors.txt"
 ENDING = "_L"
-CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian",
-          "bicyclist", "void")  # fmt: skip
+CAMVID = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign symbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+    "void",
+)
 """Values 0 to 11 of the SegNet tutorial's masks."""
 COLOR = re.compile(r"(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+(\S.*)", re.ASCII)
 HEAD = 4096
@@ -124,8 +136,15 @@ def _listed(root: DataPath, lists: dict[str, DataPath], faults: Faults, notes: l
             if not line.strip():
                 continue
             if not _is_pair(line):
-                faults.record(Fault("line-malformed", str(path), f"line {k}", f"is {line.strip()[:99]!r}; an image and "
-                                    "its mask are expected", "Correct the line, or take it out."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "line-malformed",
+                        str(path),
+                        f"line {k}",
+                        f"is {line.strip()[:99]!r}; an image and its mask are expected",
+                        "Correct the line, or take it out.",
+                    )
+                )
                 continue
             image, mask = (_below(root, name, files) for name in line.split())
             if image is None or mask is None:
@@ -140,11 +159,25 @@ def _listed(root: DataPath, lists: dict[str, DataPath], faults: Faults, notes: l
                     )
                 )
             elif pairs.splits.setdefault(image, split) != split:
-                faults.record(Fault("image-in-two-splits", str(path), f"line {k}", f"has {image.name}, a "
-                                    f"{pairs.splits[image]} image too", "Take it out of one list."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "image-in-two-splits",
+                        str(path),
+                        f"line {k}",
+                        f"has {image.name}, a {pairs.splits[image]} image too",
+                        "Take it out of one list.",
+                    )
+                )
             elif pairs.masks.setdefault(image, mask) != mask:
-                faults.record(Fault("line-contradicts", str(path), f"line {k}", f"gives {image.name} a second mask",
-                                    "Take one line out."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "line-contradicts",
+                        str(path),
+                        f"line {k}",
+                        f"gives {image.name} a second mask",
+                        "Take one line out.",
+                    )
+                )
     folders = dict.fromkeys(image.parent for image in pairs.masks)
     others = [image for folder in folders for image in files_in(folder) if image not in pairs.masks]
     if others:
@@ -213,8 +246,10 @@ def _colors(path: DataPath) -> tuple[list[tuple[int, int, int]], list[str]]:
         match = COLOR.fullmatch(line)
         rgb = [v for text in match.groups()[:3] if (v := whole(text)) is not None and v < 256] if match else []
         if match is None or len(rgb) < 3:
-            raise DataError(f"{path}: entry {k} is {line[:80]!r}; red, green, blue up to 255 and a name are expected. "
-                            "Correct the line.")  # fmt: skip
+            raise DataError(
+                f"{path}: entry {k} is {line[:80]!r}; red, green, blue up to 255 and a name are expected. "
+                "Correct the line."
+            )
         color, name = (rgb[0], rgb[1], rgb[2]), match[4].strip()
         if color in colors or name in names:
             raise DataError(

@@ -137,8 +137,10 @@ def _match(pair: _Pair, notes: list[str]) -> dict[DataPath, DataPath | None]:
     }
     without = [image.name for image, mask in found.items() if mask is None]
     if len(without) == len(images):
-        raise DataError(f"{pair.masks}: no mask is named like an image of {pair.images} (first image {images[0].name}, "
-                        f"first mask {min(masks.values()).name}). Name each mask as its image.")  # fmt: skip
+        raise DataError(
+            f"{pair.masks}: no mask is named like an image of {pair.images} (first image {images[0].name}, "
+            f"first mask {min(masks.values()).name}). Name each mask as its image."
+        )
     if without:
         notes.append(
             f"{pair.images}: {len(without)} images have no mask and take no part in segmentation; first: {without[0]}"

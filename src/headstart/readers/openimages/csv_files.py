@@ -29,8 +29,13 @@ from headstart.readers.openimages.fields import NEWLINE, UNIT, slots_of
 NEEDED = {"ImageID": one_pass.IMAGE, "LabelName": one_pass.LABEL}
 CORNERS = {"XMin": one_pass.X1, "XMax": one_pass.X2, "YMin": one_pass.Y1, "YMax": one_pass.Y2}
 CONFIDENCE = {"Confidence": one_pass.CONFIDENCE}
-FLAGS = {"IsOccluded": OCCLUDED, "IsTruncated": TRUNCATED, "IsGroupOf": GROUP_OF, "IsDepiction": DEPICTION,
-         "IsInside": INSIDE}  # fmt: skip
+FLAGS = {
+    "IsOccluded": OCCLUDED,
+    "IsTruncated": TRUNCATED,
+    "IsGroupOf": GROUP_OF,
+    "IsDepiction": DEPICTION,
+    "IsInside": INSIDE,
+}
 assert UNKNOWN_FLAGS == 1 << one_pass.UNKNOWN_BIT
 CHUNK = 1 << 23
 """Bytes read at a time; few enough to stay in the processor's cache."""
@@ -160,8 +165,10 @@ class _File:
             total = kept + count
             end = total - _length_of_last(self.buffer, total)
             if not end and total == CHUNK:
-                raise DataError(f"{self.path}: line {self.rows.state[one_pass.LINE] + 1} is longer than {CHUNK} bytes. "
-                                "Check that this is a CSV file.")  # fmt: skip
+                raise DataError(
+                    f"{self.path}: line {self.rows.state[one_pass.LINE] + 1} is longer than {CHUNK} bytes. "
+                    "Check that this is a CSV file."
+                )
             self._take(self.buffer, end)
             self.buffer[: total - end] = self.buffer[end:total]
             kept = total - end
@@ -182,9 +189,22 @@ class _File:
             rows.make_room(left // (2 * len(self.roles) - 1) + 1, left)
             first_row, first_line = len(rows), int(state[one_pass.LINE]) + 1
             one_pass.parse(
-                chunk, end, self.roles, self.names, self.name_offsets, self.slots, rows.boxes, rows.labels, rows.flags,
-                rows.run_rows, rows.run_ids, rows.id_bytes, state, faults, hard,
-            )  # fmt: skip
+                chunk,
+                end,
+                self.roles,
+                self.names,
+                self.name_offsets,
+                self.slots,
+                rows.boxes,
+                rows.labels,
+                rows.flags,
+                rows.run_rows,
+                rows.run_ids,
+                rows.id_bytes,
+                state,
+                faults,
+                hard,
+            )
             if state[one_pass.TOO_FINE]:
                 raise TooFine
             for row, corner, at in hard[: state[one_pass.HARD]].tolist():
@@ -284,8 +304,10 @@ def _roles(columns: list[str], rows: Rows, path: DataPath) -> NDArray[np.int8]:
     needed = NEEDED | (CORNERS if rows.with_boxes else CONFIDENCE)
     for name in needed:
         if name not in columns:
-            raise DataError(f"{path}: line 1 names no column {name!r}. Found: {', '.join(columns)[:200]}. "
-                            "Put back the header of the official file.")  # fmt: skip
+            raise DataError(
+                f"{path}: line 1 names no column {name!r}. Found: {', '.join(columns)[:200]}. "
+                "Put back the header of the official file."
+            )
     flags = {name: FLAG + bit.bit_length() - 1 for name, bit in FLAGS.items()} if rows.with_boxes else {}
     known = needed | flags
     twice = [name for name in known if columns.count(name) > 1]

@@ -90,8 +90,10 @@ def layout(root: DataPath) -> Layout:
     small = [path for path in found if not _is_full(path)]
     full = [path for path in found if _is_full(path)]
     if not found:
-        raise DataError(f"{root}: no class descriptions beside {boxes[0].name}; its classes are ids only. "
-                        "Put class-descriptions-boxable.csv there.")  # fmt: skip
+        raise DataError(
+            f"{root}: no class descriptions beside {boxes[0].name}; its classes are ids only. "
+            "Put class-descriptions-boxable.csv there."
+        )
     trees = [path for path in around if HIERARCHY.search(path.name)]
     return Layout(
         boxes,
@@ -124,8 +126,10 @@ def _labels(paths: Sequence[DataPath]) -> tuple[DataPath, ...]:
 
 def _only(paths: Sequence[DataPath]) -> DataPath:
     if len(paths) > 1 and (any(path.size() > SMALL for path in paths) or len({p.read_bytes() for p in paths}) > 1):
-        raise DataError(f"{paths[0].parent}: {' and '.join(path.name for path in paths)} serve the same purpose. "
-                        "Keep one there, or name the one file of boxes to read.")  # fmt: skip
+        raise DataError(
+            f"{paths[0].parent}: {' and '.join(path.name for path in paths)} serve the same purpose. "
+            "Keep one there, or name the one file of boxes to read."
+        )
     return paths[0]
 
 
@@ -165,8 +169,9 @@ def read_hierarchy(path: DataPath, classes: Classes) -> dict[str, tuple[str, ...
         above: dict[str, list[str]] = {}
         _walk(tree, (), names, above, classes.file)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no hierarchy of classes ({type(error).__name__}: {error}). "
-                        "Fetch the file again.") from error  # fmt: skip
+        raise DataError(
+            f"{path}: no hierarchy of classes ({type(error).__name__}: {error}). Fetch the file again."
+        ) from error
     return {name: tuple(dict.fromkeys(above[name])) for name in classes.names if name in above}
 
 

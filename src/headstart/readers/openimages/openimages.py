@@ -75,8 +75,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         columns = _with_label_images(columns, boxes, ids, file_of, present, {split_of_file(p) for p in files.boxes})
         more_notes += note
     else:
-        more_notes.append(f"{files.boxes[0].parent}: no verified image labels (*-human-imagelabels-boxable.csv); "
-                          "scoring takes every class as verified in every image")  # fmt: skip
+        more_notes.append(
+            f"{files.boxes[0].parent}: no verified image labels (*-human-imagelabels-boxable.csv); "
+            "scoring takes every class as verified in every image"
+        )
     keep = _kept(columns, present, absent)
     base = root.parent if root.is_file() else root
     folders, notes = _folders(open_place(options.images) if options.images else base, ids, file_of)
@@ -150,8 +152,15 @@ class _Images:
                 rows.files[file_of[image]][0],
                 rows.files[int(file_of_run[again][of_run[again] == image][0])][0],
             )
-            faults.record(Fault("split-same-image", str(other), f"image {ids[image].as_py()}",
-                                f"is in {one.name}, too", "Take it out of one of the two"))  # fmt: skip
+            faults.record(
+                Fault(
+                    "split-same-image",
+                    str(other),
+                    f"image {ids[image].as_py()}",
+                    f"is in {one.name}, too",
+                    "Take it out of one of the two",
+                )
+            )
         of_run[again] = -1
         splits = np.array([SPLITS.index(split_of_file(path)) for path, _ in rows.files], np.int8)
         return cls(ids, splits[file_of], of_run, rows.run_rows[: rows.num_runs + 1])
@@ -207,8 +216,11 @@ def _joined(
     new = np.flatnonzero(found < 0)
     for k in np.flatnonzero((found >= 0) & (boxes.split[found] != labeled.split)).tolist():
         why = f"has its boxes in {SPLITS[boxes.split[found[k]]]!r} and its labels in {SPLITS[labeled.split[k]]!r}"
-        faults.record(Fault("split-same-image", str(folder), f"image {labeled.ids[k].as_py()}", why,
-                            "Take it out of one of the two"))  # fmt: skip
+        faults.record(
+            Fault(
+                "split-same-image", str(folder), f"image {labeled.ids[k].as_py()}", why, "Take it out of one of the two"
+            )
+        )
     ids = pa.concat_arrays([boxes.ids, labeled.ids.take(arrow(new))])
     found[new] = len(boxes.ids) + np.arange(len(new))
     return ids, np.concatenate([boxes.split, labeled.split[new]]), found

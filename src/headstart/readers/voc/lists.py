@@ -58,6 +58,8 @@ def splits_of(
 
 def _assign(splits: dict[str, str], name: str, split: str, path: DataPath) -> None:
     if splits.get(name, split) != split and "test" in (split, splits[name]):
-        raise DataError(f"{path}: {name!r} is a test image and in {splits[name]}.txt too. "
-                        "Test images must not be trained on: take it out of one list.")  # fmt: skip
+        raise DataError(
+            f"{path}: {name!r} is a test image and in {splits[name]}.txt too. "
+            "Test images must not be trained on: take it out of one list."
+        )
     splits.setdefault(name, split)

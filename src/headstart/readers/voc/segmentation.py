@@ -30,9 +30,29 @@ from headstart.readers.voc.xml import VocFile, place_boxes, read_voc_xml
 
 PNG = frozenset({".png"})
 VOID = 255
-CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-           "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-           "tvmonitor")  # fmt: skip
+CLASSES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 """Values 0 to 20 (VOC 2012 development kit, Sec. 4.2)."""
 AUGMENTED = ("train_aug", "trainaug", "aug_train")
 """Names that the list of training images with those of SBD goes by; in Segmentation/ or SegmentationAug/."""
@@ -51,8 +71,12 @@ class _Row:
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
-    folders = [folder for base, _ in _roots(root) for name in ("SegmentationClass", "SegmentationClassAug")
-               if has_files(folder := base / name, PNG) and has_files(base / "JPEGImages")]  # fmt: skip
+    folders = [
+        folder
+        for base, _ in _roots(root)
+        for name in ("SegmentationClass", "SegmentationClassAug")
+        if has_files(folder := base / name, PNG) and has_files(base / "JPEGImages")
+    ]
     if not folders:
         return None
     return f"Pascal VOC segmentation: {', '.join(relative(folder, root) for folder in folders)}/*.png with JPEGImages/"
@@ -66,8 +90,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     """
     faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
     if options.sbd and not any(_augmented_list(base) for base, _ in _roots(root)):
-        raise DataError(f"{root}: there is no list {AUGMENTED[0]}.txt in ImageSets/Segmentation, which `sbd` asks for. "
-                        "Put it there, or read the set without `sbd`.")  # fmt: skip
+        raise DataError(
+            f"{root}: there is no list {AUGMENTED[0]}.txt in ImageSets/Segmentation, which `sbd` asks for. "
+            "Put it there, or read the set without `sbd`."
+        )
     rows = [row for base, prefix in _roots(root) for row in _rows(base, prefix, options.sbd, faults)]
     files = [read_voc_xml(row.xml, faults) if row.xml.is_file() else None for row in rows]
     found = [_size_hw(row, faults) for row in rows]
@@ -119,9 +145,15 @@ def _rows(base: DataPath, prefix: str, sbd: bool, faults: Faults) -> list[_Row]:
         masks = (more, own) if path and split == "train" else (own, more)
         mask = masks[0].get(name) or masks[1].get(name)
         if mask is None and split != "test":  # The masks of VOC 2012's test images are not public.
-            faults.record(Fault("mask-missing", str(base / "SegmentationClass"), f"{name!r}",
-                                f"is in the {split or 'first'} list and has no mask",
-                                "Put its PNG there, or take the line out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "mask-missing",
+                    str(base / "SegmentationClass"),
+                    f"{name!r}",
+                    f"is in the {split or 'first'} list and has no mask",
+                    "Put its PNG there, or take the line out.",
+                )
+            )
             continue
         rows.append(_Row(f"{prefix}{name}", images[name], split, mask, base / "Annotations" / f"{name}.xml"))
     return rows
@@ -129,8 +161,9 @@ def _rows(base: DataPath, prefix: str, sbd: bool, faults: Faults) -> list[_Row]:
 
 def _augmented_list(base: DataPath) -> DataPath | None:
     sets = subfolders(base / "ImageSets")
-    places = [sets[kind] / f"{name}.txt" for kind in ("Segmentation", "SegmentationAug") if kind in sets
-              for name in AUGMENTED]  # fmt: skip
+    places = [
+        sets[kind] / f"{name}.txt" for kind in ("Segmentation", "SegmentationAug") if kind in sets for name in AUGMENTED
+    ]
     return next((place for place in places if place.is_file()), None)
 
 
@@ -141,11 +174,20 @@ def _augmented(path: DataPath, images: dict[str, DataPath], splits: dict[str, st
     for line in read_lines(path):
         name = PurePosixPath(line.split()[0]).stem  # Some copies say /JPEGImages/a.jpg /SegmentationClassAug/a.png.
         if name in held:
-            raise DataError(f"{path}: {name!r} is in {held[name]}.txt too. What is scored must not be trained on: take "
-                            "it out of one list.")  # fmt: skip
+            raise DataError(
+                f"{path}: {name!r} is in {held[name]}.txt too. What is scored must not be trained on: take "
+                "it out of one list."
+            )
         if name not in images:
-            faults.record(Fault("annotation-without-image", str(path), f"{name!r}", "has no image in JPEGImages",
-                                "Put it there, or take the line out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "annotation-without-image",
+                    str(path),
+                    f"{name!r}",
+                    "has no image in JPEGImages",
+                    "Put it there, or take the line out.",
+                )
+            )
             continue
         train[name] = "train"
     return held | train

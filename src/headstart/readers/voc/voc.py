@@ -133,8 +133,9 @@ def _pair(place: _Place, notes: list[str], faults: Faults) -> dict[str, tuple[Da
         if len(found) != 1:
             what = "no image" if xml.stem not in by_stem else "more than one image"
             why = f"{what} in {place.images} is named {xml.stem!r}{f' or {said!r}' if said else ''}"
-            faults.record(Fault("annotation-without-image", str(xml), "", why,
-                                "Put the one image there, or remove the XML file."))  # fmt: skip
+            faults.record(
+                Fault("annotation-without-image", str(xml), "", why, "Put the one image there, or remove the XML file.")
+            )
             used |= set(found)
             continue
         if said and found[0].stem != PurePosixPath(said).stem:
@@ -142,12 +143,16 @@ def _pair(place: _Place, notes: list[str], faults: Faults) -> dict[str, tuple[Da
         pairs[xml.stem] = (found[0], file)
         used.add(found[0])
     if others:
-        notes.append(f"{place.xml}: {len(others)} files name another image than their own name does, which was used; "
-                     f"first: {others[0]}")  # fmt: skip
+        notes.append(
+            f"{place.xml}: {len(others)} files name another image than their own name does, which was used; "
+            f"first: {others[0]}"
+        )
     without = [p for same in by_stem.values() for p in same if p not in used]
     if without:
-        notes.append(f"{place.images}: {len(without)} images have no XML file and take no part in detection; "
-                     f"first: {without[0].name}")  # fmt: skip
+        notes.append(
+            f"{place.images}: {len(without)} images have no XML file and take no part in detection; "
+            f"first: {without[0].name}"
+        )
         pairs |= {p.stem if p.stem not in pairs else p.name: (p, None) for p in without}
     return dict(sorted(pairs.items()))
 
@@ -162,8 +167,10 @@ def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int
     if file is None or file.size_hw is None:
         return shown
     if file.size_hw not in (shown, stored):
-        why = (f"<size> says {file.size_hw[1]} x {file.size_hw[0]}, the image {image.name} is {shown[1]} x {shown[0]}: "
-               "the boxes may be for another resolution")  # fmt: skip
+        why = (
+            f"<size> says {file.size_hw[1]} x {file.size_hw[0]}, the image {image.name} is {shown[1]} x {shown[0]}: "
+            "the boxes may be for another resolution"
+        )
         fix = "Put back the image that was annotated; if the boxes do fit, correct or remove <size>."
         faults.record(Fault("size-differs", str(file.path), "", why, fix))
         return None

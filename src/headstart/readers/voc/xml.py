@@ -65,17 +65,37 @@ def read_voc_xml(path: DataPath, faults: Faults) -> VocFile | None:
         parser.feed(path.read_bytes())
         root = parser.close()
     except DataError as error:
-        faults.record(Fault("annotation-unreadable", str(path), "", f"{error}, and entities of XML are not followed",
-                            "Remove the DOCTYPE line; VOC files need none."))  # fmt: skip
+        faults.record(
+            Fault(
+                "annotation-unreadable",
+                str(path),
+                "",
+                f"{error}, and entities of XML are not followed",
+                "Remove the DOCTYPE line; VOC files need none.",
+            )
+        )
         return None
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        faults.record(Fault("annotation-unreadable", str(path), "", f"not readable as XML ({error})",
-                            "Export or fetch the file again."))  # fmt: skip
+        faults.record(
+            Fault(
+                "annotation-unreadable",
+                str(path),
+                "",
+                f"not readable as XML ({error})",
+                "Export or fetch the file again.",
+            )
+        )
         return None
     if root.tag != "annotation":
-        faults.record(Fault("annotation-unreadable", str(path), "",
-                            f"the root is <{root.tag}>, Pascal VOC has <annotation>",
-                            "Remove the file if it is another format."))  # fmt: skip
+        faults.record(
+            Fault(
+                "annotation-unreadable",
+                str(path),
+                "",
+                f"the root is <{root.tag}>, Pascal VOC has <annotation>",
+                "Remove the file if it is another format.",
+            )
+        )
         return None
     objects = [_object(path, k, node, faults) for k, node in enumerate(root.findall("object"))]
     return VocFile(
@@ -116,8 +136,10 @@ def place_boxes(
     if len(beyond):
         path, what = record(int(beyond[0]))
         zero = " (files whose pixels count from 0? Then say zero_based)" if (values[beyond, :2] == 0).any() else ""
-        notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on{zero}; first: "
-                     f"{path}: {what}")  # fmt: skip
+        notes.append(
+            f"{len(beyond)} boxes leave their images and are clipped where they are trained on{zero}; first: "
+            f"{path}: {what}"
+        )
     kept = [item for (_, item), good in zip(objects, keep, strict=True) if good]
     counts = np.bincount(of_image[keep], minlength=len(files))
     columns = BoxColumns(
@@ -144,13 +166,23 @@ def _size(root: ElementTree.Element) -> tuple[int, int] | None:
 def _object(path: DataPath, k: int, node: ElementTree.Element, faults: Faults) -> VocObject | None:
     name = (node.findtext("name") or "").strip()
     if not name:
-        faults.record(Fault("label-missing", str(path), f"object {k}", "has no <name>",
-                            "Give the object its class, or remove it."))  # fmt: skip
+        faults.record(
+            Fault(
+                "label-missing", str(path), f"object {k}", "has no <name>", "Give the object its class, or remove it."
+            )
+        )
         return None
     box = node.find("bndbox")
     if box is None:
-        faults.record(Fault("box-missing", str(path), f"object {k} ({name!r})", "has no <bndbox>",
-                            "Draw the box again, or remove the object."))  # fmt: skip
+        faults.record(
+            Fault(
+                "box-missing",
+                str(path),
+                f"object {k} ({name!r})",
+                "has no <bndbox>",
+                "Draw the box again, or remove the object.",
+            )
+        )
         return None
     corners = []
     for corner in CORNERS:
@@ -160,9 +192,15 @@ def _object(path: DataPath, k: int, node: ElementTree.Element, faults: Faults) -
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            faults.record(Fault("box-not-finite", str(path), f"object {k} ({name!r})",
-                                f"has {corner} {text!r}, which is no number",
-                                "Write the pixel position there, or remove the object."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "box-not-finite",
+                    str(path),
+                    f"object {k} ({name!r})",
+                    f"has {corner} {text!r}, which is no number",
+                    "Write the pixel position there, or remove the object.",
+                )
+            )
             return None
         corners.append(value)
     marks = sum(bit for tag, bit in FLAGS.items() if (node.findtext(tag) or "").strip().lower() in ("1", "true", "yes"))

@@ -49,11 +49,15 @@ def chosen_config(root: DataPath) -> DataPath:
     own = (root.name, PurePosixPath(root.name).stem)
     usual = [p for p in found if p.name in USUAL] or [p for p in found if p.stem in own] or found
     if not usual:
-        raise DataError(f"{root}: there is no YAML file with `names` and `train`, `val` or `test`. "
-                        "Put the data.yaml of the data set there, or name it instead of the folder.")  # fmt: skip
+        raise DataError(
+            f"{root}: there is no YAML file with `names` and `train`, `val` or `test`. "
+            "Put the data.yaml of the data set there, or name it instead of the folder."
+        )
     if len(usual) > 1:
-        raise DataError(f"{root}: {' and '.join(p.name for p in usual)} could both describe the data set. "
-                        f"Name one of them instead of the folder, such as {usual[0]}.")  # fmt: skip
+        raise DataError(
+            f"{root}: {' and '.join(p.name for p in usual)} could both describe the data set. "
+            f"Name one of them instead of the folder, such as {usual[0]}."
+        )
     return usual[0]
 
 
@@ -113,8 +117,10 @@ def _names(path: DataPath, value: dict[str, Any]) -> dict[int, str]:
     for key, name in names.items():
         k = whole(str(key))
         if k is None or k < 0 or not isinstance(name, str) or not name.strip():
-            raise DataError(f"{path}: `names` has the entry {key!r}: {name!r}; a class number and its name are "
-                            "expected. Correct the entry.")  # fmt: skip
+            raise DataError(
+                f"{path}: `names` has the entry {key!r}: {name!r}; a class number and its name are "
+                "expected. Correct the entry."
+            )
         if k in found:
             raise DataError(f"{path}: `names` gives class {k} twice. Take one entry out.")
         found[k] = name.strip()

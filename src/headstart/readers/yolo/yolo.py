@@ -91,8 +91,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     boxes = _columns(lines, sizes, known, config, faults, notes)
     without = [image for image in images if image not in existing]
     if without and options.missing_labels != "empty":
-        notes.append(f"{len(without)} of {len(images)} images have no label file and take no part in detection; first: "
-                     f"{without[0]}. If they show no object, say missing_labels=\"empty\"")  # fmt: skip
+        notes.append(
+            f"{len(without)} of {len(images)} images have no label file and take no part in detection; first: "
+            f'{without[0]}. If they show no object, say missing_labels="empty"'
+        )
     return annotate(
         root,
         "yolo",
@@ -115,13 +117,16 @@ def _images(config: YoloConfig, files: NamedFiles, faults: Faults, notes: list[s
             for image in _listed(config, split, entry, files, faults, notes):
                 other = splits.setdefault(image, split)
                 if other != split and split == "test":
-                    raise DataError(f"{config.path}: {image} is a test image and a {other} image too. "
-                                    "Test images must not be trained on: take it out of one split.")  # fmt: skip
+                    raise DataError(
+                        f"{config.path}: {image} is a test image and a {other} image too. "
+                        "Test images must not be trained on: take it out of one split."
+                    )
                 if other != split:
                     shared.append(image)
     if shared:
-        notes.append(f"{config.path}: {len(shared)} images are both train and val; they are read as train; first: "
-                     f"{shared[0]}")  # fmt: skip
+        notes.append(
+            f"{config.path}: {len(shared)} images are both train and val; they are read as train; first: {shared[0]}"
+        )
     if not splits:
         raise DataError(f"{config.path}: none of the places it names holds an image. Check `path` and the splits.")
     return splits
@@ -137,9 +142,15 @@ def _listed(
     if there is None:
         looked = " and ".join(map(str, places)) or "nowhere: it leads out of the data set"
         by = f" with `path: {config.base}`" if config.base else ""
-        faults.record(Fault("split-missing", str(config.path), f"`{split}: {entry}`{by}",
-                            f"is not there (looked at {looked})", "Correct `path` and the entry, or put the YAML into "
-                            "the folder that holds the images."))  # fmt: skip
+        faults.record(
+            Fault(
+                "split-missing",
+                str(config.path),
+                f"`{split}: {entry}`{by}",
+                f"is not there (looked at {looked})",
+                "Correct `path` and the entry, or put the YAML into the folder that holds the images.",
+            )
+        )
         return
     if config.base and there != said(config, entry):
         notes.append(f"{config.path}: `{split}: {entry}` is not where `path: {config.base}` says; {there} is read")
@@ -152,8 +163,15 @@ def _listed(
             if image is not None:
                 yield image
                 continue
-            faults.record(Fault("image-missing", str(there), f"line {k}", f"names {line!r}, which is not there",
-                                "Put the image there, or take the line out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "image-missing",
+                    str(there),
+                    f"line {k}",
+                    f"names {line!r}, which is not there",
+                    "Put the image there, or take the line out.",
+                )
+            )
 
 
 def _below(folder: DataPath) -> Iterator[DataPath]:
@@ -177,9 +195,11 @@ def _require_labels(
 ) -> None:
     if not existing:
         image, path = next(iter(wanted.items()))
-        raise DataError(f"{config.path}: none of the {len(wanted)} images has a label file; for {image} there is no "
-                        f"{path}. Put the label files into {folder}/ beside images/, or say what that folder is called "
-                        "(labels).")  # fmt: skip
+        raise DataError(
+            f"{config.path}: none of the {len(wanted)} images has a label file; for {image} there is no "
+            f"{path}. Put the label files into {folder}/ beside images/, or say what that folder is called "
+            "(labels)."
+        )
 
 
 def _report_orphans(label_files: dict[DataPath, DataPath], faults: Faults) -> None:
@@ -188,8 +208,15 @@ def _report_orphans(label_files: dict[DataPath, DataPath], faults: Faults) -> No
         stems = {image.stem for image in files_in(images)}
         for path in files_in(labels, frozenset({".txt"})) if labels != images else []:
             if path.stem not in stems and path.name.lower() not in NO_LABELS:
-                faults.record(Fault("annotation-without-image", str(path), "", f"no image in {images} has its name",
-                                    "Put the image back, or remove the label file."))  # fmt: skip
+                faults.record(
+                    Fault(
+                        "annotation-without-image",
+                        str(path),
+                        "",
+                        f"no image in {images} has its name",
+                        "Put the image back, or remove the label file.",
+                    )
+                )
 
 
 def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, faults: Faults) -> bool:
@@ -197,8 +224,15 @@ def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, 
     try:
         text = read_text(path)
     except DataError as error:
-        faults.record(Fault("annotation-unreadable", str(path), "", "cannot be read as UTF-8 text",
-                            f"Export the label file again. ({error.__cause__})"))  # fmt: skip
+        faults.record(
+            Fault(
+                "annotation-unreadable",
+                str(path),
+                "",
+                "cannot be read as UTF-8 text",
+                f"Export the label file again. ({error.__cause__})",
+            )
+        )
         return False
     number_of = {own: k for k, own in enumerate(config.names)}
     for k, line in enumerate(text.splitlines(), 1):
@@ -210,21 +244,41 @@ def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, 
         label = whole(fields[0])
         if label is None or None in values or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
             shown = line.strip() if len(line) < 80 else f"{line.strip()[:77]}..."
-            faults.record(Fault("line-malformed", str(path), record, f"is {shown!r}; a class number and a box of four "
-                                "numbers, or a polygon of three or more points, are expected",
-                                "Correct the line, or take it out."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "line-malformed",
+                    str(path),
+                    record,
+                    f"is {shown!r}; a class number and a box of four "
+                    "numbers, or a polygon of three or more points, are expected",
+                    "Correct the line, or take it out.",
+                )
+            )
             continue
         if label not in number_of:
             low, high = min(config.names), max(config.names)
-            faults.record(Fault("label-unknown", str(path), record, f"has class {label}; {config.path.name} names "
-                                f"{len(config.names)} classes, {low} to {high}",
-                                "Correct the class number, or add its name to the YAML."))  # fmt: skip
+            faults.record(
+                Fault(
+                    "label-unknown",
+                    str(path),
+                    record,
+                    f"has class {label}; {config.path.name} names {len(config.names)} classes, {low} to {high}",
+                    "Correct the class number, or add its name to the YAML.",
+                )
+            )
             continue
         numbers = [v for v in values if v is not None]
         wrong = next((v for v in numbers if not -BEYOND <= v <= 1 + BEYOND), None)
         if wrong is not None:
-            faults.box(Fault("box-not-relative", str(path), record, f"has {wrong:g}, and fractions of the image go "
-                             "from 0 to 1", "Divide pixels by the image's width and height"))  # fmt: skip
+            faults.box(
+                Fault(
+                    "box-not-relative",
+                    str(path),
+                    record,
+                    f"has {wrong:g}, and fractions of the image go from 0 to 1",
+                    "Divide pixels by the image's width and height",
+                )
+            )
             continue
         box, ring = (numbers, None) if len(numbers) == 4 else (_around(numbers), numbers)
         into.image.append(image)
@@ -257,20 +311,25 @@ def _columns(
     beyond = np.flatnonzero(keep & leaving(to_edges(values, "yolo", unit), unit))
     if len(beyond):
         path, what = lines.record(int(beyond[0]))
-        notes.append(f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: "
-                     f"{path}: {what}")  # fmt: skip
+        notes.append(
+            f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: {path}: {what}"
+        )
     kept = np.flatnonzero(keep)
     counts = np.bincount(of_image[kept], minlength=len(sizes))
     rings = [lines.rings[k] for k in kept]
-    polygons = [[(np.array(r) * np.tile(size[::-1], len(r) // 2)).tolist()] if r and size.any() else None
-                for r, size in zip(rings, own_sizes[kept], strict=True)]  # fmt: skip
+    polygons = [
+        [(np.array(r) * np.tile(size[::-1], len(r) // 2)).tolist()] if r and size.any() else None
+        for r, size in zip(rings, own_sizes[kept], strict=True)
+    ]
     lost = sum(1 for ring, polygon in zip(rings, polygons, strict=True) if ring and polygon is None)
     if lost:
         notes.append(f"{lost} polygons are kept as boxes only: the sizes of their images cannot be read")
     outlined = sum(1 for ring in rings if ring)
     if 0 < outlined < len(rings):
-        notes.append(f"{config.path}: of {len(rings)} labels, {outlined} are polygons and the others boxes; lines of "
-                     "four numbers are read as center, width and height")  # fmt: skip
+        notes.append(
+            f"{config.path}: of {len(rings)} labels, {outlined} are polygons and the others boxes; lines of "
+            "four numbers are read as center, width and height"
+        )
     return BoxColumns(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         source=values[kept],

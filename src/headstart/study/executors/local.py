@@ -22,7 +22,7 @@ from typing import Literal, Protocol
 
 from headstart.errors import Interrupted, StoreError
 from headstart.store.store import Store
-from headstart.study.executors.worker import RUNNERS, Order, Report, begin, execute, note_path, read_note
+from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, begin, execute, note_path, read_note
 from headstart.study.jobs import VERSIONS, Job
 
 POLL_SECONDS = 0.5
@@ -112,7 +112,7 @@ def run_jobs(
     told in full in the run's log.txt. Raises Interrupted after Ctrl-C or SIGTERM, with all workers ended.
     The program that calls this must be importable (`if __name__ == "__main__":`): workers are fresh processes.
     """
-    floor = _Floor(next_jobs, store, workers, threads, on_event, runners)
+    floor = _Dispatcher(next_jobs, store, workers, threads, on_event, runners)
     with _threads_in_environment(threads), _terminate_as_interrupt():
         try:
             return floor.work()
@@ -123,7 +123,7 @@ def run_jobs(
 
 
 @dataclass
-class _Floor:
+class _Dispatcher:
     """The parent's side: which jobs run where, and what became of them."""
 
     next_jobs: Callable[[], Expansion]
@@ -133,7 +133,7 @@ class _Floor:
     on_event: Callable[[Event], None]
     runners: str
     pool: ProcessPoolExecutor | None = None
-    running: dict[Future[Report], Job] = field(default_factory=dict)
+    running: dict[Future[JobReport], Job] = field(default_factory=dict)
     crashes: dict[str, int] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     notes: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -188,7 +188,7 @@ class _Floor:
             self._log(f"started {job.name} ({job.label})")
             self.on_event(Event("started", job))
 
-    def _order(self, job: Job) -> Order:
+    def _order(self, job: Job) -> JobOrder:
         inputs = {}
         for role, needed in job.inputs.items():
             path = self.store.find(needed.name, needed.key)
@@ -197,9 +197,9 @@ class _Floor:
             inputs[role] = path
         out = self.store.partial(job.name)
         note_path(out).unlink(missing_ok=True)
-        return Order(job.kind, job.settings, job.local, inputs, out, self.threads, self.runners)
+        return JobOrder(job.kind, job.settings, job.local, inputs, out, self.threads, self.runners)
 
-    def _submit(self, order: Order) -> Future[Report]:
+    def _submit(self, order: JobOrder) -> Future[JobReport]:
         # Workers inherit the mask, so a Ctrl-C while they start reaches only this process, right after.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -239,7 +239,7 @@ class _Floor:
             self.notes[job.name] = note
             self.on_event(Event("progress", job, *note))
 
-    def _take(self, job: Job, report: Report) -> None:
+    def _take(self, job: Job, report: JobReport) -> None:
         if report.message:
             self.exit_code = max(self.exit_code, report.exit_code)
             self._fail(job, report.message, report.trace, report.seconds)

@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Order:
+class JobOrder:
     """One job, in what a worker needs to do it."""
 
     kind: str
@@ -46,7 +46,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Report:
+class JobReport:
     """How an order ended. An empty message: it is done."""
 
     seconds: float
@@ -99,7 +99,7 @@ def begin(parent: int, log: Path) -> None:
     faulthandler.enable()
 
 
-def execute(order: Order) -> Report:
+def execute(order: JobOrder) -> JobReport:
     """Do one job: call its runner and write `metrics.json`. Never raises; faults are in the report."""
     began = time.perf_counter()
     try:
@@ -108,15 +108,15 @@ def execute(order: Order) -> Report:
         metrics = run(order.settings, order.local, order.inputs, order.out, Note(order.out))
         write_json(order.out / "metrics.json", dict(metrics))
     except HeadstartError as fault:
-        return Report(time.perf_counter() - began, str(fault), traceback.format_exc(), fault.exit_code)
+        return JobReport(time.perf_counter() - began, str(fault), traceback.format_exc(), fault.exit_code)
     except Exception as fault:
-        return Report(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
+        return JobReport(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
     finally:
         note_path(order.out).unlink(missing_ok=True)
-    return Report(time.perf_counter() - began)
+    return JobReport(time.perf_counter() - began)
 
 
-def _runner(order: Order) -> Runner:
+def _runner(order: JobOrder) -> Runner:
     module, _, name = order.runners.partition(":")
     runners: dict[str, Runner] = getattr(importlib.import_module(module), name)
     if "torch" in sys.modules:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.stats.bootstrap import image_weights
 from headstart.study.runners.shared import (
     Inputs,
@@ -26,21 +26,30 @@ def neighbors(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, 
     """F3 and the pictures of neighbors for the report."""
     from headstart.explain.neighbors import measure
 
-    images = PreparedSet.open(inputs["images"])
+    images = ImageSet.open(inputs["images"])
     arms = {role: last_stage(inputs[role]) for role in ("boxes", "labels", "random", "early") if role in inputs}
     weights = image_weights(images.clusters, settings["bootstrap"])
     metrics, replicates, found = measure(
-        arms["boxes"], arms["labels"], weights, random=arms.get("random"), early=arms.get("early"),
-        classes=images.image_labels, counts=main_class(images).counts,
-    )  # fmt: skip
+        arms["boxes"],
+        arms["labels"],
+        weights,
+        random=arms.get("random"),
+        early=arms.get("early"),
+        classes=images.image_labels,
+        counts=main_class(images).counts,
+    )
     save_arrays(out / "replicates.npz", replicates)
     names = np.array([str(images.image_classes[k]) for k in images.image_labels])
     queries, near = found["queries"], {role: found[f"nearest/{role}"] for role in ("boxes", "labels")}
     np.savez(
-        out / "examples.npz", query=images.images[queries], query_labels=names[queries],
-        near_boxes=images.images[near["boxes"]], near_boxes_labels=names[near["boxes"]],
-        near_labels=images.images[near["labels"]], near_labels_labels=names[near["labels"]],
-    )  # fmt: skip
+        out / "examples.npz",
+        query=images.images[queries],
+        query_labels=names[queries],
+        near_boxes=images.images[near["boxes"]],
+        near_boxes_labels=names[near["boxes"]],
+        near_labels=images.images[near["labels"]],
+        near_labels_labels=names[near["labels"]],
+    )
     return metrics
 
 
@@ -49,7 +58,7 @@ def activations(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path
     from headstart.explain.activations import box_instances, channel_statistics, measure
     from headstart.models.backbones.features import stage_maps
 
-    images, others = PreparedSet.open(inputs["images"]), PreparedSet.open(inputs["statistics"])
+    images, others = ImageSet.open(inputs["images"]), ImageSet.open(inputs["statistics"])
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     instances = images.instances
     if instances is None:
@@ -86,7 +95,7 @@ def composition(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path
     """F4b and F4c from the log-loss of two probes on the same images."""
     from headstart.explain.composition import measure
 
-    images = PreparedSet.open(inputs["images"])
+    images = ImageSet.open(inputs["images"])
     losses, correct = {}, {}
     for role in ("boxes", "labels"):
         with np.load(inputs[role] / "predictions.npz") as found:
@@ -98,7 +107,7 @@ def composition(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path
     return metrics
 
 
-def main_class(images: PreparedSet) -> Composition:
+def main_class(images: ImageSet) -> Composition:
     """Number and size of the objects of each image's own class; by visible pixels where masks exist, else by boxes."""
     from headstart.explain.composition import main_class_composition, visible_areas
 

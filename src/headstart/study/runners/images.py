@@ -48,7 +48,7 @@ def split(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
 
 def prepare(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Images of one role, decoded and brought to one size once for all trials; any beginning of them is stratified."""
-    from headstart.batches.image_sets import prepare as prepare_set
+    from headstart.batches.image_sets import make_image_set
     from headstart.data.subsets import nested_order
     from headstart.readers.formats import open_dataset
 
@@ -58,6 +58,15 @@ def prepare(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, pr
         parts = ("train", "val") if wanted.role == "trainval" else (wanted.role,)
         indices, clusters = np.concatenate([roles[f"{p}{wanted.fold or 0}"] for p in parts]), roles["clusters"]
     indices = indices[nested_order(annotations.select(indices), wanted.task)]
-    prepare_set(annotations, indices, clusters[indices], wanted.task, wanted.size_hw, wanted.resize, out, progress,
-                wanted.on_bad_image)  # fmt: skip
+    make_image_set(
+        annotations,
+        indices,
+        clusters[indices],
+        wanted.task,
+        wanted.size_hw,
+        wanted.resize,
+        out,
+        progress,
+        wanted.on_bad_image,
+    )
     return {"images": float(len(indices))}

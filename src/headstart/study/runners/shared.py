@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.store.store import RESUME
 
 Progress = Callable[[float, str], None]
@@ -25,7 +25,7 @@ def resume_folder(out: Path) -> Path:
     return folder
 
 
-def with_masks(images: PreparedSet, local: dict) -> PreparedSet:
+def with_masks(images: ImageSet, local: dict) -> ImageSet:
     """Original masks are looked for in the data set where it lies now: it may have been moved since."""
     if "root" not in local or not any(images.mask_paths):
         return images

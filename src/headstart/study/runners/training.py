@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.batches.image_sets import PreparedSet
+from headstart.batches.image_sets import ImageSet
 from headstart.errors import TrainingError
 from headstart.recipes.schema import Recipe
 from headstart.stats.bootstrap import image_weights
@@ -37,7 +37,7 @@ def pretrain(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     from headstart.tasks.transfer import Start, fit, save_curve
     from headstart.train.state import model_tensors, save_tensors
 
-    images = PreparedSet.open(inputs["images"])
+    images = ImageSet.open(inputs["images"])
     recipe = Recipe.model_validate(settings["recipe"] | {"lr": settings["lr"]})
     torch.manual_seed(settings["seed"])
     backbone = build_backbone(local["backbone"], Path(local["base"]))
@@ -63,7 +63,7 @@ def transfer(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     from headstart.models.backbones.building import backbone_cost
     from headstart.tasks.transfer import TASKS, fit, model_facts, save_curve, save_model
 
-    images = PreparedSet.open(inputs["train"])
+    images = ImageSet.open(inputs["train"])
     recipe = Recipe.model_validate(settings["recipe"] | {"lr": settings["lr"]})
     start, load_report = start_of(settings["weights"], local, inputs.get("weights"), settings["seed"])
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
@@ -71,9 +71,16 @@ def transfer(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     try:
         model, curve = fit(
-            start, settings["task"], images, recipe, settings["lr"], settings["seed"], resume_folder(out),
-            lambda f, m: progress(0.9 * f, m), settings["limit"],
-        )  # fmt: skip
+            start,
+            settings["task"],
+            images,
+            recipe,
+            settings["lr"],
+            settings["seed"],
+            resume_folder(out),
+            lambda f, m: progress(0.9 * f, m),
+            settings["limit"],
+        )
     except TrainingError:
         if "val" not in inputs:
             raise
@@ -81,7 +88,7 @@ def transfer(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     metrics = curve_metrics(curve) | {"cost/parameters": float(parameters), "cost/gflops": gflops}
     metrics["train/images"] = float(min(len(images), settings["limit"] or len(images)))
     if "val" in inputs:
-        held_out = with_masks(PreparedSet.open(inputs["val"]), local)
+        held_out = with_masks(ImageSet.open(inputs["val"]), local)
         kind = TASKS[settings["task"]]
         found = kind.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
         scores, _ = kind.score([found], [held_out], None, settings["protocol"])
@@ -103,7 +110,7 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
             raise TrainingError(
                 "the training diverged at the rate that was best on validation; lower the rates searched"
             )
-    sets = [with_masks(PreparedSet.open(inputs[f"test{k}"]), local) for k in range(folds)]
+    sets = [with_masks(ImageSet.open(inputs[f"test{k}"]), local) for k in range(folds)]
     predictions = []
     for k, images in enumerate(sets):
         trained = load_model(inputs[f"model{k}"])
@@ -129,7 +136,7 @@ def features(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     from headstart.models.backbones.building import backbone_cost
     from headstart.models.backbones.features import pooled_features
 
-    images = PreparedSet.open(inputs["images"])
+    images = ImageSet.open(inputs["images"])
     weights = settings["weights"]
     start, load_report = start_of(weights, local, inputs.get("weights"), weights.get("seed", 0))
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
@@ -149,8 +156,8 @@ def probe(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
 
     folds, clusters, count, num_classes = [], [], 0, 0
     for k in range(sum(name.startswith("train_images") for name in inputs)):
-        images = PreparedSet.open(inputs[f"train_images{k}"])
-        tested = PreparedSet.open(inputs[f"test_images{k}"])
+        images = ImageSet.open(inputs[f"train_images{k}"])
+        tested = ImageSet.open(inputs[f"test_images{k}"])
         count, num_classes = min(len(images), settings["limit"] or len(images)), len(images.image_classes)
         train_x, test_x = last_stage(inputs[f"train{k}"])[:count], last_stage(inputs[f"test{k}"])
         labels, alike = images.image_labels[:count], images.clusters[:count]

@@ -11,22 +11,39 @@ import re
 
 from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.detectron2 import is_norm_weight
-from headstart.weights.importers.imported import BGR_255, Imported, Sighting
+from headstart.weights.importers.imported import BGR_255, CheckpointView, Imported
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 from headstart.weights.wrappers import arrays
 
 LAYOUT = "caffe2-detectron"
 SOURCE = "facebookresearch/detectron2 detectron2/checkpoint/c2_model_loading.py"
 EPS = 1e-5
-REASONS = (("fpn_", "feature pyramid"), ("rpn_", "region proposals"), ("conv_rpn", "region proposals"),
-           ("fc", "heads of regions"), ("cls_", "heads of regions"), ("bbox_", "heads of regions"),
-           ("mask_", "heads of regions"), ("retnet_", "detection head"), ("lr", "optimizer"),
-           ("pred_", "classifier"))  # fmt: skip
-_PARTS = {"s": "weight", "gamma": "weight", "b": "bias", "beta": "bias", "bias": "bias", "rm": "running_mean",
-          "running_mean": "running_mean", "riv": "running_var", "running_var": "running_var"}  # fmt: skip
+REASONS = (
+    ("fpn_", "feature pyramid"),
+    ("rpn_", "region proposals"),
+    ("conv_rpn", "region proposals"),
+    ("fc", "heads of regions"),
+    ("cls_", "heads of regions"),
+    ("bbox_", "heads of regions"),
+    ("mask_", "heads of regions"),
+    ("retnet_", "detection head"),
+    ("lr", "optimizer"),
+    ("pred_", "classifier"),
+)
+_PARTS = {
+    "s": "weight",
+    "gamma": "weight",
+    "b": "bias",
+    "beta": "bias",
+    "bias": "bias",
+    "rm": "running_mean",
+    "running_mean": "running_mean",
+    "riv": "running_var",
+    "running_var": "running_var",
+}
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     blobs = file.at("blobs")
     tensors, under = (blobs, ("blobs",)) if blobs else (arrays(file.tree), ())
     names = {}
@@ -45,8 +62,17 @@ def find(file: Sighting) -> Imported | None:
     fixed = {name: value for name, value in fixed.items() if name not in names}
     resnext = backbone.startswith("resnext")
     evidence = "names of Caffe2 Detectron" + ("; norms are AffineChannel layers" if fixed else "")
-    return Imported(LAYOUT, with_options(backbone, stride_in="" if resnext else "conv1"), names, evidence, SOURCE,
-                    BGR_255, under=under, reasons=REASONS, constants=fixed)  # fmt: skip
+    return Imported(
+        LAYOUT,
+        with_options(backbone, stride_in="" if resnext else "conv1"),
+        names,
+        evidence,
+        SOURCE,
+        BGR_255,
+        under=under,
+        reasons=REASONS,
+        constants=fixed,
+    )
 
 
 def _canonical(source: str) -> str | None:

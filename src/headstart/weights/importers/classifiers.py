@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights.importers import densecl
-from headstart.weights.importers.imported import NOT_STATED, Imported, Sighting, shapes_of
+from headstart.weights.importers.imported import NOT_STATED, CheckpointView, Imported, shapes_of
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vgg_name, vit_name
 
 LAYOUT = "classifier"
@@ -21,7 +21,7 @@ REASONS = tuple((name, "classifier") for name in ("fc.", "head.", "classifier.",
 HEADS_NOTE = "heads of 64 channels are assumed, as in timm; MoCo v3's ViT-S has 12 heads: name it with [num_heads=12]"
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     tensors = file.tensors
     if densecl.is_extracted(file):
         return None
@@ -30,8 +30,16 @@ def find(file: Sighting) -> Imported | None:
     if config is not None:
         backbone, preprocessing = config
         names = {name: name for name in tensors}
-        return Imported(LAYOUT, backbone, names, "config.json beside the file names timm's architecture", SOURCE,
-                        preprocessing, under=file.under, reasons=REASONS)  # fmt: skip
+        return Imported(
+            LAYOUT,
+            backbone,
+            names,
+            "config.json beside the file names timm's architecture",
+            SOURCE,
+            preprocessing,
+            under=file.under,
+            reasons=REASONS,
+        )
     notes: tuple[str, ...] = ()
     if (name := resnet_name(shapes)) is not None:
         kept = [key for key in tensors if is_resnet_name(key)]
@@ -43,16 +51,32 @@ def find(file: Sighting) -> Imported | None:
         name, kept = "tv-mobilenet_v3_large", [key for key in tensors if key.startswith("features.")]
     else:
         return None
-    classes = next((shapes[key][0] for key in ("fc.weight", "head.weight", "classifier.6.weight", "classifier.3.weight")
-                    if key in shapes), 0)  # fmt: skip
+    classes = next(
+        (
+            shapes[key][0]
+            for key in ("fc.weight", "head.weight", "classifier.6.weight", "classifier.3.weight")
+            if key in shapes
+        ),
+        0,
+    )
     evidence = f"names and shapes of {name}" + (f" with {classes} classes" if classes else " without a classifier")
     lineage = (f"labels of {classes} classes (data not stated in the file)",) if classes else NOT_STATED
     kept = [key for key in kept if not key.endswith("num_batches_tracked")]
-    return Imported(LAYOUT, name, {key: key for key in kept}, evidence, SOURCE, IMAGENET, under=file.under,
-                    lineage=lineage, reasons=REASONS, notes=notes)  # fmt: skip
+    return Imported(
+        LAYOUT,
+        name,
+        {key: key for key in kept},
+        evidence,
+        SOURCE,
+        IMAGENET,
+        under=file.under,
+        lineage=lineage,
+        reasons=REASONS,
+        notes=notes,
+    )
 
 
-def timm_config(file: Sighting) -> tuple[str, Preprocessing] | None:
+def timm_config(file: CheckpointView) -> tuple[str, Preprocessing] | None:
     """(architecture, preprocessing) that a hub's `config.json` beside the file states for timm, or None."""
     if file.path.name not in ("model.safetensors", "pytorch_model.bin"):
         return None  # the hub's names: a config.json beside another file may be of anything

@@ -12,23 +12,30 @@ from typing import Any
 
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.weights.importers.imported import BGR_255, Imported, Sighting, takes_wide_input, values_of
+from headstart.weights.importers.imported import BGR_255, CheckpointView, Imported, takes_wide_input, values_of
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 
 LAYOUT = "detectron2"
-SOURCE = ("facebookresearch/detectron2 detectron2/modeling/backbone/resnet.py, "
-          "detectron2/checkpoint/detection_checkpoint.py")  # fmt: skip
+SOURCE = (
+    "facebookresearch/detectron2 detectron2/modeling/backbone/resnet.py, detectron2/checkpoint/detection_checkpoint.py"
+)
 RGB_255 = Preprocessing("rgb", 1.0, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 """What converted torchvision weights take: ImageNet's mean and std, times 255."""
 BGR_X101 = Preprocessing("bgr", 1.0, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395))
 PREFIXES = ("backbone.bottom_up.", "backbone.", "")
 STRIDE_NOTE = "Stride in the 1x1 convolutions is assumed with MSRA's input, as Detectron2's configurations have it."
-REASONS = (("proposal_generator.", "region proposals"), ("roi_heads.", "heads of regions"), ("head.", "detection head"),
-           ("backbone.fpn_", "feature pyramid"), ("backbone.top_block", "feature pyramid"),
-           ("sem_seg_head.", "segmentation head"), ("pixel_", "mean and std of the input"))  # fmt: skip
+REASONS = (
+    ("proposal_generator.", "region proposals"),
+    ("roi_heads.", "heads of regions"),
+    ("head.", "detection head"),
+    ("backbone.fpn_", "feature pyramid"),
+    ("backbone.top_block", "feature pyramid"),
+    ("sem_seg_head.", "segmentation head"),
+    ("pixel_", "mean and std of the input"),
+)
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     prefix = next((start for start in PREFIXES if f"{start}stem.conv1.weight" in file.tensors), None)
     if prefix is None:
         return None
@@ -49,11 +56,25 @@ def find(file: Sighting) -> Imported | None:
         evidence += "; res5 without a pyramid, which is DC5: dilated"
     if "roi_heads.res5.0.conv1.weight" in file.tensors:
         evidence += "; C5 is the head's (C4 model)"
-    backbone = with_options(backbone, stride_in="conv1" if preprocessing is BGR_255 else "",
-                            output_stride="16" if dilated else "", first_dilation="own" if dilated else "")  # fmt: skip
+    backbone = with_options(
+        backbone,
+        stride_in="conv1" if preprocessing is BGR_255 else "",
+        output_stride="16" if dilated else "",
+        first_dilation="own" if dilated else "",
+    )
     notes = (STRIDE_NOTE,) if preprocessing is BGR_255 else ()
-    return Imported(LAYOUT, backbone, names, evidence, SOURCE, preprocessing, under=file.under, reasons=REASONS,
-                    notes=notes, constants=_fixed(names))  # fmt: skip
+    return Imported(
+        LAYOUT,
+        backbone,
+        names,
+        evidence,
+        SOURCE,
+        preprocessing,
+        under=file.under,
+        reasons=REASONS,
+        notes=notes,
+        constants=_fixed(names),
+    )
 
 
 def canonical(name: str) -> str | None:
@@ -86,8 +107,11 @@ def _fixed(names: dict[str, str]) -> dict[str, float]:
     for name in names:
         if is_norm_weight(name):
             stem = name.removesuffix("weight")
-            fixed |= {f"{stem}{part}": value for part, value in (("running_mean", 0.0), ("running_var", 1 - 1e-5))
-                      if f"{stem}{part}" not in names}  # fmt: skip
+            fixed |= {
+                f"{stem}{part}": value
+                for part, value in (("running_mean", 0.0), ("running_var", 1 - 1e-5))
+                if f"{stem}{part}" not in names
+            }
     return fixed
 
 
@@ -95,7 +119,7 @@ def is_norm_weight(name: str) -> bool:
     return name.endswith(".weight") and re.search(r"(bn\d|downsample\.1)\.weight$", name) is not None
 
 
-def _input(file: Sighting, names: dict[str, str], backbone: str) -> tuple[Preprocessing, str]:
+def _input(file: CheckpointView, names: dict[str, str], backbone: str) -> tuple[Preprocessing, str]:
     """(preprocessing, what told it): the file's own mean and std, its author, or the first convolution's scale."""
     mean, std = (file.tensors.get(name) for name in ("pixel_mean", "pixel_std"))
     if mean is not None and std is not None:
@@ -107,8 +131,9 @@ def _input(file: Sighting, names: dict[str, str], backbone: str) -> tuple[Prepro
         return RGB_255, f"made from {author}'s weights: RGB"
     if backbone.startswith("resnext"):
         return BGR_X101, "a ResNeXt: BGR and std, as in Detectron2's configurations of X-101"
-    parts: list[Any] = [file.tensors.get(names.get(name, "")) for name in ("conv1.weight", "bn1.weight",
-                                                                           "bn1.running_var")]  # fmt: skip
+    parts: list[Any] = [
+        file.tensors.get(names.get(name, "")) for name in ("conv1.weight", "bn1.weight", "bn1.running_var")
+    ]
     if takes_wide_input(*parts):
         return BGR_255, "the first convolution is scaled for 0..255: MSRA's BGR input, stride in the 1x1"
     return RGB_255, "the first convolution is scaled for normalized input: torchvision's, RGB"

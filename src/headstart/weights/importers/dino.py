@@ -6,14 +6,14 @@ hubconf.py. The teacher is what DINO publishes and evaluates.
 
 from __future__ import annotations
 
-from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vit_name
 
 LAYOUT = "dino"
 SOURCE = "facebookresearch/dino main_dino.py, utils.py, hubconf.py"
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     teacher = file.at("teacher")
     if not teacher or not file.at("student"):
         return None
@@ -27,6 +27,13 @@ def find(file: Sighting) -> Imported | None:
         names = dict(inner)
     else:
         return None
-    return Imported(LAYOUT, backbone, names, "a teacher beside a student", SOURCE, under=("teacher",),
-                    reasons=(("head.", "projection head"), ("module.head.", "projection head")),
-                    lineage=("self-supervision (DINO); data not stated in the file",))  # fmt: skip
+    return Imported(
+        LAYOUT,
+        backbone,
+        names,
+        "a teacher beside a student",
+        SOURCE,
+        under=("teacher",),
+        reasons=(("head.", "projection head"), ("module.head.", "projection head")),
+        lineage=("self-supervision (DINO); data not stated in the file",),
+    )

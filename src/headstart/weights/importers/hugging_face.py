@@ -12,20 +12,30 @@ import re
 from typing import Any
 
 from headstart.models.backbones.naming import with_options
-from headstart.weights.importers.imported import RGB_01, Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, projected_first_stage, resnet_name
 from headstart.weights.stored import Stub
 
 LAYOUT = "huggingface"
 DETR = "huggingface/transformers models/detr/modeling_detr.py; facebookresearch/detr models/backbone.py"
 RT_DETR = "huggingface/transformers models/rt_detr/modeling_rt_detr_resnet.py"
-PREFIXES = ("model.backbone.conv_encoder.model.", "model.backbone.model.", "backbone.conv_encoder.model.",
-            "backbone.0.body.")  # fmt: skip
-REASONS = (("model.encoder", "transformer"), ("model.decoder", "transformer"), ("transformer.", "transformer"),
-           ("class_", "detection head"), ("bbox_", "detection head"), ("model.enc_", "detection head"))  # fmt: skip
+PREFIXES = (
+    "model.backbone.conv_encoder.model.",
+    "model.backbone.model.",
+    "backbone.conv_encoder.model.",
+    "backbone.0.body.",
+)
+REASONS = (
+    ("model.encoder", "transformer"),
+    ("model.decoder", "transformer"),
+    ("transformer.", "transformer"),
+    ("class_", "detection head"),
+    ("bbox_", "detection head"),
+    ("model.enc_", "detection head"),
+)
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     if any(".embedder.embedder.0.convolution.weight" in name for name in file.tensors):
         return _rt_detr(file)
     for prefix in PREFIXES:
@@ -36,12 +46,20 @@ def find(file: Sighting) -> Imported | None:
         dilated, told = _is_dilated(file)
         note = () if told else ("Whether the last stage is dilated (DC5) is not in the file; it is taken not to be.",)
         backbone = with_options(backbone, output_stride="16" if dilated else "")
-        return Imported(LAYOUT, backbone, names, f"names of DETR's backbone{told}", DETR, under=file.under,
-                        reasons=REASONS, notes=note)  # fmt: skip
+        return Imported(
+            LAYOUT,
+            backbone,
+            names,
+            f"names of DETR's backbone{told}",
+            DETR,
+            under=file.under,
+            reasons=REASONS,
+            notes=note,
+        )
     return None
 
 
-def _is_dilated(file: Sighting) -> tuple[bool, str]:
+def _is_dilated(file: CheckpointView) -> tuple[bool, str]:
     """(whether C5 is dilated, what told it or "")."""
     args: Any = file.fact("args")
     if isinstance(args, Stub) and isinstance(args.state.get("dilation"), bool):
@@ -50,12 +68,14 @@ def _is_dilated(file: Sighting) -> tuple[bool, str]:
         config = json.loads(file.path.with_name("config.json").read_text(encoding="utf-8"))
         dilated = bool(config["dilation"])
     except (OSError, ValueError, KeyError, TypeError):
-        return ("dc5" in file.path.stem.lower(),
-                "; the file's name says DC5" if "dc5" in file.path.stem.lower() else "")  # fmt: skip
+        return (
+            "dc5" in file.path.stem.lower(),
+            "; the file's name says DC5" if "dc5" in file.path.stem.lower() else "",
+        )
     return dilated, f"; config.json says dilation={str(dilated).lower()}"
 
 
-def _rt_detr(file: Sighting) -> Imported | None:
+def _rt_detr(file: CheckpointView) -> Imported | None:
     names = {}
     for source in file.tensors:
         name = _rt_name(source)
@@ -66,8 +86,9 @@ def _rt_detr(file: Sighting) -> Imported | None:
     if backbone is None:
         return None
     backbone = with_options(backbone, first_shortcut="projection" if projected_first_stage(shapes) else "")
-    return Imported(LAYOUT, backbone, names, "names of RT-DETR's ResNet-D", RT_DETR, RGB_01, under=file.under,
-                    reasons=REASONS)  # fmt: skip
+    return Imported(
+        LAYOUT, backbone, names, "names of RT-DETR's ResNet-D", RT_DETR, RGB_01, under=file.under, reasons=REASONS
+    )
 
 
 def _rt_name(source: str) -> str | None:
@@ -81,8 +102,11 @@ def _rt_name(source: str) -> str | None:
         if found[2] == "convolution":
             return f"conv1.{3 * place}.{part}"
         return f"bn1.{part}" if place == 2 else f"conv1.{3 * place + 1}.{part}"
-    found = re.search(r"encoder\.stages\.(\d)\.layers\.(\d+)\.(layer\.(\d)|shortcut(\.1)?)\."
-                      r"(convolution|normalization)\.(\w+)$", source)  # fmt: skip
+    found = re.search(
+        r"encoder\.stages\.(\d)\.layers\.(\d+)\.(layer\.(\d)|shortcut(\.1)?)\."
+        r"(convolution|normalization)\.(\w+)$",
+        source,
+    )
     if not found:
         return None
     block = f"layer{int(found[1]) + 1}.{found[2]}"

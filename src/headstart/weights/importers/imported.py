@@ -23,7 +23,7 @@ NOT_STATED = ("not stated in the file",)
 
 
 @dataclass(frozen=True)
-class Sighting:
+class CheckpointView:
     """A checkpoint as an importer sees it: of the file's tree, or of one of its branches."""
 
     path: Path

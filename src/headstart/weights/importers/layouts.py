@@ -27,15 +27,29 @@ from headstart.weights.importers import (
     ultralytics,
     vissl,
 )
-from headstart.weights.importers.imported import Imported, Sighting
+from headstart.weights.importers.imported import CheckpointView, Imported
 
-LAYOUTS: Mapping[str, Callable[[Sighting], Imported | None]] = MappingProxyType({
-    layout.LAYOUT: layout.find
-    for layout in (
-        torchvision_detection, torchvision_segmentation, classifiers, hugging_face, detectron2, caffe2_detectron,
-        openmmlab, moco, densecl, swav, dino, vissl, sniper, ultralytics,
-    )
-})  # fmt: skip
+LAYOUTS: Mapping[str, Callable[[CheckpointView], Imported | None]] = MappingProxyType(
+    {
+        layout.LAYOUT: layout.find
+        for layout in (
+            torchvision_detection,
+            torchvision_segmentation,
+            classifiers,
+            hugging_face,
+            detectron2,
+            caffe2_detectron,
+            openmmlab,
+            moco,
+            densecl,
+            swav,
+            dino,
+            vissl,
+            sniper,
+            ultralytics,
+        )
+    }
+)
 """What finds a backbone in a file of each layout: None where the file is of another one."""
 
 OUTER = ("module.", "model.", "net.", "_orig_mod.", "model.module.", "encoder.", "backbone.", "student.")
@@ -44,7 +58,7 @@ OUTER = ("module.", "model.", "net.", "_orig_mod.", "model.module.", "encoder.",
 
 def recognize(contents: containers.Contents) -> Imported:
     """The backbone that the file holds. Raises WeightsError where no layout fits, or more than one."""
-    file = Sighting(contents.path, contents.kind, contents.tree, contents.classes)
+    file = CheckpointView(contents.path, contents.kind, contents.tree, contents.classes)
     if (facts := contents.exported()) is not None:
         return _exported(file, facts)
     found = _fitting(file)
@@ -56,12 +70,14 @@ def recognize(contents: containers.Contents) -> Imported:
         return found[0]
     if found:
         told = "; ".join(f"{one.layout} ({one.evidence})" for one in found)
-        raise WeightsError(f"{contents.path} could be of {len(found)} layouts: {told}. Say which backbone is meant: "
-                           "file:PATH@BACKBONE, or a weights card with key_prefix.")  # fmt: skip
+        raise WeightsError(
+            f"{contents.path} could be of {len(found)} layouts: {told}. Say which backbone is meant: "
+            "file:PATH@BACKBONE, or a weights card with key_prefix."
+        )
     raise WeightsError(unknown(file))
 
 
-def _exported(file: Sighting, facts: dict[str, Any]) -> Imported:
+def _exported(file: CheckpointView, facts: dict[str, Any]) -> Imported:
     """A file that Headstart wrote: its names are those of the layout, its facts are in it."""
     if facts.get("to") in ("timm", "torchvision"):
         names = {name: name for name in file.tensors}
@@ -69,13 +85,22 @@ def _exported(file: Sighting, facts: dict[str, Any]) -> Imported:
     else:
         found = detectron2.find(file) or openmmlab.find(file)
         if found is None:
-            raise WeightsError(f"{file.path} says that Headstart exported it, but its tensors are of no layout. "
-                               "The file is damaged; export it again.")  # fmt: skip
+            raise WeightsError(
+                f"{file.path} says that Headstart exported it, but its tensors are of no layout. "
+                "The file is damaged; export it again."
+            )
         one = found
     try:
-        return replace(one, backbone=str(facts["backbone"]), lineage=tuple(map(str, facts["lineage"])), notes=(),
-                       preprocessing=Preprocessing.from_json(facts["preprocessing"]), norm_eps=None,
-                       licence=str(facts["licence"]), evidence="exported by Headstart, facts in the file")  # fmt: skip
+        return replace(
+            one,
+            backbone=str(facts["backbone"]),
+            lineage=tuple(map(str, facts["lineage"])),
+            notes=(),
+            preprocessing=Preprocessing.from_json(facts["preprocessing"]),
+            norm_eps=None,
+            licence=str(facts["licence"]),
+            evidence="exported by Headstart, facts in the file",
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{file.path}: the facts that Headstart wrote are damaged ({error}). Export it again."
@@ -90,34 +115,42 @@ def again(layout: str, contents: containers.Contents) -> Imported:
     return found
 
 
-def _fitting(file: Sighting) -> list[Imported]:
+def _fitting(file: CheckpointView) -> list[Imported]:
     return [one for find in LAYOUTS.values() if (one := find(file)) is not None]
 
 
-def _inside(file: Sighting, prefix: str) -> Sighting:
+def _inside(file: CheckpointView, prefix: str) -> CheckpointView:
     """The file with only the names that begin with the prefix, and without it."""
     inner = {name.removeprefix(prefix): value for name, value in file.tensors.items() if name.startswith(prefix)}
     return replace(file, tree={"state_dict": inner})
 
 
 def _put_back(one: Imported, prefix: str, under: tuple[str, ...]) -> Imported:
-    return replace(one, under=under, names={name: f"{prefix}{source}" for name, source in one.names.items()},
-                   evidence=f"{one.evidence}, all under {prefix!r}",
-                   reasons=tuple((f"{prefix}{start}", why) for start, why in one.reasons))  # fmt: skip
+    return replace(
+        one,
+        under=under,
+        names={name: f"{prefix}{source}" for name, source in one.names.items()},
+        evidence=f"{one.evidence}, all under {prefix!r}",
+        reasons=tuple((f"{prefix}{start}", why) for start, why in one.reasons),
+    )
 
 
-def unknown(file: Sighting) -> str:
+def unknown(file: CheckpointView) -> str:
     """Message for a file that no layout fits: what it holds, by groups of names."""
     path: Path = file.path
     if not file.tensors:
         keys = ", ".join(list(map(str, file.tree))[:8]) if isinstance(file.tree, dict) else type(file.tree).__name__
-        return (f"{path} has no tensors where state dicts usually are; it has: {keys or 'nothing'}. Name the place by "
-                "`checkpoint_key` in a weights card.")  # fmt: skip
+        return (
+            f"{path} has no tensors where state dicts usually are; it has: {keys or 'nothing'}. Name the place by "
+            "`checkpoint_key` in a weights card."
+        )
     groups = key_groups(file.tensors)
     shown = "".join(f"\n  {name} ({count} tensors)" for name, count in list(groups.items())[:12])
     more = f"\n  and {len(groups) - 12} more groups" if len(groups) > 12 else ""
-    return (f"{path} is of no known layout, or of a network that no layout knows. Its names:{shown}{more}\nLayouts: "
-            f"{', '.join(LAYOUTS)}. Say which backbone it holds: file:PATH@BACKBONE, or a weights card.")  # fmt: skip
+    return (
+        f"{path} is of no known layout, or of a network that no layout knows. Its names:{shown}{more}\nLayouts: "
+        f"{', '.join(LAYOUTS)}. Say which backbone it holds: file:PATH@BACKBONE, or a weights card."
+    )
 
 
 def key_groups(names: Iterable[str]) -> dict[str, int]:

@@ -7,16 +7,18 @@ Names: v1 and v2 `module.encoder_q.` (facebookresearch/moco detection/convert-pr
 from __future__ import annotations
 
 from headstart.models.backbones.naming import with_options
-from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vit_name
 
 LAYOUT = "moco"
-ENCODERS = {"module.encoder_q.": "facebookresearch/moco detection/convert-pretrain-to-detectron2.py",
-            "module.base_encoder.": "facebookresearch/moco-v3 main_lincls.py, vits.py"}  # fmt: skip
+ENCODERS = {
+    "module.encoder_q.": "facebookresearch/moco detection/convert-pretrain-to-detectron2.py",
+    "module.base_encoder.": "facebookresearch/moco-v3 main_lincls.py, vits.py",
+}
 LINEAGE = ("self-supervision (MoCo); data not stated in the file",)
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     for prefix, source in ENCODERS.items():
         inner = without_prefix(file.tensors, prefix)
         if not inner:
@@ -30,9 +32,15 @@ def find(file: Sighting) -> Imported | None:
             backbone = with_options(backbone, num_heads="12" if "_small_" in backbone else "")
         else:
             return None
-        reasons = ((f"{prefix}fc.", "projection head"), (f"{prefix}head.", "projection head"),
-                   ("module.encoder_k.", "momentum encoder"), ("module.momentum_encoder.", "momentum encoder"),
-                   ("module.queue", "queue of negatives"), ("module.predictor.", "prediction head"))  # fmt: skip
-        return Imported(LAYOUT, backbone, names, f"names under {prefix}", source, under=file.under, lineage=LINEAGE,
-                        reasons=reasons)  # fmt: skip
+        reasons = (
+            (f"{prefix}fc.", "projection head"),
+            (f"{prefix}head.", "projection head"),
+            ("module.encoder_k.", "momentum encoder"),
+            ("module.momentum_encoder.", "momentum encoder"),
+            ("module.queue", "queue of negatives"),
+            ("module.predictor.", "prediction head"),
+        )
+        return Imported(
+            LAYOUT, backbone, names, f"names under {prefix}", source, under=file.under, lineage=LINEAGE, reasons=reasons
+        )
     return None

@@ -16,8 +16,8 @@ from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights.importers.imported import (
     BGR_255,
     NOT_STATED,
+    CheckpointView,
     Imported,
-    Sighting,
     takes_wide_input,
     without_prefix,
 )
@@ -26,19 +26,44 @@ from headstart.weights.importers.swin_names import swin
 
 LAYOUT = "mmdetection"
 SOURCE = "open-mmlab/mmdetection mmdet/models/backbones/resnet.py, mmdet/models/backbones/swin.py"
-DILATED_NOTE = ("The file has no configuration; its backbone is taken to be dilated to stride 8, as the ResNets of "
-                "MMSegmentation are (-d8).")  # fmt: skip
-HEADS = ("neck.", "rpn_head.", "roi_head.", "bbox_head.", "mask_head.", "decode_head.", "auxiliary_head.", "head.",
-         "encoder.", "decoder.", "query_head.", "panoptic_head.", "semantic_head.")  # fmt: skip
-REASONS = (("neck.", "feature pyramid"), ("rpn_head.", "region proposals"), ("roi_head.", "heads of regions"),
-           ("decode_head.", "segmentation head"), ("auxiliary_head.", "auxiliary head"),
-           ("data_preprocessor.", "mean and std of the input"), *((name, "head") for name in HEADS))  # fmt: skip
-OPENIMAGES = {602: "OpenImages v6 boxes", 601: "OpenImages v6 boxes", 501: "OpenImages challenge 2019 boxes",
-              500: "OpenImages challenge 2019 boxes"}  # fmt: skip
+DILATED_NOTE = (
+    "The file has no configuration; its backbone is taken to be dilated to stride 8, as the ResNets of "
+    "MMSegmentation are (-d8)."
+)
+HEADS = (
+    "neck.",
+    "rpn_head.",
+    "roi_head.",
+    "bbox_head.",
+    "mask_head.",
+    "decode_head.",
+    "auxiliary_head.",
+    "head.",
+    "encoder.",
+    "decoder.",
+    "query_head.",
+    "panoptic_head.",
+    "semantic_head.",
+)
+REASONS = (
+    ("neck.", "feature pyramid"),
+    ("rpn_head.", "region proposals"),
+    ("roi_head.", "heads of regions"),
+    ("decode_head.", "segmentation head"),
+    ("auxiliary_head.", "auxiliary head"),
+    ("data_preprocessor.", "mean and std of the input"),
+    *((name, "head") for name in HEADS),
+)
+OPENIMAGES = {
+    602: "OpenImages v6 boxes",
+    601: "OpenImages v6 boxes",
+    501: "OpenImages challenge 2019 boxes",
+    500: "OpenImages challenge 2019 boxes",
+}
 """What a number of outputs means: 601 or 500 classes, with or without a background."""
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     tensors, meta = file.tensors, file.fact("meta")
     body = without_prefix(tensors, "backbone.")
     told = isinstance(meta, dict) and any("version" in key or key in ("config", "cfg", "CLASSES") for key in meta)
@@ -48,8 +73,17 @@ def find(file: Sighting) -> Imported | None:
         return None  # OpenSelfSup
     found = swin(body, tensors)
     if found is not None:
-        return Imported(LAYOUT, found.backbone, found.names, "names of MMDetection's Swin under backbone.", SOURCE,
-                        under=file.under, lineage=_lineage(file), edits=found.edits, reasons=REASONS)  # fmt: skip
+        return Imported(
+            LAYOUT,
+            found.backbone,
+            found.names,
+            "names of MMDetection's Swin under backbone.",
+            SOURCE,
+            under=file.under,
+            lineage=_lineage(file),
+            edits=found.edits,
+            reasons=REASONS,
+        )
     names = {canonical(name): source for name, source in body.items()}
     names = {name: source for name, source in names.items() if is_resnet_name(name)}
     backbone = resnet_name({name: tuple(tensors[source].shape) for name, source in names.items()})
@@ -59,10 +93,19 @@ def find(file: Sighting) -> Imported | None:
     caffe, evidence = _is_caffe(file, names, config)
     preprocessing = _input(config) or (BGR_255 if caffe else IMAGENET)
     stride, dilated, notes = _dilation(config, tensors)
-    backbone = with_options(backbone, stride_in="conv1" if caffe else "", output_stride=stride,
-                            first_dilation=dilated)  # fmt: skip
-    return Imported(LAYOUT, backbone, names, f"names under backbone. beside OpenMMLab's heads; {evidence}", SOURCE,
-                    preprocessing, under=file.under, lineage=_lineage(file), reasons=REASONS, notes=notes)  # fmt: skip
+    backbone = with_options(backbone, stride_in="conv1" if caffe else "", output_stride=stride, first_dilation=dilated)
+    return Imported(
+        LAYOUT,
+        backbone,
+        names,
+        f"names under backbone. beside OpenMMLab's heads; {evidence}",
+        SOURCE,
+        preprocessing,
+        under=file.under,
+        lineage=_lineage(file),
+        reasons=REASONS,
+        notes=notes,
+    )
 
 
 def canonical(name: str) -> str:
@@ -83,7 +126,7 @@ def _config(meta: Any) -> str:
     return next((text for text in texts if isinstance(text, str)), "")
 
 
-def _is_caffe(file: Sighting, names: dict[str, str], config: str) -> tuple[bool, str]:
+def _is_caffe(file: CheckpointView, names: dict[str, str], config: str) -> tuple[bool, str]:
     backbone = config.partition("backbone")[2].partition("neck=")[0]
     if style := re.search(r"style\s*=\s*['\"](caffe|pytorch)['\"]", backbone or config):
         return style[1] == "caffe", f"its configuration says style={style[1]!r}"
@@ -123,7 +166,7 @@ def _dilation(config: str, tensors: dict[str, Any]) -> tuple[str, str, tuple[str
     return "8", "", (DILATED_NOTE,)
 
 
-def _lineage(file: Sighting) -> tuple[str, ...]:
+def _lineage(file: CheckpointView) -> tuple[str, ...]:
     for name in ("roi_head.bbox_head.fc_cls.weight", "bbox_head.fc_cls.weight"):
         if name in file.tensors and (data := OPENIMAGES.get(file.tensors[name].shape[0])):
             return ("ImageNet-1k labels", f"{data} (told by the number of outputs)")

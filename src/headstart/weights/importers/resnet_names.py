@@ -8,13 +8,21 @@ from collections.abc import Mapping
 Shapes = Mapping[str, tuple[int, ...]]
 
 _DEPTHS: dict[tuple[bool, tuple[int, ...]], str] = {
-    (False, (2, 2, 2, 2)): "18", (False, (3, 4, 6, 3)): "34", (True, (2, 2, 2, 2)): "26", (True, (3, 4, 6, 3)): "50",
-    (True, (3, 4, 23, 3)): "101", (True, (3, 8, 36, 3)): "152",
-}  # fmt: skip
+    (False, (2, 2, 2, 2)): "18",
+    (False, (3, 4, 6, 3)): "34",
+    (True, (2, 2, 2, 2)): "26",
+    (True, (3, 4, 6, 3)): "50",
+    (True, (3, 4, 23, 3)): "101",
+    (True, (3, 8, 36, 3)): "152",
+}
 _WIDER = {
-    ("50", 32, 4): "resnext50_32x4d", ("101", 32, 4): "resnext101_32x4d", ("101", 32, 8): "resnext101_32x8d",
-    ("101", 64, 4): "resnext101_64x4d", ("50", 1, 128): "wide_resnet50_2", ("101", 1, 128): "wide_resnet101_2",
-}  # fmt: skip
+    ("50", 32, 4): "resnext50_32x4d",
+    ("101", 32, 4): "resnext101_32x4d",
+    ("101", 32, 8): "resnext101_32x8d",
+    ("101", 64, 4): "resnext101_64x4d",
+    ("50", 1, 128): "wide_resnet50_2",
+    ("101", 1, 128): "wide_resnet101_2",
+}
 """By depth, groups, and channels of a group in the first stage."""
 _NAME = re.compile(r"(conv1|bn1|layer[1-4]\.\d+\.(conv[123]|bn[123]|downsample))\.")
 _VITS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
@@ -70,8 +78,13 @@ def vit_name(shapes: Shapes) -> str | None:
 
 def vgg_name(shapes: Shapes) -> str | None:
     """Name of the VGG in timm and torchvision, or None."""
-    convs = tuple(sorted(int(name.split(".")[1]) for name, shape in shapes.items()
-                         if re.match(r"features\.\d+\.weight$", name) and len(shape) == 4))  # fmt: skip
+    convs = tuple(
+        sorted(
+            int(name.split(".")[1])
+            for name, shape in shapes.items()
+            if re.match(r"features\.\d+\.weight$", name) and len(shape) == 4
+        )
+    )
     norms = any(name.endswith("running_var") for name in shapes)
     for name, stages in _VGGS.items():
         places, place = [], 0

@@ -10,7 +10,7 @@ import re
 
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.weights.importers.imported import Imported, Sighting
+from headstart.weights.importers.imported import CheckpointView, Imported
 from headstart.weights.wrappers import arrays
 
 LAYOUT = "sniper"
@@ -21,16 +21,29 @@ DEPTHS: dict[tuple[int, ...], str] = {
     (3, 4, 6, 3): "preact-resnet50",
     (3, 4, 23, 3): "preact-resnet101",
 }
-REASONS = (("arg:rpn_", "region proposals"), ("arg:conv_new_1", "heads of regions"), ("arg:fc_new", "heads of regions"),
-           ("arg:cls_score", "heads of regions"), ("arg:bbox_pred", "heads of regions"),
-           ("arg:offset", "heads of regions (deformable pooling)"), ("arg:bn_data_gamma", "fixed to 1 in MXNet"),
-           ("arg:bn1", "norm after the last stage"), ("aux:bn1", "norm after the last stage"),
-           ("arg:fc1", "classifier"))  # fmt: skip
-_PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var",
-          "weight": "weight", "bias": "bias"}  # fmt: skip
+REASONS = (
+    ("arg:rpn_", "region proposals"),
+    ("arg:conv_new_1", "heads of regions"),
+    ("arg:fc_new", "heads of regions"),
+    ("arg:cls_score", "heads of regions"),
+    ("arg:bbox_pred", "heads of regions"),
+    ("arg:offset", "heads of regions (deformable pooling)"),
+    ("arg:bn_data_gamma", "fixed to 1 in MXNet"),
+    ("arg:bn1", "norm after the last stage"),
+    ("aux:bn1", "norm after the last stage"),
+    ("arg:fc1", "classifier"),
+)
+_PARTS = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_var": "running_var",
+    "weight": "weight",
+    "bias": "bias",
+}
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     tensors = arrays(file.tree)
     if "arg:conv0_weight" not in tensors or "arg:stage1_unit1_bn1_gamma" not in tensors:
         return None
@@ -48,9 +61,16 @@ def find(file: Sighting) -> Imported | None:
     names.pop("stem.input_norm.weight", None)
     deformable = any(".offset." in name for name in names)
     told = "; its last stage is deformable" if deformable else ""
-    return Imported(LAYOUT, with_options(backbone, stage4="deformable" if deformable else ""), names,
-                    f"names of SNIPER's pre-activation ResNet{told}", SOURCE, INPUT, reasons=REASONS,
-                    constants={"stem.input_norm.weight": 1.0})  # fmt: skip
+    return Imported(
+        LAYOUT,
+        with_options(backbone, stage4="deformable" if deformable else ""),
+        names,
+        f"names of SNIPER's pre-activation ResNet{told}",
+        SOURCE,
+        INPUT,
+        reasons=REASONS,
+        constants={"stem.input_norm.weight": 1.0},
+    )
 
 
 def _canonical(source: str) -> str | None:

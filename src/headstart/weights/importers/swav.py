@@ -6,14 +6,14 @@ is the same as the convolution's own padding.
 
 from __future__ import annotations
 
-from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 
 LAYOUT = "swav"
 SOURCE = "facebookresearch/swav src/resnet50.py, hubconf.py"
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     prefix = "module." if all(name.startswith("module.") for name in file.tensors) else ""
     inner = without_prefix(file.tensors, prefix)
     if not any(name.startswith(("projection_head.", "prototypes.")) for name in inner):
@@ -23,6 +23,13 @@ def find(file: Sighting) -> Imported | None:
     if backbone is None:
         return None
     reasons = ((f"{prefix}projection_head.", "projection head"), (f"{prefix}prototypes.", "prototypes"))
-    return Imported(LAYOUT, backbone, names, "torchvision's names beside a projection head and prototypes", SOURCE,
-                    under=file.under, reasons=reasons,
-                    lineage=("self-supervision (SwAV); data not stated in the file",))  # fmt: skip
+    return Imported(
+        LAYOUT,
+        backbone,
+        names,
+        "torchvision's names beside a projection head and prototypes",
+        SOURCE,
+        under=file.under,
+        reasons=reasons,
+        lineage=("self-supervision (SwAV); data not stated in the file",),
+    )

@@ -14,9 +14,11 @@ from typing import Any
 from headstart.weights.importers.imported import Edit
 
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
-    (96, (2, 2, 6, 2)): "tiny", (96, (2, 2, 18, 2)): "small", (128, (2, 2, 18, 2)): "base",
+    (96, (2, 2, 6, 2)): "tiny",
+    (96, (2, 2, 18, 2)): "small",
+    (128, (2, 2, 18, 2)): "base",
     (192, (2, 2, 18, 2)): "large",
-}  # fmt: skip
+}
 
 
 @dataclass

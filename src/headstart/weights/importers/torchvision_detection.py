@@ -11,21 +11,28 @@ import re
 
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.weights.importers.imported import Imported, Sighting, shapes_of, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, shapes_of, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 
 LAYOUT = "torchvision-detection"
 SOURCE = "pytorch/vision torchvision/models/detection/{backbone_utils,faster_rcnn,retinanet,fcos,ssd,ssdlite}.py"
 SSD_INPUT = Preprocessing(mean=(0.48235, 0.45882, 0.40784), std=(1 / 255, 1 / 255, 1 / 255))
 SSDLITE_INPUT = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-REASONS = (("backbone.fpn.", "feature pyramid"), ("rpn.", "region proposals"), ("roi_heads.", "heads of regions"),
-           ("head.", "detection head"), ("backbone.extra.", "layers beyond C5"),
-           ("backbone.scale_weight", "scale of SSD's first map"))  # fmt: skip
-V1_NOTE = ("Norms are taken to have epsilon 1e-5. If this was fine-tuned from torchvision's COCO_V1 weights, write a "
-           "card with norm_eps = 0: torchvision sets it so when it loads those.")  # fmt: skip
+REASONS = (
+    ("backbone.fpn.", "feature pyramid"),
+    ("rpn.", "region proposals"),
+    ("roi_heads.", "heads of regions"),
+    ("head.", "detection head"),
+    ("backbone.extra.", "layers beyond C5"),
+    ("backbone.scale_weight", "scale of SSD's first map"),
+)
+V1_NOTE = (
+    "Norms are taken to have epsilon 1e-5. If this was fine-tuned from torchvision's COCO_V1 weights, write a "
+    "card with norm_eps = 0: torchvision sets it so when it loads those."
+)
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     tensors = file.tensors
     if "backbone.scale_weight" in tensors and "backbone.features.0.weight" in tensors:
         return _ssd(file)
@@ -41,11 +48,20 @@ def find(file: Sighting) -> Imported | None:
     if backbone is None:
         return None
     eps, evidence, notes = _epsilon(file, backbone)
-    return Imported(LAYOUT, backbone, names, f"names under backbone.body. beside torchvision's heads{evidence}", SOURCE,
-                    norm_eps=eps, under=file.under, reasons=REASONS, notes=notes)  # fmt: skip
+    return Imported(
+        LAYOUT,
+        backbone,
+        names,
+        f"names under backbone.body. beside torchvision's heads{evidence}",
+        SOURCE,
+        norm_eps=eps,
+        under=file.under,
+        reasons=REASONS,
+        notes=notes,
+    )
 
 
-def _epsilon(file: Sighting, backbone: str) -> tuple[float | None, str, tuple[str, ...]]:
+def _epsilon(file: CheckpointView, backbone: str) -> tuple[float | None, str, tuple[str, ...]]:
     """(epsilon of the norms or None, evidence, notes): 0 for the first COCO weights of ResNet-50 detectors.
 
     torchvision calls `overwrite_eps(model, 0.0)` after loading COCO_V1 of Faster, Mask and Keypoint R-CNN and of
@@ -59,8 +75,11 @@ def _epsilon(file: Sighting, backbone: str) -> tuple[float | None, str, tuple[st
     # Before torchvision 0.13 the convolution was not in a sequence.
     first_rcnn = first_rcnn or "rpn.head.conv.weight" in shapes
     retina = shapes.get("head.classification_head.cls_logits.weight", (0,))[0]
-    first_retina = retina > 0 and "head.regression_head.bbox_ctrness.weight" not in shapes and not any(
-        re.match(r"head\.classification_head\.conv\.\d\.1\.weight", name) for name in shapes)  # fmt: skip
+    first_retina = (
+        retina > 0
+        and "head.regression_head.bbox_ctrness.weight" not in shapes
+        and not any(re.match(r"head\.classification_head\.conv\.\d\.1\.weight", name) for name in shapes)
+    )
     if not (first_rcnn or first_retina) or backbone != "resnet50":
         return None, "", ()
     coco = outputs == (2 if keypoints else 91) or retina == 9 * 91
@@ -69,7 +88,7 @@ def _epsilon(file: Sighting, backbone: str) -> tuple[float | None, str, tuple[st
     return None, "", (V1_NOTE,)
 
 
-def _mobilenet(file: Sighting, body: dict[str, str]) -> Imported | None:
+def _mobilenet(file: CheckpointView, body: dict[str, str]) -> Imported | None:
     shapes = {name: tuple(file.tensors[source].shape) for name, source in body.items()}
     large = shapes.get("16.0.weight", (0,))[0] == 960
     if not large:
@@ -77,21 +96,30 @@ def _mobilenet(file: Sighting, body: dict[str, str]) -> Imported | None:
     names = {f"features.{name}": source for name, source in body.items() if not name.endswith("num_batches_tracked")}
     evidence = "MobileNetV3 under backbone.body. beside torchvision's heads"
     # Built with the norm's own epsilon there, 1e-5; the classifier and the segmenters have 1e-3.
-    return Imported(LAYOUT, "tv-mobilenet_v3_large", names, evidence, SOURCE, norm_eps=1e-5, under=file.under,
-                    reasons=REASONS)  # fmt: skip
+    return Imported(
+        LAYOUT, "tv-mobilenet_v3_large", names, evidence, SOURCE, norm_eps=1e-5, under=file.under, reasons=REASONS
+    )
 
 
-def _ssd(file: Sighting) -> Imported:
+def _ssd(file: CheckpointView) -> Imported:
     """features.0 to 21 are conv1_1 to conv4_3; extra.0 begins with pool4, so its 1, 3, 5 are features.24, 26, 28."""
     names = {name.removeprefix("backbone."): name for name in file.tensors if name.startswith("backbone.features.")}
     for number in (1, 3, 5):
         for part in ("weight", "bias"):
             names[f"features.{23 + number}.{part}"] = f"backbone.extra.0.{number}.{part}"
-    return Imported(LAYOUT, with_options("vgg16", pool3="ceil"), names, "VGG-16 in two parts and SSD's scale", SOURCE,
-                    SSD_INPUT, under=file.under, reasons=REASONS)  # fmt: skip
+    return Imported(
+        LAYOUT,
+        with_options("vgg16", pool3="ceil"),
+        names,
+        "VGG-16 in two parts and SSD's scale",
+        SOURCE,
+        SSD_INPUT,
+        under=file.under,
+        reasons=REASONS,
+    )
 
 
-def _ssdlite(file: Sighting) -> Imported | None:
+def _ssdlite(file: CheckpointView) -> Imported | None:
     """features.0 holds the layers up to the expansion of C4's last block (its last part), features.1 the others.
 
     The block in which SSDlite cuts keeps its first part in features.0 and the rest in features.1.0.
@@ -114,6 +142,13 @@ def _ssdlite(file: Sighting) -> Imported | None:
     if last is None:
         return None
     tail = "reduced" if file.tensors[last].shape[0] == 480 else "full"
-    return Imported(LAYOUT, with_options("tv-mobilenet_v3_large", tail=tail), names,
-                    "MobileNetV3 in the two parts of SSDlite's backbone", SOURCE, SSDLITE_INPUT, under=file.under,
-                    reasons=REASONS)  # fmt: skip
+    return Imported(
+        LAYOUT,
+        with_options("tv-mobilenet_v3_large", tail=tail),
+        names,
+        "MobileNetV3 in the two parts of SSDlite's backbone",
+        SOURCE,
+        SSDLITE_INPUT,
+        under=file.under,
+        reasons=REASONS,
+    )

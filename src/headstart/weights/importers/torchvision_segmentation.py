@@ -7,7 +7,7 @@ Names: torchvision's own models (torchvision/models/segmentation), which the tes
 from __future__ import annotations
 
 from headstart.models.backbones.naming import with_options
-from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 
 LAYOUT = "torchvision-segmentation"
@@ -15,13 +15,18 @@ SOURCE = "pytorch/vision torchvision/models/segmentation/{deeplabv3,fcn,lraspp}.
 REASONS = (("classifier.", "segmentation head"), ("aux_classifier.", "auxiliary head"))
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     tensors = file.tensors
     if not any(name.startswith("classifier.") for name in tensors):
         return None
     body = without_prefix(tensors, "backbone.")
-    head = ("LRASPP" if "classifier.cbr.0.weight" in tensors else
-            "DeepLabV3" if "classifier.0.convs.0.0.weight" in tensors else "FCN")  # fmt: skip
+    head = (
+        "LRASPP"
+        if "classifier.cbr.0.weight" in tensors
+        else "DeepLabV3"
+        if "classifier.0.convs.0.0.weight" in tensors
+        else "FCN"
+    )
     if "0.0.weight" in body:
         names = {f"features.{name}": source for name, source in body.items() if "num_batches" not in name}
         last = names.get("features.16.0.weight")
@@ -35,4 +40,4 @@ def find(file: Sighting) -> Imported | None:
             return None
         backbone = with_options(base, output_stride="8")
     evidence = f"names under backbone. beside {head}'s head; torchvision dilates the last stages of these"
-    return Imported(LAYOUT, backbone, names, evidence, SOURCE, under=file.under, reasons=REASONS)  # fmt: skip
+    return Imported(LAYOUT, backbone, names, evidence, SOURCE, under=file.under, reasons=REASONS)

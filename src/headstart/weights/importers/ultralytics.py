@@ -8,14 +8,14 @@ are taken. `ema` is the one that Ultralytics uses, where it is there.
 from __future__ import annotations
 
 from headstart.models.backbones.csp_sizes import SIZES, widths_and_repeats
-from headstart.weights.importers.imported import RGB_01, Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, without_prefix
 
 LAYOUT = "ultralytics"
 SOURCE = "ultralytics/yolov5 models/yolov5n.yaml; ultralytics/ultralytics ultralytics/cfg/models/v8/yolov8.yaml"
 NOTE = "The weights are under AGPL-3.0. Training images were letter-boxed with gray (114)."
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     ema = file.at("ema")
     tensors, under = (ema, ("ema",)) if ema else (file.tensors, file.under)
     inner = without_prefix(tensors, "model.")
@@ -31,7 +31,19 @@ def find(file: Sighting) -> Imported | None:
             break
     else:
         return None
-    names = {f"layers.{inside}": key for inside, key in inner.items()
-             if inside.split(".")[0] in "0123456789" and not inside.endswith("num_batches_tracked")}  # fmt: skip
-    return Imported(LAYOUT, name, names, f"layers of YOLO{family} in the size of {name}", SOURCE, RGB_01, under=under,
-                    reasons=(("model.", "neck and head"),), notes=(NOTE,))  # fmt: skip
+    names = {
+        f"layers.{inside}": key
+        for inside, key in inner.items()
+        if inside.split(".")[0] in "0123456789" and not inside.endswith("num_batches_tracked")
+    }
+    return Imported(
+        LAYOUT,
+        name,
+        names,
+        f"layers of YOLO{family} in the size of {name}",
+        SOURCE,
+        RGB_01,
+        under=under,
+        reasons=(("model.", "neck and head"),),
+        notes=(NOTE,),
+    )

@@ -6,7 +6,7 @@ Names: facebookresearch/vissl extra_scripts/convert_vissl_to_torchvision.py (`cl
 
 from __future__ import annotations
 
-from headstart.weights.importers.imported import Imported, Sighting, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
 
 LAYOUT = "vissl"
@@ -14,7 +14,7 @@ SOURCE = "facebookresearch/vissl extra_scripts/convert_vissl_to_torchvision.py"
 TRUNK = ("classy_state_dict", "base_model", "model", "trunk")
 
 
-def find(file: Sighting) -> Imported | None:
+def find(file: CheckpointView) -> Imported | None:
     trunk = file.at(*TRUNK)
     tensors, under = (trunk, TRUNK) if trunk else (file.tensors, file.under)
     marker = "_feature_blocks."
