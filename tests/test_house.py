@@ -14,7 +14,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 LEAVES = ("metrics", "stats", "page", "store")
 ORDER = [
-    ("errors",),
+    ("errors", "progress"),
     ("recipes",),
     ("config", *LEAVES),
     ("places",),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.config.study import Study
 from headstart.errors import StudyError, UsageError
+from headstart.progress import Progress, silent
 from headstart.recipes.pretraining import PretrainingOptions
 from headstart.recipes.settings import Supervision
 
@@ -184,7 +185,7 @@ def pretrain(
     options: PretrainingOptions | None = None,
     supervision: Supervision | None = None,
     changes: Sequence[str] = (),
-    progress: Callable[[float, str], None] = lambda fraction, message: None,
+    progress: Progress = silent,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Pretrained:
     """Pre-train a backbone by boxes or by labels, or go on with it.
@@ -206,7 +207,7 @@ def show_chips(
     options: PretrainingOptions | None = None,
     supervision: Supervision | None = None,
     changes: Sequence[str] = (),
-    progress: Callable[[float, str], None] = lambda fraction, message: None,
+    progress: Progress = silent,
 ) -> Path:
     """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
     from headstart.pretraining.chips_page import chips_to_show, require_page
@@ -374,7 +375,7 @@ def _directory(source: Path, name: str, out: Path | None) -> Path:
     """Where a study runs: as told; in its own directory when its file is the one of a run; else runs/NAME."""
     run = source.parent
     own = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
-    return out or (source.parent if own else Path("runs") / name)
+    return out or (run if own else Path("runs") / name)
 
 
 def _run(
@@ -392,8 +393,7 @@ def _run(
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)
-    lines = answer_lines(result.summary, out)
-    lines.append(f"report: {report}")
+    lines = [*answer_lines(result.summary, out), f"report: {report}"]
     failed = list(result.outcome.failed)
     if failed and result.outcome.left:
         failed.append((f"{len(result.outcome.left)} more jobs", "not run, since they need what failed"))

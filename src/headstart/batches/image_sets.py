@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -24,8 +23,8 @@ from headstart.data.masks import class_mask, segment_classes
 from headstart.errors import DataError, StoreError
 from headstart.places.images import read_mask, read_rgb, resize_mask, resize_rgb
 from headstart.places.paths import DataPath, Place
+from headstart.progress import Progress
 
-Progress = Callable[[float, str], None]
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
 OPTIONAL = ("segment_ids", "mask_colors")

@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from headstart.data.flags import SPLITS
 from headstart.errors import DataError
 from headstart.places.cache import SETTLED_NS, cache_folder
 from headstart.places.images import read_thumbnail
+from headstart.progress import Counted
 
 HASH_SIZE_HW = (8, 9)
 SAME_BITS, NEAR_BITS = 4, 8
@@ -44,7 +45,6 @@ FLAT = 2.0
 """Thumbnails that deviate less than so from their mean have no pattern that could correlate."""
 CHUNK = 1000
 CELLS = HASH_SIZE_HW[0] * HASH_SIZE_HW[1]
-Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 OnBad = Literal["error", "skip"]
 
@@ -65,7 +65,7 @@ class Overlap:
     """What is wrong with each image that could not be compared."""
 
 
-def overlap(a: Annotations, b: Annotations, progress: Progress | None = None, on_bad_image: OnBad = "skip") -> Overlap:
+def overlap(a: Annotations, b: Annotations, progress: Counted | None = None, on_bad_image: OnBad = "skip") -> Overlap:
     """Images of `a` (say, of a pre-training) that are near-duplicates of images of `b` (say, a test set).
 
     Reads every image once; again only where its file changed. Raises DataError for an image that cannot be decoded;
@@ -85,7 +85,7 @@ def overlap(a: Annotations, b: Annotations, progress: Progress | None = None, on
 
 
 def near_duplicate_clusters(
-    annotations: Annotations, indices: ArrayLike, on_bad_image: OnBad = "error", progress: Progress | None = None
+    annotations: Annotations, indices: ArrayLike, on_bad_image: OnBad = "error", progress: Counted | None = None
 ) -> NDArray[np.int64]:
     """(k,) cluster of each of the k images `indices`, numbered from 0 in order of first occurrence.
 
@@ -129,7 +129,7 @@ def _in_a_row(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def thumbnails(
-    annotations: Annotations, rows: NDArray[np.int64], on_bad_image: OnBad = "error", progress: Progress | None = None
+    annotations: Annotations, rows: NDArray[np.int64], on_bad_image: OnBad = "error", progress: Counted | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list[str]]:
     """uint8 (k, 72) gray thumbnails of 8 x 9 cells, (k,) which could be read, and what is wrong with the others.
 

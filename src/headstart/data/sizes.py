@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,9 +12,9 @@ from headstart.data.columns import arrow
 from headstart.errors import DataError
 from headstart.places.images import header_sizes_hw
 from headstart.places.paths import DataPath
+from headstart.progress import Counted
 
 CHUNK = 1000
-Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
 
@@ -37,7 +37,7 @@ def headers_of(images: Sequence[DataPath], on_bad_image: str = "error") -> list[
         return list(pool.map(header, images))
 
 
-def with_sizes(table: Annotations, on_bad_image: str = "error", progress: Progress | None = None) -> Annotations:
+def with_sizes(table: Annotations, on_bad_image: str = "error", progress: Counted | None = None) -> Annotations:
     """The table with the size of every image, as a viewer shows it (EXIF followed), where it was 0, 0.
 
     What takes time is opening files. Raises DataError for the first file that cannot be

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import DataError, UsageError
-from headstart.pretraining.command import Progress
+from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import UsageError
+from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe, checked_recipe, load_recipe
 from headstart.recipes.settings import Supervision
 from headstart.store.files import write_json
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 LOADERS = 8
 """Processes that make batches, at most, unless told otherwise."""
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,7 @@ from headstart.data.sizes import with_sizes
 from headstart.errors import DataError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.pretraining.proposals import read_proposals
+from headstart.progress import Progress, silent
 from headstart.recipes.pretraining import PretrainingRecipe, Sampling, ScaleSettings, builtin_names
 from headstart.tasks import classify
 from headstart.train.distributed import World
@@ -32,7 +32,6 @@ from headstart.train.loaders import BatchSource
 
 VALIDATED = 1000
 """Validation images, at most: evenly spaced in the order of the table."""
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +183,7 @@ def score_labels(
     resize: Literal["crop", "stretch"] = "stretch" if sampling.least_area == 1 else "crop"
     every = LabelImages(batches.source, rows, sampling.size, resize)
     own = LabelImages(batches.source, every.rows[list(world.share_of(len(every)))], sampling.size, resize)
-    found = classify.predict(model, preprocessing, own, lambda fraction, message: None) if len(own) else {}
+    found = classify.predict(model, preprocessing, own, silent) if len(own) else {}
     tables = [table for table in world.gather(found.get("log_probabilities")) if table is not None]
     joined = np.empty((len(every), tables[0].shape[1]), np.float32)
     for rank, table in enumerate(tables):

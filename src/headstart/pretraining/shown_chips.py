@@ -5,7 +5,6 @@ The chips are those of the first epoch, and their pixels and targets are made by
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from headstart.batches.chips.cutting import rounded_origin
 from headstart.batches.chips.scales import ChipTable, Scale
 from headstart.errors import UsageError
 from headstart.pretraining.images import Images, chip_batches
+from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingRecipe, builtin_names, load_recipe
 
 PICTURES = 12
@@ -24,7 +24,6 @@ PICTURES = 12
 CUTS = 6
 """Chips of an image that are shown by themselves, at most."""
 EPOCH = 0
-Progress = Callable[[float, str], None]
 XYXY = tuple[float, float, float, float]
 
 

@@ -20,6 +20,7 @@ from headstart.models.backbones.naming import trained_name
 from headstart.models.detection.proposing import ProposalDetector
 from headstart.pretraining import images as data
 from headstart.pretraining.proposals import MOST, write_proposals
+from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.recipes.schema import Recipe
 from headstart.tasks.transfer import TASKS, Start, assembled, save_curve, save_model
@@ -36,7 +37,6 @@ from headstart.weights.proof import fingerprint
 
 SAVE_EVERY_SECONDS = 600.0
 """Between two states by time; those by updates come at every checkpoint."""
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

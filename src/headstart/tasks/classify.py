@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from headstart.batches.label_batches import LabelImages
 from headstart.metrics.accuracy import accuracy, log_losses, multilabel_ap
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.classification import Classifier
+from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 
 BATCH_SIZE = 64
@@ -43,7 +44,7 @@ def predict(
     model: nn.Module,
     preprocessing: Preprocessing,
     images: ImageSet | LabelImages,
-    progress: Callable[[float, str], None],
+    progress: Progress,
 ) -> dict[str, np.ndarray]:
     """Log-probabilities of every image (n, K), see `Classifier.classify`."""
     model.eval()

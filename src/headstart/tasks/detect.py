@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from headstart.models.detection.fcos import FcosDetector
 from headstart.models.detection.retinanet import RetinaNetDetector
 from headstart.models.detection.targets import Targets
 from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
+from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.tasks.detection_scores import score_detections
 
@@ -75,7 +76,7 @@ def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Callable[[float, str], None]
+    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
 ) -> dict[str, np.ndarray]:
     """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
     model.eval()

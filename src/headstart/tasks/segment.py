@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from headstart.batches.image_sets import ImageSet
 from headstart.metrics.mean_iou import confusion, mean_iou
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.segmentation import Segmenter
+from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 
 BATCH_SIZE = 16
@@ -36,7 +37,7 @@ def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Callable[[float, str], None]
+    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
 ) -> dict[str, np.ndarray]:
     """Confusion of every image (n, K, K), truth in rows, counted at the size of the original mask."""
     model.eval()

@@ -21,6 +21,7 @@ from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.tasks import classify, detect, segment
 from headstart.train.distributed import ALONE, World
@@ -28,8 +29,6 @@ from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen
 from headstart.train.state import model_tensors, save_tensors
 
 TASKS: dict[str, ModuleType] = {"detect": detect, "segment": segment, "classify": classify}
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Tru
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection.multi_scale import MOST, detect_scales
 from headstart.places.images import read_rgb
+from headstart.progress import Progress, silent
 from headstart.tasks.detection_scores import score_detections
 from headstart.train.distributed import ALONE, World
 
@@ -27,7 +28,7 @@ def detect_images(
     scales: Sequence[Scale],
     world: World = ALONE,
     most: int = MOST,
-    progress: Callable[[float, str], None] = lambda fraction, message: None,
+    progress: Progress = silent,
 ) -> dict[str, NDArray[Any]]:
     """Detections of every image, boxes in pixels of the original images: image_index, boxes_xyxy, labels, scores.
 

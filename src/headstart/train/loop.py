@@ -15,6 +15,7 @@ from headstart.models.backbones.freezing import frozen_parts
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
 from headstart.models.detection.targets import COUNT
+from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.train.distributed import ALONE, World
 from headstart.train.forward import Forward, Losses, NotFinite
@@ -62,7 +63,7 @@ def train(
     recipe: Recipe,
     lr: float,
     state_dir: Path,
-    progress: Callable[[float, str], None],
+    progress: Progress,
     at_step: dict[int, Callable[[], None]] | None = None,
     world: World = ALONE,
     workers: int = 0,

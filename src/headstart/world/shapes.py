@@ -18,7 +18,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import HeadstartError, UsageError
+from headstart.progress import Progress
 from headstart.world.worlds import WORLDS, World
 
-Progress = Callable[[float, str], None]
 Floats = NDArray[np.float64]
 
 # Squareness, number of lobes, depth of lobes: ellipse, box, peanut, trefoil, quatrefoil, six lobes.

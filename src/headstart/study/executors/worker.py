@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.progress import Progress
 from headstart.store.files import write_json, write_text
 
 RUNNERS = "headstart.study.runners.table:RUNNERS"
 """Where the table of runners is, by default: kind of job -> function. Imported by workers only."""
 
-Progress = Callable[[float, str], None]
 Runner = Callable[[dict[str, Any], dict[str, Any], dict[str, Path], Path, Progress], Mapping[str, Any]]
 
 NOTE_SECONDS = 0.2

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.batches.image_sets import ImageSet
+from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
-    Progress,
     last_stage,
     save_arrays,
     start_of,

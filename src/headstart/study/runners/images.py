@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from headstart.config.sets import FolderSet
+from headstart.progress import Progress
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
-    Progress,
     save_arrays,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 from headstart.batches.image_sets import ImageSet
 from headstart.store.store import RESUME
 
-Progress = Callable[[float, str], None]
 Inputs = dict[str, Path]
 Metrics = dict[str, float]
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from headstart.batches.image_sets import ImageSet
 from headstart.errors import TrainingError
+from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.stats.bootstrap import image_weights
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
-    Progress,
     curve_metrics,
     last_stage,
     resume_folder,
