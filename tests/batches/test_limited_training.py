@@ -10,6 +10,7 @@ from headstart.batches.image_sets import ImageSet
 from headstart.config.study import Study, Task
 from headstart.recipes.schema import Recipe
 from headstart.study.runners import images as stages
+from headstart.study.settings import DataPlace, PrepareSettings, SplitSettings
 from support.miniatures import image
 
 COUNTS = {"aster": 24, "bell": 12, "clover": 12}
@@ -23,14 +24,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
         image(root / "data/train" / name / f"{k}.png", k)
     for k, name in enumerate(COUNTS):
         image(root / "data/test" / name / f"{k}.png", 100 + k)
-    local = {"root": str(root / "data"), "format": None, "read": {}}
+    place = DataPlace(str(root / "data"))
     (root / "split").mkdir()
     (root / "prepared").mkdir()
-    stages.split(
-        {"task": "classify", "folds": 0, "on_bad_image": "error"}, local, {}, root / "split", lambda f, m: None
-    )
-    wanted = {"task": "classify", "role": "trainval", "size_hw": (16, 16), "data": "-"}
-    stages.prepare(wanted, local, {"split": root / "split"}, root / "prepared", lambda f, m: None)
+    stages.split(SplitSettings("-", "classify", 0, "error"), place, {}, root / "split", lambda f, m: None)
+    wanted = PrepareSettings("-", "classify", "trainval", None, 0, (16, 16), "error", "stretch")
+    stages.prepare(wanted, place, {"split": root / "split"}, root / "prepared", lambda f, m: None)
     return ImageSet.open(root / "prepared")
 
 

@@ -22,7 +22,8 @@ from headstart.data.flags import IGNORED
 from headstart.errors import DataError, StoreError
 from headstart.places.images import read_mask
 from headstart.readers.formats import open_dataset
-from headstart.study.runners.shared import with_masks as _with_masks
+from headstart.study.runners.shared import with_masks
+from headstart.study.settings import DataPlace
 from headstart.world.shapes import draw_set
 from support.miniatures import make_index_masks
 
@@ -117,7 +118,7 @@ def test_original_masks_are_read_from_an_archive_too(tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "set")
     annotations = open_dataset(tmp_path / "x.zip")
     images = made(annotations, "segment", tmp_path / "out")
-    stages_view = _with_masks(images, {"root": str(tmp_path / "x.zip"), "read": {}})
+    stages_view = with_masks(images, DataPlace(str(tmp_path / "x.zip")))
     for k in range(2):
         loose = read_mask(tmp_path / "set" / str(images.mask_paths[k]))
         assert np.array_equal(stages_view.true_mask(k), images.mask_lut[loose]) and loose.shape == (30, 40)

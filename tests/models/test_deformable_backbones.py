@@ -22,6 +22,7 @@ from headstart.recipes.schema import Recipe
 from headstart.study.plan import Planner
 from headstart.study.runners import training as stages
 from headstart.study.runners.shared import start_of
+from headstart.study.settings import PretrainSettings, StartPlace, StartSettings
 from headstart.tasks.detect import build
 from headstart.tasks.transfer import Start, load_model, model_facts, save_model
 from headstart.weights import commands, native
@@ -305,8 +306,8 @@ def test_a_pretraining_may_change_its_backbone(tmp_path: Path) -> None:
     planner = Planner(Study.model_validate(study), tmp_path)
     name = "resnet26[deformable=C5,modulated=no,output_stride=16]"
     job = planner.pretraining("dcn", 0)
-    assert job.local["backbone"] == name and job.settings["backbone"]["name"] == "resnet26"
-    assert planner.start(planner.study.weights[0], 0)[2]["backbone"] == name
+    assert job.place.backbone == name and job.settings.backbone["name"] == "resnet26"
+    assert planner.start(planner.study.weights[0], 0)[2].backbone == name
     (tmp_path / "my.py").write_text("")
     own_net = Planner(Study.model_validate(study | {"backbone": "my.py:build"}), tmp_path)
     with pytest.raises(WeightsError, match=r"^pretraining\.dcn\.recipe: `deformable` changes the backbone, .*my\.py"):
@@ -339,19 +340,19 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
         proposals=8,
         rois=4,
         batch_norm=batch_norm,
-    ).model_dump(mode="json")
+    )
     name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
     assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
-    local = {"backbone": name, "base": str(tmp_path)}
-    settings = {"recipe": recipe, "lr": 0.1, "seed": 0, "early": None, "supervision": "boxes"}
-    stages.pretrain(settings, local, {"images": images}, out, quiet)
+    place = StartPlace(str(tmp_path), name)
+    settings = PretrainSettings({}, "boxes", recipe, 0, None, 1)
+    stages.pretrain(settings, place, {"images": images}, out, quiet)
     stored = load_file(out / "backbone.safetensors")
     offsets = [v for k, v in stored.items() if ".conv2.offset." in k]
     assert len(offsets) == 4 and all(torch.count_nonzero(v) for v in offsets)  # trained, not as they start
-    start, report = start_of({"pretrained": "backbone"}, local, out, 0)
-    expected = build_backbone(local["backbone"])
+    start, report = start_of(StartSettings(), place, out, 0)
+    expected = build_backbone(place.backbone)
     expected.to(memory_format=torch.channels_last).load_state_dict(stored, strict=False)
-    assert start.backbone_name == local["backbone"] and report["coverage"] == 1.0
+    assert start.backbone_name == place.backbone and report["coverage"] == 1.0
     assert equal(features(start.backbone), features(expected))
 
 

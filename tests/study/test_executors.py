@@ -18,12 +18,13 @@ from headstart.study.executors import local as executors
 from headstart.study.executors.local import Event, default_workers, run_jobs
 from headstart.study.jobs import Expansion, Job
 from headstart.study.progress import ProgressDisplay, TimeLeft, about, clock
+from support.tiny_runners import Adding, Counting, Dying, Napping, Pace
 
 TINY = "support.tiny_runners:RUNNERS"
 
 
 def adds(value, cost=1.0, **inputs):
-    return Job("add", {"value": value}, inputs, label=f"add {value}", cost=cost)
+    return Job("add", Adding(value), inputs, label=f"add {value}", cost=cost)
 
 
 def expansion_of(jobs, store):
@@ -135,7 +136,7 @@ def test_workers_have_their_threads_and_print_into_the_log(store, monkeypatch):
 
 def test_a_job_whose_process_died_is_tried_again(store):
     events = []
-    job = Job("dies", {"times": 1}, label="fragile")
+    job = Job("dies", Dying(1), label="fragile")
     outcome = run(store, [job], workers=1, events=events)
     assert (outcome.finished, outcome.failed) == (1, [])
     assert metrics(store, job) == {"deaths": 1}
@@ -144,8 +145,8 @@ def test_a_job_whose_process_died_is_tried_again(store):
 
 
 def test_a_job_that_always_kills_its_process_fails_and_its_neighbor_does_not(store):
-    fatal = Job("dies", {"times": 9}, label="fatal", cost=5)
-    neighbor = Job("naps", {"seconds": 0.8}, label="neighbor", cost=9)
+    fatal = Job("dies", Dying(9), label="fatal", cost=5)
+    neighbor = Job("naps", Napping(0.8), label="neighbor", cost=9)
     outcome = run(store, [fatal, neighbor, adds(1)])
     assert [label for label, _ in outcome.failed] == ["fatal"]
     assert "died when tried again alone, too; see log.txt" in outcome.failed[0][1]
@@ -173,7 +174,7 @@ if __name__ == "__main__":
 
 
 def counting(nap):
-    return Job("counts", {"steps": 40}, {}, {"nap": nap}, "count to 40")
+    return Job("counts", Counting(40), {}, Pace(nap), "count to 40")
 
 
 def start_counting(tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any
+
+from pydantic import BaseModel
 
 VERSIONS = {
     "draw": 1,
@@ -24,6 +27,19 @@ VERSIONS = {
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
 
 
+def as_json(value: Any) -> Any:
+    """Settings as JSON has them: dataclasses and pydantic models as objects with all their fields, tuples as lists."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): as_json(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [as_json(item) for item in value]
+    return value
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -38,14 +54,16 @@ def digest(value: Any) -> str:
 class Job:
     """One piece of work, stored under a key that hashes everything its result depends on.
 
-    `settings` and the keys of `inputs` are hashed; `local` (paths, whether to stay offline) is not: a run directory
+    `settings` and the keys of `inputs` are hashed; `place` (paths, whether to stay offline) is not: a run directory
     or a data set may be moved.
     """
 
     kind: str
-    settings: dict[str, Any]
+    settings: Any
+    """The frozen dataclass of this kind, see `headstart.study.settings`."""
     inputs: dict[str, Job] = field(default_factory=dict)
-    local: dict[str, Any] = field(default_factory=dict)
+    place: Any = None
+    """The frozen dataclass of where this kind finds things on this machine, if it needs any."""
     label: str = ""
     """What the user reads while it runs."""
     cost: float = 1.0
@@ -58,7 +76,7 @@ class Job:
             {
                 "kind": self.kind,
                 "version": VERSIONS.get(self.kind, 1),
-                "settings": self.settings,
+                "settings": as_json(self.settings),
                 "inputs": {name: job.key for name, job in self.inputs.items()},
             }
         )

@@ -19,8 +19,25 @@ from headstart.models.backbones.naming import trained_name
 from headstart.places.paths import absolute
 from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe
-from headstart.study.jobs import Expansion, Job, Trial
+from headstart.study.jobs import Expansion, Job, Trial, as_json
 from headstart.study.search import Search, search_rate
+from headstart.study.settings import (
+    ActivationsSettings,
+    CompositionSettings,
+    DataPlace,
+    DrawSettings,
+    EvaluateSettings,
+    FeaturesSettings,
+    NeighborsSettings,
+    PrepareSettings,
+    PretrainSettings,
+    ProbeSettings,
+    SplitSettings,
+    StartPlace,
+    StartSettings,
+    TransferPlace,
+    TransferSettings,
+)
 from headstart.weights.cards import WeightsSpec, resolve
 
 Lookup = Callable[[Job], dict[str, float | None] | None]
@@ -72,15 +89,15 @@ class Planner:
 
     def annotations(self, settings: FolderSet) -> Annotations:
         """The data set of a set, opened once."""
-        where = self._local(settings)
-        key = json.dumps(where, sort_keys=True)
+        place = self._place(settings)
+        key = json.dumps(as_json(place), sort_keys=True)
         if key not in self._annotations:
-            self._annotations[key] = open_dataset(where["root"], where["format"], **where["read"])
+            self._annotations[key] = open_dataset(place.root, place.format, **place.read)
         return self._annotations[key]
 
-    def _local(self, settings: FolderSet) -> dict[str, Any]:
+    def _place(self, settings: FolderSet) -> DataPlace:
         """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
-        return {"root": absolute(settings.path, self.base), "format": settings.format, "read": settings.read}
+        return DataPlace(absolute(settings.path, self.base), settings.format, settings.read)
 
     def spec(self, entry: WeightsEntry) -> WeightsSpec:
         """Facts of a candidate that is not pre-trained by the study."""
@@ -94,27 +111,26 @@ class Planner:
         settings = self.study.sets[name]
         if isinstance(settings, WorldSet):
             cost = settings.count * settings.size**2 / 96**2 / 500
-            return Job("draw", settings.model_dump(), label=f"draw {name}", cost=cost)
+            drawn = DrawSettings(settings.world, settings.count, settings.first, settings.size)
+            return Job("draw", drawn, label=f"draw {name}", cost=cost)
         return self._prepare(name, settings)
 
     def _prepare(self, name: str, settings: FolderSet) -> Job:
-        annotations = self.annotations(settings)
-        local = self._local(settings)
-        count = len(annotations)
-        split = Job(
-            "split",
-            {
-                "data": annotations.fingerprint,
-                "task": settings.task,
-                "folds": settings.folds,
-                "on_bad_image": settings.on_bad_image,
-            },
-            local=local,
-            label="split the images",
-            cost=count / 100,
+        annotations, place = self.annotations(settings), self._place(settings)
+        count, data = len(annotations), annotations.fingerprint
+        roles = SplitSettings(data, settings.task, settings.folds, settings.on_bad_image)
+        split = Job("split", roles, {}, place, "split the images", count / 100)
+        wanted = PrepareSettings(
+            data=data,
+            task=settings.task,
+            role=settings.role,
+            fold=settings.fold,
+            folds=settings.folds,
+            size_hw=settings.size_hw,
+            on_bad_image=settings.on_bad_image,
+            resize=settings.resize,
         )
-        wanted = settings.model_dump(exclude={"path", "format", "read"}) | {"data": annotations.fingerprint}
-        return Job("prepare", wanted, {"split": split}, local, f"prepare {name}", count / 60)
+        return Job("prepare", wanted, {"split": split}, place, f"prepare {name}", count / 60)
 
     def backbone(self) -> dict[str, str]:
         """What the study's own backbone is, whatever the place of a user's file."""
@@ -138,34 +154,28 @@ class Planner:
 
     def pretraining(self, name: str, seed: int) -> Job:
         """Job of one origin."""
-        settings = self.study.pretraining[name]
-        recipe = settings.recipe
-        return Job(
-            "pretrain",
-            {
-                "backbone": self.backbone(),
-                "supervision": settings.supervision,
-                "recipe": _recipe_settings(recipe),
-                "lr": recipe.lr,
-                "seed": seed,
-                "early": settings.early,
-                "threads": self.study.threads,
-            },
-            {"images": self.images(settings.images)},
-            {"base": str(self.base), "backbone": self.trained_backbone(name)},
-            f"pre-train {name}, seed {seed}",
-            self._train_cost(recipe, settings.images),
+        wanted = self.study.pretraining[name]
+        settings = PretrainSettings(
+            backbone=self.backbone(),
+            supervision=wanted.supervision,
+            recipe=wanted.recipe,
+            seed=seed,
+            early=wanted.early,
+            threads=self.study.threads,
         )
+        images, place = self.images(wanted.images), StartPlace(str(self.base), self.trained_backbone(name))
+        label, cost = f"pre-train {name}, seed {seed}", self._train_cost(wanted.recipe, wanted.images)
+        return Job("pretrain", settings, {"images": images}, place, label, cost)
 
-    def start(self, entry: WeightsEntry, seed: int, early: bool = False) -> tuple[dict[str, Any], dict[str, Job], dict]:
-        """How a job is told its starting weights: (settings, inputs, local)."""
+    def start(self, entry: WeightsEntry, seed: int, early: bool = False) -> tuple[StartSettings, dict[str, Job], Any]:
+        """How a job is told its starting weights: settings, inputs, and the place."""
         if entry.pretraining:
-            settings = {"pretrained": "early" if early else "backbone"}
-            local = {"base": str(self.base), "backbone": self.trained_backbone(entry.pretraining)}
-            return settings, {"weights": self.pretraining(entry.pretraining, seed)}, local
+            place = StartPlace(str(self.base), self.trained_backbone(entry.pretraining))
+            made = {"weights": self.pretraining(entry.pretraining, seed)}
+            return StartSettings(part="early" if early else "backbone"), made, place
         spec = self.spec(entry)
-        settings = spec.identity() | ({"seed": seed} if spec.kind == "random" else {})
-        return settings, {}, {"spec": spec.to_json(), "base": str(self.base), "offline": self.offline}
+        settings = StartSettings(spec.identity(), seed=seed if spec.kind == "random" else None)
+        return settings, {}, StartPlace(str(self.base), spec=spec, offline=self.offline)
 
     def _trials(
         self, task: Task, entry: WeightsEntry, lookup: Lookup, known: dict[str, Job]
@@ -200,53 +210,41 @@ class Planner:
 
     def transfer(self, task: Task, entry: WeightsEntry, seed: int, fold: int, lr: float) -> Job:
         """Job that trains one task model."""
-        weights, inputs, local = self.start(entry, seed)
+        weights, inputs, start = self.start(entry, seed)
         assert task.recipe
-        settings = {
-            "weights": weights,
-            "task": task.kind,
-            "recipe": _recipe_settings(task.recipe),
-            "lr": lr,
-            "seed": seed,
-            "limit": task.limit,
-            "protocol": task.protocol if task.val else None,  # only validation is scored by it here
-            "resize": getattr(self.study.sets[task.train[fold]], "resize", "stretch"),
-            "threads": self.study.threads,
-        }
+        settings = TransferSettings(
+            weights=weights,
+            task=task.kind,
+            recipe=task.recipe.model_copy(update={"lr": lr, "rates": ()}),
+            seed=seed,
+            limit=task.limit,
+            protocol=task.protocol if task.val else None,  # only validation is scored by it here
+            resize=getattr(self.study.sets[task.train[fold]], "resize", "stretch"),
+            threads=self.study.threads,
+        )
         inputs = inputs | {"train": self.images(task.train[fold])}
         if task.val:
             inputs["val"] = self.images(task.val[fold])
-            local = local | self._root(task.val[fold])
+        place = TransferPlace(start, self._masks(task.val[fold]) if task.val else None)
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
-        return Job("transfer", settings, inputs, local, label, self._train_cost(task.recipe, task.train[fold]))
+        return Job("transfer", settings, inputs, place, label, self._train_cost(task.recipe, task.train[fold]))
 
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
         inputs |= {f"test{k}": self.images(name) for k, name in enumerate(task.test)}
-        settings = {
-            "task": task.kind,
-            "protocol": task.protocol,
-            "bootstrap": self.study.bootstrap,
-            "threads": self.study.threads,
-        }
+        settings = EvaluateSettings(task.kind, task.protocol, self.study.bootstrap, self.study.threads)
         cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
-        return Job(
-            "evaluate",
-            settings,
-            inputs,
-            self._root(task.test[0]),
-            f"test {task.name} from {entry.name}, seed {seed}",
-            cost,
-        )
+        label = f"test {task.name} from {entry.name}, seed {seed}"
+        return Job("evaluate", settings, inputs, self._masks(task.test[0]), label, cost)
 
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
         """Pooled features of a set; one job for all seeds where the weights are the same file."""
-        weights, inputs, local = self.start(entry, seed, early)
-        settings = {"weights": weights, "threads": self.study.threads}
+        weights, inputs, place = self.start(entry, seed, early)
+        settings = FeaturesSettings(weights, self.study.threads)
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        return Job("features", settings, inputs | {"images": self.images(images)}, local, label, cost)
+        return Job("features", settings, inputs | {"images": self.images(images)}, place, label, cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
         inputs = {}
@@ -254,13 +252,8 @@ class Planner:
             inputs[f"train{k}"] = self.features(entry, train, seed)
             inputs[f"test{k}"] = self.features(entry, test, seed)
             inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.images(train), self.images(test)
-        settings = {
-            "seed": seed,
-            "limit": task.limit,
-            "bootstrap": self.study.bootstrap,
-            "threads": self.study.threads,
-        }
-        return Job("probe", settings, inputs, {}, f"{task.name} from {entry.name}, seed {seed}", 3.0)
+        settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
+        return Job("probe", settings, inputs, None, f"{task.name} from {entry.name}, seed {seed}", 3.0)
 
     def _explain(self) -> list[tuple[str, int, Job]]:
         explain = self.study.explain
@@ -270,7 +263,7 @@ class Planner:
         roles = {"boxes": entries[explain.boxes], "labels": entries[explain.labels]}
         if explain.random:
             roles["random"] = entries[explain.random]
-        settings = {"bootstrap": self.study.bootstrap, "threads": self.study.threads}
+        drawn = self.study.bootstrap, self.study.threads
         jobs = []
         for seed in self.study.seeds:
             images = {"images": self.images(explain.images)}
@@ -278,34 +271,34 @@ class Planner:
             labels = roles["labels"]
             if labels.pretraining and self.study.pretraining[labels.pretraining].early:
                 features["early"] = self.features(labels, explain.images, seed, early=True)
-            jobs.append(
-                ("neighbors", seed, Job("neighbors", settings, features | images, {}, f"neighbors, seed {seed}", 8))
-            )
-            jobs.append(("activations", seed, self._activations(roles, seed, settings)))
+            label = f"neighbors, seed {seed}"
+            near = Job("neighbors", NeighborsSettings(*drawn), features | images, None, label, 8)
+            jobs += [("neighbors", seed, near), ("activations", seed, self._activations(roles, seed))]
             if explain.probe:
                 task = next(t for t in self.study.tasks if t.name == explain.probe)
                 probes = {role: self._probe(task, roles[role], seed) for role in ("boxes", "labels")}
                 label = f"composition, seed {seed}"
-                jobs.append(("composition", seed, Job("composition", settings, probes | images, {}, label, 4)))
+                composed = Job("composition", CompositionSettings(*drawn), probes | images, None, label, 4)
+                jobs.append(("composition", seed, composed))
         return jobs
 
-    def _activations(self, roles: dict[str, WeightsEntry], seed: int, settings: dict[str, Any]) -> Job:
+    def _activations(self, roles: dict[str, WeightsEntry], seed: int) -> Job:
         assert self.study.explain
-        weights: dict[str, Any] = {}
+        weights: dict[str, StartSettings] = {}
         inputs: dict[str, Job] = {}
-        local: dict[str, Any] = {}
+        places: dict[str, StartPlace] = {}
         for role, entry in roles.items():
-            weights[role], made, local[role] = self.start(entry, seed)
+            weights[role], made, places[role] = self.start(entry, seed)
             inputs |= {f"weights_{role}": job for job in made.values()}
         inputs["images"] = self.images(self.study.explain.images)
         inputs["statistics"] = self.images(self.study.explain.statistics)
-        label = f"activation maps, seed {seed}"
-        return Job("activations", settings | {"weights": weights, "seed": seed}, inputs, local, label, 15)
+        settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads)
+        return Job("activations", settings, inputs, places, f"activation maps, seed {seed}", 15)
 
-    def _root(self, images: str) -> dict[str, str]:
+    def _masks(self, images: str) -> DataPlace | None:
         """Where the data set of a prepared set lies now: original masks are read from there."""
         settings = self.study.sets[images]
-        return self._local(settings) if isinstance(settings, FolderSet) else {}
+        return self._place(settings) if isinstance(settings, FolderSet) else None
 
     def _pixels(self, name: str) -> float:
         settings = self.study.sets[name]
@@ -317,11 +310,6 @@ class Planner:
         settings = self.study.sets[images]
         pixels = settings.size**2 if isinstance(settings, WorldSet) else settings.size_hw[0] * settings.size_hw[1]
         return recipe.updates * recipe.batch_size * pixels / PIXELS_PER_SECOND
-
-
-def _recipe_settings(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without its rates: the one used stands beside it, so that a longer search keeps its first results."""
-    return recipe.model_dump(mode="json", exclude={"lr", "rates"})
 
 
 def _collect(job: Job, known: dict[str, Job]) -> None:

@@ -217,7 +217,7 @@ class Results:
         found: list[str] = []
         for job in {j.key: j for j in self.expansion.known if j.kind == "split"}.values():
             path = self.store.path(job.name) / "notes.json"
-            root = Path(job.local["root"])
+            root = Path(job.place.root)
             if path.is_file():
                 found += [note.replace(str(root), root.name) for note in json.loads(path.read_text())]
         for job in {j.key: j for j in self.expansion.known if j.kind == "prepare"}.values():

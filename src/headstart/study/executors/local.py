@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 from headstart.errors import Interrupted, StoreError
 from headstart.store.store import Store
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, begin, execute, note_path, read_note
-from headstart.study.jobs import VERSIONS, Job
+from headstart.study.jobs import VERSIONS, Job, as_json
 
 POLL_SECONDS = 0.5
 THREAD_VARIABLES = (
@@ -197,7 +197,7 @@ class _Dispatcher:
             inputs[role] = path
         out = self.store.partial(job.name)
         note_path(out).unlink(missing_ok=True)
-        return JobOrder(job.kind, job.settings, job.local, inputs, out, self.threads, self.runners)
+        return JobOrder(job.kind, job.settings, job.place, inputs, out, self.threads, self.runners)
 
     def _submit(self, order: JobOrder) -> Future[JobReport]:
         # Workers inherit the mask, so a Ctrl-C while they start reaches only this process, right after.
@@ -247,7 +247,7 @@ class _Dispatcher:
         info = {
             "kind": job.kind,
             "version": VERSIONS.get(job.kind, 1),
-            "settings": job.settings,
+            "settings": as_json(job.settings),
             "inputs": {role: needed.key for role, needed in job.inputs.items()},
             "label": job.label,
             "seconds": round(report.seconds, 3),

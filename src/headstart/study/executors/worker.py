@@ -23,7 +23,7 @@ from headstart.store.files import write_json, write_text
 RUNNERS = "headstart.study.runners.table:RUNNERS"
 """Where the table of runners is, by default: kind of job -> function. Imported by workers only."""
 
-Runner = Callable[[dict[str, Any], dict[str, Any], dict[str, Path], Path, Progress], Mapping[str, Any]]
+Runner = Callable[[Any, Any, dict[str, Path], Path, Progress], Mapping[str, Any]]
 
 NOTE_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
@@ -34,8 +34,8 @@ class JobOrder:
     """One job, in what a worker needs to do it."""
 
     kind: str
-    settings: dict[str, Any]
-    local: dict[str, Any]
+    settings: Any
+    place: Any
     inputs: dict[str, Path]
     """Directories of the finished jobs that this one reads."""
     out: Path
@@ -105,7 +105,7 @@ def execute(order: JobOrder) -> JobReport:
     try:
         run = _runner(order)
         began = time.perf_counter()  # a worker's first job does not pay for the imports
-        metrics = run(order.settings, order.local, order.inputs, order.out, Note(order.out))
+        metrics = run(order.settings, order.place, order.inputs, order.out, Note(order.out))
         write_json(order.out / "metrics.json", dict(metrics))
     except HeadstartError as fault:
         return JobReport(time.perf_counter() - began, str(fault), traceback.format_exc(), fault.exit_code)

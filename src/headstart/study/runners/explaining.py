@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,18 +18,19 @@ from headstart.study.runners.shared import (
     save_arrays,
     start_of,
 )
+from headstart.study.settings import ActivationsSettings, CompositionSettings, NeighborsSettings, StartPlace
 
 if TYPE_CHECKING:
     from headstart.explain.composition import Composition
 
 
-def neighbors(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def neighbors(settings: NeighborsSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """F3 and the pictures of neighbors for the report."""
     from headstart.explain.neighbors import measure
 
     images = ImageSet.open(inputs["images"])
     arms = {role: last_stage(inputs[role]) for role in ("boxes", "labels", "random", "early") if role in inputs}
-    weights = image_weights(images.clusters, settings["bootstrap"])
+    weights = image_weights(images.clusters, settings.bootstrap)
     metrics, replicates, found = measure(
         arms["boxes"],
         arms["labels"],
@@ -53,7 +55,9 @@ def neighbors(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, 
     return metrics
 
 
-def activations(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def activations(
+    settings: ActivationsSettings, place: Mapping[str, StartPlace], inputs: Inputs, out: Path, progress: Progress
+) -> Metrics:
     """F4a for every arm, names prefixed by the role, and maps for the report."""
     from headstart.explain.activations import box_instances, channel_statistics, measure
     from headstart.models.backbones.features import stage_maps
@@ -63,14 +67,14 @@ def activations(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path
     instances = images.instances
     if instances is None:
         instances = box_instances(images.boxes_xyxy, images.box_offsets, size_hw)
-    resampled = image_weights(images.clusters, settings["bootstrap"])
+    resampled = image_weights(images.clusters, settings.bootstrap)
     metrics: Metrics = {}
     replicates: dict[str, np.ndarray] = {}
     maps: dict[str, np.ndarray] = {}
     shown = np.zeros(0, np.int64)
-    for k, (role, weights) in enumerate(settings["weights"].items()):
-        progress(k / len(settings["weights"]), f"maps of {role}")
-        start, _ = start_of(weights, local[role], inputs.get(f"weights_{role}"), settings["seed"])
+    for k, (role, weights) in enumerate(settings.weights.items()):
+        progress(k / len(settings.weights), f"maps of {role}")
+        start, _ = start_of(weights, place[role], inputs.get(f"weights_{role}"), settings.seed)
         last = start.backbone.stages[-1].name
         maps_of = {
             name: stage_maps(start.backbone, start.preprocessing, s.images, (last,))[last]
@@ -91,7 +95,7 @@ def activations(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path
     return metrics
 
 
-def composition(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def composition(settings: CompositionSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """F4b and F4c from the log-loss of two probes on the same images."""
     from headstart.explain.composition import measure
 
@@ -100,7 +104,7 @@ def composition(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path
     for role in ("boxes", "labels"):
         with np.load(inputs[role] / "predictions.npz") as found:
             losses[role], correct[role] = found["log_loss"], found["correct"]
-    weights = image_weights(images.clusters, settings["bootstrap"])
+    weights = image_weights(images.clusters, settings.bootstrap)
     metrics, replicates, examples = measure(losses, correct, images.image_labels, main_class(images), weights)
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "examples.npz", examples)

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from headstart.config.sets import FolderSet
 from headstart.progress import Progress
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
     save_arrays,
 )
+from headstart.study.settings import DataPlace, DrawSettings, PrepareSettings, SplitSettings
 
 
-def draw(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def draw(settings: DrawSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """A slice of the embedded world as a prepared set."""
     from headstart.world.shapes import draw_set
 
-    draw_set(settings["world"], settings["count"], settings["first"], settings["size"], out, progress)
-    return {"images": settings["count"]}
+    draw_set(settings.world, settings.count, settings.first, settings.size, out, progress)
+    return {"images": settings.count}
 
 
-def split(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def split(settings: SplitSettings, place: DataPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Which images train, validate and test, in each fold; near-duplicates and the source's groups share a cluster."""
     from headstart.data.duplicates import near_duplicate_clusters, with_groups
     from headstart.data.splits import assign
     from headstart.readers.formats import open_dataset
 
-    annotations = open_dataset(local["root"], local["format"], **local["read"])
+    annotations = open_dataset(place.root, place.format, **place.read)
     every = np.arange(len(annotations))
     show = lambda done, count: progress(0.9 * done / count, f"image {done}/{count}")  # noqa: E731
-    clusters = near_duplicate_clusters(annotations, every, settings["on_bad_image"], show)
+    clusters = near_duplicate_clusters(annotations, every, settings.on_bad_image, show)
     clusters = with_groups(annotations, every, clusters)
-    roles = assign(annotations, settings["task"], settings["folds"], clusters)
+    roles = assign(annotations, settings.task, settings.folds, clusters)
     arrays = {
         f"{role}{k}": getattr(fold, role) for k, fold in enumerate(roles.folds) for role in ("train", "val", "test")
     }
@@ -46,27 +45,26 @@ def split(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
     return {name: float(len(indices)) for name, indices in arrays.items()}
 
 
-def prepare(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def prepare(settings: PrepareSettings, place: DataPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Images of one role, decoded and brought to one size once for all trials; any beginning of them is stratified."""
     from headstart.batches.image_sets import make_image_set
     from headstart.data.subsets import nested_order
     from headstart.readers.formats import open_dataset
 
-    wanted = FolderSet.model_validate({k: v for k, v in settings.items() if k != "data"} | {"path": local["root"]})
-    annotations = open_dataset(local["root"], local["format"], **local["read"])
+    annotations = open_dataset(place.root, place.format, **place.read)
     with np.load(inputs["split"] / "roles.npz") as roles:
-        parts = ("train", "val") if wanted.role == "trainval" else (wanted.role,)
-        indices, clusters = np.concatenate([roles[f"{p}{wanted.fold or 0}"] for p in parts]), roles["clusters"]
-    indices = indices[nested_order(annotations.select(indices), wanted.task)]
+        parts = ("train", "val") if settings.role == "trainval" else (settings.role,)
+        indices, clusters = np.concatenate([roles[f"{p}{settings.fold or 0}"] for p in parts]), roles["clusters"]
+    indices = indices[nested_order(annotations.select(indices), settings.task)]
     make_image_set(
         annotations,
         indices,
         clusters[indices],
-        wanted.task,
-        wanted.size_hw,
-        wanted.resize,
+        settings.task,
+        settings.size_hw,
+        settings.resize,
         out,
         progress,
-        wanted.on_bad_image,
+        settings.on_bad_image,
     )
     return {"images": float(len(indices))}

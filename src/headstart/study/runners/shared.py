@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.batches.image_sets import ImageSet
 from headstart.store.store import RESUME
+from headstart.study.settings import DataPlace, StartPlace, StartSettings
 
 Inputs = dict[str, Path]
 Metrics = dict[str, float]
@@ -24,13 +25,13 @@ def resume_folder(out: Path) -> Path:
     return folder
 
 
-def with_masks(images: ImageSet, local: dict) -> ImageSet:
+def with_masks(images: ImageSet, place: DataPlace | None) -> ImageSet:
     """Original masks are looked for in the data set where it lies now: it may have been moved since."""
-    if "root" not in local or not any(images.mask_paths):
+    if place is None or not any(images.mask_paths):
         return images
     from headstart.readers.formats import image_place
 
-    return replace(images, mask_place=image_place(local["root"], local["read"].get("images")))
+    return replace(images, mask_place=image_place(place.root, place.read.get("images")))
 
 
 def save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:
@@ -75,7 +76,7 @@ def made_here(backbone: Any, tensors: Mapping[str, Any], source: str) -> dict[st
     return proved(report, backbone, IMAGENET, test_colors=False).to_json()
 
 
-def start_of(weights: dict[str, Any], local: dict, made: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
+def start_of(weights: StartSettings, place: StartPlace, made: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
     """The backbone that a job starts from, and the report of how it was loaded."""
     import torch
     from safetensors.torch import load_file
@@ -84,21 +85,21 @@ def start_of(weights: dict[str, Any], local: dict, made: Path | None, seed: int)
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.tasks.transfer import Start
     from headstart.train.state import model_tensors
-    from headstart.weights.cards import WeightsSpec
     from headstart.weights.checkpoint import load
 
-    base = Path(local["base"])
+    base = Path(place.base)
     if made is None:
-        spec = WeightsSpec.from_json(local["spec"])
-        loaded = load(spec, seed, local["offline"])
+        spec = place.spec
+        assert spec
+        loaded = load(spec, seed, place.offline)
         loaded.backbone.to(memory_format=torch.channels_last)
         start = Start(loaded.backbone, spec.backbone, base, loaded.preprocessing, spec.kind == "random")
         return start, loaded.report.to_json()
-    backbone = build_backbone(local["backbone"], base).to(memory_format=torch.channels_last)
-    tensors, stored = model_tensors(backbone), load_file(made / f"{weights['pretrained']}.safetensors")
+    backbone = build_backbone(place.backbone, base).to(memory_format=torch.channels_last)
+    tensors, stored = model_tensors(backbone), load_file(made / f"{weights.part}.safetensors")
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(stored[name])
-    return Start(backbone, local["backbone"], base, Preprocessing(), is_random=False), made_here(
-        backbone, tensors, weights["pretrained"]
+    return Start(backbone, place.backbone, base, Preprocessing(), is_random=False), made_here(
+        backbone, tensors, weights.part
     )

@@ -1,6 +1,6 @@
 """Which function runs each kind of job.
 
-Every runner takes (settings, local, inputs, out, progress), writes its files into `out` and returns flat metrics. They
+Every runner takes (settings, place, inputs, out, progress), writes its files into `out` and returns flat metrics. They
 run in worker processes; what imports torch is imported inside them.
 """
 

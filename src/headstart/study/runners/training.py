@@ -13,7 +13,6 @@ import numpy as np
 from headstart.batches.image_sets import ImageSet
 from headstart.errors import TrainingError
 from headstart.progress import Progress
-from headstart.recipes.schema import Recipe
 from headstart.stats.bootstrap import image_weights
 from headstart.study.runners.shared import (
     Inputs,
@@ -26,9 +25,19 @@ from headstart.study.runners.shared import (
     start_of,
     with_masks,
 )
+from headstart.study.settings import (
+    DataPlace,
+    EvaluateSettings,
+    FeaturesSettings,
+    PretrainSettings,
+    ProbeSettings,
+    StartPlace,
+    TransferPlace,
+    TransferSettings,
+)
 
 
-def pretrain(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def pretrain(settings: PretrainSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """One origin: a backbone trained from random weights by boxes or by image labels."""
     import torch
 
@@ -38,79 +47,83 @@ def pretrain(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     from headstart.train.state import model_tensors, save_tensors
 
     images = ImageSet.open(inputs["images"])
-    recipe = Recipe.model_validate(settings["recipe"] | {"lr": settings["lr"]})
-    torch.manual_seed(settings["seed"])
-    backbone = build_backbone(local["backbone"], Path(local["base"]))
-    start = Start(backbone, local["backbone"], Path(local["base"]), Preprocessing(), is_random=True)
+    recipe = settings.recipe
+    torch.manual_seed(settings.seed)
+    backbone = build_backbone(place.backbone, Path(place.base))
+    start = Start(backbone, place.backbone, Path(place.base), Preprocessing(), is_random=True)
 
     def at_step(model: Any) -> dict[int, Callable[[], None]]:
-        if not settings["early"]:
+        if not settings.early:
             return {}
-        step = max(1, round(settings["early"] * recipe.updates))
+        step = max(1, round(settings.early * recipe.updates))
         return {step: lambda: save_tensors(out / "early.safetensors", model_tensors(model.backbone))}
 
-    task = {"boxes": "detect", "labels": "classify"}[settings["supervision"]]
+    task = {"boxes": "detect", "labels": "classify"}[settings.supervision]
     model, curve = fit(
-        start, task, images, recipe, settings["lr"], settings["seed"], resume_folder(out), progress, at_step=at_step
+        start, task, images, recipe, recipe.lr or 0.0, settings.seed, resume_folder(out), progress, at_step=at_step
     )
     save_tensors(out / "backbone.safetensors", model_tensors(model.backbone))  # type: ignore[arg-type]
     save_curve(out / "curve.npz", curve)
     return curve_metrics(curve)
 
 
-def transfer(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def transfer(
+    settings: TransferSettings, place: TransferPlace, inputs: Inputs, out: Path, progress: Progress
+) -> Metrics:
     """Train one task model, and score it on validation images where there are some."""
     from headstart.models.backbones.building import backbone_cost
     from headstart.tasks.transfer import TASKS, fit, model_facts, save_curve, save_model
 
     images = ImageSet.open(inputs["train"])
-    recipe = Recipe.model_validate(settings["recipe"] | {"lr": settings["lr"]})
-    start, load_report = start_of(settings["weights"], local, inputs.get("weights"), settings["seed"])
+    recipe = settings.recipe
+    start, load_report = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     try:
         model, curve = fit(
             start,
-            settings["task"],
+            settings.task,
             images,
             recipe,
-            settings["lr"],
-            settings["seed"],
+            recipe.lr or 0.0,
+            settings.seed,
             resume_folder(out),
             lambda f, m: progress(0.9 * f, m),
-            settings["limit"],
+            settings.limit,
         )
     except TrainingError:
         if "val" not in inputs:
             raise
         return {"train/diverged": 1.0}  # a rate of the search that is too high: it has no score, others have
     metrics = curve_metrics(curve) | {"cost/parameters": float(parameters), "cost/gflops": gflops}
-    metrics["train/images"] = float(min(len(images), settings["limit"] or len(images)))
+    metrics["train/images"] = float(min(len(images), settings.limit or len(images)))
     if "val" in inputs:
-        held_out = with_masks(ImageSet.open(inputs["val"]), local)
-        kind = TASKS[settings["task"]]
+        held_out = with_masks(ImageSet.open(inputs["val"]), place.data)
+        kind = TASKS[settings.task]
         found = kind.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
-        scores, _ = kind.score([found], [held_out], None, settings["protocol"])
+        scores, _ = kind.score([found], [held_out], None, settings.protocol)
         metrics |= {f"val/{name}": value for name, value in scores.items()}
-    save_model(out, model, model_facts(start, settings["task"], recipe, images, settings["resize"]))
+    save_model(out, model, model_facts(start, settings.task, recipe, images, settings.resize))
     save_curve(out / "curve.npz", curve)
     save_cost(out, model.backbone, size_hw)
     return metrics
 
 
-def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def evaluate(
+    settings: EvaluateSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
+) -> Metrics:
     """Test metrics of one trial over all its folds, with bootstrap replicates over the test images."""
     from headstart.tasks.transfer import TASKS, load_model
 
-    kind = TASKS[settings["task"]]
+    kind = TASKS[settings.task]
     folds = sum(name.startswith("model") for name in inputs)
     for k in range(folds):
         if not (inputs[f"model{k}"] / "model.json").is_file():
             raise TrainingError(
                 "the training diverged at the rate that was best on validation; lower the rates searched"
             )
-    sets = [with_masks(ImageSet.open(inputs[f"test{k}"]), local) for k in range(folds)]
+    sets = [with_masks(ImageSet.open(inputs[f"test{k}"]), place) for k in range(folds)]
     predictions = []
     for k, images in enumerate(sets):
         trained = load_model(inputs[f"model{k}"])
@@ -120,9 +133,9 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
                 trained.model, trained.preprocessing, images, lambda f, m, p=part: progress(0.8 * p[0] + p[1] * f, m)
             )
         )
-    weights = image_weights(np.concatenate([s.clusters for s in sets]), settings["bootstrap"])
-    progress(0.85, f"{settings['bootstrap']} resamples of the test images")
-    metrics, replicates = kind.score(predictions, sets, weights, settings["protocol"])
+    weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)
+    progress(0.85, f"{settings.bootstrap} resamples of the test images")
+    metrics, replicates = kind.score(predictions, sets, weights, settings.protocol)
     save_arrays(out / "replicates.npz", replicates)
     for k, found in enumerate(predictions):
         save_arrays(out / f"predictions{k}.npz", found)
@@ -131,14 +144,14 @@ def evaluate(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     return metrics | {"test/images": float(count)}
 
 
-def features(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Pooled outputs of every stage for every image of a set."""
     from headstart.models.backbones.building import backbone_cost
     from headstart.models.backbones.features import pooled_features
 
     images = ImageSet.open(inputs["images"])
-    weights = settings["weights"]
-    start, load_report = start_of(weights, local, inputs.get("weights"), weights.get("seed", 0))
+    weights = settings.weights
+    start, load_report = start_of(weights, place, inputs.get("weights"), weights.seed or 0)
     (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
     pooled = pooled_features(
         start.backbone, start.preprocessing, images.images, progress=lambda f: progress(f, f"{f:.0%} of the images")
@@ -150,7 +163,7 @@ def features(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, p
     return {"cost/parameters": float(parameters), "cost/gflops": gflops}
 
 
-def probe(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Linear probes on the pooled last stage: logistic (primary) and ridge."""
     from headstart.tasks.probes import ProbeFold, measure
 
@@ -158,13 +171,13 @@ def probe(settings: dict[str, Any], local: dict, inputs: Inputs, out: Path, prog
     for k in range(sum(name.startswith("train_images") for name in inputs)):
         images = ImageSet.open(inputs[f"train_images{k}"])
         tested = ImageSet.open(inputs[f"test_images{k}"])
-        count, num_classes = min(len(images), settings["limit"] or len(images)), len(images.image_classes)
+        count, num_classes = min(len(images), settings.limit or len(images)), len(images.image_classes)
         train_x, test_x = last_stage(inputs[f"train{k}"])[:count], last_stage(inputs[f"test{k}"])
         labels, alike = images.image_labels[:count], images.clusters[:count]
         folds.append(ProbeFold(train_x, labels, test_x, tested.image_labels, alike))
         clusters.append(tested.clusters)
-    weights = image_weights(np.concatenate(clusters), settings["bootstrap"])
-    metrics, replicates, predictions = measure(folds, num_classes, weights, settings["seed"])
+    weights = image_weights(np.concatenate(clusters), settings.bootstrap)
+    metrics, replicates, predictions = measure(folds, num_classes, weights, settings.seed)
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "predictions.npz", predictions)
     shutil.copyfile(inputs["test0"] / "cost.json", out / "cost.json")

@@ -1,0 +1,176 @@
+"""What each kind of job is told: one frozen dataclass a kind, made by the planner and read by the runner.
+
+Everything in a `...Settings` is part of the job's key: two jobs with equal settings and inputs have one result. Where
+things lie on this machine (`...Place`) is not: a data set or a run may be moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from headstart.recipes.schema import Recipe
+from headstart.weights.cards import WeightsSpec
+
+Target = Literal["detect", "segment", "classify"]
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """`draw`: images `first`.. of a drawn world, `size` pixels a side."""
+
+    world: Literal["base", "novel"]
+    count: int
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """`split`: the roles of the images of a data set."""
+
+    data: str
+    """Fingerprint of the table."""
+    task: Target
+    folds: int
+    on_bad_image: Literal["error", "skip"]
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """`prepare`: the images of one role, brought to one size; fields as in `headstart.config.sets.FolderSet`."""
+
+    data: str
+    """Fingerprint of the table."""
+    task: Target
+    role: Literal["train", "val", "trainval", "test"]
+    fold: int | None
+    folds: int
+    size_hw: tuple[int, int]
+    on_bad_image: Literal["error", "skip"]
+    resize: Literal["stretch", "crop"]
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """The weights that a job starts from: those of `identity`; where that is None, what the input `weights` made."""
+
+    identity: Mapping[str, Any] | None = None
+    """`WeightsSpec.identity()`."""
+    part: Literal["backbone", "early"] = "backbone"
+    """Of a pre-training: its last backbone, or the one that it kept early on."""
+    seed: int | None = None
+    """Of random values; None for all others."""
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """`pretrain`: one origin of a pre-training of the study."""
+
+    backbone: Mapping[str, str]
+    supervision: Literal["boxes", "labels"]
+    recipe: Recipe
+    seed: int
+    early: float | None
+    threads: int
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """`transfer`: one task model."""
+
+    weights: StartSettings
+    task: str
+    recipe: Recipe
+    """With the rate that is used as its `lr`, and no `rates`: a longer search keeps its first results."""
+    seed: int
+    limit: int | None
+    protocol: str | None
+    """How validation images are scored; None without any."""
+    resize: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """`evaluate`: the test metrics of one trial, over all its folds."""
+
+    task: str
+    protocol: str
+    bootstrap: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class FeaturesSettings:
+    """`features`: pooled outputs of every stage for the images of a set."""
+
+    weights: StartSettings
+    threads: int
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """`probe`: linear probes on features."""
+
+    seed: int
+    limit: int | None
+    bootstrap: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class NeighborsSettings:
+    """`neighbors`: F3."""
+
+    bootstrap: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class CompositionSettings:
+    """`composition`: F4b and F4c."""
+
+    bootstrap: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class ActivationsSettings:
+    """`activations`: F4a for the weights of each role."""
+
+    weights: Mapping[str, StartSettings]
+    seed: int
+    bootstrap: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where a data set lies now and how it is read."""
+
+    root: str
+    format: str | None = None
+    read: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StartPlace:
+    """How a start is found on this machine."""
+
+    base: str
+    """Folder that paths of a user's backbone are relative to."""
+    backbone: str = ""
+    """Of a pre-training of the study: what it trained."""
+    spec: WeightsSpec | None = None
+    """Of all other weights."""
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class TransferPlace:
+    """The start, and the data set of the validation images where original masks are read from it."""
+
+    start: StartPlace
+    data: DataPlace | None = None
