@@ -178,6 +178,7 @@ def pretrain(
         )
     start = _start(given)
     model = _model(given, start)
+    model.to(world.device)
     if given.recipe.reestimate_batch_norm and not (out / "state").is_dir():
         reestimate_batch_norm(start.backbone, given.batches, start.preprocessing)
     checkpoints = _Checkpoints(given, start, model, world, progress)

@@ -80,7 +80,9 @@ def detect(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Im
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(max(11, height // 32))
     records = []
-    for box, score, label in zip(found.boxes_xyxy.numpy(), found.scores.tolist(), found.labels.tolist(), strict=True):
+    for box, score, label in zip(
+        found.boxes_xyxy.cpu().numpy(), found.scores.tolist(), found.labels.tolist(), strict=True
+    ):
         if score < threshold:
             continue
         x1, y1, x2, y2 = (float(v) for v in box * scale)
@@ -105,7 +107,7 @@ def detect(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Im
 def segment(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Image.Image, list[dict[str, Any]]]:
     """Classes blended over the picture; the record gives each class's share of the image."""
     height, width = pixels.shape[:2]
-    classes = trained.model.segment(_input(trained, pixels), (height, width))[0].numpy()  # type: ignore[operator]
+    classes = trained.model.segment(_input(trained, pixels), (height, width))[0].cpu().numpy()  # type: ignore[operator]
     palette = np.array([Image.new("RGB", (1, 1), c).getpixel((0, 0)) for c in COLORS], np.float64)
     blended = pixels.astype(np.float64)
     shown = classes > 0
@@ -117,7 +119,7 @@ def segment(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[I
 @torch.no_grad()
 def classify(trained: TaskModel, pixels: np.ndarray, threshold: float) -> tuple[Image.Image, list[dict[str, Any]]]:
     """The most probable class, written on the picture; where images may show several, all from the threshold on."""
-    probability = trained.model.classify(_input(trained, pixels))[0].exp()  # type: ignore[operator]
+    probability = trained.model.classify(_input(trained, pixels))[0].exp().cpu()  # type: ignore[operator]
     order = probability.argsort(descending=True).tolist()
     shown = [k for k in order if float(probability[k]) >= threshold] if trained.several else order[:1]
     picture = Image.fromarray(pixels)
@@ -137,4 +139,6 @@ def _input(trained: TaskModel, pixels: np.ndarray) -> torch.Tensor:
 
 
 def _whole(trained: TaskModel, pixels: np.ndarray) -> torch.Tensor:
-    return trained.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None])
+    device = next(trained.model.parameters()).device
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    return trained.preprocessing.apply(tensor.to(device))

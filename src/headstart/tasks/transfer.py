@@ -24,7 +24,7 @@ from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.tasks import classify, detect, segment
-from headstart.train.distributed import ALONE, World
+from headstart.train.distributed import ALONE, CPU, World
 from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen_random, train
 from headstart.train.state import model_tensors, save_tensors
 
@@ -78,6 +78,7 @@ def fit(
     kind = TASKS[task]
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     model = assembled(start, task, recipe, len(kind.classes_of(images)), size_hw, seed)
+    model.to(world.device)
     batches = Batches(images, recipe.batch_size, seed, recipe.flip, recipe.quarter_turns, limit)
     if recipe.reestimate_batch_norm:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
@@ -138,8 +139,8 @@ def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, resiz
     }
 
 
-def load_model(folder: Path) -> TaskModel:
-    """A model saved by `save_model`, ready to predict."""
+def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
+    """A model saved by `save_model`, ready to predict on a device."""
     path = folder / "model.json"
     if not path.is_file():
         raise WeightsError(
@@ -158,7 +159,7 @@ def load_model(folder: Path) -> TaskModel:
     with torch.no_grad():
         for name, tensor in model_tensors(model).items():
             tensor.copy_(tensors[name])
-    model.eval().to(memory_format=torch.channels_last)
+    model.eval().to(device).to(memory_format=torch.channels_last)
     return TaskModel(
         model,
         facts["task"],

@@ -14,6 +14,7 @@ from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection.targets import COUNT
 from headstart.recipes.schema import Recipe
 from headstart.train.distributed import World
+from headstart.train.memory import memory_for_update
 
 Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]
 """(model, batch, preprocessed images) -> losses to be added, by name."""
@@ -33,6 +34,7 @@ class Forward:
             model.backbone.compile()  # type: ignore[union-attr]
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+        self.model = model
         self.losses: nn.Module = _LossesOf(model, losses_of)
         if world.size > 1:
             device_ids = [world.device] if world.device.type == "cuda" else None
@@ -45,7 +47,11 @@ class Forward:
         total: dict[str, Tensor] = {}
         for k, part in enumerate(parts):
             synced = k + 1 == len(parts) or self.world.size == 1
-            with nullcontext() if synced else self.losses.no_sync():  # type: ignore[operator]
+            size_hw = (part.images.shape[-2], part.images.shape[-1])
+            with (
+                memory_for_update(self.model, self.recipe, len(part), size_hw),
+                nullcontext() if synced else self.losses.no_sync(),  # type: ignore[operator]
+            ):
                 losses = self._forward(part.to(self.world.device))
                 require_finite(losses, step, part.image_ids, lr)
                 trained = [value for name, value in losses.items() if not name.startswith(COUNT)]
@@ -60,14 +66,7 @@ class Forward:
         if self.recipe.precision == "fp64":
             images = images.double()
         with torch.autocast(self.world.device.type, self.dtype, enabled=self.dtype is not None):
-            try:
-                return self.losses(batch, images.contiguous(memory_format=torch.channels_last))
-            except torch.OutOfMemoryError as error:
-                raise TrainingError(
-                    f"the GPU's memory does not suffice for {len(batch)} images of {images.shape[-1]} x "
-                    f"{images.shape[-2]} pixels ({str(error).splitlines()[0]}). Raise `accumulate` (now "
-                    f"{self.recipe.accumulate}): the batch is then trained in more and smaller parts."
-                ) from error
+            return self.losses(batch, images.contiguous(memory_format=torch.channels_last))
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
         """Gradients in their own units, before they are clipped."""

@@ -20,6 +20,7 @@ from headstart.recipes.schema import Recipe
 from headstart.train.distributed import ALONE, World
 from headstart.train.forward import Forward, Losses, NotFinite
 from headstart.train.loaders import BatchSource, fetched
+from headstart.train.memory import memory_for_images
 from headstart.train.saving import USUAL, Keeping, Saver
 from headstart.train.schedule import warmup_cosine, warmup_steps
 from headstart.train.state import WeightAverage, averaged
@@ -169,7 +170,8 @@ def set_mode(model: nn.Module, recipe: Recipe) -> None:
 
 @torch.no_grad()
 def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessing: Preprocessing) -> int:
-    """Replace running statistics by the averages over up to 512 target images (the first batches, as trained on).
+    """Replace running statistics by the averages over up to 512 target images (the first batches, as trained on), on
+    the backbone's device.
 
     Statistics estimated on other pictures under another preprocessing would put some weights at a disadvantage that
     has nothing to do with what they learnt. Returns the number of norms changed.
@@ -181,8 +183,11 @@ def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessi
         norm.momentum = None
     backbone.train()
     wanted = min(REESTIMATION_IMAGES, batches.count)
+    device = next(backbone.parameters()).device
     for t in range(-(-wanted // batches.batch_size)):
-        backbone(preprocessing.apply(batches.batch(t).images))
+        images = batches.batch(t).images
+        with memory_for_images(f"batch-norm statistics of {len(images)} images", (images.shape[-2], images.shape[-1])):
+            backbone(preprocessing.apply(images.to(device)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return len(norms)

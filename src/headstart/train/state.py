@@ -25,7 +25,7 @@ EARLIER = "state-*.safetensors"
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
     """Write tensors atomically; `facts` travel in the file's metadata as JSON."""
     temporary = path.with_suffix(".writing")
-    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, temporary, metadata={"facts": json.dumps(facts or {})})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())

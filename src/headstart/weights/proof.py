@@ -59,11 +59,15 @@ def fingerprint(backbone: nn.Module, preprocessing: Preprocessing) -> Fingerprin
     Equal weights agree to `FINGERPRINT_TOLERANCE` times the root mean square on any machine with float32 arithmetic.
     Stages with parameters that no weights have are left out.
     """
-    image = torch.from_numpy(photographs(1, FINGERPRINT_SIDE).copy()).permute(0, 3, 1, 2)
+    image = (
+        torch.from_numpy(photographs(1, FINGERPRINT_SIDE).copy())
+        .permute(0, 3, 1, 2)
+        .to(next(backbone.parameters()).device)
+    )
     with evaluating(backbone):
         maps = backbone(preprocessing.apply(image))
     fresh = getattr(backbone, "fresh_stages", ())
-    return {name: _numbers(values[0].double()) for name, values in maps.items() if name not in fresh}
+    return {name: _numbers(values[0].cpu().double()) for name, values in maps.items() if name not in fresh}
 
 
 def same_fingerprint(a: Fingerprint, b: Fingerprint) -> bool:
@@ -164,7 +168,9 @@ def _remembered(backbone: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
 
     kinds = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
     hooks = [part.register_forward_pre_hook(stop) for part in backbone.modules() if isinstance(part, kinds)]
-    flat = torch.zeros(5, 3, 64, 64)  # nothing, red alone, green alone, blue alone, all three
+    flat = torch.zeros(
+        5, 3, 64, 64, device=next(backbone.parameters()).device
+    )  # nothing, red alone, green alone, blue alone, all three
     flat[1, 0] = flat[2, 1] = flat[3, 2] = flat[4] = 1.0
     try:
         with evaluating(backbone):
@@ -180,14 +186,14 @@ def _remembered(backbone: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
     remembered, spread = norm.running_mean, norm.running_var
     if not isinstance(remembered, Tensor) or not isinstance(spread, Tensor) or not torch.count_nonzero(remembered):
         return None
-    nothing, *single, together = seen.double().mean(dim=(2, 3)).numpy()
+    nothing, *single, together = seen.cpu().double().mean(dim=(2, 3)).numpy()
     slopes = np.stack([response - nothing for response in single], axis=1)  # (channels, 3)
     if not np.allclose(slopes.sum(axis=1), together - nothing, rtol=1e-3, atol=1e-3 * np.abs(slopes).max()):
         return None
-    variance = spread.double().numpy()
+    variance = spread.cpu().double().numpy()
     alive = variance > 1e-6 * variance.max()
     weights = 1 / np.sqrt(variance[alive])
-    slopes, means = slopes[alive] * weights[:, None], (remembered.double().numpy() - nothing)[alive] * weights
+    slopes, means = slopes[alive] * weights[:, None], (remembered.cpu().double().numpy() - nothing)[alive] * weights
     if len(means) < 3 or np.linalg.cond(slopes) > 1e4:
         return None
     inputs, *_ = np.linalg.lstsq(slopes, means)
