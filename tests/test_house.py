@@ -14,7 +14,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 LEAVES = ("metrics", "stats", "page", "store")
 ORDER = [
-    ("errors", "progress"),
+    ("errors", "progress", "names"),
     ("recipes",),
     ("config", *LEAVES),
     ("places",),
@@ -49,7 +49,12 @@ WITHOUT_TORCH = [
     "headstart.study.plan",
     "headstart.study.progress",
     "headstart.study.run",
+    "headstart.names",
     "headstart.tasks.detection_scores",
+    "headstart.tasks.linear_probes",
+    "headstart.tasks.protocol",
+    "headstart.tasks.table",
+    "headstart.tasks.truth",
     "headstart.weights.cards",
     "headstart.weights.catalogue",
     "headstart.weights.containers",

@@ -9,9 +9,10 @@ from pyarrow import parquet
 
 from headstart.data.annotate import annotate
 from headstart.data.columns import BoxColumns
-from headstart.data.detections import read_detections, scored_rows, truth_of
+from headstart.data.detections import read_detections, scored_rows
 from headstart.errors import DataError
 from headstart.metrics.boxes import CROWD
+from headstart.tasks.truth import truth_of
 
 CLASSES = ("cat", "dog", "traffic light")
 ROWS = np.arange(3)

@@ -14,12 +14,13 @@ from headstart import api
 from headstart.cli.main import main
 from headstart.data.annotate import annotate
 from headstart.data.columns import BoxColumns
-from headstart.data.detections import read_detections, scored_rows, truth_of
+from headstart.data.detections import read_detections, scored_rows
 from headstart.errors import DataError, UsageError
 from headstart.evaluation.evaluate import COCO_NAMES, EvaluationRequest, evaluate_detections, thresholds_of
 from headstart.metrics.average_precision import average_precision
 from headstart.readers.formats import open_dataset
 from headstart.stats.bootstrap import image_weights
+from headstart.tasks.truth import truth_of
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 BCCD, COCO = SHARED / "voc_bccd", SHARED / "coco_tiny"

@@ -23,7 +23,7 @@ from headstart.study.plan import Planner
 from headstart.study.runners import training as stages
 from headstart.study.runners.shared import start_of
 from headstart.study.settings import PretrainSettings, StartPlace, StartSettings
-from headstart.tasks.detect import build
+from headstart.tasks.detect import TASK as DETECT
 from headstart.tasks.transfer import Start, load_model, model_facts, save_model
 from headstart.weights import commands, native
 from headstart.weights.cards import resolve
@@ -157,14 +157,14 @@ STARTS = ["resnet18", "resnet26", "resnet26[stride_in=conv1]", "shapes-resnet", 
 def test_a_detector_and_the_name_make_the_same_network(backbone: str) -> None:
     recipe = Recipe(**RECIPE, neck="dc5", deformable=("C4", "C5"))
     torch.manual_seed(1)
-    changed = build(build_backbone(backbone), recipe, 2, (64, 64)).backbone
+    changed = DETECT.build(build_backbone(backbone), recipe, 2, (64, 64)).backbone
     name = trained_name(backbone, recipe.deformable, recipe.modulated, recipe.neck)
     named = build_backbone(name)
     assert named.stages == changed.stages
     named.load_state_dict(changed.state_dict())
     assert equal(features(named), features(changed))
     count = len(named.state_dict())
-    again = build(named, recipe, 2, (64, 64)).backbone  # what is so already stays as it is
+    again = DETECT.build(named, recipe, 2, (64, 64)).backbone  # what is so already stays as it is
     assert len(again.state_dict()) == count and again.stages == changed.stages
     assert equal(features(again), features(changed))
 
@@ -189,9 +189,9 @@ def test_what_no_name_can_say_is_refused(backbone: str, deformable: tuple[str, .
 
 def test_a_recipe_names_itself_where_a_backbone_lacks_its_stages() -> None:
     with pytest.raises(WeightsError, match=r"^recipe dcn: C5 cannot be made deformable: .*Leave C5 out"):
-        build(build_backbone("csp-v5n"), Recipe(**RECIPE, deformable=("C5",)), 2, (64, 64))
+        DETECT.build(build_backbone("csp-v5n"), Recipe(**RECIPE, deformable=("C5",)), 2, (64, 64))
     with pytest.raises(WeightsError, match=r"^recipe dcn: a dilated C5 needs a backbone whose last stage is called"):
-        build(build_backbone("csp-v5n"), Recipe(**RECIPE, neck="dc5"), 2, (64, 64))
+        DETECT.build(build_backbone("csp-v5n"), Recipe(**RECIPE, neck="dc5"), 2, (64, 64))
     plain = {k: v for k, v in RECIPE.items() if k != "head"}
     with pytest.raises(ValueError, match=r"`deformable` is for detectors; .*resnet50\[deformable=C4\+C5\]"):
         Recipe(**plain, head="linear", deformable=("C4", "C5"))
@@ -318,7 +318,7 @@ def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) ->
     recipe = Recipe(**RECIPE, deformable=("C4", "C5"))
     start = Start(learned(V2), V2, Path(), resolve("random:resnet18").preprocessing, False)
     torch.manual_seed(2)
-    model = build(start.backbone, recipe, 2, (64, 64)).eval()
+    model = DETECT.build(start.backbone, recipe, 2, (64, 64)).eval()
 
     class Images:
         images, box_classes = torch.zeros(1, 64, 64, 3), ("a", "b")

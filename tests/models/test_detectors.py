@@ -12,7 +12,7 @@ from headstart.models.detection.fcos import FcosDetector, assign, centerness_of,
 from headstart.models.detection.necks import TopDown
 from headstart.models.detection.targets import Targets
 from headstart.recipes.schema import Recipe
-from headstart.tasks.detect import build
+from headstart.tasks.detect import TASK as DETECT
 
 
 def targets(*boxes_of_images: list[list[float]]) -> Targets:
@@ -111,7 +111,7 @@ def test_a_detector_learns_one_image_by_heart(name):
     torch.manual_seed(0)
     settings = {"name": "learn", "updates": 1, "batch_size": 2, "lr": 1e-3, "channels": 32, "proposals": 24, "rois": 12}
     recipe = Recipe.model_validate(settings | LEARNERS[name])
-    model = build(build_backbone("shapes-resnet"), recipe, 2, (64, 64))
+    model = DETECT.build(build_backbone("shapes-resnet"), recipe, 2, (64, 64))
     image = torch.zeros(2, 3, 64, 64)
     image[:, 0, 10:30, 8:40] = 2.0
     image[:, 1, 36:60, 30:56] = 2.0

@@ -16,7 +16,7 @@ from headstart import api
 from headstart.cli.main import app
 from headstart.models.backbones.building import build_backbone
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe, builtin_names, load_recipe
-from headstart.tasks.transfer import TASKS
+from headstart.tasks.table import trained_task
 from headstart.weights import catalogue
 from headstart.weights.cards import resolve
 from support.drawn_layouts import Drawn, as_coco, as_fall11, as_imagenet, as_openimages, as_voc, drawn_images
@@ -100,7 +100,7 @@ def test_the_command_in_a_recipe_is_one_and_its_network_can_be_built(name: str) 
     assert backbone == recipe.backbone
     assert not (weights.startswith("random:") and training.freeze)
     with torch.device("cpu" if recipe.backbone == "shapes-resnet" else "meta"):  # nothing large is filled with values
-        model = TASKS["detect" if recipe.supervision == "boxes" else "classify"].build(
+        model = trained_task("detect" if recipe.supervision == "boxes" else "classify").build(
             build_backbone(backbone), training, 20, (recipe.sampling.size, recipe.sampling.size)
         )
     assert sum(p.numel() for p in model.parameters()) > 1e5

@@ -20,6 +20,7 @@ from headstart.readers.formats import open_dataset
 from headstart.study import compare
 from headstart.study.compare import Effort, choose_tasks, comparison, input_size
 from headstart.study.files import load_study
+from headstart.tasks.table import trained_tasks
 from headstart.weights.cards import resolve
 from headstart.world.shapes import draw
 from support.miniatures import image, make_index_masks, mask, text, voc_object, voc_xml
@@ -66,8 +67,9 @@ def card(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny_effort(monkeypatch):
-    effort = Effort(seeds=2, pixels=64 * 64, detect=3, segment=3, classify=3)
-    monkeypatch.setitem(compare.EFFORTS, "quick", effort)
+    monkeypatch.setitem(compare.EFFORTS, "quick", Effort(seeds=2, pixels=64 * 64))
+    for task in trained_tasks().values():
+        monkeypatch.setattr(task, "updates", {"quick": 3})
 
 
 def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_effort):

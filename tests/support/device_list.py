@@ -15,7 +15,8 @@ from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.recipes.schema import Recipe
-from headstart.tasks.transfer import TASKS, Start, fit
+from headstart.tasks.table import trained_task
+from headstart.tasks.transfer import Start, fit
 from headstart.train.distributed import World
 
 HEADS: dict[str, tuple[str, dict]] = {
@@ -78,5 +79,5 @@ def trained(head: str, variant: str, images: ImageSet, device: torch.device, sta
     world = World(device=device)
     model, curve = fit(start, task, images, recipe, 1e-3, 5, state, quiet, world=world, workers=loaders)
     assert {t.device for t in model.state_dict().values()} == {device}
-    predictions = TASKS[task].predict(model, start.preprocessing, images, quiet)
+    predictions = trained_task(task).predict(model, start.preprocessing, images, quiet)
     return Trained(curve.values, {name: t.cpu() for name, t in model.state_dict().items()}, predictions)

@@ -12,7 +12,8 @@ from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.recipes.schema import Recipe
-from headstart.tasks.transfer import TASKS, Start, fit
+from headstart.tasks.table import TASKS
+from headstart.tasks.transfer import Start, fit
 from headstart.train.distributed import joined
 from headstart.train.state import model_tensors, save_tensors
 

@@ -13,7 +13,8 @@ from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.classification import Classifier
 from headstart.recipes.schema import Recipe
-from headstart.tasks.transfer import TASKS, Start, fit, load_model, model_facts, save_model
+from headstart.tasks.table import trained_task
+from headstart.tasks.transfer import Start, fit, load_model, model_facts, save_model
 from headstart.train import saving
 from headstart.train.loop import LossCurve, make_optimizer, reestimate_batch_norm, refuse_frozen_random, set_mode
 from headstart.train.schedule import warmup_cosine
@@ -165,7 +166,7 @@ def test_a_saved_model_predicts_the_same(drawn, tmp_path, task):
     model, _ = fit(begin, task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "run"), lambda f, m: None)
     save_model(_made(tmp_path / "model"), model, model_facts(begin, task, recipe(task), drawn, "stretch"))
     again = load_model(tmp_path / "model")
-    kind = TASKS[task]
+    kind = trained_task(task)
     first = kind.predict(model, begin.preprocessing, drawn, lambda f, m: None)
     second = kind.predict(again.model, again.preprocessing, drawn, lambda f, m: None)
     assert again.classes == kind.classes_of(drawn)

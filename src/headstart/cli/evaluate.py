@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ import typer
 
 from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_table
+from headstart.names import COCO_RANGE, Metric, is_of_class, parse
 
 if TYPE_CHECKING:
     from headstart.evaluation.evaluate import Evaluation, ReadSide
@@ -148,7 +150,7 @@ def _print_means(found: Evaluation) -> None:
     print()
     rows = []
     for name, value in found.metrics.items():
-        if "/ap@" in name:
+        if is_of_class(name):
             continue
         row = {"metric": name, "points": _points(value)}
         if found.resamples:
@@ -163,20 +165,20 @@ def _print_means(found: Evaluation) -> None:
 
 def _print_classes(found: Evaluation) -> None:
     """AP of each class, a column for every protocol and threshold; of COCO's ten the mean and 0.5."""
-    heads = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in found.metrics if "/ap@" in name))
-    shown = [
-        h
-        for h in heads
-        if not (
-            h.startswith("det/coco/") and "det/coco/ap@0.5:0.95" in heads and h.split("@")[1] not in ("0.5", "0.5:0.95")
-        )
-    ]
-    print()
+    of_classes = [parts for name in found.metrics if is_of_class(name) and (parts := parse(name))]
+    columns = list(dict.fromkeys(replace(parts, of=None) for parts in of_classes))
+    over_range = {column.by for column in columns if column.iou == COCO_RANGE}
+    shown = [c for c in columns if c.by not in over_range or c.iou in ("0.5", COCO_RANGE)]
     counts = found.counts[found.protocols[0]]
+
+    def value(column: Metric, name: str) -> str:
+        return _points(found.metrics[str(replace(column, of=name))])
+
+    print()
     print_table(
         [
             {"class": name, "boxes": counts[name]}
-            | {head.removeprefix("det/"): _points(found.metrics[f"{head}/{name}"]) for head in shown}
+            | {str(column).removeprefix("det/"): value(column, name) for column in shown}
             for name in found.classes
         ]
     )

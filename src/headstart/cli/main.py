@@ -15,6 +15,7 @@ from headstart.cli import check, evaluate, pretrain, store, weights
 from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
+from headstart.tasks.table import trained_tasks
 
 if TYPE_CHECKING:
     from headstart.api import RunSummary
@@ -30,14 +31,6 @@ app = typer.Typer(
 )
 app.add_typer(weights.app, name="weights")
 app.add_typer(store.app, name="store")
-
-
-class TaskName(StrEnum):
-    """What `compare` may be asked for."""
-
-    detect = "detect"
-    segment = "segment"
-    classify = "classify"
 
 
 class Budget(StrEnum):
@@ -114,7 +107,10 @@ def compare(
             "--weights", "-w", help="A candidate, such as timm:resnet50.a1_in1k; `weights list` shows some. Repeat it."
         ),
     ],
-    task: Annotated[TaskName | None, typer.Option(help="Only this task; by default all that the data serve.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(trained_tasks()), help="Only this task; by default all that the data serve."),
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
     ] = None,
@@ -134,11 +130,10 @@ def compare(
     """Which of these weights should I start from for this data?"""
     from headstart import api
 
-    chosen = task.value if task else None
     summary = api.compare(
         data,
         weights,
-        chosen,
+        task,
         seeds,
         budget.value,
         out,

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from headstart.config.sets import FolderSet, WorldSet
 from headstart.recipes.schema import Recipe, require_head
-from headstart.recipes.settings import Name, Settings, Supervision, TaskKind
+from headstart.recipes.settings import Name, Settings, Supervision
 
 
 class Pretraining(Settings):
@@ -28,7 +28,7 @@ class Pretraining(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Pretraining:
-        require_head(self.recipe, {"boxes": "detect", "labels": "classify"}[self.supervision])
+        require_head(self.recipe, self.supervision)
         if self.recipe.lr is None:
             raise ValueError("a pre-training needs a fixed `lr`; rates are searched on tasks only")
         return self
@@ -55,13 +55,14 @@ class Task(Settings):
     """One task on one data set. With folds, `train`, `val` and `test` name one set per fold."""
 
     name: Name
-    kind: TaskKind
+    kind: Name
+    """One of `headstart.tasks.table`; which there are, and what they need, is checked when the study is planned."""
     train: tuple[Name, ...]
     val: tuple[Name, ...] = ()
     """Needed when rates are searched; for probes the validation images are split off `train` where empty."""
     test: tuple[Name, ...]
     recipe: Recipe | None = None
-    """None for probes only."""
+    """None for tasks that train no model, such as probes."""
     only: tuple[Name, ...] = ()
     """Candidates that this task is run for; empty: all."""
     limit: int | None = Field(default=None, gt=0)
@@ -72,10 +73,6 @@ class Task(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Task:
-        if (self.recipe is None) != (self.kind == "probe"):
-            raise ValueError("probes take no recipe; every other task needs one")
-        if self.recipe:
-            require_head(self.recipe, self.kind)
         if len(self.train) != len(self.test) or (self.val and len(self.val) != len(self.train)):
             raise ValueError("train, val and test need one set per fold each")
         if self.recipe and self.recipe.rates and not self.val:
@@ -171,7 +168,7 @@ def _explain_faults(study: Study) -> list[str]:
     ]
     if explain.statistics == explain.images:
         faults.append("explain.statistics: must be other images than explain.images")
-    probes = {t.name: t for t in study.tasks if t.kind == "probe"}
+    probes = {t.name: t for t in study.tasks if t.recipe is None}
     if explain.probe and explain.probe not in probes:
         faults.append(f"explain.probe: no probe task named {explain.probe!r}")
     elif explain.probe and probes[explain.probe].test != (explain.images,):

@@ -7,17 +7,17 @@ Letters: n images that are scored, d detections, K classes. Files of detections 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import RELATIVE, to_edges
 from headstart.data.detection_files import NAMED, DetectionColumns, read_columns
 from headstart.errors import DataError
-from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth, Verified
+from headstart.metrics.boxes import Detections
 from headstart.places.images import header_sizes_hw
 
 UNKNOWN, OUTSIDE = -1, -2
@@ -63,27 +63,6 @@ def scored_rows(annotations: Annotations, split: str | None) -> NDArray[np.int64
     if all(i.isascii() and i.isdigit() for i in ids):
         rows = rows[np.argsort(np.array([int(i) for i in ids]), kind="stable")]
     return rows
-
-
-def truth_of(annotations: Annotations, rows: ArrayLike) -> Truth:
-    """The true boxes of the images `rows` (n,), as the source's own float64 has them; image k is rows[k]."""
-    table = annotations.select(rows)
-    images = np.repeat(np.arange(len(table)), np.diff(table.box_offsets))
-    flags = (table.box_flags & (DIFFICULT | CROWD | GROUP_OF)).astype(np.uint8)
-    labels, num_classes = table.box_labels.astype(np.int64), len(table.box_classes)
-    if table.source_convention == "coco":
-        truth = Truth.from_xywh(images, table.boxes_source, labels, flags, len(table), num_classes, table.box_areas)
-        return replace(truth, verified=_verified(table))
-    return Truth(
-        images,
-        table.boxes_xyxy,
-        labels,
-        flags,
-        len(table),
-        num_classes,
-        areas=table.box_areas,  # type: ignore[arg-type]
-        verified=_verified(table),
-    )
 
 
 def read_detections(
@@ -282,17 +261,3 @@ def _value(value: object) -> str:
     if isinstance(value, np.ndarray):
         return "(" + ", ".join(f"{v:.6g}" for v in value) + ")"
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
-
-
-def _verified(table: Annotations) -> Verified | None:
-    """Labels that people verified, as indices of box classes; None where the data set has none."""
-    if not table.multi_label:
-        return None
-    index = {name: k for k, name in enumerate(table.box_classes)}
-    to_box = np.array([index.get(name, -1) for name in table.image_classes], np.int64)
-    lists = []
-    for offsets, values in (table.verified_lists("present"), table.verified_lists("absent")):
-        labels = to_box[values] if len(values) else np.zeros(0, np.int64)
-        kept = np.concatenate([[0], np.cumsum(labels >= 0)])
-        lists += [kept[offsets], labels[labels >= 0]]
-    return Verified(*lists)

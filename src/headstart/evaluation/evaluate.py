@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.annotations import Annotations
-from headstart.data.detections import DetectionSet, read_detections, scored_rows, truth_of
+from headstart.data.detections import DetectionSet, read_detections, scored_rows
 from headstart.data.duplicates import near_duplicate_clusters, with_groups
 from headstart.errors import DataError, UsageError
 from headstart.evaluation.protocol_rules import Explanation, explain_protocols
@@ -23,9 +23,11 @@ from headstart.metrics.average_precision import COCO_THRESHOLDS, PROTOCOLS, Trut
 from headstart.metrics.coco import coco_metrics
 from headstart.metrics.detection_errors import DetectionErrors, detection_errors
 from headstart.metrics.openimages import expanded
+from headstart.names import COCO_RANGE, is_of_class, metric
 from headstart.stats.bootstrap import image_weights
 from headstart.stats.intervals import Interval, crossed_interval, finite, paired_difference
-from headstart.tasks.detection_scores import score_detections, score_groups
+from headstart.tasks.detection_scores import FAMILY, score_detections, score_groups
+from headstart.tasks.truth import truth_of
 
 THRESHOLDS: dict[str, tuple[float, ...]] = {
     "voc07-11pt": (0.5, 0.7),
@@ -36,17 +38,17 @@ THRESHOLDS: dict[str, tuple[float, ...]] = {
 """IoU thresholds that each protocol is read at unless others are asked for."""
 
 COCO_NAMES = {
-    "APs": "map@0.5:0.95/small",
-    "APm": "map@0.5:0.95/medium",
-    "APl": "map@0.5:0.95/large",
-    "AR1": "ar@0.5:0.95/max1",
-    "AR10": "ar@0.5:0.95/max10",
-    "AR100": "ar@0.5:0.95/max100",
-    "ARs": "ar@0.5:0.95/small",
-    "ARm": "ar@0.5:0.95/medium",
-    "ARl": "ar@0.5:0.95/large",
+    "APs": ("map", "small"),
+    "APm": ("map", "medium"),
+    "APl": ("map", "large"),
+    "AR1": ("ar", "max1"),
+    "AR10": ("ar", "max10"),
+    "AR100": ("ar", "max100"),
+    "ARs": ("ar", "small"),
+    "ARm": ("ar", "medium"),
+    "ARl": ("ar", "large"),
 }
-"""COCO's numbers beyond the means over classes, by the names they get here."""
+"""COCO's numbers beyond the means over classes: what is measured here, and of which objects or detections."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def evaluate_detections(
     weights = image_weights(clusters, request.bootstrap) if request.bootstrap else None
     scored = [_scored(truth, annotations, side, request, weights) for side in sides]
     first = scored[0]
-    means = [name for name in first.metrics if "/ap@" not in name]
+    means = [name for name in first.metrics if not is_of_class(name)]
     return Evaluation(
         data=str(annotations.root),
         data_format=annotations.format,
@@ -249,7 +251,10 @@ def _errors(
 
 
 def _renamed(numbers: dict[str, Any]) -> dict[str, Any]:
-    return {f"det/coco/{name}": numbers[theirs] for theirs, name in COCO_NAMES.items()}
+    return {
+        metric(FAMILY, measure, by="coco", iou=COCO_RANGE, of=group): numbers[theirs]
+        for theirs, (measure, group) in COCO_NAMES.items()
+    }
 
 
 def _parents(annotations: Annotations) -> dict[int, list[int]]:

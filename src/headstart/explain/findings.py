@@ -41,6 +41,7 @@ from headstart.explain.evidence import (
     measures,
 )
 from headstart.explain.verdicts import Draft, Finding, Measure, both, judge, order
+from headstart.tasks.table import TASKS
 
 __all__ = ["Finding", "Measure", "Measured", "TaskFacts", "findings", "order"]
 
@@ -73,7 +74,8 @@ def findings(roles: Roles, tasks: Sequence[TaskFacts], origins: int) -> list[Fin
         if arm not in roles:
             raise KeyError(arm)
     detect, segment, classify, probes = (
-        [task for task in tasks if task.kind == kind] for kind in ("detect", "segment", "classify", "probe")
+        [task for task in tasks if TASKS[task.kind].finding == finding]
+        for finding in ("F1", "F2a", "F2b beside", "F2b")
     )
     curves = [
         sorted(group, key=lambda task: (task.train_images, task.name))
@@ -97,7 +99,7 @@ def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Dr
     n = task.test_images
 
     def at(iou: str, of: TaskFacts = task) -> str:
-        return f"{of.name}/det/{of.protocol}/map@{iou}"
+        return _key(of, f"map@{iou}")
 
     def gain(iou: str) -> list[Measure]:
         return difference(roles, f"mAP@{iou}", "points", at(iou), 1, n)
@@ -164,22 +166,22 @@ def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, Task
 
 
 def _segmentation(roles: Roles, task: TaskFacts, suffix: str) -> Draft:
-    key, n = f"{task.name}/seg/miou", task.test_images
+    key, n = _key(task, "miou"), task.test_images
     primary = difference(roles, "mIoU", "points", key, 1, n)
     return _draft("F2a", suffix, "mIoU", "points", primary, beside=against_others(roles, "mIoU", "points", key, n))
 
 
 def _probing(roles: Roles, task: TaskFacts, fine_tuned: Sequence[TaskFacts], suffix: str) -> Draft:
     n = task.test_images
-    logistic, ridge = f"{task.name}/probe/logistic", f"{task.name}/probe/ridge"
-    primary = difference(roles, "top-1 of the logistic probe", "points", f"{logistic}/top1", -1, n)
+    logistic = _key(task, "logistic/top1")
+    primary = difference(roles, "top-1 of the logistic probe", "points", logistic, -1, n)
     alternatives = [
-        *difference(roles, "top-1 of the ridge probe", "points", f"{ridge}/top1", -1, n),
-        *difference(roles, "log-loss of the logistic probe", "nats", f"{logistic}/log_loss", 1, n),
+        *difference(roles, "top-1 of the ridge probe", "points", _key(task, "ridge/top1"), -1, n),
+        *difference(roles, "log-loss of the logistic probe", "nats", _key(task, "logistic/log_loss"), 1, n),
     ]
-    beside = against_others(roles, "top-1 of the logistic probe", "points", f"{logistic}/top1", n)
+    beside = against_others(roles, "top-1 of the logistic probe", "points", logistic, n)
     for other in fine_tuned:
-        name, key = f"top-1 after fine-tuning on {other.name}", f"{other.name}/cls/top1"
+        name, key = f"top-1 after fine-tuning on {other.name}", _key(other, "top1")
         beside += difference(roles, name, "points", key, -1, other.test_images)
     what = "top-1 of a linear probe on frozen features"
     return _draft("F2b", suffix, what, "points", primary, alternatives, beside=beside)
@@ -273,6 +275,11 @@ def _draft(
 
 def _absent(finding: str, what: str) -> Draft:
     return Draft(finding, CLAIMS[finding], "", "", None, untested=f"the study has {what}")
+
+
+def _key(task: TaskFacts, what: str) -> str:
+    """The key of what a task measured, by the name that the task has for it."""
+    return f"{task.name}/{TASKS[task.kind].finding_metrics(task.protocol)[what]}"
 
 
 def _curve_of(task: TaskFacts) -> tuple[str, str]:

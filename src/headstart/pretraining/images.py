@@ -26,7 +26,7 @@ from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.pretraining.proposals import read_proposals
 from headstart.progress import Progress, silent
 from headstart.recipes.pretraining import PretrainingRecipe, Sampling, ScaleSettings, builtin_names
-from headstart.tasks import classify
+from headstart.tasks.classify import TASK as CLASSIFY
 from headstart.train.distributed import World
 from headstart.train.loaders import BatchSource
 
@@ -183,12 +183,12 @@ def score_labels(
     resize: Literal["crop", "stretch"] = "stretch" if sampling.least_area == 1 else "crop"
     every = LabelImages(batches.source, rows, sampling.size, resize)
     own = LabelImages(batches.source, every.rows[list(world.share_of(len(every)))], sampling.size, resize)
-    found = classify.predict(model, preprocessing, own, silent) if len(own) else {}
+    found = CLASSIFY.predict(model, preprocessing, own, silent) if len(own) else {}
     tables = [table for table in world.gather(found.get("log_probabilities")) if table is not None]
     joined = np.empty((len(every), tables[0].shape[1]), np.float32)
     for rank, table in enumerate(tables):
         joined[rank :: world.size] = table
-    return classify.score([{"log_probabilities": joined}], [every], None, "")[0]
+    return CLASSIFY.score([{"log_probabilities": joined}], [every], None, "")[0]
 
 
 def updates_of(batches: BatchSource, epochs: float) -> int:

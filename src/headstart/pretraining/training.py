@@ -18,12 +18,14 @@ from headstart.data.annotations import Annotations
 from headstart.errors import UsageError
 from headstart.models.backbones.naming import trained_name
 from headstart.models.detection.proposing import ProposalDetector
+from headstart.names import metric
 from headstart.pretraining import images as data
 from headstart.pretraining.proposals import MOST, write_proposals
 from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.recipes.schema import Recipe
-from headstart.tasks.transfer import TASKS, Start, assembled, save_curve, save_model
+from headstart.tasks.table import trained_task
+from headstart.tasks.transfer import Start, assembled, save_curve, save_model
 from headstart.tasks.whole_images import detect_images, score_images
 from headstart.train.distributed import World
 from headstart.train.loaders import BatchSource
@@ -37,6 +39,8 @@ from headstart.weights.proof import fingerprint
 
 SAVE_EVERY_SECONDS = 600.0
 """Between two states by time; those by updates come at every checkpoint."""
+PROTOCOL = "voc-area"
+"""How detections on the validation images are scored."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def pretrain(
     steps = [*range(every, given.recipe.updates, every), given.recipe.updates]
     curve = train(
         model,
-        TASKS[given.task].losses,
+        trained_task(given.task).losses,
         given.batches,
         start.preprocessing,
         given.recipe,
@@ -233,7 +237,7 @@ def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: 
     recipe = given.recipe.model_copy(update={"updates": updates, "name": f"{given.recipe.name}-proposals"})
     train(
         detector,
-        TASKS["detect"].losses,
+        trained_task("detect").losses,
         given.batches,
         start.preprocessing,
         recipe,
@@ -287,7 +291,7 @@ class _Checkpoints:
 
 def primary(task: str, scores: dict[str, float]) -> str:
     """The score that checkpoints are compared by."""
-    names = ("det/voc-area/map@0.5",) if task == "detect" else ("cls/map", "cls/top1")
+    names = (*trained_task(task).ranked_by(PROTOCOL), metric("cls", "map"))  # the last: of several labels an image
     return next(name for name in names if name in scores)
 
 
@@ -301,8 +305,8 @@ def evaluated(
         rows = given.images.validation_rows
         return data.score_labels(given.batches, model, start.preprocessing, rows, recipe.sampling, world)
     found = detect_images(model, start.preprocessing, validation, given.scales(), world, progress=progress)
-    scores = score_images(validation, found, "voc-area")
-    return {name: scores[name] for name in ("det/voc-area/map@0.5", "det/voc-area/map@0.7")}
+    scores = score_images(validation, found, PROTOCOL)
+    return {name: scores[name] for name in trained_task(given.task).ranked_by(PROTOCOL)}
 
 
 def _metrics(given: Prepared, curve: LossCurve, taken: list[dict[str, Any]]) -> dict[str, Any]:

@@ -100,10 +100,10 @@ class PretrainingRecipe(Settings):
     @model_validator(mode="after")
     def _fits(self) -> PretrainingRecipe:
         recipe = self.recipe(1)
-        kind = {"boxes": "detect", "labels": "classify"}[self.supervision]
-        if recipe.head not in HEADS[kind]:
+        heads = HEADS[self.supervision]
+        if recipe.head not in heads:
             raise ValueError(
-                f"training.head: {recipe.head!r} is not trained by {self.supervision}; use {' or '.join(HEADS[kind])}"
+                f"training.head: {recipe.head!r} is not trained by {self.supervision}; use {' or '.join(heads)}"
             )
         if recipe.lr is None:
             raise ValueError("training.lr: a pre-training needs a fixed rate")

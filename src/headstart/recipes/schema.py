@@ -122,10 +122,12 @@ class Recipe(Settings):
         return self
 
 
-HEADS = {"detect": ("fcos", "retinanet", "faster-rcnn"), "segment": ("pixel",), "classify": ("linear",)}
-"""Heads that each kind of training can have."""
+HEADS = {"boxes": ("fcos", "retinanet", "faster-rcnn"), "labels": ("linear",)}
+"""Heads that a pre-training by either supervision can have; those of a task are in `headstart.tasks`."""
 
 
-def require_head(recipe: Recipe, kind: str) -> None:
-    if recipe.head not in HEADS[kind]:
-        raise ValueError(f"recipe {recipe.name!r}: head {recipe.head!r} cannot {kind}; use {' or '.join(HEADS[kind])}")
+def require_head(recipe: Recipe, supervision: str) -> None:
+    heads = HEADS[supervision]
+    if recipe.head not in heads:
+        said = f"head {recipe.head!r} is not trained by {supervision}; use {' or '.join(heads)}"
+        raise ValueError(f"recipe {recipe.name!r}: {said}")

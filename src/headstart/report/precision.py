@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from markupsafe import Markup
 
+from headstart.names import parse
 from headstart.page.lines import Axes, Line, legend, line_chart
 from headstart.page.numbers import finite, mean, measured
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
-from headstart.report.words import capital, task_kind, task_words
+from headstart.report.words import capital, known_task, task_words
 
-MAP = re.compile(r"det/([^/]+)/map@(0\.\d+)")
-PER_CLASS = {
-    "detect": (re.compile(r"det/([^/]+)/ap@0\.5/(.+)", re.DOTALL), "AP at IoU 0.5"),
-    "segment": (re.compile(r"(seg)/iou/(.+)", re.DOTALL), "IoU"),
-}
 MANY = 30
 """Classes above which a table is folded away."""
 
 
 def section(run: RunDir) -> Section | None:
     """None where no task has values over IoUs or for single classes."""
-    charts = [chart for task in run.tasks for chart in _over_iou(run, task)]
+    drawn = {task: _over_iou(run, task) for task in run.tasks}
+    charts = [chart for of_task in drawn.values() for chart in of_task]
     tables = [table for task in run.tasks for table in [_per_class(run, task)] if table]
     if not charts and not tables:
         return None
-    shown = {t["weights"] for task in run.tasks if task_kind(run, task) == "detect" for t in run.trials(task)}
+    shown = {t["weights"] for task, of_task in drawn.items() if of_task for t in run.trials(task)}
     names = [(name, run.series(name)) for name in run.weights if name in shown]
     body = render(
         "precision", charts=charts, tables=tables, legend=legend(names), several=len(run.seeds) > 1, many=MANY
@@ -43,8 +39,15 @@ def _over_iou(run: RunDir, task: str) -> list[Markup]:
     found: dict[str, dict[float, str]] = {}
     for trial in run.trials(task):
         for name in trial["metrics"]:
-            if match := MAP.fullmatch(name):
-                found.setdefault(match[1], {})[float(match[2])] = name
+            parts = parse(name)
+            if (
+                parts
+                and parts.measure == "map"
+                and parts.iou.startswith("0.")
+                and ":" not in parts.iou
+                and not parts.of
+            ):
+                found.setdefault(parts.by, {})[float(parts.iou)] = name
     return [_iou_chart(run, task, protocol, names) for protocol, names in sorted(found.items()) if len(names) > 1]
 
 
@@ -86,14 +89,15 @@ def _part(value: object) -> float | None:
 
 
 def _per_class(run: RunDir, task: str) -> dict[str, Any] | None:
-    pattern, quantity = PER_CLASS.get(task_kind(run, task), (None, ""))
-    if pattern is None:
+    known = known_task(run, task)
+    if known is None:
         return None
     names: dict[str, str] = {}
     for trial in run.trials(task):
         for name in trial["metrics"]:
-            if match := pattern.fullmatch(name):
-                names.setdefault(match[2], name)
+            parts = parse(name)
+            if parts and parts.of is not None and parts.family == known.family and known.is_of_class(parts):
+                names.setdefault(parts.of, name)
     weights = [name for name in run.weights if run.trials(task, name)]
     rows = []
     for label in sorted(names):
@@ -103,4 +107,4 @@ def _per_class(run: RunDir, task: str) -> dict[str, Any] | None:
         rows.append({"label": label, "cells": [(v, v is not None and v == top) for v in values]})
     if not rows:
         return None
-    return {"heading": capital(task_words(run, task)), "quantity": quantity, "weights": weights, "rows": rows}
+    return {"heading": capital(task_words(run, task)), "quantity": known.of_class, "weights": weights, "rows": rows}

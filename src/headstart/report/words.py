@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePath
 from typing import Any
 
+from headstart.names import parse
 from headstart.page.numbers import count
 from headstart.report.run_dir import RunDir
-
-KINDS = {
-    "detect": "detection",
-    "segment": "segmentation",
-    "classify": "classification",
-    "probe": "a probe of frozen features",
-}
-HEADLINES = {
-    "detect": r"det/[^/]+/map@(0\.5|0\.7|0\.5:0\.95)",
-    "segment": r"seg/miou",
-    "classify": r"cls/(top1|mean_class_accuracy|log_loss)",
-    "probe": r"probe/[^/]+/(top1|log_loss)",
-}
-"""Metrics shown in the table of results, by kind of task."""
-PLAIN = {
-    "seg/miou": "mean IoU",
-    "cls/top1": "top-1 accuracy",
-    "cls/mean_class_accuracy": "mean class accuracy",
-    "cls/log_loss": "log-loss",
-    "top1": "top-1 accuracy",
-    "log_loss": "log-loss",
-}
+from headstart.tasks.protocol import Task
+from headstart.tasks.table import TASKS
 
 
 def metric_words(name: str, protocol: bool = True) -> str:
     """A metric's name in words: "mAP at IoU 0.7 (voc-area)", "mean IoU", "logistic probe, top-1 accuracy"."""
-    match = re.fullmatch(r"det/([^/]+)/map@([0-9.]+)(?::([0-9.]+))?", name)
-    if match:
-        scored, low, high = match.groups()
-        range_ = f"{low} to {high}" if high else low
-        return f"mAP at IoU {range_}" + (f" ({scored})" if protocol else "")
-    match = re.fullmatch(r"probe/([^/]+)/(.+)", name)
-    if match:
-        return f"{match[1]} probe, {PLAIN.get(match[2], match[2])}"
-    return PLAIN.get(name, name)
+    parts = parse(name)
+    task = next((task for task in TASKS.values() if parts and task.family == parts.family), None)
+    return name if task is None or parts is None else task.metric_words(parts, protocol)
 
 
 def metric_unit(name: str) -> str:
     """The unit of a metric: points for fractions, nats for log-losses."""
-    return "nats" if name.endswith("log_loss") else "points"
+    parts = parse(name)
+    return parts.unit if parts else "points"
 
 
 def capital(text: str) -> str:
@@ -71,9 +46,13 @@ def task_kind(run: RunDir, task: str) -> str:
     kind = ranked or task_settings(run, task).get("kind")
     if kind:
         return str(kind)
-    names = [name for t in run.trials(task) for name in t["metrics"]]
-    prefixes = {"det": "detect", "seg": "segment", "cls": "classify", "probe": "probe"}
-    return next((prefixes[n.split("/")[0]] for n in names if n.split("/")[0] in prefixes), "")
+    families = {parts.family for t in run.trials(task) for name in t["metrics"] if (parts := parse(name))}
+    return next((kind for kind, known in TASKS.items() if known.family in families), "")
+
+
+def known_task(run: RunDir, task: str) -> Task | None:
+    """What is known of a task's kind; None for a kind of another version of the package."""
+    return TASKS.get(task_kind(run, task))
 
 
 def set_words(settings: dict[str, Any]) -> str:
@@ -104,7 +83,8 @@ def task_words(run: RunDir, task: str) -> str:
 
 
 def _kind_on_data(run: RunDir, task: str) -> str:
-    kind = KINDS.get(task_kind(run, task), task_kind(run, task) or "task")
+    known = known_task(run, task)
+    kind = known.words if known else task_kind(run, task) or "task"
     data = data_words(run, task)
     return f"{kind} on {data}" if data else f"{kind} (task {task})"
 
@@ -120,6 +100,9 @@ def primary_metric(run: RunDir, task: str) -> str | None:
 
 def headline_metrics(run: RunDir, task: str) -> list[str]:
     """Metrics of a task worth a column, in the order of their names."""
-    pattern = HEADLINES.get(task_kind(run, task), r"$^")
-    names = {name for t in run.trials(task) for name in t["metrics"] if re.fullmatch(pattern, name)}
-    return sorted(names, key=lambda n: (n.endswith("log_loss"), ":" in n, n))
+    known = known_task(run, task)
+    if known is None:
+        return []
+    found = {str(parts): parts for t in run.trials(task) for name in t["metrics"] if (parts := parse(name))}
+    shown = {name: parts for name, parts in found.items() if parts.family == known.family and known.is_headline(parts)}
+    return sorted(shown, key=lambda name: (not shown[name].higher_is_better, ":" in shown[name].iou, name))

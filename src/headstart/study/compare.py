@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from headstart.config.study import Study, Task, WeightsEntry
 from headstart.data.annotations import Annotations
 from headstart.data.splits import has_test
 from headstart.errors import UsageError
-from headstart.recipes.schema import Recipe
+from headstart.tasks.protocol import Budget, TrainedTask
+from headstart.tasks.table import TASKS, trained_task, trained_tasks
 from headstart.weights.cards import WeightsSpec
 
-Budget = Literal["quick", "normal"]
 FOLDS = 3
 
 
@@ -27,17 +27,14 @@ class Effort:
 
     seeds: int
     pixels: int
-    """Area of the input for detection and segmentation."""
-    detect: int
-    segment: int
-    classify: int
-    """Updates of each task."""
+    """Area of the input, for tasks that have no size of their own."""
 
 
-EFFORTS: dict[str, Effort] = {
-    "quick": Effort(seeds=3, pixels=320 * 240, detect=300, segment=100, classify=80),
-    "normal": Effort(seeds=5, pixels=512 * 384, detect=1500, segment=600, classify=200),
+EFFORTS: dict[Budget, Effort] = {
+    "quick": Effort(seeds=3, pixels=320 * 240),
+    "normal": Effort(seeds=5, pixels=512 * 384),
 }
+"""Beside them the updates, which each task has for either (`headstart.tasks.protocol.TrainedTask.updates`)."""
 
 
 def comparison(
@@ -58,7 +55,7 @@ def comparison(
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
-        made += _tasks_of(task, data, annotations, effort, budget, sets, reading or {})
+        made += _tasks_of(trained_task(task), data, annotations, budget, sets, reading or {})
     default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
     names = _unique([spec.name for _, spec in candidates])
     return Study(
@@ -76,10 +73,11 @@ def comparison(
 
 
 def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:
-    """The task asked for, or all that the data set has annotations for."""
-    able: list[str] = [t for t in ("detect", "segment", "classify") if t in annotations.tasks]
+    """The task asked for, or all that the data set has annotations for. Raises UsageError."""
+    able = [kind for kind, task in trained_tasks().items() if task.target in annotations.tasks]
     if wanted is None:
         return able
+    trained_task(wanted)
     if wanted not in able:
         raise UsageError(
             f"{annotations.root}: cannot be used for {wanted!r}; its annotations ({annotations.format}) serve "
@@ -89,78 +87,46 @@ def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:
 
 
 def _tasks_of(
-    task: str,
+    task: TrainedTask,
     data: str | Path,
     annotations: Annotations,
-    effort: Effort,
-    budget: str,
+    budget: Budget,
     sets: dict[str, FolderSet],
     reading: dict[str, Any],
 ) -> list[Task]:
-    folds = 0 if has_test(annotations, task) else FOLDS  # type: ignore[arg-type]
-    size_hw = (224, 224) if task == "classify" else input_size(annotations.sizes_hw, effort.pixels)
-    resize = "crop" if task == "classify" else "stretch"
+    """The task, and before it the probes of what it tells apart."""
+    probes = [p for p in TASKS.values() if not isinstance(p, TrainedTask) and p.target == task.target]
+    folds = 0 if has_test(annotations, task.target) else FOLDS
+    size_hw = task.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels)
     names: dict[str, tuple[str, ...]] = {}
-    for role in ("train", "val", "test", *(("trainval",) if task == "classify" else ())):
-        names[role] = tuple(f"{task}-{role}" + (f"-{k + 1}" if folds else "") for k in range(folds or 1))
+    for role in ("train", "val", "test", *(("trainval",) if probes else ())):
+        names[role] = tuple(f"{task.kind}-{role}" + (f"-{k + 1}" if folds else "") for k in range(folds or 1))
         for k, name in enumerate(names[role]):
             sets[name] = FolderSet(
                 path=str(data),
-                task=task,  # type: ignore[arg-type]
+                task=task.target,
                 role=role,
                 fold=k if folds else None,
                 folds=folds,
                 size_hw=size_hw,
-                resize=resize,  # type: ignore[arg-type]
+                resize=task.resize,
                 **reading,
             )
-    common: dict[str, Any] = {"train": names["train"], "val": names["val"], "test": names["test"]}
-    recipe = RECIPES[task](getattr(effort, task), f"{task}-{budget}")
-    if task == "classify":
-        probe = Task(name="classify-probe", kind="probe", train=names["trainval"], test=names["test"])
-        return [probe, Task(name="classify-finetune", kind="classify", recipe=recipe, **common)]
-    return [Task(name=task, kind=task, recipe=recipe, **common)]  # type: ignore[arg-type]
-
-
-def _detect_recipe(updates: int, name: str) -> Recipe:
-    return Recipe(
-        name=name,
-        updates=updates,
-        batch_size=8,
-        rates=(1.5e-3, 5e-3, 1.5e-2),
-        warmup=updates // 10,
-        head="fcos",
-        levels=("C3", "C4", "C5"),
-        channels=48,
-    )
-
-
-def _segment_recipe(updates: int, name: str) -> Recipe:
-    return Recipe(
-        name=name,
-        updates=updates,
-        batch_size=8,
-        rates=(1.5e-3, 5e-3, 1.5e-2),
-        warmup=updates // 10,
-        head="pixel",
-        levels=("C3", "C4", "C5"),
-        channels=48,
-    )
-
-
-def _classify_recipe(updates: int, name: str) -> Recipe:
-    return Recipe(
-        name=name,
-        updates=updates,
-        batch_size=16,
-        rates=(5e-4, 1.5e-3, 5e-3),
-        warmup=updates // 10,
-        head="linear",
-        levels=("C5",),
-    )
-
-
-RECIPES = {"detect": _detect_recipe, "segment": _segment_recipe, "classify": _classify_recipe}
+    recipe = task.recipe_for(task.updates[budget], f"{task.kind}-{budget}")
+    return [
+        *(
+            Task(name=f"{task.kind}-{probe.kind}", kind=probe.kind, train=names["trainval"], test=names["test"])
+            for probe in probes
+        ),
+        Task(
+            name=f"{task.kind}-finetune" if probes else task.kind,
+            kind=task.kind,
+            recipe=recipe,
+            train=names["train"],
+            val=names["val"],
+            test=names["test"],
+        ),
+    ]
 
 
 def input_size(sizes_hw: np.ndarray, pixels: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from headstart.config import sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
 from headstart.recipes import schema
+from headstart.study.kinds import faults_of_kinds
 
 
 def builtin_studies() -> list[str]:
@@ -53,13 +54,16 @@ def load_study(name: str) -> tuple[Study, Path]:
 
 def checked(values: dict[str, Any], text: str, path: Path) -> Study:
     """Validate; on faults raise one StudyError that lists all of them as `file:line: key: what is wrong`."""
+    errors: list[Any] = faults_of_kinds(values)
     try:
-        return Study.model_validate(values)
+        study = Study.model_validate(values)
     except ValidationError as fault:
-        errors = [e for e in fault.errors() if not _echo(e, fault.errors())]
-        lines = [_sentence(error, text, path) for error in errors]
-        count = f"{len(lines)} faults" if len(lines) > 1 else "1 fault"
-        raise StudyError(f"{path}: {count} in the study:\n  " + "\n  ".join(lines)) from None
+        errors = [e for e in fault.errors() if not _echo(e, fault.errors())] + errors
+    if not errors:
+        return study
+    lines = [_sentence(error, text, path) for error in errors]
+    count = f"{len(lines)} faults" if len(lines) > 1 else "1 fault"
+    raise StudyError(f"{path}: {count} in the study:\n  " + "\n  ".join(lines))
 
 
 def _echo(error: Any, errors: list[Any]) -> bool:

@@ -20,6 +20,7 @@ from headstart.places.paths import absolute
 from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe
 from headstart.study.jobs import Expansion, Job, Trial, as_json
+from headstart.study.kinds import require_kinds
 from headstart.study.search import Search, search_rate
 from headstart.study.settings import (
     ActivationsSettings,
@@ -57,6 +58,9 @@ class Planner:
     offline: bool = False
     _annotations: dict[str, Annotations] = field(default_factory=dict)
     _specs: dict[str, WeightsSpec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_kinds(self.study)
 
     def expand(self, lookup: Lookup) -> Expansion:
         """All jobs that can be named now, the ready ones among them, the trials and explanations."""
@@ -182,7 +186,7 @@ class Planner:
     ) -> tuple[list[Trial], int]:
         """Trials of a candidate on a task; jobs of searches under way go into `known`; the number still hidden."""
         seeds = self.study.seeds
-        if task.kind == "probe":
+        if task.recipe is None:  # nothing is trained: it is a probe of frozen features
             return [Trial(entry.name, task.name, s, self._probe(task, entry, s), (), (), False) for s in seeds], 0
         searches = [self._search(task, entry, fold, lookup) for fold in range(len(task.train))]
         for job in [job for s in searches for job in s.jobs]:

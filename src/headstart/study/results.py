@@ -17,14 +17,7 @@ from headstart.stats.contrasts import ranking
 from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job, Trial, digest
 from headstart.study.plan import Planner
-
-RANKED_BY = {
-    "detect": ("det/{protocol}/map@0.5", "det/{protocol}/map@0.7"),
-    "segment": ("seg/miou",),
-    "classify": ("cls/top1",),
-    "probe": ("probe/logistic/top1", "probe/ridge/top1"),
-}
-"""Metrics that candidates are ranked by, the task's main one first."""
+from headstart.tasks.table import TASKS
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,8 @@ class Results:
         found = []
         for task in self.study.tasks:
             of_task = [t for t in trials if t.task == task.name]
-            for metric in RANKED_BY[task.kind]:
-                ranked = self._ranking(task, metric.format(protocol=task.protocol), of_task)
+            for metric in TASKS[task.kind].ranked_by(task.protocol):
+                ranked = self._ranking(task, metric, of_task)
                 found += [ranked] if ranked else []
         return found
 
@@ -158,7 +151,7 @@ class Results:
     def _only_explains(self, task: Task) -> bool:
         """A probe on the classes of pre-training answers no finding where another probe asks for new classes: the
         labels arm was trained to tell just these apart. Composition reads it."""
-        others = [t for t in self.study.tasks if t.kind == "probe" and t.name != task.name]
+        others = [t for t in self.study.tasks if t.kind == task.kind and t.name != task.name]
         return self.study.explain is not None and task.name == self.study.explain.probe and bool(others)
 
     def _role(self, role: str, name: str, trials: list[Trial]) -> Measured:

@@ -7,18 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headstart.config.study import Task
-from headstart.recipes.settings import TaskKind
+from headstart.names import parse, validation
 from headstart.study.jobs import Job
+from headstart.tasks.table import trained_task
 
 MOST_EXTENSIONS = 2
 """How often the grid grows when its best rate is at an edge."""
-
-CHOSEN_BY: dict[TaskKind, tuple[str, ...]] = {
-    "detect": ("val/det/{protocol}/map@0.5", "val/det/{protocol}/map@0.5:0.95"),
-    "segment": ("val/seg/miou",),
-    "classify": ("val/cls/top1", "-val/cls/log_loss"),
-}
-"""Validation metrics that a rate is chosen by, ties by the next; a minus turns a loss round."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +52,10 @@ def _rounded(rate: float) -> float:
 
 
 def _score(task: Task, metrics: dict[str, float | None]) -> tuple[float, ...]:
+    """The validation metrics that the task says a rate is chosen by; losses are turned round."""
     values = []
-    for name in CHOSEN_BY[task.kind]:
-        value = metrics.get(name.removeprefix("-").format(protocol=task.protocol))
-        value = -math.inf if value is None else -value if name.startswith("-") else value
-        values.append(value)
+    for name in trained_task(task.kind).chosen_by(task.protocol):
+        value, parts = metrics.get(validation(name)), parse(name)
+        turn = 1 if parts is None or parts.higher_is_better else -1
+        values.append(-math.inf if value is None else turn * value)
     return tuple(values)

@@ -1,49 +1,167 @@
-"""Detection: model, losses, predictions, mAP."""
+"""Detection: model, losses, predictions, average precision."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from headstart.names import COCO_RANGE, Metric, metric
+from headstart.tasks.protocol import Budget, Scores, TrainedTask
 
-from headstart.batches.batch import Batch
-from headstart.batches.image_batches import in_order, pixels_of
-from headstart.batches.image_sets import ImageSet
-from headstart.errors import WeightsError
-from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections, Truth
-from headstart.models.backbones.deformable import deform_stages
-from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.models.detection.fcos import FcosDetector
-from headstart.models.detection.retinanet import RetinaNetDetector
-from headstart.models.detection.targets import Targets
-from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
-from headstart.progress import Progress
-from headstart.recipes.schema import Recipe
-from headstart.tasks.detection_scores import score_detections
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+    from torch import Tensor, nn
 
-BATCH_SIZE = 32
+    from headstart.batches.batch import Batch
+    from headstart.batches.image_sets import ImageSet
+    from headstart.models.backbones.preprocessing import Preprocessing
+    from headstart.progress import Progress
+    from headstart.recipes.schema import Recipe
+    from headstart.tasks.transfer import TaskModel
 
 
-def classes_of(images: ImageSet) -> tuple[str, ...]:
-    """Names of the classes that this task tells apart."""
-    return tuple(str(c) for c in images.box_classes)
+class Detect(TrainedTask):
+    """See `headstart.tasks.protocol`."""
 
+    kind = "detect"
+    words = "detection"
+    family = "det"
+    target = "detect"
+    heads = ("fcos", "retinanet", "faster-rcnn")
+    finding = "F1"
+    of_class = "AP at IoU 0.5"
+    updates: Mapping[Budget, int] = {"quick": 300, "normal": 1500}
 
-def build(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
-    """The detector that the recipe names, its head fresh from torch's generator. Raises WeightsError where the backbone
-    has not what the recipe asks for."""
-    try:
-        model = _detector(backbone, recipe, num_classes, size_hw)
-        if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
-            deform_stages(backbone, recipe.deformable, recipe.modulated)
-    except (ValueError, WeightsError) as error:
-        raise WeightsError(f"recipe {recipe.name}: {error}") from error
-    return model
+    def ranked_by(self, protocol: str) -> tuple[str, ...]:
+        return tuple(metric(self.family, "map", by=protocol, iou=iou) for iou in (0.5, 0.7))
+
+    def chosen_by(self, protocol: str) -> tuple[str, ...]:
+        return tuple(metric(self.family, "map", by=protocol, iou=iou) for iou in (0.5, COCO_RANGE))
+
+    def is_headline(self, metric: Metric) -> bool:
+        return metric.measure == "map" and metric.iou in ("0.5", "0.7", COCO_RANGE) and metric.of is None
+
+    def is_of_class(self, metric: Metric) -> bool:
+        return metric.measure == "ap" and metric.iou == "0.5" and metric.of is not None
+
+    def metric_words(self, metric: Metric, protocol: bool = True) -> str:
+        if metric.measure != "map" or metric.of is not None:
+            return str(metric)
+        return f"mAP at IoU {metric.iou.replace(':', ' to ')}" + (f" ({metric.by})" if protocol else "")
+
+    def finding_metrics(self, protocol: str) -> Mapping[str, str]:
+        ious = ("0.5", "0.7", "0.75", "0.8", COCO_RANGE)
+        return {f"map@{iou}": metric(self.family, "map", by=protocol, iou=iou) for iou in ious}
+
+    def recipe_for(self, updates: int, name: str) -> Recipe:
+        from headstart.recipes.schema import Recipe
+
+        return Recipe(
+            name=name,
+            updates=updates,
+            batch_size=8,
+            rates=(1.5e-3, 5e-3, 1.5e-2),
+            warmup=updates // 10,
+            head="fcos",
+            levels=("C3", "C4", "C5"),
+            channels=48,
+        )
+
+    def classes_of(self, images: ImageSet) -> tuple[str, ...]:
+        return tuple(str(c) for c in images.box_classes)
+
+    def build(
+        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], several: bool = False
+    ) -> nn.Module:
+        """The detector that the recipe names. Raises WeightsError where the backbone has not what it asks for."""
+        from headstart.errors import WeightsError
+        from headstart.models.backbones.deformable import deform_stages
+
+        try:
+            model = _detector(backbone, recipe, num_classes, size_hw)
+            if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
+                deform_stages(backbone, recipe.deformable, recipe.modulated)
+        except (ValueError, WeightsError) as error:
+            raise WeightsError(f"recipe {recipe.name}: {error}") from error
+        return model
+
+    def losses(self, model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
+        from headstart.models.detection.targets import Targets
+
+        targets = Targets(
+            batch.boxes_xyxy, batch.box_labels, batch.ignored, batch.group_of, batch.valid_ranges, batch.seeds
+        )
+        return model.losses(images, targets)  # type: ignore[operator]
+
+    def predict(
+        self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
+    ) -> dict[str, np.ndarray]:
+        """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
+        from headstart.tasks.inference import ImageColumns, detected, joined, prepared_images
+
+        columns: list[ImageColumns] = []
+        for of_images in detected(model, preprocessing, prepared_images(images)):
+            columns += of_images
+            progress(len(columns) / len(images), f"image {len(columns)}/{len(images)}")
+        return joined(columns)
+
+    def score(
+        self,
+        predictions: Sequence[dict[str, np.ndarray]],
+        sets: Sequence[ImageSet],
+        image_weights: np.ndarray | None,
+        protocol: str,
+    ) -> Scores:
+        import numpy as np
+
+        from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections
+        from headstart.tasks.detection_scores import score_detections
+        from headstart.tasks.truth import truth_of_sets
+
+        starts = np.cumsum([0, *(len(s) for s in sets[:-1])])
+        moved = [p | {"image_index": p["image_index"] + k} for p, k in zip(predictions, starts, strict=True)]
+        found = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})
+        truth, classes = truth_of_sets(sets), self.classes_of(sets[0])
+        scored = score_detections(truth, found, protocol, classes, COCO_THRESHOLDS, image_weights, per_class_at=(0.5,))
+        return scored.metrics, scored.replicates
+
+    def show(
+        self, trained: TaskModel, pixels: np.ndarray, threshold: float
+    ) -> tuple[Image.Image, list[dict[str, Any]]]:
+        """Boxes over the picture."""
+        from headstart.places.images import resize_rgb
+        from headstart.tasks.drawing import draw_boxes
+        from headstart.tasks.inference import detected, picture
+
+        if trained.scales:
+            inputs = picture(pixels)
+        else:
+            (height, width), (to_height, to_width) = pixels.shape[:2], trained.size_hw
+            inputs = picture(
+                resize_rgb(pixels, trained.size_hw, trained.resize), 0, (to_width / width, to_height / height)
+            )
+        (((_, boxes, labels, scores),),) = detected(trained.model, trained.preprocessing, [inputs], trained.scales)
+        sure = scores >= threshold
+        records = [
+            {
+                "category": trained.classes[label],
+                "category_id": label,
+                "score": score,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+            }
+            for (x1, y1, x2, y2), score, label in zip(
+                boxes[sure].tolist(), scores[sure].tolist(), labels[sure].tolist(), strict=True
+            )
+        ]
+        return draw_boxes(pixels, records), records
 
 
 def _detector(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
+    from headstart.models.detection.fcos import FcosDetector
+    from headstart.models.detection.retinanet import RetinaNetDetector
+    from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
+
     if recipe.head == "faster-rcnn":
         settings = TwoStageSettings(
             recipe.neck,
@@ -66,56 +184,4 @@ def _detector(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tu
     return kind(backbone, num_classes, recipe.levels, recipe.channels, coarser, recipe.tower)
 
 
-def losses(model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
-    """Losses of a batch; `images` are its preprocessed pixels."""
-    targets = Targets(
-        batch.boxes_xyxy, batch.box_labels, batch.ignored, batch.group_of, batch.valid_ranges, batch.seeds
-    )
-    return model.losses(images, targets)  # type: ignore[operator]
-
-
-@torch.no_grad()
-def predict(
-    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
-) -> dict[str, np.ndarray]:
-    """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
-    model.eval()
-    device = next(model.parameters()).device
-    columns: dict[str, list[np.ndarray]] = {"image_index": [], "boxes_xyxy": [], "labels": [], "scores": []}
-    for part in in_order(images, BATCH_SIZE):
-        for i, found in enumerate(model.detect(preprocessing.apply(pixels_of(images, part, device))), part.start):  # type: ignore[operator]
-            columns["image_index"].append(np.full(len(found.labels), i, np.int64))
-            columns["boxes_xyxy"].append(found.boxes_xyxy.double().cpu().numpy() / np.tile(images.scale_xy(i), 2))
-            columns["labels"].append(found.labels.cpu().numpy().astype(np.int64))
-            columns["scores"].append(found.scores.cpu().numpy())
-        progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
-    return {name: np.concatenate(values) for name, values in columns.items()}
-
-
-def score(
-    predictions: Sequence[dict[str, np.ndarray]],
-    sets: Sequence[ImageSet],
-    image_weights: np.ndarray | None,
-    protocol: str,
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Metrics of all folds together, and their replicates where image weights (B, n) are given."""
-    starts = np.cumsum([0, *(len(s) for s in sets)])
-    classes = classes_of(sets[0])
-    truth = Truth(
-        image_index=np.concatenate(
-            [np.repeat(np.arange(len(s)), np.diff(s.box_offsets)) + k for s, k in zip(sets, starts, strict=False)]
-        ),
-        boxes_xyxy=np.concatenate([s.boxes_source_xyxy for s in sets]),
-        labels=np.concatenate([s.box_labels for s in sets]),
-        flags=np.concatenate([s.box_flags for s in sets]),
-        num_images=int(starts[-1]),
-        num_classes=len(classes),
-    )
-    found = Detections(
-        image_index=np.concatenate([p["image_index"] + k for p, k in zip(predictions, starts, strict=False)]),
-        boxes_xyxy=np.concatenate([p["boxes_xyxy"] for p in predictions]),
-        labels=np.concatenate([p["labels"] for p in predictions]),
-        scores=np.concatenate([p["scores"] for p in predictions]),
-    )
-    scored = score_detections(truth, found, protocol, classes, COCO_THRESHOLDS, image_weights, per_class_at=(0.5,))
-    return scored.metrics, scored.replicates
+TASK = Detect()

@@ -1,6 +1,6 @@
 """Detections to named numbers: average precision by a protocol, with replicates under image weights. Imports no torch.
 
-Names are flat: `det/PROTOCOL/map@IOU`, `det/PROTOCOL/ap@IOU/CLASS`; `0.5:0.95` is the mean over COCO's thresholds.
+Names: `headstart.names`; the range `0.5:0.95` is the mean over COCO's thresholds.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 from headstart.metrics.average_precision import COCO_THRESHOLDS, APResult, Detections, Truth, average_precision
 from headstart.metrics.averages import mean_of_present
 from headstart.metrics.groups import ap_by_area, ap_by_count
+from headstart.names import COCO_RANGE, metric
 
-OVER_COCO = "0.5:0.95"
+FAMILY = "det"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,25 +40,31 @@ def score_detections(
     """Means over classes at every threshold, and at all of COCO's together where these are asked for; AP of each class
     at the thresholds `per_class_at` (all where not given). image_weights (B, n)."""
     result = average_precision(truth, detections, protocol, iou_thresholds)  # type: ignore[arg-type]
-    prefix = f"det/{protocol}"
-    names = [f"{prefix}/map@{t:g}" for t in result.iou_thresholds]
+    names = [metric(FAMILY, "map", by=protocol, iou=t) for t in result.iou_thresholds]
+    over = metric(FAMILY, "map", by=protocol, iou=COCO_RANGE)
     over_all = result.iou_thresholds == COCO_THRESHOLDS
     metrics = dict(zip(names, map(float, result.map), strict=True))
     if over_all:
-        metrics[f"{prefix}/map@{OVER_COCO}"] = float(result.map.mean())
+        metrics[over] = float(result.map.mean())
     for t, threshold in enumerate(result.iou_thresholds):
         if per_class_at is None or threshold in per_class_at:
-            metrics |= {f"{prefix}/ap@{threshold:g}/{c}": float(v) for c, v in zip(classes, result.ap[t], strict=True)}
+            metrics |= _of_classes(protocol, threshold, classes, result.ap[t])
     if over_all and per_class_at is None:
-        means = mean_of_present(result.ap.T)
-        metrics |= {f"{prefix}/ap@{OVER_COCO}/{c}": float(v) for c, v in zip(classes, means, strict=True)}
+        metrics |= _of_classes(protocol, COCO_RANGE, classes, mean_of_present(result.ap.T))
     replicates: dict[str, np.ndarray] = {}
     if image_weights is not None:
         columns = result.replicates(image_weights)
         replicates = {name: columns[:, k] for k, name in enumerate(names)}
         if over_all:
-            replicates[f"{prefix}/map@{OVER_COCO}"] = columns.mean(1)
+            replicates[over] = columns.mean(1)
     return DetectionScores(result, metrics, replicates)
+
+
+def _of_classes(protocol: str, iou: float | str, classes: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return {
+        metric(FAMILY, "ap", by=protocol, iou=iou, of=name): float(value)
+        for name, value in zip(classes, values, strict=True)
+    }
 
 
 def score_groups(
@@ -69,13 +76,13 @@ def score_groups(
     over_all = result.iou_thresholds == COCO_THRESHOLDS
     columns = {f"{t:g}": [k] for k, t in enumerate(result.iou_thresholds) if not over_all or t == 0.5}
     if over_all:
-        columns[OVER_COCO] = list(range(len(COCO_THRESHOLDS)))
+        columns[COCO_RANGE] = list(range(len(COCO_THRESHOLDS)))
     drawn = None if image_weights is None else grouped.replicates(image_weights)
     metrics: dict[str, float] = {}
     replicates: dict[str, np.ndarray] = {}
     for threshold, at in columns.items():
         for g, group in enumerate(grouped.names):
-            name = f"det/{protocol}/map@{threshold}/{by}-{group}"
+            name = metric(FAMILY, "map", by=protocol, iou=threshold, of=f"{by}-{group}")
             metrics[name] = float(grouped.map[g, at].mean())
             if drawn is not None:
                 replicates[name] = drawn[:, g, at].mean(-1)

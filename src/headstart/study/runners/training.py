@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from headstart.batches.image_sets import ImageSet
 from headstart.errors import TrainingError
+from headstart.names import validation
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
 from headstart.study.runners.shared import (
@@ -72,7 +74,8 @@ def transfer(
 ) -> Metrics:
     """Train one task model, and score it on validation images where there are some."""
     from headstart.models.backbones.building import backbone_cost
-    from headstart.tasks.transfer import TASKS, fit, model_facts, save_curve, save_model
+    from headstart.tasks.table import trained_task
+    from headstart.tasks.transfer import fit, model_facts, save_curve, save_model
 
     images = ImageSet.open(inputs["train"])
     recipe = settings.recipe
@@ -100,10 +103,10 @@ def transfer(
     metrics["train/images"] = float(min(len(images), settings.limit or len(images)))
     if "val" in inputs:
         held_out = with_masks(ImageSet.open(inputs["val"]), place.data)
-        kind = TASKS[settings.task]
-        found = kind.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
-        scores, _ = kind.score([found], [held_out], None, settings.protocol)
-        metrics |= {f"val/{name}": value for name, value in scores.items()}
+        task = trained_task(settings.task)
+        found = task.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
+        scores, _ = task.score([found], [held_out], None, settings.protocol or "")
+        metrics |= {validation(name): value for name, value in scores.items()}
     save_model(out, model, model_facts(start, settings.task, recipe, images, settings.resize))
     save_curve(out / "curve.npz", curve)
     save_cost(out, model.backbone, size_hw)
@@ -114,9 +117,10 @@ def evaluate(
     settings: EvaluateSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
     """Test metrics of one trial over all its folds, with bootstrap replicates over the test images."""
-    from headstart.tasks.transfer import TASKS, load_model
+    from headstart.tasks.table import trained_task
+    from headstart.tasks.transfer import load_model
 
-    kind = TASKS[settings.task]
+    task = trained_task(settings.task)
     folds = sum(name.startswith("model") for name in inputs)
     for k in range(folds):
         if not (inputs[f"model{k}"] / "model.json").is_file():
@@ -127,21 +131,21 @@ def evaluate(
     predictions = []
     for k, images in enumerate(sets):
         trained = load_model(inputs[f"model{k}"])
-        part = (k / folds, 0.8 / folds)
-        predictions.append(
-            kind.predict(
-                trained.model, trained.preprocessing, images, lambda f, m, p=part: progress(0.8 * p[0] + p[1] * f, m)
-            )
-        )
+        show = partial(_of_fold, progress, k, folds)
+        predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)
     progress(0.85, f"{settings.bootstrap} resamples of the test images")
-    metrics, replicates = kind.score(predictions, sets, weights, settings.protocol)
+    metrics, replicates = task.score(predictions, sets, weights, settings.protocol)
     save_arrays(out / "replicates.npz", replicates)
     for k, found in enumerate(predictions):
         save_arrays(out / f"predictions{k}.npz", found)
     count = sum(len(s) for s in sets)
     shutil.copyfile(inputs["model0"] / "cost.json", out / "cost.json")
     return metrics | {"test/images": float(count)}
+
+
+def _of_fold(progress: Progress, fold: int, folds: int, fraction: float, message: str) -> None:
+    progress(0.8 * (fold + fraction) / folds, message)
 
 
 def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
@@ -165,7 +169,7 @@ def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out:
 
 def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Linear probes on the pooled last stage: logistic (primary) and ridge."""
-    from headstart.tasks.probes import ProbeFold, measure
+    from headstart.tasks.linear_probes import ProbeFold, measure
 
     folds, clusters, count, num_classes = [], [], 0, 0
     for k in range(sum(name.startswith("train_images") for name in inputs)):

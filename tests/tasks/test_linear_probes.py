@@ -10,7 +10,14 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from headstart.errors import DataError, UsageError
 from headstart.stats.bootstrap import image_weights
-from headstart.tasks.probes import GRADIENT_TOLERANCE, ProbeFold, default_strengths, measure, probe, validation_part
+from headstart.tasks.linear_probes import (
+    GRADIENT_TOLERANCE,
+    ProbeFold,
+    default_strengths,
+    measure,
+    probe,
+    validation_part,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHARED = Path(__file__).parents[3] / "shared"

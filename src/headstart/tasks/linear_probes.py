@@ -26,6 +26,7 @@ from scipy.special import log_softmax
 
 from headstart.errors import DataError, UsageError
 from headstart.metrics.accuracy import accuracy, log_losses
+from headstart.names import metric
 
 Kind = Literal["logistic", "ridge"]
 VALIDATION_SHARE = 0.25
@@ -159,18 +160,22 @@ def measure(
     logits = {kind: np.concatenate([r.logits for r in of_kind]) for kind, of_kind in results.items()}
     losses = {"logistic": log_losses(logits["logistic"], truth), "ridge": None}
     scored = {k: accuracy(truth, logits[k].argmax(axis=1), num_classes, losses[k]) for k in kinds}
-    metrics = {f"probe/{kind}/top1": scored[kind].top1 for kind in kinds}
-    metrics["probe/logistic/log_loss"] = scored["logistic"].log_loss
+    metrics = {_name(kind, "top1"): scored[kind].top1 for kind in kinds}
+    metrics[_name("logistic", "log_loss")] = scored["logistic"].log_loss
     for kind, of_kind in results.items():
-        metrics[f"probe/{kind}/strength"] = float(np.exp(np.mean([np.log(r.strength) for r in of_kind])))
-        metrics[f"probe/{kind}/edge"] = float(any(r.edge for r in of_kind))
-    metrics["probe/logistic/not_converged"] = float(not all(r.converged for r in results["logistic"]))
+        metrics[_name(kind, "strength")] = float(np.exp(np.mean([np.log(r.strength) for r in of_kind])))
+        metrics[_name(kind, "edge")] = float(any(r.edge for r in of_kind))
+    metrics[_name("logistic", "not_converged")] = float(not all(r.converged for r in results["logistic"]))
     drawn = {kind: scored[kind].replicates(weights) for kind in kinds}
-    replicates = {f"probe/{kind}/top1": drawn[kind]["top1"] for kind in kinds}
-    replicates["probe/logistic/log_loss"] = drawn["logistic"]["log_loss"]
+    replicates = {_name(kind, "top1"): drawn[kind]["top1"] for kind in kinds}
+    replicates[_name("logistic", "log_loss")] = drawn["logistic"]["log_loss"]
     predictions = {"log_loss": losses["logistic"], "label": truth, "predicted": logits["logistic"].argmax(axis=1)}
     hits = {"correct": scored["logistic"].correct, "correct_ridge": scored["ridge"].correct}
     return metrics, replicates, predictions | hits
+
+
+def _name(kind: Kind, measure: str) -> str:
+    return metric("probe", measure, by=kind)
 
 
 @dataclass(frozen=True)

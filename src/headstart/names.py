@@ -1,0 +1,76 @@
+"""Names of metrics: built and read here alone.
+
+A task's metric is flat text, `FAMILY/MEASURE`: `seg/miou`, `cls/top1`. Where it can be measured in several ways, the
+way stands between the two: `det/voc-area/map@0.5`, `probe/ridge/top1`. `@` goes before the IoU, or the range of IoUs
+that it is a mean over. A last part says which class or group of objects it is of: `seg/iou/road`,
+`det/coco/ap@0.5/cat`, `det/coco/map@0.5/area-small`. On validation images `val/` stands before it all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COCO_RANGE = "0.5:0.95"
+"""In place of an IoU: the mean over COCO's ten."""
+MEASURED_IN_SEVERAL_WAYS = ("det", "probe")
+"""Families whose second part is the way: a protocol, a kind of probe."""
+LOSSES = ("log_loss",)
+"""Measures that are better when they are lower, in nats; all others are fractions."""
+VALIDATION = "val/"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The parts of a name. `str` makes the name of them again."""
+
+    family: str
+    """What task it is of: `headstart.tasks.protocol.Task.family`."""
+    measure: str
+    by: str = ""
+    """The protocol or the kind of probe; empty where there is one way only."""
+    iou: str = ""
+    of: str | None = None
+    """A class, or a group such as `area-small`; None: of all."""
+    is_validation: bool = False
+
+    def __str__(self) -> str:
+        measure = f"{self.measure}@{self.iou}" if self.iou else self.measure
+        before = [self.family, self.by] if self.by else [self.family]
+        after = [] if self.of is None else [self.of]
+        return (VALIDATION if self.is_validation else "") + "/".join([*before, measure, *after])
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.measure not in LOSSES
+
+    @property
+    def unit(self) -> str:
+        """nats for log-losses, else points."""
+        return "nats" if self.measure in LOSSES else "points"
+
+
+def metric(family: str, measure: str, *, by: str = "", iou: float | str = "", of: str | None = None) -> str:
+    """The name of a metric. iou: a threshold, or `COCO_RANGE`; the rest as in `Metric`."""
+    return str(Metric(family, measure, by, iou if isinstance(iou, str) else f"{iou:g}", of))
+
+
+def is_of_class(name: str) -> bool:
+    """Whether a name is that of a single class's average precision."""
+    parts = parse(name)
+    return parts is not None and parts.measure == "ap" and parts.of is not None
+
+
+def validation(name: str) -> str:
+    """The name that a metric has when it is measured on validation images."""
+    return VALIDATION + name
+
+
+def parse(name: str) -> Metric | None:
+    """The parts of a task's metric; None for a name that has none. Names of classes may hold any character."""
+    is_validation = name.startswith(VALIDATION)
+    family, *rest = name.removeprefix(VALIDATION).split("/")
+    by = rest.pop(0) if family in MEASURED_IN_SEVERAL_WAYS and len(rest) > 1 else ""
+    if not rest:
+        return None
+    measure, _, iou = rest[0].partition("@")
+    return Metric(family, measure, by, iou, "/".join(rest[1:]) if rest[1:] else None, is_validation)

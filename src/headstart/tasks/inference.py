@@ -1,0 +1,89 @@
+"""Images in, detections out: of prepared sets, of whole images of any size, of a single picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.batches.chips.scales import Scale
+from headstart.batches.image_batches import in_order, pixels_of
+from headstart.batches.image_sets import ImageSet
+from headstart.data.annotations import Annotations
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.detection.multi_scale import MOST, detect_scales
+from headstart.places.images import read_rgb
+
+BATCH_SIZE = 32
+COLUMNS = ("image_index", "boxes_xyxy", "labels", "scores")
+ImageColumns = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]
+"""`COLUMNS` of one image: boxes (d, 4) in pixels of the original image, the others (d,)."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images that pass the network together: pixels (B, 3, h, w) uint8 RGB, and the number of each."""
+
+    pixels: Tensor
+    numbers: Sequence[int]
+    scales_xy: NDArray[np.float64]
+    """(B, 2) width and height of these pixels over those of the original images."""
+
+
+def prepared_images(images: ImageSet) -> Iterator[Inputs]:
+    """A prepared set, in order, as it was resized."""
+    for part in in_order(images, BATCH_SIZE):
+        numbers = range(part.start, part.stop)
+        yield Inputs(pixels_of(images, part), numbers, np.stack([images.scale_xy(i) for i in numbers]))
+
+
+def whole_images(annotations: Annotations, rows: Iterable[int]) -> Iterator[Inputs]:
+    """The images `rows` of a table, decoded one after the other at their own sizes."""
+    for row in rows:
+        pixels = read_rgb(annotations.image_path(row), annotations.size_hw(row) or None)
+        yield picture(pixels, row)
+
+
+def picture(pixels: NDArray[np.uint8], number: int = 0, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Inputs:
+    """One image (h, w, 3) RGB."""
+    return Inputs(torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), [number], np.array([scale_xy]))
+
+
+@torch.no_grad()
+def detected(
+    model: Any,
+    preprocessing: Preprocessing,
+    inputs: Iterable[Inputs],
+    scales: Sequence[Scale] = (),
+    most: int = MOST,
+) -> Iterator[list[ImageColumns]]:
+    """Detections of every image of each `inputs`, computed on the model's own device and in its precision.
+
+    scales: at which images are looked at, the surest `most` over all of them; none: as they are, by the detector's own
+    limits.
+    """
+    model.eval()
+    weight = next(model.parameters())
+    for given in inputs:
+        images = preprocessing.apply(given.pixels.to(weight.device)).to(weight.dtype)
+        found = detect_scales(model, images, scales, most) if scales else model.detect(images)
+        yield [
+            (
+                np.full(len(of_image.labels), number, np.int64),
+                of_image.boxes_xyxy.double().cpu().numpy() / np.tile(scale_xy, 2),
+                of_image.labels.cpu().numpy().astype(np.int64),
+                of_image.scores.float().cpu().numpy(),
+            )
+            for of_image, number, scale_xy in zip(found, given.numbers, given.scales_xy, strict=True)
+        ]
+
+
+def joined(images: Iterable[ImageColumns]) -> dict[str, NDArray[Any]]:
+    """The columns of all images, by name."""
+    none: ImageColumns = (np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    return dict(zip(COLUMNS, map(np.concatenate, zip(none, *images, strict=True)), strict=True))

@@ -1,0 +1,36 @@
+"""A linear probe of frozen features: nothing is trained but what `headstart.tasks.linear_probes` fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headstart.names import Metric, metric
+from headstart.tasks.protocol import Task
+
+WORDS = {"top1": "top-1 accuracy", "log_loss": "log-loss"}
+
+
+class Probe(Task):
+    """See `headstart.tasks.protocol`."""
+
+    kind = "probe"
+    words = "a probe of frozen features"
+    family = "probe"
+    target = "classify"
+    finding = "F2b"
+
+    def ranked_by(self, protocol: str) -> tuple[str, ...]:
+        return tuple(metric(self.family, "top1", by=kind) for kind in ("logistic", "ridge"))
+
+    def is_headline(self, metric: Metric) -> bool:
+        return metric.measure in WORDS
+
+    def metric_words(self, metric: Metric, protocol: bool = True) -> str:
+        return f"{metric.by} probe, {WORDS.get(metric.measure, metric.measure)}"
+
+    def finding_metrics(self, protocol: str) -> Mapping[str, str]:
+        measures = (("logistic", "top1"), ("ridge", "top1"), ("logistic", "log_loss"))
+        return {f"{kind}/{measure}": metric(self.family, measure, by=kind) for kind, measure in measures}
+
+
+TASK = Probe()
