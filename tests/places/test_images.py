@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import struct
-import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image, ImageCms
+from PIL import Image
 
 from headstart.errors import DataError
-from headstart.places import images
 from headstart.places.images import (
     header_sizes_hw,
     read_mask,
@@ -26,18 +22,6 @@ from headstart.places.images import (
 
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[0, 0, 0], [90, 90, 90], [250, 250, 250]]], np.uint8)
 """2 x 3 pixels, all different."""
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-
-
-@pytest.fixture(params=["torchvision", "Pillow"], autouse=True)
-def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All of this holds with either decoder; the choice falls on torchvision where torch is loaded."""
-    assert torch.__name__ in sys.modules
-    if request.param == "Pillow":
-        monkeypatch.delitem(sys.modules, "torch")
-    return str(request.param)
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -271,61 +255,3 @@ def test_bombs_are_refused_by_a_limit_that_can_be_set(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     monkeypatch.setenv("HEADSTART_MAX_IMAGE_MEGAPIXELS", "500")
     assert header_sizes_hw(huge)[0] == (20_000, 20_000)
-
-
-def encodings() -> dict[str, bytes]:
-    rng = np.random.default_rng(3)
-    noise = Image.fromarray(rng.integers(0, 256, (40, 52, 3), dtype=np.uint8)).resize(
-        (131, 97), Image.Resampling.BICUBIC
-    )
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    made = {
-        "420.jpg": (noise, {"quality": 75}),
-        "444.jpg": (noise, {"quality": 95, "subsampling": 0}),
-        "progressive.jpg": (noise, {"progressive": True}),
-        "422.jpg": (noise, {"subsampling": 1}),
-        "gray.jpg": (noise.convert("L"), {}),
-        "icc.jpg": (noise, {"icc_profile": profile}),
-        "rgb.png": (noise, {}),
-        "gray.png": (noise.convert("L"), {}),
-        "key.png": (noise, {"transparency": (9, 9, 9)}),
-        "lossy.webp": (noise, {"quality": 60}),
-        "lossless.webp": (noise, {"lossless": True}),
-        "alpha.webp": (noise.convert("RGBA"), {}),
-        "restart.jpg": (noise, {"restart_marker_rows": 1}),
-    }
-    out = {}
-    for name, (picture, options) in made.items():
-        buffer = io.BytesIO()
-        picture.save(buffer, {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[name.split(".")[1]], **options)
-        out[name] = buffer.getvalue()
-    return out
-
-
-def outcome(path: Path) -> np.ndarray | str:
-    try:
-        return read_rgb(path)
-    except DataError as error:
-        return str(error)
-
-
-@pytest.mark.parametrize("name", sorted(encodings()))
-def test_both_decoders_give_the_same_pixels_or_the_same_fault(
-    tmp_path: Path, name: str, decoder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if decoder == "Pillow":
-        pytest.skip("compared with torchvision once")
-    rng = np.random.default_rng(len(name))
-    whole, path, decoded = encodings()[name], tmp_path / name, 0
-    for k in range(40):
-        content = bytearray(whole)
-        for place in rng.integers(2, len(content), k % 4):
-            content[place] = rng.integers(256)
-        path.write_bytes(content[: len(content) - (37 * k if k % 5 == 4 else 0)])
-        fast = outcome(path)
-        with monkeypatch.context() as without:
-            without.setattr(images, "_by_torchvision", lambda image, content: None)
-            slow = outcome(path)
-        assert np.array_equal(fast, slow) if isinstance(slow, np.ndarray) else fast == slow, (name, k)
-        decoded += isinstance(slow, np.ndarray)
-    assert decoded > 0

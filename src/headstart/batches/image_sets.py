@@ -29,8 +29,6 @@ MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
 OPTIONAL = ("segment_ids", "mask_colors")
 REPORT_EVERY = 32
-TORCH_PAYS = 20_000
-"""Images from which the seconds that importing torch takes are less than what its faster decoding saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +187,6 @@ def make_image_set(
     rows = np.asarray(indices, np.int64)
     groups = np.asarray(clusters, np.int64)
     _require_usable(annotations, rows, groups, task, resize)
-    if len(rows) > TORCH_PAYS:
-        import torch  # noqa: F401  # `read_rgb` decodes with torchvision where torch is loaded.
     out.mkdir(parents=True, exist_ok=True)
     names = ("images", "masks") if task == "segment" else ("images",)
     shapes = {"images": (len(rows), *size_hw, 3), "masks": (len(rows), *size_hw)}

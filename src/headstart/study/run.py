@@ -27,7 +27,10 @@ from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.results import Results
 
-VERSIONS_OF = ("headstart", "torch", "torchvision", "timm", "numpy", "numba", "scipy", "pillow", "safetensors")
+VERSIONS_OF = (
+    *("headstart", "torch", "torchvision", "timm", "numpy", "numba", "scipy"),
+    *("pillow", "simplejpeg", "safetensors"),
+)
 
 
 @dataclass(frozen=True)
