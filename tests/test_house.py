@@ -1,9 +1,11 @@
 """The house: imports point one way, nothing slow is imported early, files stay short, nothing private is committed."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -145,19 +147,93 @@ def test_stages_have_a_docstring_and_import_nothing():
             assert len(tree.body) == 1, f"{path}: only a docstring"
 
 
-def test_what_a_finished_study_needs_imports_no_torch():
-    modules = [*WITHOUT_TORCH]
-    modules += [dotted(p) for folder in WITHOUT_TORCH_FOLDERS for p in sorted((SOURCE / folder).rglob("*.py"))]
+def without_torch(*modules):
+    """What a fresh process says that imports them, one after the other: nothing, or the fault of the first."""
     code = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
     code += "    if 'torch' in sys.modules: sys.exit(f'{name} imports torch')"
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert bool(done.returncode) == bool(done.stderr.strip()), done.stderr
+    return done.stderr.strip()
+
+
+def test_what_a_finished_study_needs_imports_no_torch():
+    folders = [sorted((SOURCE / folder).rglob("*.py")) for folder in WITHOUT_TORCH_FOLDERS]
+    assert all(folders), "a folder of the list has no modules"
+    assert without_torch(*WITHOUT_TORCH, *(dotted(p) for paths in folders for p in paths)) == ""
+
+
+def test_the_check_of_torch_itself():
+    assert without_torch("headstart.errors", "headstart.train.loop") == "headstart.train.loop imports torch"
+    assert "No module named 'headstart.renamed'" in without_torch("headstart.errors", "headstart.renamed")
 
 
 def test_the_package_itself_imports_nothing():
     code = "import sys; import headstart; dir(headstart); headstart.__all__\n"
     code += "print([m for m in ('typer', 'numpy', 'pydantic', 'torch', 'headstart.api') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def graph_of_imports():
+    """File -> files that any of its import statements names, also inside functions and for type checkers only.
+
+    `from headstart import __version__` asks the package itself, which imports nothing when it is imported."""
+    modules = {dotted(path): path for path in MODULES}
+    graph = {}
+    for name, path in modules.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        given = set(imported(ast.parse(path.read_text()), package))
+        # `headstart.stats.intervals.LEVEL` is a name in a module, `headstart.stats.intervals` the module
+        named = {n for full in given for n in (full, full.rpartition(".")[0]) if n in modules and n != name}
+        graph[name] = {n for n in named if modules[n].name != "__init__.py"}
+    return graph
+
+
+def circle(graph):
+    """One circle of the graph, its first node repeated at the end; empty where there is none."""
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = graph_of_imports()
+    assert "headstart.stats.intervals" in graph["headstart.stats.contrasts"]
+    assert "headstart.study.run" in graph["headstart.api"], "statements inside functions count"
+    assert circle(graph) == []
+    assert len(circle(graph | {"headstart.stats.intervals": {"headstart.stats.contrasts"}})) == 3
+
+
+def test_no_room_is_more_than_a_fifth_of_the_code():
+    lines = Counter()
+    for path in MODULES:
+        lines[path.relative_to(SOURCE).parts[0]] += path.read_text().count("\n")
+    room, largest = lines.most_common(1)[0]
+    share = largest / lines.total()
+    assert share <= 0.2, f"{room} has {share:.0%} of the code; split it where its parts do not need each other"
+
+
+def test_no_folder_has_more_than_25_files():
+    for top in (SOURCE, ROOT / "tests"):
+        for folder in [top, *(p for p in top.rglob("*/") if p.is_dir() and p.name != "__pycache__")]:
+            count = sum(1 for p in folder.iterdir() if p.is_file())
+            assert count <= 25, f"{folder.relative_to(ROOT)} has {count} files; make rooms of it"
+
+
+def test_the_picture_of_the_house_is_the_house():
+    text = (ROOT / "docs" / "house.md").read_text()
+    rows = re.findall(r"^ {6}(\w+)(/|\.py) +(.*)$", text, re.MULTILINE)
+    drawn = [name for name, *_ in rows]
+    rooms = {p.relative_to(SOURCE).parts[0].removesuffix(".py") for p in MODULES} - OUTSIDE
+    assert sorted(drawn) == sorted(rooms)
+    for name, kind, said in rows:
+        assert (SOURCE / name).is_dir() == (kind == "/"), name
+        for part in re.findall(r"(\w+)/", said):
+            assert (SOURCE / name / part).is_dir(), f"docs/house.md: {name}/ has no folder {part}/"
+    arrows = re.search(r"^ {4}(errors.*?)\n\n", text, re.MULTILINE | re.DOTALL).group(1)
+    said = [tuple(re.findall(r"\w+", names)) for names in arrows.split("<-")]
+    assert [sorted(names) for names in said] == [sorted(names) for names in ORDER]
 
 
 def test_files_are_short_and_named_for_what_they_do():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.stats.bootstrap import image_weights, weighted_mean_replicates
+from headstart.stats.bootstrap import ROWS, image_weights, weighted_mean_replicates
 
 
 def test_every_resample_draws_as_many_images_as_there_are():
@@ -39,9 +39,27 @@ def test_replicates_have_the_variance_of_a_mean():
 
 
 def test_weighted_means_by_hand():
-    replicates = weighted_mean_replicates([1.0, 4.0, np.nan], [[1, 1, 5], [3, 1, 0], [0, 0, 2]])
-    assert replicates[:2].tolist() == [2.5, 1.75]
-    assert np.isnan(replicates[2])
+    with np.errstate(all="raise"):  # a resample without a value is no division by zero
+        replicates = weighted_mean_replicates([1.0, 4.0, np.nan], [[1, 1, 5], [3, 1, 0], [1, 0, 0], [0, 0, 2]])
+    assert replicates[:3].tolist() == [2.5, 1.75, 1.0]
+    assert np.isnan(replicates[3])
+
+
+def test_small_integers_do_not_overflow():
+    """Sums of float32 values or of 16-bit counts alone would lose digits or wrap round."""
+    values = np.full(3, 0.1, dtype=np.float32)
+    assert weighted_mean_replicates(values, np.full((1, 3), 60_000, np.uint16))[0] == float(np.float32(0.1))
+    assert weighted_mean_replicates([True, False], np.array([[3, 1]], np.uint16)).tolist() == [0.75]
+
+
+def test_one_resample_of_one_image():
+    assert image_weights([7], 1).tolist() == [[1]]
+
+
+def test_more_resamples_than_are_computed_at_once():
+    weights = image_weights(np.arange(5), 2 * ROWS + 3)
+    expected = [np.average([1.0, 2, 3, 4, 5], weights=row) for row in weights]
+    assert weighted_mean_replicates([1.0, 2, 3, 4, 5], weights) == pytest.approx(expected)
 
 
 def test_faults():

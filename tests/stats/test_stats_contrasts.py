@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.stats.contrasts import holm, ranking
+from headstart.stats.intervals import crossed_interval, paired_difference
 
 
 def test_holm_by_hand():
@@ -64,6 +65,88 @@ def test_cheapest_adequate_needs_the_margin():
     assert ranking(values, replicates, 0.02, costs)["cheapest_adequate"] == "near"
     result = ranking(values, replicates, 0.005, costs)
     assert result["cheapest_adequate"] == "best" and result["best_set"] == ["best"]
+
+
+@pytest.mark.parametrize(("margin", "chosen"), [(0.0101, "near"), (0.0099, "best")])
+def test_the_margin_itself_of_an_arm_shown_to_be_worse(margin, chosen):
+    """`near` is worse by one point, with hardly any noise: half a hundredth of a point decides."""
+    values = {"best": np.array([0.7, 0.71, 0.72]), "near": np.array([0.69, 0.70, 0.71])}
+    replicates = {n: v[:, None] + [[-1e-3, 0.0, 1e-3]] for n, v in values.items()}
+    result = ranking(values, replicates, margin, {"best": 2.0, "near": 1.0})
+    assert result["best_set"] == ["best"] and result["cheapest_adequate"] == chosen
+
+
+@pytest.mark.parametrize(("margin", "chosen"), [(0.051, "cheap"), (0.05, "cheap"), (0.049, "best")])
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_margin_itself_of_an_arm_that_cannot_be_told_apart(margin, chosen, higher):
+    """Its measured difference of 5 points decides, since its interval is far wider than any of these margins."""
+    values = {"best": np.array([0.5, 0.75]), "cheap": np.array([0.65, 0.5])}
+    values = values if higher else {n: 1 - v for n, v in values.items()}
+    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
+    costs = {"best": 2.0, "cheap": 1.0}
+    result = ranking(values, replicates, margin + 1e-12, costs, higher_is_better=higher)
+    assert result["best_set"] == ["best", "cheap"] and result["cheapest_adequate"] == chosen
+
+
+def test_an_arm_outside_the_best_set_needs_its_interval_within_the_margin():
+    """`low` is worse by 1.5 points for sure, and the interval ends beyond the margin of 2: not adequate, although its
+    measured difference is within the margin."""
+    values = {"best": np.array([0.70, 0.71, 0.72]), "low": np.array([0.681, 0.6945, 0.708])}
+    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
+    result = ranking(values, replicates, 0.02, {"best": 2.0, "low": 1.0})
+    low = result["rows"][1]["to_best"]
+    assert -0.02 < low["effect"] < low["hi"] < 0 and low["lo"] < -0.02
+    assert result["best_set"] == ["best"] and result["cheapest_adequate"] == "best"
+
+
+def test_all_that_a_ranking_says():
+    """Names and numbers as in `metrics.json`, at a level that is nobody's default."""
+    values, replicates = arms(noise=0.02, a=0.5, b=0.47, c=0.40)
+    result = ranking(values, replicates, 0.01, {"a": 3.0, "b": 2.0, "c": 1.0}, "c", level=0.6)
+    assert [row["weights"] for row in result["rows"]] == [result["best"], *sorted({"a", "b"} - {result["best"]}), "c"]
+
+    def effect(one, other, p_holm):
+        return paired_difference(values[one], replicates[one], values[other], replicates[other], 0.6).to_json(p_holm)
+
+    for row in result["rows"]:
+        name, own = row["weights"], crossed_interval(values[row["weights"]], replicates[row["weights"]], 0.6)
+        assert row == {
+            "weights": name,
+            "mean": own.effect,
+            "lo": own.lo,
+            "hi": own.hi,
+            "per_seed": list(own.per_seed),
+            "to_best": effect(name, result["best"], row["to_best"]["p_holm"]),
+            "to_default": None if name == "c" else effect(name, "c", row["to_default"]["p_holm"]),
+        }
+    del result["rows"]
+    assert result == {
+        "default": "c",
+        "margin": 0.01,
+        "higher_is_better": True,
+        "best": "a",
+        "best_set": result["best_set"],
+        "cheapest_adequate": result["cheapest_adequate"],
+        "scope": "these weights, over 3 seeds",
+    }
+
+
+def test_of_equal_cost_the_better_and_of_equal_means_the_first():
+    values = {"b": np.array([0.5, 0.6]), "a": np.array([0.5, 0.6]), "c": np.array([0.5, 0.61])}
+    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
+    result = ranking(values, replicates, 0.1, {"a": 1.0, "b": 1.0, "c": 1.0})
+    assert [row["weights"] for row in result["rows"]] == ["c", "b", "a"] and result["cheapest_adequate"] == "c"
+    assert ranking(values, replicates, 0.1, {"a": 1.0, "b": 1.0, "c": 2.0})["cheapest_adequate"] == "b"
+    assert ranking(values, replicates, 0.1, {"a": float("nan"), "c": 2.0})["cheapest_adequate"] == "c"
+
+
+def test_arms_without_a_value_keep_their_order():
+    values, replicates = arms(a=0.5)
+    for name in ("z", "y", "x"):
+        values[name], replicates[name] = np.full(3, np.nan), np.full((3, 200), np.nan)
+    order = ["z", "a", "y", "x"]
+    result = ranking({n: values[n] for n in order}, {n: replicates[n] for n in order}, 1.0, {})
+    assert [row["weights"] for row in result["rows"]] == ["a", "z", "y", "x"]
 
 
 def test_indistinct_by_noise_alone_is_not_adequate():

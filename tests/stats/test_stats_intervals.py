@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 from headstart.stats.bootstrap import image_weights
-from headstart.stats.intervals import crossed_interval, detectable_effect, paired_difference
+from headstart.stats.intervals import LEVEL, critical, crossed_interval, detectable_effect, paired_difference
 
 VALUES = np.array([0.1, 0.2, 0.3])
 
@@ -77,6 +77,48 @@ def test_students_t_where_images_do_not_matter(num_seeds):
     assert result.df == pytest.approx(num_seeds - 1, rel=1e-6)
     assert result.p == pytest.approx(expected.pvalue, rel=1e-6)
     assert (result.lo, result.hi) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.99])
+def test_other_levels(level):
+    """The level reaches the interval and its degrees of freedom; the p-value and the error know none."""
+    values = np.array([0.1, 0.25, 0.3, 0.2])
+    result = crossed_interval(values, np.repeat(values[:, None], 4, axis=1), level)
+    bounds = stats.ttest_1samp(values, 0).confidence_interval(level)
+    assert (result.lo, result.hi) == pytest.approx(tuple(bounds), rel=1e-6) and result.df == pytest.approx(3, rel=1e-5)
+    usual = crossed_interval(values, np.repeat(values[:, None], 4, axis=1))
+    assert (result.p, result.se) == (usual.p, usual.se)
+    seeds = crossed_interval(VALUES, VALUES[:, None] + [[-0.03, 0.0, 0.03]], level)
+    assert seeds.hi - seeds.effect == pytest.approx(half_width(0.0009, 0.01 / 3, 0.0, 3, level=level), rel=1e-4)
+    assert stats.t.ppf((1 + level) / 2, seeds.df) * seeds.se == pytest.approx(seeds.hi - seeds.effect, rel=1e-5)
+
+
+def test_values_of_any_number_type():
+    exact = crossed_interval(VALUES, VALUES[:, None] + [[-0.03, 0.0, 0.03]])
+    single = crossed_interval(VALUES.astype(np.float32), (VALUES[:, None] + [[-0.03, 0.0, 0.03]]).astype(np.float32))
+    assert single.effect == pytest.approx(exact.effect, rel=1e-7) and single.effect == VALUES.astype("f4").mean(
+        dtype=float
+    )
+    whole = crossed_interval([1, 2, 4], [[1, 2], [2, 3], [4, 5]])
+    assert whole.per_seed == (1.0, 2.0, 4.0) and whole.effect == pytest.approx(7 / 3)
+
+
+def test_two_resamples_are_enough_for_an_interval():
+    result = crossed_interval([0.5], [[0.4, 0.6]])
+    assert result.se == pytest.approx(math.sqrt(0.02)) and not math.isnan(result.lo)
+    only = crossed_interval([0.5], [[0.4]])
+    assert math.isnan(only.lo) and math.isnan(only.hi) and math.isnan(only.se) and math.isnan(only.df)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, 95])
+def test_a_level_is_a_probability(level):
+    with pytest.raises(ValueError, match=r"level is .*; it must lie between 0 and 1, for example 0.95"):
+        critical(3, level)
+
+
+def test_critical_values():
+    assert critical(math.inf) == pytest.approx(1.959964) and critical(3) == pytest.approx(3.182446)
+    assert critical(3, 0.5) == pytest.approx(stats.t.ppf(0.75, 3)) and LEVEL == 0.95
 
 
 def test_seeds_that_move_in_opposite_directions():
@@ -148,6 +190,9 @@ def test_json_has_no_number_for_infinity():
 def test_shapes_that_do_not_pair():
     with pytest.raises(ValueError, match=r"values have shape \(3,\), replicates \(2, 5\)"):
         crossed_interval(VALUES, np.zeros((2, 5)))
+    for values, draws in [(np.zeros((3, 1)), np.zeros((3, 5))), ([], np.zeros((0, 5))), (VALUES, VALUES)]:
+        with pytest.raises(ValueError, match=r"expected \(S,\) and \(S, B\) of the same S seeds"):
+            crossed_interval(values, draws)
     with pytest.raises(ValueError, match="the same seeds and the same resamples"):
         paired_difference([0.0], np.zeros((1, 5)), [0.0], np.zeros((1, 6)))
     with pytest.raises(ValueError, match="level is 95"):
@@ -164,6 +209,13 @@ def test_detectable_effect_has_the_power(df):
     else:
         power = stats.nct.sf(stats.t.ppf(0.975, df), df, effect / 0.01)
     assert power == pytest.approx(0.8, abs=1e-6)
+
+
+def test_detectable_effect_at_other_levels():
+    effect = detectable_effect(0.01, 5, level=0.9, power=0.6)
+    assert stats.nct.sf(stats.t.ppf(0.95, 5), 5, effect / 0.01) == pytest.approx(0.6, abs=1e-6)
+    wide = 0.01 * (stats.norm.ppf(0.95) + stats.norm.ppf(0.6))
+    assert detectable_effect(0.01, math.inf, level=0.9, power=0.6) == pytest.approx(wide)
 
 
 def test_detectable_effect_limits():
