@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 MARKED := test-slow test-browser test-ray test-nightly test-gpu
 
-.PHONY: help install study test $(MARKED) lint docs bench lock
+.PHONY: help install study test $(MARKED) lint docs bench mutants lock
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     install, check style and types"
 	@echo "make docs     write docs/commands.md from the commands' own help, docs/weights.md from the catalogue"
 	@echo "make bench    run the scripts in benchmarks/"
+	@echo "make mutants  change the code one place at a time and see whether tests notice (an hour; ROOMS=\"stats\" SAMPLE=100)"
 	@echo "make lock     pin every requirement again (needs uv)"
 	@echo "also: $(MARKED)"
 
@@ -50,6 +51,9 @@ docs: install
 
 bench: install
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+mutants: install
+	@$(BIN)/python tests/support/mutants.py $(ROOMS) $(if $(SAMPLE),--sample $(SAMPLE))
 
 lock:
 	@command -v uv >/dev/null || { echo "error: make lock needs uv on the PATH" >&2; exit 2; }
