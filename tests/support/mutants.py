@@ -75,6 +75,7 @@ def copy(room: Room, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("src", "tests", "docs", "examples"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "mutants" / "src").mkdir(parents=True)  # Python remembers folders of its path that are not there
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     mutmut = {
         "source_paths": ["src"],
