@@ -53,7 +53,7 @@ bench: install
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 mutants: install
-	@$(BIN)/python tests/support/mutants.py $(ROOMS) $(if $(SAMPLE),--sample $(SAMPLE))
+	@$(BIN)/python tests/mutants.py $(ROOMS) $(if $(SAMPLE),--sample $(SAMPLE))
 
 lock:
 	@command -v uv >/dev/null || { echo "error: make lock needs uv on the PATH" >&2; exit 2; }

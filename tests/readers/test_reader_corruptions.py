@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from headstart.data.annotations import Annotations
 from headstart.errors import DataError
 from headstart.readers.formats import READERS, open_dataset
-from support import corruptions as c
-from support.corruptions_coco import COCO_KITS
-from support.corruptions_lists import KITS_OF_LISTS
-from support.corruptions_openimages import openimages
+from support.corruptions import damage as c
+from support.corruptions.coco import COCO_KITS
+from support.corruptions.lists import KITS_OF_LISTS
+from support.corruptions.openimages import openimages
 from support.miniatures import MAKERS
 
 EXAMPLES = 200

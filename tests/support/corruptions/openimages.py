@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from support import corruptions as c
+from support.corruptions import damage as c
 
 COLUMNS = {"ImageID": 0, "LabelName": 2, "XMin": 4, "XMax": 5, "YMin": 6, "YMax": 7}
 BOXES, LABELS = "*-annotations-bbox.csv", "*-imagelabels-boxable.csv"

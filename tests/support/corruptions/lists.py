@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from support import corruptions as c
+from support.corruptions import damage as c
 
 UNKNOWN_WNIDS = ("n99999999", "n0153057", "tench", "\u732b")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support import corruptions as c
+from support.corruptions import damage as c
 
 NO_IDS = (None, [1], {"a": 1}, 2.5, "nowhere", 987654321)
 DEEP = b'{"images": ' + b"[" * 50_000

@@ -1,6 +1,6 @@
 """What the tests would not notice: `make mutants` changes the code of some rooms, one place at a time, with mutmut.
 
-    python tests/support/mutants.py [ROOM ...] [--sample N] [--seed S] [--out FOLDER]
+    python tests/mutants.py [ROOM ...] [--sample N] [--seed S] [--out FOLDER]
 
 Every room's mutants meet that room's own tests only: a fault that another room's tests would see is found far from
 where it is. Of a room with more than N mutants, N are drawn with the seed, the same ones on every machine. What comes
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import tomli_w
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 KILLED = {1, 3}
 TIMEOUT = {-24, 24, 36, 152, 255}
 """Exit codes of mutmut's workers; a mutant that never ends is seen, too."""

@@ -1,0 +1,1 @@
+"""Sound and damaged annotation files of the formats that readers know."""
