@@ -20,7 +20,8 @@ from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import silent
 from headstart.recipes.schema import Recipe
-from headstart.tasks.transfer import TASKS, Start, assembled, fit
+from headstart.tasks.table import trained_task
+from headstart.tasks.transfer import Start, assembled, fit
 from headstart.train.loop import reestimate_batch_norm
 from headstart.train.state import model_tensors
 from headstart.world.shapes import draw_set
@@ -68,7 +69,7 @@ def trained(drawn: ImageSet, folder: Path, changes: dict[str, Any]) -> dict[str,
 def by_hand(drawn: ImageSet, changes: dict[str, Any]) -> tuple[dict[str, Tensor], list[float]]:
     """Tensors after the updates, and the norm of every update's gradients before they are clipped."""
     now, begin = USUAL | changes, start()
-    kind, recipe = TASKS["classify"], Recipe.model_validate(now)
+    kind, recipe = trained_task("classify"), Recipe.model_validate(now)
     model = assembled(begin, "classify", recipe, len(kind.classes_of(drawn)), (32, 32), SEED)
     batches = Batches(drawn, 4, SEED, now.get("flip", True), now.get("quarter_turns", False))
     if now.get("reestimate_batch_norm", True):
@@ -117,7 +118,9 @@ def stepped(
 
 def far_apart(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
     """Largest difference of any number of two models."""
-    return max(float((tensor.double() - two[name].double()).abs().max()) for name, tensor in one.items())
+    return max(
+        float((tensor.detach().double() - two[name].detach().double()).abs().max()) for name, tensor in one.items()
+    )
 
 
 CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -155,7 +158,7 @@ def test_a_first_update_is_as_long_as_its_clipped_gradients(drawn: ImageSet, tmp
     begin = start()
     settings = {"updates": 1, "warmup": 0, "drops": (0.999,), "weight_decay": 0.0, "clip_norm": 0.01}
     recipe = Recipe.model_validate(USUAL | settings)
-    before = assembled(begin, "classify", recipe, len(TASKS["classify"].classes_of(drawn)), (32, 32), SEED)
+    before = assembled(begin, "classify", recipe, len(trained_task("classify").classes_of(drawn)), (32, 32), SEED)
     first = {name: p.detach().double().clone() for name, p in before.named_parameters()}
     after, _ = fit(start(), "classify", drawn, recipe, RATE, SEED, tmp_path, silent)
     moved = torch.stack([(p.detach() - first[name]).norm() for name, p in after.named_parameters()]).norm()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.progress import Progress
     from headstart.recipes.schema import Recipe
-    from headstart.tasks.transfer import TaskModel
+    from headstart.tasks.trained import TaskModel
 
 BATCH_SIZE = 64
 WORDS = {"top1": "top-1 accuracy", "mean_class_accuracy": "mean class accuracy", "log_loss": "log-loss"}

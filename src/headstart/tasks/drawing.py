@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from headstart.places.images import resize_rgb
-from headstart.tasks.transfer import TaskModel
+from headstart.tasks.trained import TaskModel
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075", "#808000", "#800000")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.progress import Progress
     from headstart.recipes.schema import Recipe
-    from headstart.tasks.transfer import TaskModel
+    from headstart.tasks.trained import TaskModel
 
 Budget = Literal["quick", "normal"]
 """How much a comparison may spend."""

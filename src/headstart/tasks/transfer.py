@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.tasks.table import trained_task
+from headstart.tasks.trained import TaskModel
 from headstart.train.distributed import ALONE, CPU, World
 from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen_random, train
 from headstart.train.state import model_tensors, save_tensors
@@ -37,22 +38,6 @@ class Start:
     base: Path
     preprocessing: Preprocessing
     is_random: bool
-
-
-@dataclass(frozen=True)
-class TaskModel:
-    """A trained model with what is needed to use it."""
-
-    model: nn.Module
-    task: str
-    preprocessing: Preprocessing
-    classes: tuple[str, ...]
-    size_hw: tuple[int, int]
-    resize: Literal["stretch", "crop"]
-    scales: tuple[Scale, ...] = ()
-    """A detector's: images are not resized to `size_hw` but looked at whole, at these scales."""
-    several: bool = False
-    """A classifier's: whether an image may show several classes."""
 
 
 def fit(
