@@ -37,6 +37,11 @@ def test_names_are_built_from_numbers_and_words():
     assert validation(metric("cls", "top1")) == "val/cls/top1"
 
 
+def test_the_short_name_has_no_family():
+    assert Metric("det", "ap", "coco", "0.5", "cat").short == "coco/ap@0.5/cat"
+    assert Metric("seg", "miou").short == "miou"
+
+
 def test_losses_are_better_when_lower_and_in_nats():
     loss, share = Metric("probe", "log_loss", "logistic"), Metric("cls", "top1")
     assert (loss.higher_is_better, loss.unit) == (False, "nats")

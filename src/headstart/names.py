@@ -40,6 +40,11 @@ class Metric:
         return (VALIDATION if self.is_validation else "") + "/".join([*before, measure, *after])
 
     @property
+    def short(self) -> str:
+        """The name without its family: `coco/map@0.5`."""
+        return str(self).removeprefix(f"{self.family}/")
+
+    @property
     def higher_is_better(self) -> bool:
         return self.measure not in LOSSES
 

@@ -79,6 +79,25 @@ def test_all_faults_are_listed_at_once_with_lines(tmp_path):
     assert re.search(r"tasks\.0\.recipe\.updates: field required", message)
 
 
+@pytest.mark.parametrize(
+    ("key", "new", "said"),
+    [
+        ("kind", 'kind = "segmnt"', r"tasks\.0\.kind: there is no such task; did you mean 'segment'\?"),
+        ("head", 'head = "fcos"', r"tasks\.0\.recipe\.head: recipe 'r': head 'fcos' cannot segment; use pixel"),
+    ],
+)
+def test_kinds_of_task_and_their_heads_are_checked_with_line_and_nearest_name(tmp_path, key, new, said):
+    text = re.sub(rf"{key} = .*", new, GOOD)
+    found = re.search(rf"study\.toml:(\d+): {said}", faults(tmp_path, text))
+    assert found and text.splitlines()[int(found[1]) - 1] == new
+
+
+def test_a_recipe_is_for_tasks_that_train(tmp_path):
+    assert "tasks.0: a task of kind 'segment' needs a recipe" in faults(tmp_path, GOOD[: GOOD.index("[tasks.recipe]")])
+    probe = GOOD.replace('kind = "segment"', 'kind = "probe"')
+    assert "tasks.0.recipe: a task of kind 'probe' takes no recipe" in faults(tmp_path, probe)
+
+
 def test_names_that_do_not_resolve_are_listed(tmp_path):
     message = faults(tmp_path, GOOD.replace('train = ["train"]', 'train = ["trian"]').replace('"two"', '"one"'))
     assert "tasks.segment: no set named 'trian'" in message

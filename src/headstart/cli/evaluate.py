@@ -177,8 +177,7 @@ def _print_classes(found: Evaluation) -> None:
     print()
     print_table(
         [
-            {"class": name, "boxes": counts[name]}
-            | {str(column).removeprefix("det/"): value(column, name) for column in shown}
+            {"class": name, "boxes": counts[name]} | {column.short: value(column, name) for column in shown}
             for name in found.classes
         ]
     )
