@@ -1,8 +1,14 @@
 """Names of metrics: byte for byte those of finished runs, and read back to the same parts."""
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+import headstart
 from headstart.names import COCO_RANGE, Metric, metric, parse, validation
+from headstart.tasks.table import TASKS
 
 NAMES = {
     "det/voc-area/map@0.5": Metric("det", "map", "voc-area", "0.5"),
@@ -50,3 +56,17 @@ def test_losses_are_better_when_lower_and_in_nats():
 
 def test_what_has_no_parts_is_no_name():
     assert parse("images") is None and parse("val/") is None
+
+
+def test_no_other_file_spells_a_name_out():
+    source = Path(headstart.__file__).parent
+    spelled = re.compile(rf"(val/)?({'|'.join(task.family for task in TASKS.values())})/\S*")
+    faults = []
+    for path in sorted(source.rglob("*.py")):
+        strings = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
+        faults += [
+            f"{path.relative_to(source)}:{node.lineno}: {node.value!r}"
+            for node in strings
+            if isinstance(node.value, str) and spelled.fullmatch(node.value)
+        ]
+    assert faults == [], "build it with `headstart.names.metric`"
