@@ -236,6 +236,52 @@ def test_the_picture_of_the_house_is_the_house():
     assert [sorted(names) for names in said] == [sorted(names) for names in ORDER]
 
 
+METHODS = {"write_text", "write_bytes", "savez", "savez_compressed", "tofile"}
+FUNCTIONS = {"save_file", "write_table", "save"}
+ONE_WRITER = ("store/files.py", "store/arrays.py", "store/batches.py")
+LOCKS = ("batches/chips/epochs.py",)  # opens its lock's file, whose content is nothing
+
+
+def direct_writes(text):
+    """Calls that write a file by a library's own function, and not to the temporary name (`part`) of `replacing`."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Call):
+            continue
+        is_method = isinstance(node.func, ast.Attribute)
+        name = node.func.attr if is_method else getattr(node.func, "id", "")
+        values = {ast.unparse(value) for value in (*node.args, *(k.value for k in node.keywords))}
+        opens = name == "open" and values & {f"'{mode}{kind}'" for mode in "wxa" for kind in ("", "b", "t", "+", "b+")}
+        writes = name in METHODS if is_method else name in FUNCTIONS
+        onto = ast.unparse(node.func.value) if is_method else ""
+        if (writes or opens or (onto in ("np", "numpy") and name == "save")) and "part" not in {onto, *values}:
+            yield ast.unparse(node)
+
+
+def test_files_are_written_by_the_one_writer():
+    """`store.files.replacing` and what is built on it."""
+    exempt = {SOURCE / name for name in (*ONE_WRITER, *LOCKS)}
+    lines = [line for path in MODULES if path not in exempt for line in direct_writes(path.read_text())]
+    assert lines == ["self._log_path().open('a', encoding='utf-8')"], "only the run's log grows in place"
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("path.write_text('x')", 1),
+        ("np.save(path, array)", 1),
+        ("save_file(tensors, path)", 1),
+        ("path.open('wb')", 1),
+        ("open(path, mode='w')", 1),
+        ("write_text(path, 'x')", 0),
+        ("path.open('rb')", 0),
+        ("save_file(tensors, part)", 0),
+        ("part.write_bytes(b'')", 0),
+    ],
+)
+def test_the_check_of_writers_itself(line, count):
+    assert len([*direct_writes(line)]) == count
+
+
 def test_files_are_short_and_named_for_what_they_do():
     for path in [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]:
         lines = path.read_text().count("\n")

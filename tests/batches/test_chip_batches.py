@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,15 @@ def test_what_cannot_be_trained_on_is_said_before_the_first_batch(drawn: Annotat
     Path(str(gone.image_path(1))).unlink()
     with pytest.raises(DataError, match=str(gone.image_path(1))):
         list(fetched(source, 0, source.per_epoch, ALONE, 2))
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"~"), Path.unlink])
+def test_damaged_chips_are_named_and_laid_again(
+    drawn: Annotations, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
+) -> None:
+    whole = batches(drawn, folder=tmp_path / "chips").batch(0)
+    spoil(tmp_path / "chips" / "epoch-0" / "chips" / "origins_xy.npy")
+    again = batches(drawn, folder=tmp_path / "chips").batch(0)
+    assert all(same(value, getattr(again, name)) for name, value in vars(whole).items())
+    assert "epoch-0 is damaged (chips/origins_xy.npy" in caplog.text and "its chips are laid again" in caplog.text
+    assert sorted(p.name for p in (tmp_path / "chips").iterdir()) == [".lock", "epoch-0"]

@@ -1,16 +1,23 @@
 """Finished jobs: nothing half-written is read, damage is named, two processes do not share a run."""
 
+import errno
 import json
 import logging
 import math
+import os
+import resource
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 
 from headstart.errors import StoreError, StudyError
-from headstart.store.files import read_json, write_json, write_text
+from headstart.store.arrays import load_arrays, mapped_array, save_array, save_arrays, save_tensors
+from headstart.store.batches import load_batch, require_intact, save_batch
+from headstart.store.files import read_json, replacing, write_json, write_text
 from headstart.store.lock import RunLock
 from headstart.store.store import Store
 
@@ -48,6 +55,13 @@ def test_commit_moves_the_whole_directory_and_seals_it(store):
     }
 
 
+def flip(path, where):
+    """Change one bit of the first byte of `where`; the size stays."""
+    content = bytearray(path.read_bytes())
+    content[content.index(where) + len(where) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def test_unfinished_work_is_not_found_and_outlives_the_process(tmp_path):
     Store(tmp_path).partial(NAME).joinpath("state").write_text("half")
     again = Store(tmp_path)
@@ -73,6 +87,9 @@ def test_commit_drops_what_only_served_to_go_on(store):
         (lambda path: (path / "deep" / "more.txt").unlink(), "deep/more.txt is missing"),
         (lambda path: (path / "digests.json").unlink(), "digests.json is missing or unreadable"),
         (lambda path: (path / "digests.json").write_text("[1]"), "digests.json is missing or unreadable"),
+        (lambda path: flip(path / "digests.json", b'"sha256"'), "digests.json is missing or unreadable"),
+        (lambda path: flip(path / "images.npy", b"5"), "images.npy has changed since it was written"),
+        (lambda path: flip(path / "deep" / "more.txt", b"o"), "deep/more.txt has changed since it was written"),
     ],
 )
 def test_damage_is_named_once_and_the_job_made_again(store, caplog, spoil, said):
@@ -97,8 +114,128 @@ def test_the_whole_key_counts_not_only_the_part_in_the_name(store, caplog):
 def test_verify_reads_every_byte(store):
     assert store.verify() == []
     (store.path(NAME) / "images.npy").write_bytes(b"0123456780")
-    assert Store(store.root).find(NAME, KEY) is not None  # the size is right
     assert [(d.name, d.what) for d in store.verify()] == [(NAME, "images.npy has changed since it was written")]
+
+
+def test_large_files_are_compared_when_a_job_is_to_read_them(store, monkeypatch, caplog):
+    monkeypatch.setattr("headstart.store.store.SMALL", 9)
+    flip(store.path(NAME) / "images.npy", b"5")
+    fresh = Store(store.root)
+    assert fresh.find(NAME, KEY) == store.path(NAME)  # for what results are read from
+    assert fresh.find(NAME, KEY, whole=True) is None
+    assert fresh.find(NAME, KEY) is None  # known by now
+    assert caplog.messages == [
+        f"store/{NAME} is damaged (images.npy has changed since it was written): it will be made again"
+    ]
+    finish(fresh)
+    assert fresh.find(NAME, KEY, whole=True) == store.path(NAME)
+
+
+def test_a_file_is_read_for_its_digest_once_in_a_process(store, monkeypatch):
+    fresh = Store(store.root)
+    assert fresh.find(NAME, KEY, whole=True)
+    monkeypatch.setattr("headstart.store.sealing.sha256", None)
+    assert fresh.find(NAME, KEY) and fresh.find(NAME, KEY, whole=True)
+
+
+def test_a_damaged_job_is_replaced_and_leaves_nothing(store):
+    flip(store.path(NAME) / "images.npy", b"5")
+    (store.path(NAME) / "old.txt").write_text("old")
+    fresh = Store(store.root)
+    finish(fresh)
+    assert sorted(p.name for p in (store.root / "store").iterdir()) == [NAME]
+    assert not (store.path(NAME) / "old.txt").exists()
+
+
+def test_strays_of_killed_processes_are_swept_and_nothing_else(store):
+    stray = store.partial("add-1") / ".metrics.json.4711.tmp"
+    stray.write_text("{")
+    folder = store.root / "store" / f".{NAME}.12.tmp"
+    folder.mkdir()
+    (folder / "images.npy").write_bytes(b"x")
+    mine = [store.root / ".notes.tmp", store.root / "a.1.tmp"]
+    for path in mine:
+        path.write_text("mine")
+    assert [e.name for e in store.entries()] == [NAME]
+    assert store.sweep() == 2
+    assert not stray.exists() and not folder.exists() and all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_fault_of_writing_names_file_cause_and_remedy(tmp_path, number):
+    said = rf"a\.json: cannot be written \({os.strerror(number)}\)\. Make room"
+    with pytest.raises(StoreError, match=said) as fault, replacing(tmp_path / "a.json"):
+        raise OSError(number, os.strerror(number))
+    assert fault.value.exit_code == 2 and list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def short_disk():
+    """No file may have more than 50,000 bytes here."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_text(path, "x" * 100_000),
+        lambda path: save_array(path, np.zeros(100_000)),
+        lambda path: save_arrays(path, {"a": np.zeros(100_000)}),
+        lambda path: save_batch(path, pa.record_batch({"a": np.zeros(100_000)})),
+        lambda path: save_tensors(path, {"a": torch.zeros(100_000)}, {}),
+    ],
+)
+def test_every_writer_says_what_failed_and_keeps_the_old(tmp_path, write, short_disk):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(StoreError, match=r"/a: cannot be written \(.*\)\. Make room on the disk"):
+        write(path)
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_mapped_array_takes_its_room_at_once(tmp_path, short_disk):
+    array = mapped_array(tmp_path / "a.npy", (100, 100), np.uint8)
+    array[3] = 7
+    array.flush()
+    assert np.load(tmp_path / "a.npy")[3].tolist() == [7] * 100
+    with pytest.raises(StoreError, match=r"b\.npy: cannot be written"):
+        mapped_array(tmp_path / "b.npy", (1000, 100), np.uint8)
+    assert not (tmp_path / "b.npy").exists()
+
+
+def test_arrays_come_back_and_damage_is_named(tmp_path):
+    path = tmp_path / "a.npz"
+    arrays = {"x": np.arange(6.0).reshape(2, 3), "names": np.array(["a", "bc"])}
+    save_arrays(path, arrays)
+    for name, array in load_arrays(path).items():
+        np.testing.assert_array_equal(array, arrays[name])
+    whole = path.read_bytes()
+    for k in range(0, len(whole), 7):
+        path.write_bytes(whole[:k])
+        with pytest.raises(StoreError, match=r"a\.npz: unreadable .*run the same command again"):
+            load_arrays(path)
+    with pytest.raises(StoreError, match=r"b\.npz: missing"):
+        load_arrays(tmp_path / "b.npz")
+
+
+def test_a_cached_batch_is_compared_with_its_digest_once(tmp_path, monkeypatch):
+    path = tmp_path / "a.arrow"
+    batch = pa.record_batch({"x": np.arange(1000), "y": ["a"] * 1000}).replace_schema_metadata({"k": "v"})
+    save_batch(path, batch)
+    require_intact(path)
+    assert load_batch(path).equals(batch, check_metadata=True)
+    whole = path.read_bytes()
+    for k in range(0, len(whole), 97):
+        path.write_bytes(whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :])
+        with pytest.raises(StoreError, match=r"a\.arrow: .*it is made again"):
+            require_intact(path)
+            load_batch(path)
+        path.write_bytes(whole[:k])
+        with pytest.raises(StoreError, match=r"a\.arrow: .*it is made again"):
+            load_batch(path)
 
 
 def test_entries_sizes_and_prune(store):
@@ -138,7 +275,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 def test_read_json_names_the_file(tmp_path):
-    with pytest.raises(StoreError, match=r"gone\.json: missing; run the study again"):
+    with pytest.raises(StoreError, match=r"gone\.json: missing; run the same command again"):
         read_json(tmp_path / "gone.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(StoreError, match=r"bad\.json: unreadable .*delete it"):

@@ -85,6 +85,21 @@ def test_nothing_left_to_do_starts_no_process(store, monkeypatch):
     assert (again.finished, again.complete) == (0, True)
 
 
+def test_an_input_that_proves_damaged_is_made_again_first(store, monkeypatch, caplog):
+    """Large files are only read when a job is to start on them: by then the plan counted on them."""
+    monkeypatch.setattr("headstart.store.store.SMALL", 3)
+    first = adds(1)
+    run(store, [first], workers=1)
+    note = store.path(first.name) / "note.txt"
+    note.write_text("addeD\n")
+    fresh = Store(store.root)
+    outcome = run(fresh, [adds(10, first=first)], workers=1)
+    assert (outcome.finished, outcome.complete, outcome.failed) == (2, True, [])
+    assert metrics(fresh, adds(10, first=first)) == {"value": 11}
+    assert note.read_text() == "added\n"
+    assert f"store/{first.name} is damaged (note.txt has changed since it was written)" in caplog.text
+
+
 def test_results_may_add_jobs(store):
     def next_jobs():
         first = adds(1)

@@ -164,6 +164,39 @@ def test_a_damaged_artefact_is_named_and_made_again(folder):
     assert (folder / "whole" / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "tiny"'])
+def test_damaged_settings_are_made_again_from_the_study_file(folder, text):
+    settings = folder / "whole" / "study.json"
+    before = settings.read_bytes()
+    settings.write_text(text)
+    done = headstart("run", "tiny.toml", "--out", "whole", "-q", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "whole/study.json is damaged: it is made again from study.toml\n")
+    assert settings.read_bytes() == before
+
+
+def test_a_damaged_study_file_is_made_again_and_an_edited_one_is_left(folder):
+    own = folder / "whole" / "study.toml"
+    before = own.read_text()
+    own.write_text(before[: len(before) // 2])
+    done = headstart("run", "tiny.toml", "--out", "whole", "-q", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "whole/study.toml is damaged: it is made again\n")
+    assert own.read_text() == before
+    own.write_text(before.replace("seeds = [0, 1]", "seeds = [0, 1, 2]"))
+    done = headstart("run", "tiny.toml", "--out", "whole", "-q", cwd=folder)
+    assert done.returncode == 0 and "study.toml says something else than what is run here" in done.stderr
+    assert "seeds = [0, 1, 2]" in own.read_text()
+    own.write_text(before)
+
+
+def test_where_neither_tells_what_ran_nothing_is_guessed(folder):
+    subprocess.run(["cp", "-r", "whole", "unknown"], cwd=folder, check=True)
+    for name in ("study.json", "study.toml"):
+        (folder / "unknown" / name).write_text("{")
+    done = headstart("run", "tiny.toml", "--out", "unknown", "-q", cwd=folder)
+    assert done.returncode == 2 and "it is not known which study ran here" in done.stderr
+    assert "Traceback" not in done.stderr and "--overwrite" in done.stderr
+
+
 def test_another_study_is_refused(folder):
     (folder / "other.toml").write_text(TINY.format(updates=4))
     done = headstart("run", "other.toml", "--out", "whole", cwd=folder)

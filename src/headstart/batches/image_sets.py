@@ -7,7 +7,6 @@ h x w pixels, m boxes.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,6 +23,8 @@ from headstart.errors import DataError, StoreError
 from headstart.places.images import read_mask, read_rgb, resize_mask, resize_rgb
 from headstart.places.paths import DataPath, Place
 from headstart.progress import Progress
+from headstart.store.arrays import mapped_array, save_array, save_arrays
+from headstart.store.files import write_json
 
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
@@ -115,9 +116,9 @@ class ImageSet:
         folder.mkdir(parents=True, exist_ok=True)
         for name in MAPPED:
             if getattr(self, name) is not None:
-                np.save(folder / f"{name}.npy", getattr(self, name))
+                save_array(folder / f"{name}.npy", getattr(self, name))
         columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*MAPPED, *NOT_STORED)}
-        _write_records(folder, {name: column for name, column in columns.items() if column is not None})
+        save_arrays(folder / "records.npz", {name: column for name, column in columns.items() if column is not None})
 
     def boxes_of(self, i: int) -> ImageBoxes:
         """Boxes of image i: views of the columns."""
@@ -190,7 +191,7 @@ def make_image_set(
     out.mkdir(parents=True, exist_ok=True)
     names = ("images", "masks") if task == "segment" else ("images",)
     shapes = {"images": (len(rows), *size_hw, 3), "masks": (len(rows), *size_hw)}
-    arrays = {k: np.lib.format.open_memmap(out / f"{k}.npy", mode="w+", dtype=np.uint8, shape=shapes[k]) for k in names}
+    arrays = {k: mapped_array(out / f"{k}.npy", shapes[k], np.uint8) for k in names}
     kept: list[int] = []
     sizes: list[tuple[int, int]] = []
     skipped: list[dict[str, str]] = []
@@ -215,9 +216,9 @@ def make_image_set(
     if not kept:
         raise DataError(f"{annotations.root}: none of {len(rows)} images could be decoded; first: {skipped[0]['why']}")
     if on_bad_image == "skip":
-        (out / "skipped.json").write_text(json.dumps(skipped, indent=1) + "\n", encoding="utf-8")
+        write_json(out / "skipped.json", skipped)
     records = _records(annotations.select(rows[kept]), np.array(sizes, np.int32), size_hw, task, resize)
-    _write_records(out, records | {"clusters": groups[kept]})
+    save_arrays(out / "records.npz", records | {"clusters": groups[kept]})
     progress(1.0, f"{len(kept)} images")
 
 
@@ -313,15 +314,8 @@ def _records(
     }
 
 
-def _write_records(folder: Path, records: dict[str, np.ndarray]) -> None:
-    with (folder / "records.npz").open("wb") as file:
-        np.savez(file, **records)  # type: ignore[arg-type]  # numpy types the keywords as its own option
-
-
 def _finish(path: Path, array: np.memmap, count: int) -> None:
     """Flush; when images were skipped, write the file again without the rows at its end."""
     array.flush()
     if count < len(array):
-        shorter = path.with_suffix(".shorter.npy")
-        np.save(shorter, array[:count])
-        shorter.replace(path)
+        save_array(path, array[:count])

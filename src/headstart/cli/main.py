@@ -198,11 +198,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as fault:
-        if fault.filename is None:
+        if fault.errno is None:
             raise
-        print(
-            f"error: {fault.filename}: {fault.strerror}. Check the path, its permissions and the disk.", file=sys.stderr
-        )
+        where = f"{fault.filename}: " if fault.filename is not None else ""
+        print(f"error: {where}{fault.strerror}. Check the path, its permissions and the disk.", file=sys.stderr)
         sys.exit(2)
 
 

@@ -23,9 +23,10 @@ from headstart.data.columns import Lists, TableFacts, arrow, hashable, nested
 from headstart.data.faults import Fault
 from headstart.data.flags import IGNORED, Target
 from headstart.data.summaries import lines
-from headstart.errors import DataError
+from headstart.errors import DataError, StoreError
 from headstart.places.arrow import plain
 from headstart.places.paths import DataPath, Place
+from headstart.store.batches import load_batch, save_batch
 
 FACTS_KEY = b"headstart"
 
@@ -358,20 +359,17 @@ class Annotations:
     # Files
 
     def write(self, path: Path) -> None:
-        """The table as an Arrow IPC file of one record batch, which `read` maps into memory."""
+        """The table as an Arrow file of one record batch with its digest, which `read` maps into memory."""
         facts = {FACTS_KEY: json.dumps(self.facts.to_json()).encode()}
-        batch = self.batch.replace_schema_metadata(facts)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
+        save_batch(path, self.batch.replace_schema_metadata(facts))
 
     @classmethod
     def read(cls, path: Path, place: Place) -> Annotations:
         """A table that `write` wrote, mapped into memory: opening reads no rows. Raises DataError for other files."""
         try:
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                batch = reader.get_batch(0)
-                facts = TableFacts.from_json(json.loads(reader.schema.metadata[FACTS_KEY]))
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            batch = load_batch(path)
+            facts = TableFacts.from_json(json.loads(batch.schema.metadata[FACTS_KEY]))
+        except (StoreError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a table of annotations ({error}). Delete it; it is made again.") from error
         return cls(batch, facts, place, path)
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +31,12 @@ from scipy.sparse.csgraph import connected_components
 
 from headstart.data.annotations import Annotations
 from headstart.data.flags import SPLITS
-from headstart.errors import DataError
+from headstart.errors import DataError, StoreError
 from headstart.places.cache import SETTLED_NS, cache_folder
 from headstart.places.images import read_thumbnail
 from headstart.progress import Counted
+from headstart.store.batches import load_batch, require_intact, save_batch
+from headstart.store.files import ABANDONED, sweep
 
 HASH_SIZE_HW = (8, 9)
 SAME_BITS, NEAR_BITS = 4, 8
@@ -175,9 +176,9 @@ class _Kept:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._batch: pa.RecordBatch | None = None
-        with contextlib.suppress(OSError, pa.ArrowInvalid, KeyError):
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                batch = reader.get_batch(0)
+        with contextlib.suppress(StoreError):
+            require_intact(path)
+            batch = load_batch(path)
             if batch.schema.names == ["name", "size", "time", "thumb"]:
                 self._batch = batch
 
@@ -204,12 +205,10 @@ class _Kept:
             thumbs = np.concatenate([self._thumbs()[old.to_numpy(zero_copy_only=False)], thumbs])
         columns.append(pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(thumbs).reshape(-1)), CELLS))
         batch = pa.RecordBatch.from_arrays(columns, ["name", "size", "time", "thumb"])
-        new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        with contextlib.suppress(OSError):
-            new.parent.mkdir(parents=True, exist_ok=True)
-            with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-                writer.write_batch(batch)
-            new.replace(self._path)
+        with contextlib.suppress(OSError, StoreError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self._path.parent, older_than=ABANDONED)
+            save_batch(self._path, batch)
 
     def _thumbs(self) -> NDArray[np.uint8]:
         assert self._batch is not None

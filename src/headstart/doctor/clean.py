@@ -17,6 +17,7 @@ from headstart.doctor.checkup import Checkup
 from headstart.doctor.table import images_of_boxes
 from headstart.errors import UsageError
 from headstart.readers.coco.json_files import OTHER_FLAGS
+from headstart.store.files import write_text
 
 DROPPED_IMAGES = frozenset(
     {"image-missing", "image-unreadable", "mask-unreadable", "mask-size-differs", "size-differs"}
@@ -47,7 +48,7 @@ def write_clean(checkup: Checkup, out: Path) -> list[str]:
     how = f'open_dataset("{out}", images="{table.place.root}")'
     lines = [f"Clean copy of {table.place.root} ({table.format})", *done, f"Open it with {how}"]
     log = [f"{finding.rule}: {fault}" for finding in checkup.findings for fault in finding.faults]
-    (out / "README.txt").write_text("\n".join([*lines, "", "What was found:", *log]) + "\n", encoding="utf-8")
+    write_text(out / "README.txt", "\n".join([*lines, "", "What was found:", *log]) + "\n")
     return lines
 
 
@@ -79,7 +80,7 @@ def _write_coco(table: Annotations, out: Path) -> list[str]:
         annotations = [_coco_box(table, int(k), int(image[k]), clipped[k]) for k in chosen]
         whole = {"images": images, "annotations": annotations, "categories": categories}
         path = out / "annotations" / f"instances_{split or 'all'}.json"
-        path.write_text(json.dumps(whole), encoding="utf-8")
+        write_text(path, json.dumps(whole))
     changed = int((np.abs(clipped - xyxy) > 1e-9).any(1).sum())
     return [
         f"boxes clipped at the border: {changed}",
@@ -120,5 +121,5 @@ def _write_list(table: Annotations, out: Path) -> list[str]:
         name = table.image_classes[label] if label >= 0 else ""
         row = [table.image_name(i), name, str(table.splits[i])]
         writer.writerow([*row, *([str(table.mask_paths[i])] if masks else [])])
-    (out / "images.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
+    write_text(out / "images.csv", text.getvalue())
     return [f"images kept: {len(table)}, as a list in {out / 'images.csv'}"]

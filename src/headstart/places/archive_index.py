@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import posixpath
 import re
 import stat
@@ -26,9 +25,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from headstart.errors import DataError
+from headstart.errors import DataError, StoreError
 from headstart.places.arrow import plain
 from headstart.places.cache import SETTLED_NS, cache_folder
+from headstart.store.batches import load_batch, require_intact, save_batch
+from headstart.store.files import ABANDONED, sweep
 
 LAYOUT = b"1"
 """Of index files; raised when they change."""
@@ -134,7 +135,7 @@ def index_of(path: Path, shown: Path, is_tar: bool) -> Index:
     facts = path.stat()
     stamp = json.dumps([facts.st_size, facts.st_mtime_ns]).encode()
     kept = cache_folder() / "archives" / (hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:20] + ".arrow")
-    with contextlib.suppress(OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+    with contextlib.suppress(StoreError, KeyError, TypeError, ValueError):
         return _read(kept, stamp)
     began = time.time_ns()
     found = _scan_tar(path, shown) if is_tar else _scan_zip(path, shown)
@@ -144,8 +145,10 @@ def index_of(path: Path, shown: Path, is_tar: bool) -> Index:
     batch = _batch(_with_folders(found, shown, notes))
     metadata = {"layout": LAYOUT, "stamp": stamp, "notes": json.dumps(notes)}
     if facts.st_mtime_ns <= began - SETTLED_NS:
-        with contextlib.suppress(OSError):
-            _write(kept, batch.replace_schema_metadata(metadata))
+        with contextlib.suppress(OSError, StoreError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            sweep(kept.parent, older_than=ABANDONED)
+            save_batch(kept, batch.replace_schema_metadata(metadata))
     return Index(batch, tuple(notes))
 
 
@@ -190,20 +193,13 @@ def _batch(rows: list[Member]) -> pa.RecordBatch:
 
 
 def _read(path: Path, stamp: bytes) -> Index:
-    """Raises ValueError when the index is of another archive or layout; OSError, KeyError or ArrowInvalid for none."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-        facts, batch = reader.schema.metadata, reader.get_batch(0)
+    """Raises ValueError when the index is of another archive or layout; StoreError or KeyError for none."""
+    require_intact(path)
+    batch = load_batch(path)
+    facts = batch.schema.metadata
     if (facts[b"layout"], facts[b"stamp"]) != (LAYOUT, stamp):
         raise ValueError("made for another archive")
     return Index(batch, tuple(json.loads(facts[b"notes"])))
-
-
-def _write(target: Path, batch: pa.RecordBatch) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f"{target.name}.{os.getpid()}.new")
-    with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    new.replace(target)
 
 
 def _scan_zip(path: Path, shown: Path) -> Found:

@@ -26,6 +26,7 @@ from headstart.places.cache import cache_folder
 from headstart.places.limits import too_large
 from headstart.places.network import to_stderr
 from headstart.places.paths import DataPath, Place, Stamp
+from headstart.store.files import ABANDONED, sweep, sync, temporary_name
 
 STORED, DEFLATED = 0, 8
 METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz"}
@@ -234,9 +235,10 @@ def _decompressed(path: Path, shown: str) -> Path:
     if target.is_file():
         return target
     to_stderr(f"{shown}: a tar file compressed as a whole has no random access; decompressing it once to {target}")
-    part = target.with_name(f"{target.name}.{os.getpid()}.new")
+    part = temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, older_than=ABANDONED)
         for old in target.parent.glob(f"{named}-*.tar"):
             old.unlink()
         with OPENERS[path.suffix.lower()](path) as source, part.open("wb") as sink:
@@ -244,6 +246,7 @@ def _decompressed(path: Path, shown: str) -> Path:
                 sink.write(block)
                 if why := too_large(facts.st_size, sink.tell(), whole=True):
                     raise DataError(f"{shown}: {why}")
+        sync(part)
         part.replace(target)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0

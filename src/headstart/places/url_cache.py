@@ -16,6 +16,7 @@ from typing import Any
 
 from headstart.places.cache import cache_folder
 from headstart.places.limits import limit
+from headstart.store.files import ABANDONED, final_name, sweep, temporary_name
 
 KEPT_SHARE = 0.9
 """Of the limit: what is left when room is made."""
@@ -42,12 +43,13 @@ class Fetched:
         path = self._path(url, version)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.with_name(f"{path.name}.{os.getpid()}.new")
+            sweep(path.parent, older_than=ABANDONED)
+            return temporary_name(path)
         return None
 
     def finish(self, part: Path) -> Path:
         """The file under its name; older ones are deleted where the limit asks for it. Raises OSError."""
-        path = part.replace(part.with_name(part.name.rsplit(".", 2)[0]))
+        path = part.replace(final_name(part))
         if self._bytes is None:
             self._bytes = sum(size for _, size, _ in self._files())
         else:
@@ -72,10 +74,17 @@ class Fetched:
     @contextlib.contextmanager
     def _table(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(self.folder / "said.sqlite", timeout=60)) as table, table:
-            table.execute("pragma synchronous = off")
-            table.execute("create table if not exists said (kind text, url text, what text, primary key (kind, url))")
-            yield table
+        try:
+            with contextlib.closing(sqlite3.connect(self.folder / "said.sqlite", timeout=60)) as table, table:
+                table.execute("pragma synchronous = off")
+                table.execute(
+                    "create table if not exists said (kind text, url text, what text, primary key (kind, url))"
+                )
+                yield table
+        except sqlite3.DatabaseError as fault:
+            if type(fault) is sqlite3.DatabaseError:  # damaged, and not merely locked: it is made again
+                (self.folder / "said.sqlite").unlink(missing_ok=True)
+            raise
 
     def _path(self, url: str, version: str) -> Path:
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
@@ -83,7 +92,7 @@ class Fetched:
 
     def _files(self) -> list[tuple[float, int, Path]]:
         found = []
-        for path in self.folder.glob("??/*"):
+        for path in self.folder.glob("??/[!.]*"):
             with contextlib.suppress(OSError):
                 facts = path.stat()
                 found.append((facts.st_mtime, facts.st_size, path))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from headstart.data.annotations import Annotations
 from headstart.data.detection_files import read_parquet_results
 from headstart.errors import DataError
+from headstart.store.files import replacing
 
 MOST = 300
 """Proposals of an image, over all scales."""
@@ -29,9 +30,8 @@ def write_proposals(path: Path, annotations: Annotations, found: dict[str, NDArr
         **{name: boxes[:, k] for k, name in enumerate(("x1", "y1", "x2", "y2"))},
         "score": found["scores"],
     }
-    temporary = path.with_suffix(".writing")
-    parquet.write_table(pyarrow.table(columns), temporary)
-    temporary.replace(path)
+    with replacing(path) as part:
+        parquet.write_table(pyarrow.table(columns), part)
 
 
 def read_proposals(path: Path, annotations: Annotations) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

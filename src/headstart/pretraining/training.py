@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from headstart.pretraining.proposals import MOST, write_proposals
 from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.recipes.schema import Recipe
+from headstart.store.files import write_json
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import Start, assembled, save_curve, save_model
 from headstart.tasks.whole_images import detect_images, score_images
@@ -99,6 +101,10 @@ class Prepared:
             "validation images": data.facts_of(held) if (held := self.images.validation) is not None else None,
             "classes": list(self.classes),
         }
+
+    def key(self) -> str:
+        """SHA-256 of the settings: what a state is of."""
+        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
 
 
 def prepared(request: Request, images: data.Images, base: Path, world: World) -> Prepared:
@@ -183,7 +189,7 @@ def pretrain(
     start = _start(given)
     model = _model(given, start)
     model.to(world.device)
-    if given.recipe.reestimate_batch_norm and not (out / "state").is_dir():
+    if given.recipe.reestimate_batch_norm:
         reestimate_batch_norm(start.backbone, given.batches, start.preprocessing)
     checkpoints = _Checkpoints(given, start, model, world, progress)
     every = max(1, round(data.updates_of(given.batches, request.recipe.checkpoint_epochs)))
@@ -202,6 +208,7 @@ def pretrain(
         request.loaders,
         stopped,
         Keeping(SAVE_EVERY_SECONDS, every, request.recipe.keep),
+        given.key(),
     )
     metrics = _metrics(given, curve, checkpoints.taken)
     if world.leads:
@@ -248,6 +255,7 @@ def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: 
         world,
         request.loaders,
         stopped,
+        key=given.key(),
     )
     found = detect_images(
         detector,
@@ -285,7 +293,7 @@ class _Checkpoints:
         name = primary(self.given.task, scores)
         if scores[name] >= max(t[name] for t in self.taken):
             _save(self.given, self.start, self.model, self.given.request.out / "best")
-        self.path.write_text(json.dumps(self.taken, indent=1) + "\n", encoding="utf-8")
+        write_json(self.path, self.taken)
         self.progress(step / self.given.recipe.updates, f"update {step}: {name} {scores[name]:.3f}")
 
 
@@ -367,6 +375,6 @@ def _write(given: Prepared, start: Start, model: nn.Module, curve: LossCurve, me
         fingerprint={stage: list(values) for stage, values in fingerprint(backbone, start.preprocessing).items()},
     )
     native.write(out / native.FILE, tensors, facts)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "metrics.json", metrics)
     for name in ("state", "chips"):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -10,6 +10,7 @@ from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import plural
 from headstart.store.files import write_text
+from headstart.store.sealing import seal
 
 SECTIONS = (
     answer.section,
@@ -32,6 +33,7 @@ def build(run: Path) -> Path:
     """
     out = run / "report.html"
     write_text(out, page(RunDir.open(run)))
+    seal(run, [out.name])
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import StoreError, StudyError
+from headstart.store.arrays import load_arrays
 from headstart.store.files import read_json
 
 JOB_NAME = re.compile(r"[A-Za-z0-9_]+-[0-9a-f]{6,64}")
@@ -100,9 +100,8 @@ class RunDir:
         if path is None:
             return None
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            arrays = load_arrays(path)
+        except StoreError as error:
             self.notes.append(f"{job}/{name} cannot be read ({error}); what it shows was left out.")
             return None
         absent = [key for key in needed if key not in arrays]

@@ -1,59 +1,128 @@
-"""Small files written whole or not at all."""
+"""Every file of ours is written whole or not at all, and read with suspicion.
+
+What is written goes to a temporary name beside the file, to the disk, and only then takes the file's name. A process
+that is killed leaves at most such a temporary file, told by its name; whoever holds a run's lock sweeps them.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Faults that the disk is to blame for, wherever they come up."""
+ABANDONED = 24 * 3600.0
+"""Seconds after which nobody is taken to write a temporary file any more, where no lock can tell."""
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+"""Names of files and folders that a process is writing, or was writing when it was killed."""
+
+
+def temporary_name(path: Path) -> Path:
+    """Where this process writes what will be called `path`, in the same folder."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def final_name(part: Path) -> Path:
+    """What the file at a temporary name will be called."""
+    return part.with_name(part.name[1:].rsplit(".", 2)[0])
+
+
+@contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """A temporary name to write to; when the block ends, what was written takes the place of `path`.
+
+    path: its folder must exist. durable: also wait until the disk has it (not needed for progress notes and caches).
+    Raises StoreError where it cannot be written (full, read-only, not allowed); the old content is then still there.
+    """
+    part = temporary_name(path)
+    try:
+        yield part
+        if durable:
+            sync(part)
+        part.replace(path)
+        if durable:
+            sync(path.parent)
+    except BaseException as fault:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(fault, OSError):
+            raise unwritable(path, fault) from fault
+        raise
+
+
+def unwritable(path: Path, fault: BaseException) -> StoreError:
+    """A fault of writing as a sentence: what, why, and what to do."""
+    why = getattr(fault, "strerror", None) or str(fault)
+    return StoreError(
+        f"{path}: cannot be written ({why}). Make room on the disk, or allow writing there; then run the same command "
+        "again."
+    )
+
+
+def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write a file; see `replacing`."""
+    with replacing(path, durable) as part:
+        part.write_bytes(content)
+
 
 def write_text(path: Path, text: str, durable: bool = True) -> None:
-    """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part.
-
-    path: its folder must exist. durable: also wait until the disk has it (not needed for progress notes).
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if durable:
-        sync_folder(path.parent)
+    """Write a file in UTF-8, its line ends as they are in `text`; see `replacing`."""
+    write_bytes(path, text.encode("utf-8"), durable)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
     """Write JSON with sorted keys, so that equal values give equal bytes.
 
     NaN and infinities become null (JSON has no other word for "no value"); NumPy scalars become numbers; floats are
     written with all their digits.
     """
     text = json.dumps(_plain(value), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, text + "\n", durable)
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that the store wrote. Raises StoreError, naming the file, when it is missing or no JSON."""
+    """Read a JSON file of ours. Raises StoreError, naming the file, when it is missing or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise StoreError(f"{path}: missing; run the study again to make it") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: unreadable ({error}); delete it and run the study again") from error
+        raise StoreError(f"{path}: missing; run the same command again to make it") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: unreadable ({error}); delete it and run the same command again") from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the folder's entries: a rename is only safe from a power cut after that."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Wait until the disk has the file, or the folder's entries: a rename is only safe from a power cut after that."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sweep(folder: Path, older_than: float = 0.0) -> int:
+    """Delete what killed processes left half written below `folder`. Returns how many files and folders that were.
+
+    Only for who holds the folder's lock; where there is none (caches), older_than: seconds since the last write.
+    """
+    strays = [path for path in sorted(folder.rglob(".*.tmp")) if TEMPORARY.fullmatch(path.name)]
+    count = 0
+    for path in strays:
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older_than:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                count += 1
+    return count
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from headstart.errors import StudyError
+from headstart.store.files import unwritable
 
 
 class RunLock:
@@ -22,7 +23,10 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         self._run.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._run / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(self._run / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as fault:
+            raise unwritable(self._run / ".lock", fault) from fault
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,26 +2,28 @@
 
 A job works in `partial/NAME`. When it is done, `commit` writes `job.json` (what it was) and `digests.json` (size and
 SHA-256 of every file), waits until the disk has everything and renames the directory to `store/NAME`. So whatever
-stands in `store/` was complete when it was put there; what happened to it afterwards shows in sizes and digests.
+stands in `store/` was complete when it was put there. What happened to it afterwards shows in sizes and digests: files
+up to `SMALL` bytes are read and compared when a process first looks for their job, larger ones when a job is to read
+them; each once in a process.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import shutil
+import sys
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError
-from headstart.store.files import read_json, sync_folder, write_json
+from headstart.store.files import read_json, sweep, sync, temporary_name, write_json
+from headstart.store.sealing import DIGESTS, RESUME, changed, of_other_size, recorded, sealed
 
-DIGESTS = "digests.json"
-RESUME = "resume"
-"""Folder inside a partial directory for what a job needs to go on after a stop; dropped when it is committed."""
+SMALL = 64 << 20
+"""Bytes: 50 ms to read. Larger files are prepared images and large weights, which no result is read from."""
 
 log = logging.getLogger(__name__)
 
@@ -58,30 +60,34 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._sound: set[str] = set()
-        self._named: set[str] = set()
+        self._whole: set[str] = set()
+        self._damaged: set[str] = set()
 
     def path(self, name: str) -> Path:
         """Where the finished job is, or will be."""
         return self.root / "store" / name
 
-    def find(self, name: str, key: str) -> Path | None:
+    def find(self, name: str, key: str, whole: bool = False) -> Path | None:
         """The finished job's directory; None when there is none, or when it is damaged.
 
-        key: the job's full key. Files are checked by presence and size, once per Store; `verify` reads them.
-        A damaged job is named in a warning once and made again by whoever needs it.
+        key: the job's full key. whole: large files are compared with their digests, too: a job is going to read them.
+        A damaged job is named in a warning once, and is not found any more: whoever needs it makes it again.
         """
         path = self.path(name)
-        if name in self._sound:
+        if name in (self._whole if whole else self._sound):
             return path
-        if not path.is_dir():
+        if name in self._damaged or not path.is_dir():
             return None
-        damage = _quick_damage(path) or _other_key(path, key)
+        smallest, largest = SMALL if name in self._sound else -1, sys.maxsize if whole else SMALL
+        damage = next(_damages(path, smallest, largest), None) or _other_key(path, key)
         if damage is None:
             self._sound.add(name)
+            if whole:
+                self._whole.add(name)
             return path
-        if name not in self._named:
-            self._named.add(name)
-            log.warning("store/%s is damaged (%s): it will be made again", name, damage)
+        self._sound.discard(name)
+        self._damaged.add(name)
+        log.warning("store/%s is damaged (%s): it will be made again", name, damage)
         return None
 
     def partial(self, name: str) -> Path:
@@ -99,29 +105,38 @@ class Store:
         source, target = self.root / "partial" / name, self.path(name)
         if not source.is_dir():
             raise StoreError(f"{source}: missing, so the job cannot be put into the store; run the study again")
-        shutil.rmtree(source / RESUME, ignore_errors=True)
-        for left_over in (source / DIGESTS, *source.rglob(".*.tmp")):
-            left_over.unlink(missing_ok=True)
+        (source / DIGESTS).unlink(missing_ok=True)
+        sweep(source)
         write_json(source / "job.json", {**info, "key": key})
-        write_json(source / DIGESTS, {str(p.relative_to(source)): _seal(p) for p in _files(source)})
+        files = [p for p in _files(source) if p.relative_to(source).parts[0] != RESUME]
+        write_json(source / DIGESTS, {p.relative_to(source).as_posix(): sealed(p) for p in files})
         for folder in (*(p for p in source.rglob("*") if p.is_dir()), source):
-            sync_folder(folder)
+            sync(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            shutil.rmtree(target)
+        damaged, resume = temporary_name(target), temporary_name(source.with_name(f"{name}.{RESUME}"))
+        with suppress(FileNotFoundError):
+            target.rename(damaged)
+        with suppress(FileNotFoundError):  # as late as may be: a kill before costs no training
+            (source / RESUME).rename(resume)
         source.rename(target)
-        sync_folder(target.parent)
-        sync_folder(source.parent)
+        sync(target.parent)
+        sync(source.parent)
+        for folder in (damaged, resume):
+            shutil.rmtree(folder, ignore_errors=True)
         self._sound.add(name)
+        self._whole.add(name)
+        self._damaged.discard(name)
         return target
+
+    def sweep(self) -> int:
+        """Delete what killed processes left half written; for who holds the run's lock. Returns the number of files."""
+        return sweep(self.root)
 
     def verify(self) -> list[Damage]:
         """Read every file of every finished job and compare its digest. Returns what is wrong, in order of name."""
         found = []
         for path in self._finished():
-            quick = _quick_damage(path)
-            whats = [quick] if quick else _digest_damage(path)
-            found += [Damage(path.name, what) for what in whats]
+            found += [Damage(path.name, what) for what in _damages(path, -1, sys.maxsize)]
         return found
 
     def entries(self) -> list[Entry]:
@@ -130,8 +145,7 @@ class Store:
 
     def unfinished(self) -> int:
         """Number of jobs that were begun and not finished."""
-        folder = self.root / "partial"
-        return sum(p.is_dir() for p in folder.iterdir()) if folder.is_dir() else 0
+        return sum(p.is_dir() for p in (self.root / "partial").glob("[!.]*"))
 
     def size(self) -> int:
         """Bytes of all finished and unfinished jobs."""
@@ -144,13 +158,16 @@ class Store:
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
                 if path.name not in keep:
                     freed += _size(path)
-                    self._sound.discard(path.name)
+                    for names in (self._sound, self._whole, self._damaged):
+                        names.discard(path.name)
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return freed
 
     def _finished(self) -> list[Path]:
         folder = self.root / "store"
-        return sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        return (
+            sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+        )
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -161,30 +178,11 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in _files(path))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _seal(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _quick_damage(path: Path) -> str | None:
-    """The first fault that shows without reading the files' content."""
-    try:
-        digests: dict[str, dict[str, Any]] = read_json(path / DIGESTS)
-        for name, sealed in digests.items():
-            file = path / name
-            if not file.is_file():
-                return f"{name} is missing"
-            if file.stat().st_size != sealed["bytes"]:
-                return f"{name} has {file.stat().st_size} bytes, not {sealed['bytes']}"
-    except (StoreError, AttributeError, KeyError, TypeError):
-        return f"{DIGESTS} is missing or unreadable"
-    return None
+def _damages(path: Path, smallest: int, largest: int) -> Iterator[str]:
+    """What is wrong with a finished job, as far as its files of `smallest` < bytes <= `largest` tell."""
+    digests = recorded(path)
+    quick = f"{DIGESTS} is missing or unreadable" if digests is None else of_other_size(path, digests)
+    yield from changed(path, digests, smallest, largest) if digests is not None and not quick else filter(None, [quick])
 
 
 def _other_key(path: Path, key: str) -> str | None:
@@ -193,15 +191,6 @@ def _other_key(path: Path, key: str) -> str | None:
     except (StoreError, KeyError, TypeError):
         return "job.json is unreadable"
     return None if found == key else f"job.json has the key {found}, not {key}"
-
-
-def _digest_damage(path: Path) -> list[str]:
-    digests = read_json(path / DIGESTS)
-    return [
-        f"{name} has changed since it was written"
-        for name, sealed in digests.items()
-        if _sha256(path / name) != sealed["sha256"]
-    ]
 
 
 def _entry(path: Path) -> Entry:

@@ -14,6 +14,7 @@ from headstart.config import sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
 from headstart.recipes import schema
+from headstart.store.files import write_text
 from headstart.study.kinds import faults_of_kinds
 
 
@@ -133,6 +134,4 @@ def write_study(study: Study, path: Path, comment: str) -> None:
     values = study.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     values["seeds"] = list(study.seeds)
     heading = "".join(f"# {line}\n" for line in comment.splitlines())
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(heading + "\n" + tomli_w.dumps(values), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, heading + "\n" + tomli_w.dumps(values))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from headstart.config.sets import FolderSet, WorldSet
 from headstart.config.study import Explain, Pretraining, Study, Task, WeightsEntry
 from headstart.explain.findings import Measured, TaskFacts, findings
 from headstart.stats.contrasts import ranking
+from headstart.store.arrays import load_arrays
+from headstart.store.files import read_json
 from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job, Trial, digest
 from headstart.study.plan import Planner
@@ -212,10 +213,10 @@ class Results:
             path = self.store.path(job.name) / "notes.json"
             root = Path(job.place.root)
             if path.is_file():
-                found += [note.replace(str(root), root.name) for note in json.loads(path.read_text())]
+                found += [note.replace(str(root), root.name) for note in read_json(path)]
         for job in {j.key: j for j in self.expansion.known if j.kind == "prepare"}.values():
             path = self.store.path(job.name) / "skipped.json"
-            for entry in json.loads(path.read_text()) if path.is_file() else []:
+            for entry in read_json(path) if path.is_file() else []:
                 found.append(f"left out: {entry['path']}: image {entry['image_id']!r} cannot be used")
         return list(dict.fromkeys(found))
 
@@ -224,7 +225,7 @@ class Results:
             for job in (*trial.transfers, *trial.evaluate.inputs.values()):
                 path = self.store.path(job.name) / "load.json"
                 if trial.weights == entry.name and path.is_file():
-                    return json.loads(path.read_text())
+                    return read_json(path)
         return {}
 
 
@@ -279,9 +280,5 @@ def _set_facts(images: WorldSet | FolderSet) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> Finished:
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    path = folder / "replicates.npz"
-    if not path.is_file():
-        return Finished(metrics, {})
-    with np.load(path) as arrays:
-        return Finished(metrics, {name: arrays[name] for name in arrays.files})
+    metrics, path = read_json(folder / "metrics.json"), folder / "replicates.npz"
+    return Finished(metrics, load_arrays(path) if path.is_file() else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import shutil
 import sys
@@ -16,21 +17,26 @@ from typing import Any
 from pydantic import ValidationError
 
 from headstart.config.study import Study
-from headstart.errors import StudyError
+from headstart.errors import HeadstartError, StoreError, StudyError
 from headstart.places.paths import absolute
-from headstart.store.files import write_json, write_text
+from headstart.store.files import read_json, write_json, write_text
 from headstart.store.lock import RunLock
+from headstart.store.sealing import DIGESTS, discard_damaged, seal
 from headstart.store.store import Store
 from headstart.study.executors.local import Event, Outcome, default_workers, run_jobs
-from headstart.study.files import write_study
+from headstart.study.files import load_study, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.results import Results
 
+RESULTS = ("env.json", "metrics.json", "results.jsonl")
+"""Files beside the store that are sealed; report.html is, by who builds it."""
 VERSIONS_OF = (
     *("headstart", "torch", "torchvision", "timm", "numpy", "numba", "scipy"),
     *("pillow", "simplejpeg", "safetensors"),
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,10 @@ def run(
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
             _empty(out, source)
-        settle(study, source, base, out)
         planner, store = Planner(study, base, offline), Store(out)
+        store.sweep()
+        discard_damaged(out, (*RESULTS, "report.html"))
+        settle(study, source, base, out)
         count = workers or default_workers(study.threads)
         check_weights(planner, planner.expand(lookup(store)))
         if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
@@ -71,7 +79,9 @@ def run(
         outcome = run_jobs(lambda: planner.expand(lookup(store)), store, count, study.threads, on_event)
         expansion = planner.expand(lookup(store))
         summary = Results(planner, store, expansion).summary()
-        return RunResult(out, outcome, summary, write_results(out, summary))
+        changed = write_results(out, summary)
+        seal(out, RESULTS)
+        return RunResult(out, outcome, summary, changed)
 
 
 def check_weights(planner: Planner, expansion: Expansion) -> None:
@@ -95,11 +105,11 @@ def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:
     known: dict[str, dict[str, Any]] = {}
 
     def metrics(job: Job) -> dict[str, Any] | None:
+        folder = store.find(job.name, job.key)
+        if folder is None:
+            return None
         if job.key not in known:
-            folder = store.find(job.name, job.key)
-            if folder is None:
-                return None
-            known[job.key] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            known[job.key] = read_json(folder / "metrics.json")
         return known[job.key]
 
     return metrics
@@ -125,12 +135,10 @@ def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) ->
         return
     if overwrite or source.resolve() == (out / "study.toml").resolve():
         return
-    there = json.loads(settled.read_text(encoding="utf-8"))
     wanted = resolved(study, base)
-    with suppress(ValidationError):  # read by today's rules: a setting added since, at its default, is no difference
-        there = Study.model_validate(there).model_dump(mode="json")
+    there = _said(out)
     changed = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
-    if changed:
+    if changed and _told(out) != wanted:
         raise StudyError(
             f"{out}: holds a different study (name {there.get('name')!r}; they differ in: {', '.join(changed)}). "
             "Give another folder with --out, run that folder's own study.toml to extend it, "
@@ -138,25 +146,74 @@ def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) ->
         )
 
 
+def _said(out: Path) -> dict[str, Any]:
+    """The settings that were run in `out`: of study.json; where that is damaged, of study.toml.
+
+    Raises StudyError when neither can be read.
+    """
+    try:
+        there = read_json(out / "study.json")
+        with suppress(ValidationError):  # by today's rules: a setting added since, at its default, is no difference
+            return Study.model_validate(there).model_dump(mode="json")
+        if isinstance(there, dict):
+            return there
+        raise StoreError(f"{out / 'study.json'}: no settings of a study")
+    except StoreError as fault:
+        told = _told(out)
+        if told is None:
+            raise StudyError(
+                f"{fault}; {out / 'study.toml'} cannot be read either, so it is not known which study ran here. Mend "
+                "one of them, give another folder with --out, or pass --overwrite to start anew."
+            ) from fault
+        log.warning("%s is damaged: it is made again from study.toml", out / "study.json")
+        return told
+
+
+def _told(out: Path) -> dict[str, Any] | None:
+    """All settings of the study file in `out`; None where it cannot be read."""
+    try:
+        study, base = load_study(str(out / "study.toml"))
+    except HeadstartError:
+        return None
+    return resolved(study, base)
+
+
 def _empty(out: Path, source: Path) -> None:
-    """Delete what a run writes, and nothing else; study.json last, so that it stays a run until then."""
+    """Delete what a run writes, and nothing else. study.json stays, so that it is a run throughout: another one takes
+    its place."""
     for name in ("store", "partial"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("report.html", "metrics.json", "results.jsonl", "env.json", "log.txt", "study.toml", "study.json"):
+    for name in (*RESULTS, "report.html", DIGESTS, "log.txt", "study.toml"):
         if (out / name).resolve() != source.resolve():
             (out / name).unlink(missing_ok=True)
 
 
 def settle(study: Study, source: Path, base: Path, out: Path) -> None:
-    """Write the study file and its resolved settings."""
+    """Write the resolved settings, by which the directory is a run, and the study file."""
     own = out / "study.toml"
     values = resolved(study, base)
-    if source.resolve() != own.resolve() and not own.is_file():
-        if values == study.model_dump(mode="json"):  # no path in it: keep the text with its comments
-            write_text(own, source.read_text(encoding="utf-8"))
-        else:
-            write_study(Study.model_validate(values), own, f"From {source.name}, with every path absolute.")
-    write_json(out / "study.json", values)
+    if not _holds_json(out / "study.json", values):
+        write_json(out / "study.json", values)
+    if source.resolve() == own.resolve():
+        return
+    if own.is_file():
+        told = _told(out)
+        if told == values:
+            return
+        if told is not None:
+            log.warning("%s says something else than what is run here; to run it: headstart run %s", own, out)
+            return
+        log.warning("%s is damaged: it is made again", own)
+    if values == study.model_dump(mode="json"):  # no path in it: keep the text with its comments
+        write_text(own, source.read_text(encoding="utf-8"))
+    else:
+        write_study(Study.model_validate(values), own, f"From {source.name}, with every path absolute.")
+
+
+def _holds_json(path: Path, value: Any) -> bool:
+    with suppress(StoreError):
+        return read_json(path) == value
+    return False
 
 
 def resolved(study: Study, base: Path) -> dict[str, Any]:
@@ -196,11 +253,15 @@ def write_results(out: Path, summary: dict[str, Any]) -> bool:
     text = json.dumps(summary, indent=1, sort_keys=True, allow_nan=False) + "\n"
     lines = "".join(json.dumps(t, sort_keys=True, allow_nan=False) + "\n" for t in summary["trials"])
     path = out / "metrics.json"
-    if path.is_file() and path.read_text(encoding="utf-8") == text and (out / "results.jsonl").is_file():
+    if _holds(path, text) and _holds(out / "results.jsonl", lines):
         return False
     write_text(out / "results.jsonl", lines)
     write_text(path, text)
     return True
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode("utf-8")
 
 
 def environment(study: Study | None, workers: int | None) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from headstart.errors import DataError
+from headstart.errors import DataError, StoreError
 from headstart.places.images import read_rgb
+from headstart.store.files import replacing, write_text
+from headstart.store.sealing import DIGESTS, damage
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import load_model
 
@@ -35,6 +37,8 @@ def predict_folder(model: Path, images: Path, out: Path, threshold: float, say: 
     threshold: smallest score that is drawn and written.
     """
     paths = image_files(images)
+    if (model / DIGESTS).exists() and (fault := damage(model)):
+        raise StoreError(f"{model} is damaged ({fault}). Run its study again: it makes the model again.")
     trained = load_model(model)
     out.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
@@ -47,9 +51,10 @@ def predict_folder(model: Path, images: Path, out: Path, threshold: float, say: 
             failed.append((path.name, str(fault)))
             continue
         records += [{"image": path.name, **record} for record in found]
-        picture.save(out / f"{path.stem}.png")
+        with replacing(out / f"{path.stem}.png", durable=False) as part:
+            picture.save(part, "PNG")
         say(f"{number}/{len(paths)} {path.name}: {len(found)} found")
-    (out / "predictions.json").write_text(json.dumps(records, indent=1))
+    write_text(out / "predictions.json", json.dumps(records, indent=1))
     return Predicted(out, len(paths) - len(failed), failed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
+from headstart.store.arrays import save_arrays
+from headstart.store.files import read_json, write_json
 from headstart.tasks.table import trained_task
 from headstart.tasks.trained import TaskModel
 from headstart.train.distributed import ALONE, CPU, World
@@ -54,9 +55,10 @@ def fit(
     world: World = ALONE,
     workers: int = 0,
     stopped: Callable[[], bool] = lambda: False,
+    key: str = "",
 ) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
-    so that the same seed gives every candidate the same head and the same batches."""
+    so that the same seed gives every candidate the same head and the same batches. key: see `train`."""
     trained = trained_task(task)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw, seed)
@@ -78,6 +80,7 @@ def fit(
         world,
         workers,
         stopped,
+        key=key,
     )
     return model, curve
 
@@ -95,7 +98,7 @@ def assembled(
 def save_curve(path: Path, curve: LossCurve) -> None:
     """Losses of every update as npz: step, loss, and one array a name."""
     columns = {name: curve.values[:, k] for k, name in enumerate(curve.names)}
-    np.savez(path, step=np.arange(1, len(curve.values) + 1), loss=curve.total, **columns)  # type: ignore[arg-type]
+    save_arrays(path, {"step": np.arange(1, len(curve.values) + 1), "loss": curve.total, **columns})
 
 
 def save_model(out: Path, model: nn.Module, facts: dict[str, Any]) -> None:
@@ -104,7 +107,7 @@ def save_model(out: Path, model: nn.Module, facts: dict[str, Any]) -> None:
     backbone = {k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")}
     save_tensors(out / "backbone.safetensors", backbone)
     save_tensors(out / "head.safetensors", {k: v for k, v in tensors.items() if not k.startswith("backbone.")})
-    (out / "model.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
+    write_json(out / "model.json", facts)
 
 
 def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, resize: str) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
             f"{folder}: not a task model (no model.json). Give the folder of a trial's model, "
             "as printed at the end of `headstart compare`."
         )
-    facts = json.loads(path.read_text())
+    facts = read_json(path)
     recipe = Recipe.model_validate(facts["recipe"])
     backbone = build_backbone(facts["backbone"], Path(facts["base"]))
     size_hw = (facts["size_hw"][0], facts["size_hw"][1])

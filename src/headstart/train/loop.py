@@ -70,11 +70,13 @@ def train(
     workers: int = 0,
     stopped: Callable[[], bool] = lambda: False,
     keeping: Keeping = USUAL,
+    key: str = "",
 ) -> LossCurve:
     """Train `model` in place for `recipe.updates` updates and return its losses.
 
     State is saved under `state_dir` every 20 s, or as `keeping` says; the same call goes on from there, and on CPU with
     the same number of threads ends in the same bits, whatever the number of `workers` (processes that make batches).
+    `key` stands for all settings: a state that was saved under another one is not gone on from.
     `at_step` maps a number of finished updates to something to do then, with the averaged weights if there are such.
     With a `world` of several processes each trains on its part of every batch. When `stopped()` turns true the state is
     saved and `Interrupted` raised; it is saved, too, when a batch cannot be made. A loss that is not finite ends the
@@ -84,7 +86,7 @@ def train(
     forward = Forward(model, losses_of, preprocessing, recipe, world)
     optimizer = make_optimizer(model, recipe, rate)
     average = WeightAverage(model, recipe.average) if recipe.average else None
-    saver = Saver(state_dir, keeping, world, model, optimizer, average)
+    saver = Saver(state_dir, keeping, world, model, optimizer, average, key)
     set_mode(model, recipe)
     for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers)):
         factor = rate_factor(recipe, step)

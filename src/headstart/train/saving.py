@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from headstart.errors import HeadstartError
+from headstart.store.files import write_json
 from headstart.train.distributed import World
 from headstart.train.state import History, WeightAverage, load_state, save_state
 
@@ -47,10 +47,12 @@ class Saver:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         average: WeightAverage | None,
+        key: str = "",
     ) -> None:
         self.folder, self.keeping, self.world = folder, keeping, world
         self.model, self.optimizer, self.average = model, optimizer, average
-        self.step, self.history = load_state(folder, model, optimizer, average)
+        self.key = key
+        self.step, self.history = load_state(folder, model, optimizer, average, key)
         self._saved, self._at = self.step, time.monotonic()
 
     def done(self, step: int, names: tuple[str, ...], losses: torch.Tensor) -> None:
@@ -68,7 +70,14 @@ class Saver:
         """Write the state, unless it is written already."""
         if self.world.leads and self.step > self._saved:
             save_state(
-                self.folder, self.step, self.model, self.optimizer, self.history, self.average, self.keeping.last
+                self.folder,
+                self.step,
+                self.model,
+                self.optimizer,
+                self.history,
+                self.average,
+                self.keeping.last,
+                self.key,
             )
         self._saved, self._at = self.step, time.monotonic()
 
@@ -77,7 +86,7 @@ class Saver:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = "not_finite.json" if self.world.size == 1 else f"not_finite-{self.world.rank}.json"
         facts = {"update": self.step + 1, "images": image_ids}
-        (self.folder / name).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(self.folder / name, facts)
 
     def through(self, source: Iterator[Item]) -> Iterator[Item]:
         """What `source` gives; when it fails, the state is saved before the fault goes on its way."""

@@ -1,9 +1,10 @@
-"""Training state as data: safetensors and JSON, never a pickle. Written to a temporary name, then renamed."""
+"""Training state as data: safetensors and JSON, never a pickle. A state carries its digest and its job's key."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,24 +13,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from headstart.errors import TrainingError
+from headstart.errors import StoreError, TrainingError
+from headstart.store import arrays
 
 STATE = "state.safetensors"
 EARLIER = "state-*.safetensors"
 """Earlier states, by step, where more than the last one is kept."""
 
+log = logging.getLogger(__name__)
+
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
     """Write tensors atomically; `facts` travel in the file's metadata as JSON."""
-    temporary = path.with_suffix(".writing")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, temporary, metadata={"facts": json.dumps(facts or {})})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    arrays.save_tensors(path, tensors, {"facts": json.dumps(facts or {})})
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -101,10 +100,12 @@ def save_state(
     history: History,
     average: WeightAverage | None = None,
     last: int = 1,
+    key: str = "",
 ) -> None:
     """Everything that the loop needs to go on at `step` bit for bit; so many of the `last` states are kept.
 
-    Raises TrainingError when it cannot be written, such as on a full disk; the state before is then still there.
+    key: of the settings of the job; a job of other settings does not go on from it. Raises TrainingError when it cannot
+    be written, such as on a full disk; the state before is then still there.
     """
     tensors = {f"model/{k}": v for k, v in model_tensors(model).items()}
     for i, values in optimizer.state_dict()["state"].items():
@@ -120,10 +121,11 @@ def save_state(
             (folder / STATE).replace(folder / EARLIER.replace("*", f"{before:09d}"))
         except (SafetensorError, KeyError, ValueError):  # not a state that one could go on from
             (folder / STATE).unlink()
+    facts = {"step": step, "names": list(history.names), "key": key}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_tensors(folder / STATE, tensors, {"step": step, "names": history.names})
-    except (OSError, SafetensorError) as error:
-        (folder / STATE).with_suffix(".writing").unlink(missing_ok=True)
+        save_tensors(folder / STATE, tensors, {**facts, "digest": _digest(facts, tensors)})
+    except (OSError, StoreError) as error:
         raise TrainingError(
             f"{folder}: the state of update {step} could not be written ({error}). Make room on the disk; the same "
             "command then goes on from the state before."
@@ -133,16 +135,49 @@ def save_state(
 
 
 def load_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
+    key: str = "",
 ) -> tuple[int, History]:
-    """Step to go on at and the losses so far; (0, nothing) where there is no usable state."""
+    """Step to go on at and the losses so far; (0, nothing) where there is no usable state.
+
+    A state that is damaged, or was saved under another key, is named in a warning and not gone on from.
+    """
     for path in (folder / STATE, *sorted(folder.glob(EARLIER), reverse=True)):
-        try:
-            facts, tensors = read_facts(path), load_file(path)
-        except (FileNotFoundError, SafetensorError):
-            continue
-        return _restored(facts, tensors, model, optimizer, average)
+        if path.is_file():
+            try:
+                facts, tensors = read_state(path, key)
+            except StoreError as fault:
+                log.warning("%s: the training does not go on from it", fault)
+            else:
+                return _restored(facts, tensors, model, optimizer, average)
     return 0, History((), [])
+
+
+def read_state(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Facts and tensors of a state. Raises StoreError when it is damaged or of other settings."""
+    try:
+        facts, tensors = read_facts(path), load_file(path)
+        written = facts.pop("digest", "")
+    except (OSError, SafetensorError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: unreadable ({error})") from error
+    if written != _digest(facts, tensors):
+        raise StoreError(f"{path}: it has changed since it was written")
+    if facts["key"] != key:
+        raise StoreError(f"{path}: it is of other settings")
+    return facts, tensors
+
+
+def _digest(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of facts, and of names, types, shapes and bytes of the tensors, which are on the CPU."""
+    total = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _restored(

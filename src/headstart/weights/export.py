@@ -22,6 +22,7 @@ from headstart.models.backbones.building import BUILTIN_NAMES, source_key
 from headstart.models.backbones.naming import split_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.user_backbones import split_user_backbone
+from headstart.store.files import replacing
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.checkpoint import Loaded
 from headstart.weights.folding import fold_preprocessing
@@ -124,12 +125,13 @@ def _check_path(out: Path, to: Target, overwrite: bool) -> None:
 
 def _write(out: Path, write: Callable[[Path], Any]) -> None:
     """Under another name first, so that no half-written file is ever read."""
-    part = out.with_name(f".{out.name}.part")
-    try:
-        write(part)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(out) as part:
+        try:
+            write(part)
+        except RuntimeError as fault:
+            if "file write failed" not in str(fault) and "PytorchStreamWriter" not in str(fault):
+                raise
+            raise OSError(str(fault).splitlines()[0]) from fault
 
 
 def _timm(

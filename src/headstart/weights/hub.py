@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headstart.errors import WeightsError
 from headstart.places.network import is_offline, to_stderr
+from headstart.store.files import write_text
 
 USUAL = ("model.safetensors", "backbone.safetensors", "pytorch_model.bin")
 """Names of the checkpoint that are tried, in this order, where the URI gives none."""
@@ -124,7 +125,7 @@ def _remember(cache: Path, repository: str, revision: str, commit: str) -> None:
     if revision != commit:
         ref = cache / f"models--{repository.replace('/', '--')}" / "refs" / revision
         ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(commit, encoding="utf-8")
+        write_text(ref, commit)
 
 
 def _place(path: Path) -> tuple[str, str]:

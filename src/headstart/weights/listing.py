@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UsageError
+from headstart.store.files import write_text
 from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights, find
 
 SUPERVISIONS = ("boxes", "labels", "masks", "self", "none")
@@ -196,4 +197,4 @@ def markdown() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(markdown(), encoding="utf-8")
+    write_text(Path(sys.argv[1]), markdown())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,14 +104,9 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
 
 def write(out: Path, tensors: Mapping[str, Tensor], facts: CheckpointFacts) -> Path:
     """Write the checkpoint, whole or not at all; returns the file."""
-    from safetensors.torch import save_file
+    from headstart.store.arrays import save_tensors
 
     file = out if out.suffix == ".safetensors" else out / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.writing")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, temporary, metadata={KEY: json.dumps(asdict(facts), sort_keys=True)})
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    save_tensors(file, tensors, {KEY: json.dumps(asdict(facts), sort_keys=True)})
     return file

@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 
 from headstart.errors import HeadstartError, UsageError
 from headstart.progress import Progress
+from headstart.store.arrays import mapped_array, save_arrays
+from headstart.store.files import replacing, write_text
 from headstart.world.worlds import WORLDS, World
 
 Floats = NDArray[np.float64]
@@ -258,10 +260,7 @@ def draw_set(world: str, count: int, first: int, size: int, out: Path, progress:
     classes = _world(world, first, size).classes
     out.mkdir(parents=True, exist_ok=True)
     shapes = {"images": (count, size, size, 3)} | dict.fromkeys(("masks", "instances", "parts"), (count, size, size))
-    files = {
-        name: np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for name, shape in shapes.items()
-    }
+    files = {name: mapped_array(out / f"{name}.npy", shape, np.uint8) for name, shape in shapes.items()}
     boxes, labels, image_labels = [], [], np.empty(count, np.int32)
     for i in range(count):
         if i % 64 == 0:
@@ -296,7 +295,7 @@ def draw_set(world: str, count: int, first: int, size: int, out: Path, progress:
         "mask_paths": np.array([""] * count),
         "mask_lut": lut,
     }
-    np.savez(out / "records.npz", **records)
+    save_arrays(out / "records.npz", records)
     progress(1.0, f"drew {count} images of {world}")
 
 
@@ -321,7 +320,8 @@ def write_coco(world: str, count: int, first: int, size: int, out: Path, progres
         progress(i / count, f"drawing {world}")
         drawing = draw(world, first + i, size)
         name = f"{image_id(world, first + i)}.png"
-        Image.fromarray(drawing.image).save(out / "images" / name)
+        with replacing(out / "images" / name, durable=False) as part:
+            Image.fromarray(drawing.image).save(part, "PNG")
         images.append(
             {
                 "id": first + i + 1,
@@ -346,7 +346,7 @@ def write_coco(world: str, count: int, first: int, size: int, out: Path, progres
             )
     categories = [{"id": k + 1, "name": name, "supercategory": world} for k, name in enumerate(classes)]
     record = {"images": images, "annotations": annotations, "categories": categories}
-    target.write_text(json.dumps(record), encoding="utf-8")
+    write_text(target, json.dumps(record))
     progress(1.0, f"drew {count} images of {world}")
 
 

@@ -4,7 +4,7 @@ processes as mapped files."""
 from __future__ import annotations
 
 import fcntl
-import shutil
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from headstart.batches.chips.negatives import negative_chips
 from headstart.batches.chips.scales import CHIP, ChipTable, Scale, choose_negatives, join, positive_chips
 from headstart.batches.chips.small_objects import CopyPaste, Pastes
+from headstart.store.arrays import save_array
+from headstart.store.files import sweep, temporary_name
+from headstart.store.sealing import damage, seal
+
+log = logging.getLogger(__name__)
 
 Layout = Literal["chips", "whole", "pyramid"]
 KEPT = 2
@@ -124,12 +129,16 @@ class ChipEpochs:
         kept = self.folder / f"epoch-{epoch}"
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / ".lock"):
+            if kept.is_dir() and (fault := damage(kept)):
+                log.warning("%s is damaged (%s): its chips are laid again", kept, fault)
+                kept.rename(temporary_name(kept))
             if not kept.is_dir():
-                (chips, pastes), temporary = self.laid(epoch), self.folder / f".epoch-{epoch}.writing"
-                shutil.rmtree(temporary, ignore_errors=True)
+                sweep(self.folder)
+                (chips, pastes), temporary = self.laid(epoch), temporary_name(kept)
                 _write(temporary / "chips", chips)
                 if pastes is not None:
                     _write(temporary / "pastes", pastes)
+                seal(temporary, [p.relative_to(temporary).as_posix() for p in temporary.glob("*/*.npy")])
                 temporary.rename(kept)
                 self._forget(epoch)
             pasted = Pastes(**_mapped(kept / "pastes", Pastes)) if self.pasting else None
@@ -140,15 +149,14 @@ class ChipEpochs:
         assert self.folder is not None
         for old in self.folder.glob("epoch-*"):
             if int(old.name.removeprefix("epoch-")) not in (0, *range(epoch - KEPT + 1, epoch + 1)):
-                old.rename(old.with_name(f".{old.name}.old"))  # at once: a kill must not leave half an epoch
-        for old in self.folder.glob(".epoch-*.old"):
-            shutil.rmtree(old, ignore_errors=True)
+                old.rename(temporary_name(old))  # at once: a kill must not leave half an epoch
+        sweep(self.folder)
 
 
 def _write(folder: Path, columns: ChipTable | Pastes) -> None:
     folder.mkdir(parents=True)
     for field in fields(columns):
-        np.save(folder / f"{field.name}.npy", getattr(columns, field.name))
+        save_array(folder / f"{field.name}.npy", getattr(columns, field.name), durable=False)
 
 
 def _mapped(folder: Path, kind: type[ChipTable] | type[Pastes]) -> dict[str, Any]:

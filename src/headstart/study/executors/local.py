@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from headstart.errors import Interrupted, StoreError
+from headstart.store.files import unwritable
 from headstart.store.store import Store
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, begin, execute, note_path, read_note
 from headstart.study.jobs import VERSIONS, Job, as_json
@@ -144,7 +145,9 @@ class _Dispatcher:
         began = time.monotonic()
         expansion = self._expand()
         while True:
-            self._start(expansion.ready)
+            if not self._start(expansion.ready):
+                expansion = self._expand()
+                continue
             if not self.running:
                 break
             before = self.finished
@@ -174,26 +177,31 @@ class _Dispatcher:
         self.on_event(Event("known", known=tuple(expansion.known), done=done))
         return expansion
 
-    def _start(self, ready: Sequence[Job]) -> None:
-        """Give free workers the longest of the waiting jobs; a job whose process died before runs alone."""
+    def _start(self, ready: Sequence[Job]) -> bool:
+        """Give free workers the longest of the waiting jobs; a job whose process died before runs alone. False when
+        an input proved damaged: it has to be made again first."""
         busy = {job.name for job in self.running.values()}
         waiting = [job for job in ready if job.name not in busy and job.name not in self.failed]
         waiting.sort(key=lambda job: (-job.cost, job.name))
         suspects = [job for job in waiting if job.name in self.crashes]
         if any(name in self.crashes for name in busy) or (suspects and busy):
-            return
+            return True
         for job in suspects[:1] or waiting[: max(0, self.workers - len(busy))]:
             order = self._order(job)
+            if order is None:
+                return False
             self.running[self._submit(order)] = job
             self._log(f"started {job.name} ({job.label})")
             self.on_event(Event("started", job))
+        return True
 
-    def _order(self, job: Job) -> JobOrder:
+    def _order(self, job: Job) -> JobOrder | None:
+        """What a worker is told, its inputs compared with their digests; None when one is damaged."""
         inputs = {}
         for role, needed in job.inputs.items():
-            path = self.store.find(needed.name, needed.key)
+            path = self.store.find(needed.name, needed.key, whole=True)
             if path is None:
-                raise StoreError(f"{self.store.path(needed.name)}: missing, but {job.label} needs it; run again")
+                return None
             inputs[role] = path
         out = self.store.partial(job.name)
         note_path(out).unlink(missing_ok=True)
@@ -254,7 +262,7 @@ class _Dispatcher:
         }
         try:
             self.store.commit(job.name, job.key, info)
-        except OSError as fault:
+        except (OSError, StoreError) as fault:
             self._fail(job, f"could not be put into the store: {fault}; free some disk space and run again", "", 0.0)
             return
         self.finished += 1
@@ -287,8 +295,11 @@ class _Dispatcher:
         return self.store.root / "log.txt"
 
     def _log(self, text: str) -> None:
-        with self._log_path().open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
+        try:
+            with self._log_path().open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
+        except OSError as fault:
+            raise unwritable(self._log_path(), fault) from fault
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.progress import Progress
-from headstart.store.files import write_json, write_text
+from headstart.store.files import UNWRITABLE, unwritable, write_json, write_text
+from headstart.store.sealing import begin_anew_if_damaged
 
 RUNNERS = "headstart.study.runners.table:RUNNERS"
 """Where the table of runners is, by default: kind of job -> function. Imported by workers only."""
@@ -80,9 +81,9 @@ def read_note(out: Path) -> tuple[float, str]:
     """Fraction and message of the job that works in `out`; (0, "") before its first note."""
     try:
         fraction, message = json.loads(note_path(out).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return float(fraction), str(message)
+    except (OSError, ValueError, TypeError):
         return 0.0, ""
-    return float(fraction), str(message)
 
 
 def begin(parent: int, log: Path) -> None:
@@ -103,12 +104,18 @@ def execute(order: JobOrder) -> JobReport:
     """Do one job: call its runner and write `metrics.json`. Never raises; faults are in the report."""
     began = time.perf_counter()
     try:
+        begin_anew_if_damaged(order.out)
         run = _runner(order)
         began = time.perf_counter()  # a worker's first job does not pay for the imports
         metrics = run(order.settings, order.place, order.inputs, order.out, Note(order.out))
         write_json(order.out / "metrics.json", dict(metrics))
     except HeadstartError as fault:
         return JobReport(time.perf_counter() - began, str(fault), traceback.format_exc(), fault.exit_code)
+    except OSError as fault:
+        if fault.errno not in UNWRITABLE:
+            return JobReport(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
+        said = unwritable(Path(fault.filename or order.out), fault)
+        return JobReport(time.perf_counter() - began, str(said), traceback.format_exc(), said.exit_code)
     except Exception as fault:
         return JobReport(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
     finally:

@@ -11,11 +11,11 @@ import numpy as np
 from headstart.batches.image_sets import ImageSet
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
+from headstart.store.arrays import load_arrays, save_arrays
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
     last_stage,
-    save_arrays,
     start_of,
 )
 from headstart.study.settings import ActivationsSettings, CompositionSettings, NeighborsSettings, StartPlace
@@ -43,15 +43,15 @@ def neighbors(settings: NeighborsSettings, place: None, inputs: Inputs, out: Pat
     save_arrays(out / "replicates.npz", replicates)
     names = np.array([str(images.image_classes[k]) for k in images.image_labels])
     queries, near = found["queries"], {role: found[f"nearest/{role}"] for role in ("boxes", "labels")}
-    np.savez(
-        out / "examples.npz",
-        query=images.images[queries],
-        query_labels=names[queries],
-        near_boxes=images.images[near["boxes"]],
-        near_boxes_labels=names[near["boxes"]],
-        near_labels=images.images[near["labels"]],
-        near_labels_labels=names[near["labels"]],
-    )
+    examples = {
+        "query": images.images[queries],
+        "query_labels": names[queries],
+        "near_boxes": images.images[near["boxes"]],
+        "near_boxes_labels": names[near["boxes"]],
+        "near_labels": images.images[near["labels"]],
+        "near_labels_labels": names[near["labels"]],
+    }
+    save_arrays(out / "examples.npz", examples)
     return metrics
 
 
@@ -102,8 +102,8 @@ def composition(settings: CompositionSettings, place: None, inputs: Inputs, out:
     images = ImageSet.open(inputs["images"])
     losses, correct = {}, {}
     for role in ("boxes", "labels"):
-        with np.load(inputs[role] / "predictions.npz") as found:
-            losses[role], correct[role] = found["log_loss"], found["correct"]
+        tested = load_arrays(inputs[role] / "predictions.npz")
+        losses[role], correct[role] = tested["log_loss"], tested["correct"]
     weights = image_weights(images.clusters, settings.bootstrap)
     metrics, replicates, examples = measure(losses, correct, images.image_labels, main_class(images), weights)
     save_arrays(out / "replicates.npz", replicates)

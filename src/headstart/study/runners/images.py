@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from headstart.progress import Progress
+from headstart.store.arrays import load_arrays, save_arrays
+from headstart.store.files import write_json
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
-    save_arrays,
 )
 from headstart.study.settings import DataPlace, DrawSettings, PrepareSettings, SplitSettings
 
@@ -41,7 +41,7 @@ def split(settings: SplitSettings, place: DataPlace, inputs: Inputs, out: Path, 
     }
     save_arrays(out / "roles.npz", {"clusters": clusters, **arrays})
     left_out = [f"left out: {fault}" for fault in annotations.left_out]
-    (out / "notes.json").write_text(json.dumps([*annotations.notes, *left_out, *roles.notes], indent=1))
+    write_json(out / "notes.json", [*annotations.notes, *left_out, *roles.notes])
     return {name: float(len(indices)) for name, indices in arrays.items()}
 
 
@@ -52,9 +52,9 @@ def prepare(settings: PrepareSettings, place: DataPlace, inputs: Inputs, out: Pa
     from headstart.readers.formats import open_dataset
 
     annotations = open_dataset(place.root, place.format, **place.read)
-    with np.load(inputs["split"] / "roles.npz") as roles:
-        parts = ("train", "val") if settings.role == "trainval" else (settings.role,)
-        indices, clusters = np.concatenate([roles[f"{p}{settings.fold or 0}"] for p in parts]), roles["clusters"]
+    roles = load_arrays(inputs["split"] / "roles.npz")
+    parts = ("train", "val") if settings.role == "trainval" else (settings.role,)
+    indices, clusters = np.concatenate([roles[f"{p}{settings.fold or 0}"] for p in parts]), roles["clusters"]
     indices = indices[nested_order(annotations.select(indices), settings.task)]
     make_image_set(
         annotations,

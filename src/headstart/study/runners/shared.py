@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from headstart.batches.image_sets import ImageSet
-from headstart.store.store import RESUME
+from headstart.store.arrays import load_arrays
+from headstart.store.files import write_json
+from headstart.store.sealing import RESUME
 from headstart.study.settings import DataPlace, StartPlace, StartSettings
 
 Inputs = dict[str, Path]
@@ -38,17 +39,11 @@ def save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:
     """Time is kept apart from the metrics, which are equal in equal runs."""
     from headstart.models.backbones.building import backbone_milliseconds
 
-    (out / "cost.json").write_text(json.dumps({"ms_per_image": backbone_milliseconds(backbone, size_hw)}))
-
-
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
+    write_json(out / "cost.json", {"ms_per_image": backbone_milliseconds(backbone, size_hw)})
 
 
 def last_stage(folder: Path) -> np.ndarray:
-    with np.load(folder / "pooled.npz") as pooled:
-        return pooled[pooled.files[-1]]
+    return [*load_arrays(folder / "pooled.npz").values()][-1]
 
 
 def curve_metrics(curve: Any) -> Metrics:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,13 +14,15 @@ from headstart.errors import TrainingError
 from headstart.names import validation
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
+from headstart.store.arrays import save_arrays
+from headstart.store.files import read_json, write_json
+from headstart.store.sealing import seal_piece
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
     curve_metrics,
     last_stage,
     resume_folder,
-    save_arrays,
     save_cost,
     start_of,
     with_masks,
@@ -58,11 +58,25 @@ def pretrain(settings: PretrainSettings, place: StartPlace, inputs: Inputs, out:
         if not settings.early:
             return {}
         step = max(1, round(settings.early * recipe.updates))
-        return {step: lambda: save_tensors(out / "early.safetensors", model_tensors(model.backbone))}
+
+        def save_early() -> None:
+            save_tensors(out / "early.safetensors", model_tensors(model.backbone))
+            seal_piece(out, "early.safetensors")
+
+        return {step: save_early}
 
     task = {"boxes": "detect", "labels": "classify"}[settings.supervision]
     model, curve = fit(
-        start, task, images, recipe, recipe.lr or 0.0, settings.seed, resume_folder(out), progress, at_step=at_step
+        start,
+        task,
+        images,
+        recipe,
+        recipe.lr or 0.0,
+        settings.seed,
+        resume_folder(out),
+        progress,
+        at_step=at_step,
+        key=out.name,
     )
     save_tensors(out / "backbone.safetensors", model_tensors(model.backbone))  # type: ignore[arg-type]
     save_curve(out / "curve.npz", curve)
@@ -80,7 +94,7 @@ def transfer(
     images = ImageSet.open(inputs["train"])
     recipe = settings.recipe
     start, load_report = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
-    (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
+    write_json(out / "load.json", load_report)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     try:
@@ -94,6 +108,7 @@ def transfer(
             resume_folder(out),
             lambda f, m: progress(0.9 * f, m),
             settings.limit,
+            key=out.name,
         )
     except TrainingError:
         if "val" not in inputs:
@@ -140,7 +155,7 @@ def evaluate(
     for k, found in enumerate(predictions):
         save_arrays(out / f"predictions{k}.npz", found)
     count = sum(len(s) for s in sets)
-    shutil.copyfile(inputs["model0"] / "cost.json", out / "cost.json")
+    write_json(out / "cost.json", read_json(inputs["model0"] / "cost.json"))
     return metrics | {"test/images": float(count)}
 
 
@@ -156,7 +171,7 @@ def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out:
     images = ImageSet.open(inputs["images"])
     weights = settings.weights
     start, load_report = start_of(weights, place, inputs.get("weights"), weights.seed or 0)
-    (out / "load.json").write_text(json.dumps(load_report, indent=1, sort_keys=True))
+    write_json(out / "load.json", load_report)
     pooled = pooled_features(
         start.backbone, start.preprocessing, images.images, progress=lambda f: progress(f, f"{f:.0%} of the images")
     )
@@ -184,5 +199,5 @@ def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progr
     metrics, replicates, predictions = measure(folds, num_classes, weights, settings.seed)
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "predictions.npz", predictions)
-    shutil.copyfile(inputs["test0"] / "cost.json", out / "cost.json")
+    write_json(out / "cost.json", read_json(inputs["test0"] / "cost.json"))
     return metrics | {"train/images": float(count), "test/images": float(len(predictions["label"]))}
