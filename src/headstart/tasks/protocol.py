@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Budget = Literal["quick", "normal"]
 """How much a comparison may spend."""
+Evidence = Literal["F1", "F2a", "F2b", "F2b beside", ""]
+"""Findings of the paper that tasks are evidence for; `beside`: shown with it, and not tested."""
 Scores = tuple[dict[str, float], dict[str, "np.ndarray"]]
 """Metrics by name, and of those that can be resampled the replicates (B,)."""
 
@@ -46,7 +48,7 @@ class Task(Protocol):
     """The annotation that its images need."""
     heads: tuple[str, ...] = ()
     """Heads that its recipes may have; none: it takes no recipe."""
-    finding: str = ""
+    finding: Evidence = ""
     """The finding (`headstart.explain.findings`) that it is evidence for; none: it is ranked only."""
     of_class: str = ""
     """What the report calls a metric of a single class; empty: it shows none."""
