@@ -11,10 +11,11 @@ import torch
 from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.tasks.table import TASKS
 from headstart.tasks.transfer import Start, fit
-from headstart.train.distributed import joined
+from headstart.train.distributed import World, joined
 from headstart.train.state import model_tensors, save_tensors
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -35,12 +36,19 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def main(images: Path, kind: str, out: Path) -> None:
+def main(images: Path, out: Path, *kinds: str) -> None:
+    """Train each kind, one after the other in the same processes, and leave its tensors in a folder of its name."""
     torch.set_num_threads(1)
+    with joined("cpu") as world:
+        for kind in kinds:
+            train_one(images, out / kind, kind, world)
+
+
+def train_one(images: Path, out: Path, kind: str, world: World) -> None:
     task = kind if kind in TASKS else "detect"
     recipe = Recipe(
         name="two",
-        updates=20,
+        updates=8,
         batch_size=8,
         lr=1e-2,
         warmup=2,
@@ -52,13 +60,12 @@ def main(images: Path, kind: str, out: Path) -> None:
     )
     torch.manual_seed(3)
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
-    with joined("cpu") as world:
-        state = out / f"state{world.rank}"
-        state.mkdir(parents=True)
-        model, _ = fit(start, task, ImageSet.open(images), recipe, 1e-2, 0, state, lambda f, m: None, world=world)
-        if world.leads:
-            save_tensors(out / "model.safetensors", model_tensors(model))
+    state = out / f"state{world.rank}"
+    state.mkdir(parents=True)
+    model, _ = fit(start, task, ImageSet.open(images), recipe, 1e-2, 0, state, silent, world=world)
+    if world.leads:
+        save_tensors(out / "model.safetensors", model_tensors(model))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +30,31 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("task", ["detect", "classify", "faster-rcnn", pytest.param("dcn", marks=pytest.mark.slow)])
-def test_two_processes_give_the_weights_of_one(drawn: Path, tmp_path: Path, task: str) -> None:
-    threads = torch.get_num_threads()
-    try:
-        main(drawn, task, tmp_path / "one")
-    finally:
-        torch.set_num_threads(threads)
-    run_two(PROGRAM, drawn, task, tmp_path / "two")
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+USUAL, LONG = ("detect", "classify", "faster-rcnn"), ("dcn",)
+
+
+@pytest.fixture(scope="module")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder with what one process and two have trained; several kinds share the pair, whose start takes seconds."""
+
+    @cache
+    def of(kinds: tuple[str, ...]) -> Path:
+        out, threads = tmp_path_factory.mktemp("trained"), torch.get_num_threads()
+        try:
+            main(drawn, out / "one", *kinds)
+        finally:
+            torch.set_num_threads(threads)
+        run_two(PROGRAM, drawn, out / "two", *kinds)
+        return out
+
+    return lambda kind: of(USUAL if kind in USUAL else LONG)
+
+
+@pytest.mark.parametrize("kind", [*USUAL, *(pytest.param(kind, marks=pytest.mark.slow) for kind in LONG)])
+def test_two_processes_give_the_weights_of_one(trained: Callable[[str], Path], kind: str) -> None:
+    one, two = (load_file(trained(kind) / name / kind / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys() and all(v.dtype == torch.float64 for v in one.values())
-    difference = max(float((one[k] - two[k]).abs().max()) for k in one)
-    print(f"{task}: {difference:.2g}")
-    assert difference < 1e-10
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-10
     assert not any(".running_mean" in name for name in one)
 
 
