@@ -80,6 +80,9 @@ WITHOUT_TORCH_FOLDERS = (
 )
 
 
+ASSERTS = re.compile(r"Assert\(|'(?:raises|warns|assert_\w+)'")
+
+
 def dotted(path):
     parts = path.relative_to(SOURCE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -203,6 +206,28 @@ def test_no_files_import_each_other_in_a_circle():
     assert "headstart.study.run" in graph["headstart.api"], "statements inside functions count"
     assert circle(graph) == []
     assert len(circle(graph | {"headstart.stats.intervals": {"headstart.stats.contrasts"}})) == 3
+
+
+def test_tests_share_by_support_alone():
+    """A test module that imports another one needs it to be collected before; what they share lies in support/."""
+    modules = sorted((ROOT / "tests").rglob("*.py"))
+    shared = [(p.name, n) for p in modules for n in imported(ast.parse(p.read_text()), "") if re.match(r"test_", n)]
+    assert shared == []
+
+
+def calls(function):
+    """Names of the functions that it calls by name alone."""
+    return {n.func.id for n in ast.walk(function) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+
+
+def test_every_test_can_fail():
+    """Each has an assertion, or calls something of its module that has one."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+        asserting = {f.name for f in functions if ASSERTS.search(ast.dump(f))}
+        for test in (f for f in functions if f.name.startswith("test")):
+            asserts = test.name in asserting or calls(test) & asserting
+            assert asserts, f"{path.relative_to(ROOT)}: {test.name} asserts nothing"
 
 
 def test_no_room_is_more_than_a_fifth_of_the_code():

@@ -9,13 +9,14 @@ import pytest
 from headstart.batches.image_batches import Batches, in_order
 from headstart.batches.image_sets import ImageSet
 from headstart.data.flags import GROUP_OF
+from headstart.progress import silent
 from headstart.world.shapes import draw_set
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> ImageSet:
     out: Path = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 10, 0, 64, out, lambda fraction, message: None)
+    draw_set("base", 10, 0, 64, out, silent)
     return ImageSet.open(out)
 
 

@@ -20,6 +20,7 @@ from headstart.batches.chips.epochs import ChipEpochs, ChipLayout, whole_images
 from headstart.batches.chips.scales import Scale
 from headstart.data.annotations import Annotations
 from headstart.errors import DataError
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.train.distributed import ALONE, World
 from headstart.train.loaders import fetched
@@ -32,7 +33,7 @@ CHIPS = ChipLayout("chips", SCALES, chip=96)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     out = tmp_path_factory.mktemp("drawn")
-    write_coco("base", 12, 0, 128, out, lambda fraction, message: None)
+    write_coco("base", 12, 0, 128, out, silent)
     return open_dataset(out)
 
 
@@ -214,7 +215,7 @@ def test_epochs_are_laid_once_for_all_processes(drawn: Annotations, tmp_path: Pa
 def test_what_cannot_be_trained_on_is_said_before_the_first_batch(drawn: Annotations, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of \d+ boxes is in the range of a scale.*Choose a recipe"):
         batches(drawn, ChipLayout("chips", (Scale("factor", 1.0, 4000),), chip=96))
-    write_coco("base", 2, 0, 64, tmp_path, lambda fraction, message: None)
+    write_coco("base", 2, 0, 64, tmp_path, silent)
     gone = open_dataset(tmp_path)
     source = batches(gone)
     Path(str(gone.image_path(1))).unlink()

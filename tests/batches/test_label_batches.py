@@ -18,19 +18,10 @@ from headstart.errors import DataError
 from headstart.places.images import read_rgb, resize_rgb
 from headstart.readers.formats import open_dataset
 from support.miniatures import make_class_folders, make_voc
+from support.miniatures_classification import color_folders
 from support.miniatures_coco import an_annotation, an_image, coco_json, make_coco
 
 SIZE = 24
-
-
-def color_folders(root: Path, count: int = 5) -> Path:
-    """Images of one color each, of different sizes; the class is the color."""
-    for number, (name, rgb) in enumerate({"blue": (0, 0, 255), "lime": (0, 255, 0), "red": (255, 0, 0)}.items()):
-        for k in range(count):
-            path = root / "train" / name / f"{k}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (20 + 5 * k, 30 + number), rgb).save(path)
-    return root
 
 
 @pytest.fixture(scope="module")

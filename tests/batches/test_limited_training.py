@@ -8,6 +8,7 @@ import pytest
 from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
 from headstart.config.study import Study, Task
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.study.runners import images as stages
 from headstart.study.settings import DataPlace, PrepareSettings, SplitSettings
@@ -27,9 +28,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     place = DataPlace(str(root / "data"))
     (root / "split").mkdir()
     (root / "prepared").mkdir()
-    stages.split(SplitSettings("-", "classify", 0, "error"), place, {}, root / "split", lambda f, m: None)
+    stages.split(SplitSettings("-", "classify", 0, "error"), place, {}, root / "split", silent)
     wanted = PrepareSettings("-", "classify", "trainval", None, 0, (16, 16), "error", "stretch")
-    stages.prepare(wanted, place, {"split": root / "split"}, root / "prepared", lambda f, m: None)
+    stages.prepare(wanted, place, {"split": root / "split"}, root / "prepared", silent)
     return ImageSet.open(root / "prepared")
 
 

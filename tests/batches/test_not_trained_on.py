@@ -16,6 +16,7 @@ from headstart.data.annotations import Annotations
 from headstart.data.flags import CROWD, DIFFICULT, GROUP_OF, OCCLUDED, TRUNCATED
 from headstart.errors import DataError
 from headstart.pretraining.images import chosen_images
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.pretraining import load_recipe
 from headstart.world.shapes import draw_set, write_coco
@@ -26,7 +27,7 @@ CHIPS = ChipLayout("chips", (Scale("factor", 2.0, 0, 40), Scale("factor", 1.0, 2
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     folder = tmp_path_factory.mktemp("prepared")
-    draw_set("base", 10, 0, 64, folder, lambda fraction, message: None)
+    draw_set("base", 10, 0, 64, folder, silent)
     return ImageSet.open(folder)
 
 
@@ -34,7 +35,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 def marked(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     """Every object of the first class is difficult, every one of the second occluded."""
     folder = tmp_path_factory.mktemp("marked")
-    write_coco("base", 12, 0, 128, folder, lambda fraction, message: None)
+    write_coco("base", 12, 0, 128, folder, silent)
     path = folder / "annotations" / "instances.json"
     records = json.loads(path.read_text())
     first, second = (category["id"] for category in records["categories"][:2])
@@ -83,6 +84,6 @@ def test_a_class_whose_boxes_are_all_difficult_has_nothing_to_train_on(marked: A
     recipe = load_recipe("shapes-chips")
     name = marked.box_classes[0]
     with pytest.raises(DataError, match=rf"classes have no box to train on: {name}\b"):
-        chosen_images(marked, recipe, (), "", "error", lambda fraction, message: None)
-    images = chosen_images(marked, recipe, (), "", "skip", lambda fraction, message: None)
+        chosen_images(marked, recipe, (), "", "error", silent)
+    images = chosen_images(marked, recipe, (), "", "skip", silent)
     assert name not in images.classes and len(images.classes) == len(np.unique(marked.box_labels)) - 1

@@ -28,7 +28,7 @@ from headstart.world.shapes import draw_set
 from support.miniatures import make_index_masks
 
 
-def quiet(fraction: float, message: str) -> None:
+def told(fraction: float, message: str) -> None:
     assert 0 <= fraction <= 1 and message
 
 
@@ -82,7 +82,7 @@ def with_column(annotations: Annotations, name: str, values: list[int]) -> Annot
 
 def made(annotations: Annotations, task: str, out: Path, **options: object) -> ImageSet:
     settings = {"indices": [2, 0], "clusters": [7, 9], "size_hw": (10, 10), "resize": "stretch", **options}
-    make_image_set(annotations, task=task, out=out, progress=quiet, **settings)  # type: ignore[arg-type]
+    make_image_set(annotations, task=task, out=out, progress=told, **settings)  # type: ignore[arg-type]
     return ImageSet.open(out)
 
 
@@ -213,7 +213,7 @@ def test_damaged_sets_are_named(annotations: Annotations, tmp_path: Path) -> Non
 
 
 def test_drawn_sets_open(tmp_path: Path) -> None:
-    draw_set("base", 3, 0, 64, tmp_path / "drawn", quiet)
+    draw_set("base", 3, 0, 64, tmp_path / "drawn", told)
     images = ImageSet.open(tmp_path / "drawn")
     assert len(images) == 3 and images.images.shape == (3, 64, 64, 3) and images.scale_xy(0).tolist() == [1, 1]
     assert images.instances is not None and images.parts is not None and images.masks is not None

@@ -28,6 +28,7 @@ from headstart.data.annotations import Annotations
 from headstart.data.masks import instance_masks
 from headstart.errors import DataError, UsageError
 from headstart.places.images import read_rgb
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.train.distributed import ALONE
 from headstart.train.loaders import fetched
@@ -41,7 +42,7 @@ ALWAYS = SmallObjects(copies=2, share=1.0)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     out = tmp_path_factory.mktemp("drawn")
-    write_coco("base", 12, 0, 128, out, lambda fraction, message: None)
+    write_coco("base", 12, 0, 128, out, silent)
     return open_dataset(out)
 
 

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from test_average_precision import detections_of, truth_of
-from test_average_precision_oracles import random_case
 
 from headstart.metrics.average_precision import DIFFICULT, PROTOCOLS, Detections, Truth, average_precision
 from headstart.metrics.coco import COCO_AREAS, coco_metrics
 from headstart.metrics.groups import AREA_BINS, Bin, ap_by_area, ap_by_count, ap_by_image, ap_by_object, in_bins
+from support.boxes_by_hand import detections_of, random_case, truth_of
 
 SMALL, LARGE = (0, 0, 20, 20), (100, 0, 200, 100)
 

@@ -7,22 +7,10 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError
-from headstart.metrics.average_precision import CROWD, DIFFICULT, GROUP_OF, Detections, Truth, average_precision
+from headstart.metrics.average_precision import CROWD, DIFFICULT, GROUP_OF, Detections, average_precision
+from support.boxes_by_hand import HIT_MISS_HIT, TWO_TRUTHS, detections_of, truth_of
 
 EVERY = ("voc07-11pt", "voc-area", "coco")
-
-
-def truth_of(rows, num_images=1, num_classes=1):
-    """Rows (image, label, flags, x1, y1, x2, y2)."""
-    table = np.array(rows, dtype=np.float64).reshape(-1, 7)
-    whole = table[:, :3].astype(np.int64)
-    return Truth(whole[:, 0], table[:, 3:], whole[:, 1], whole[:, 2].astype(np.uint8), num_images, num_classes)
-
-
-def detections_of(rows):
-    """Rows (image, label, score, x1, y1, x2, y2)."""
-    table = np.array(rows, dtype=np.float64).reshape(-1, 7)
-    return Detections(table[:, 0].astype(np.int64), table[:, 3:], table[:, 1].astype(np.int64), table[:, 2])
 
 
 def score(truth, detections, protocol, threshold=0.5, **shape):
@@ -30,9 +18,6 @@ def score(truth, detections, protocol, threshold=0.5, **shape):
 
 
 # ---- worked by hand
-
-TWO_TRUTHS = [(0, 0, 0, 0, 0, 10, 10), (0, 0, 0, 50, 50, 60, 60)]
-HIT_MISS_HIT = [(0, 0, 0.9, 0, 0, 10, 10), (0, 0, 0.8, 90, 90, 99, 99), (0, 0, 0.7, 50, 50, 60, 60)]
 
 
 @pytest.mark.parametrize(

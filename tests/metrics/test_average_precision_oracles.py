@@ -11,34 +11,10 @@ from headstart.metrics.average_precision import (
     Truth,
     average_precision,
 )
+from support.boxes_by_hand import random_case
 
 INCLUSIVE = np.array([1, 1, 0, 0])
 """Added to continuous edges from 0, gives the devkit's inclusive pixel numbers from 1."""
-
-
-def random_case(rng, protocol_flags=(0, 0, DIFFICULT), grid=4.0, ties=True):
-    """Up to 6 images and 3 classes, boxes near each other on a grid (exact arithmetic, many equal IoUs and scores)."""
-    n, k, m, d = rng.integers(1, 7), rng.integers(1, 4), rng.integers(0, 16), rng.integers(0, 40)
-
-    def boxes(count):
-        corner = rng.integers(0, 10, (count, 2))
-        return np.hstack([corner, corner + rng.integers(1, 9, (count, 2))]) / grid * 4
-
-    true, found = boxes(m), boxes(d)
-    if m and d:  # half of the detections start from a true box
-        near = rng.random(d) < 0.5
-        moved = true[rng.integers(m, size=d)] + rng.integers(0, 2, (d, 4)) / grid
-        found[near] = moved[near]
-    scores = rng.integers(0, 8, d) / 8 if ties else rng.permutation(d) / 64
-    truth = Truth(
-        rng.integers(n, size=m),
-        true,
-        rng.integers(k, size=m),
-        rng.choice(protocol_flags, size=m).astype(np.uint8),
-        int(n),
-        int(k),
-    )
-    return truth, Detections(rng.integers(n, size=d), found, rng.integers(k, size=d), scores)
 
 
 def devkit_ap(truth, detections, label, threshold, eleven_points):

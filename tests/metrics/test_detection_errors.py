@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_average_precision import detections_of, truth_of
 
 from headstart.metrics.average_precision import CROWD, DIFFICULT, Detections, Truth
 from headstart.metrics.detection_errors import KINDS, detection_errors
+from support.boxes_by_hand import detections_of, truth_of
 
 A, B = (0, 0, 10, 10), (100, 0, 110, 10)
 RIGHT, NEAR, EDGE, NOWHERE = A, (0, 0, 10, 4), (0, 0, 10, 0.5), (50, 50, 60, 60)

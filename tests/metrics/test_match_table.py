@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_average_precision import HIT_MISS_HIT, TWO_TRUTHS, detections_of, truth_of
 
 from headstart.metrics.average_precision import CROWD, DIFFICULT, PROTOCOLS, average_precision
+from support.boxes_by_hand import HIT_MISS_HIT, TWO_TRUTHS, detections_of, truth_of
 
 BOX = (0, 0, 10, 10)
 

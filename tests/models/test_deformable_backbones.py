@@ -18,6 +18,7 @@ from headstart.models.backbones.deformable import DeformConv2d, is_deformable
 from headstart.models.backbones.dilation import dilate_last
 from headstart.models.backbones.naming import trained_name
 from headstart.models.backbones.stages import evaluating
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.study.plan import Planner
 from headstart.study.runners import training as stages
@@ -34,10 +35,6 @@ from headstart.world.shapes import draw_set
 V1 = "resnet18[deformable=C4+C5,modulated=no]"
 V2 = "resnet18[deformable=C3+C5]"
 RECIPE = {"name": "dcn", "updates": 1, "batch_size": 1, "lr": 1e-3, "head": "faster-rcnn", "channels": 8}
-
-
-def quiet(fraction: float, message: str) -> None:
-    return None
 
 
 def features(backbone: nn.Module, side: int = 64) -> dict[str, Tensor]:
@@ -332,7 +329,7 @@ def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) ->
 def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_norm: str) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir(), out.mkdir()
-    draw_set("base", 4, 0, 48, images, quiet)
+    draw_set("base", 4, 0, 48, images, silent)
     recipe = Recipe(
         **RECIPE | {"updates": 2, "lr": 0.1},
         neck="dc5",
@@ -345,7 +342,7 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
     assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
     place = StartPlace(str(tmp_path), name)
     settings = PretrainSettings({}, "boxes", recipe, 0, None, 1)
-    stages.pretrain(settings, place, {"images": images}, out, quiet)
+    stages.pretrain(settings, place, {"images": images}, out, silent)
     stored = load_file(out / "backbone.safetensors")
     offsets = [v for k, v in stored.items() if ".conv2.offset." in k]
     assert len(offsets) == 4 and all(torch.count_nonzero(v) for v in offsets)  # trained, not as they start

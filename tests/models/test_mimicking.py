@@ -19,6 +19,7 @@ from headstart.models.detection.mimicking import Mimicking, cut_out, norms_at_re
 from headstart.models.detection.roi_heads import Chosen, with_image
 from headstart.models.detection.targets import Targets
 from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.tasks.transfer import Start, fit
 from headstart.world.shapes import draw_set
@@ -156,7 +157,7 @@ def mimic_loss(model: TwoStageDetector, images: ImageSet) -> float:
 
 def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Within the training, and against the same training in which it counts nothing."""
-    draw_set("base", 8, 0, 64, tmp_path, lambda f, m: None)
+    draw_set("base", 8, 0, 64, tmp_path, silent)
     images = ImageSet.open(tmp_path)
     recipe = Recipe(
         name="mimic",
@@ -177,7 +178,7 @@ def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.Monk
         start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
         state = tmp_path / f"state{weight}"
         state.mkdir()
-        model, curve = fit(start, "detect", images, recipe, 2e-3, 0, state, lambda f, m: None)
+        model, curve = fit(start, "detect", images, recipe, 2e-3, 0, state, silent)
         if weight:
             values = curve.values[:, curve.names.index("mimic")]
             assert values[-5:].mean() < 0.5 * values[:5].mean()

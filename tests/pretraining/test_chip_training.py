@@ -12,6 +12,7 @@ from headstart import api
 from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
 from headstart.pretraining.images import scales_of
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
 from headstart.world.shapes import write_coco
@@ -26,7 +27,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("drawn")
     (out / "annotations").mkdir()
     for name, first, count in (("train2017", 0, TRAIN), ("val2017", 5000, VALIDATION)):
-        write_coco("base", count, first, 192, out / name, lambda fraction, message: None)
+        write_coco("base", count, first, 192, out / name, silent)
         (out / name / "annotations" / "instances.json").replace(out / "annotations" / f"instances_{name}.json")
         for image in (out / name / "images").iterdir():
             image.replace(out / name / image.name)

@@ -20,6 +20,7 @@ from headstart.errors import DataError, UsageError
 from headstart.page.regions import Outline, Region, alone, over_shared
 from headstart.pretraining.images import scales_of
 from headstart.pretraining.proposals import write_proposals
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
 from headstart.world.shapes import write_coco
@@ -35,7 +36,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn images; the first has a box of several objects, too, and one that is too long for every scale. What is
     below the boxes of some is cut away, so that not all are square."""
     out = tmp_path_factory.mktemp("drawn")
-    write_coco("base", IMAGES, 0, SIZE, out, lambda fraction, message: None)
+    write_coco("base", IMAGES, 0, SIZE, out, silent)
     file = out / "annotations" / "instances.json"
     record = json.loads(file.read_text())
     common = {"image_id": 1, "category_id": 1, "area": 1}

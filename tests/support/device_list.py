@@ -14,6 +14,7 @@ import torch
 from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import Start, fit
@@ -64,10 +65,6 @@ class Trained(NamedTuple):
     predictions: dict[str, np.ndarray]
 
 
-def quiet(fraction: float, message: str) -> None:
-    return None
-
-
 def trained(head: str, variant: str, images: ImageSet, device: torch.device, state: Path, loaders: int = 0) -> Trained:
     """Train a head for three updates on a device, and predict on the images."""
     task, changes = HEADS[head]
@@ -77,7 +74,7 @@ def trained(head: str, variant: str, images: ImageSet, device: torch.device, sta
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
     state.mkdir()
     world = World(device=device)
-    model, curve = fit(start, task, images, recipe, 1e-3, 5, state, quiet, world=world, workers=loaders)
+    model, curve = fit(start, task, images, recipe, 1e-3, 5, state, silent, world=world, workers=loaders)
     assert {t.device for t in model.state_dict().values()} == {device}
-    predictions = trained_task(task).predict(model, start.preprocessing, images, quiet)
+    predictions = trained_task(task).predict(model, start.preprocessing, images, silent)
     return Trained(curve.values, {name: t.cpu() for name, t in model.state_dict().items()}, predictions)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.world.shapes import write_coco
 from support.miniatures import voc_object, voc_xml
@@ -29,7 +30,7 @@ SIDE = 120
 
 def drawn_images(folder: Path, count: int) -> list[Drawn]:
     """Drawn once as a COCO data set."""
-    write_coco("base", count, 0, SIDE, folder, lambda fraction, message: None)
+    write_coco("base", count, 0, SIDE, folder, silent)
     table = open_dataset(folder)
     return [
         Drawn(folder / "images" / Path(table.image_name(i)).name, own.xyxy, [table.box_classes[k] for k in own.labels])

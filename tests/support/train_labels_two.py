@@ -13,9 +13,10 @@ from headstart.batches.label_batches import LabelBatches
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe
-from headstart.tasks import classify
+from headstart.tasks.classify import TASK
 from headstart.train.distributed import joined
 from headstart.train.loop import train
 from headstart.train.state import model_tensors, save_tensors
@@ -74,12 +75,12 @@ def main(data: Path, out: Path) -> None:
     torch.manual_seed(3)
     table = open_dataset(data)
     batches = LabelBatches(table, range(len(table)), 32, settings.batch_size, 0, True)
-    model = classify.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), batches.source.several)
+    model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), batches.source.several)
     model = set_norms(model, settings.batch_norm)
     with joined("cpu") as world:
         state = out / f"state{world.rank}"
         state.mkdir(parents=True)
-        train(model, classify.losses, batches, Preprocessing(), settings, 1e-2, state, lambda f, m: None, world=world)
+        train(model, TASK.losses, batches, Preprocessing(), settings, 1e-2, state, silent, world=world)
         if world.leads:
             save_tensors(out / "model.safetensors", model_tensors(model))
 

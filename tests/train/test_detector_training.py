@@ -12,6 +12,7 @@ from headstart.batches.image_batches import pixels_of
 from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.tasks.transfer import Start, fit, load_model, model_facts, save_model
 from headstart.train import saving
@@ -32,14 +33,10 @@ KINDS: dict[str, dict] = {
 }
 
 
-def quiet(fraction: float, message: str) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 8, 0, 48, out, quiet)
+    draw_set("base", 8, 0, 48, out, silent)
     return ImageSet.open(out)
 
 
@@ -56,7 +53,7 @@ def start() -> Start:
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("precision", ["bf16", "fp64"])
 def test_every_precision_trains(drawn: ImageSet, tmp_path: Path, name: str, precision: str) -> None:
-    model, curve = fit(start(), "detect", drawn, recipe(name, precision=precision), 1e-3, 5, tmp_path, quiet)
+    model, curve = fit(start(), "detect", drawn, recipe(name, precision=precision), 1e-3, 5, tmp_path, silent)
     assert np.isfinite(curve.values).all()
     assert next(model.parameters()).dtype == (torch.float64 if precision == "fp64" else torch.float32)
 
@@ -68,14 +65,14 @@ def test_what_is_drawn_at_random_goes_on_after_a_stop(
     monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
     for folder in ("whole", "parts"):
         (tmp_path / folder).mkdir()
-    whole, _ = fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "whole", quiet)
+    whole, _ = fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "whole", silent)
 
     def stop(model: torch.nn.Module) -> dict:
         return {2: lambda: (_ for _ in ()).throw(KeyboardInterrupt)}
 
     with pytest.raises(KeyboardInterrupt):
-        fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "parts", quiet, at_step=stop)
-    parts, _ = fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "parts", quiet)
+        fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "parts", silent, at_step=stop)
+    parts, _ = fit(start(), "detect", drawn, recipe(name), 1e-3, 5, tmp_path / "parts", silent)
     found = model_tensors(parts)
     assert all(torch.equal(tensor, found[key]) for key, tensor in model_tensors(whole).items())
 
@@ -84,7 +81,7 @@ def test_what_is_drawn_at_random_goes_on_after_a_stop(
 def test_a_saved_detector_finds_the_same_again(drawn: ImageSet, tmp_path: Path, name: str) -> None:
     begin, (out, state) = start(), (tmp_path / "out", tmp_path / "state")
     out.mkdir(), state.mkdir()
-    model, _ = fit(begin, "detect", drawn, recipe(name, updates=1), 1e-3, 5, state, quiet)
+    model, _ = fit(begin, "detect", drawn, recipe(name, updates=1), 1e-3, 5, state, silent)
     save_model(out, model, model_facts(begin, "detect", recipe(name, updates=1), drawn, "stretch"))
     again = load_model(out).model
     images = Preprocessing().apply(pixels_of(drawn, slice(0, 4)))

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
 from headstart.errors import UsageError
+from headstart.progress import silent
 from headstart.train.distributed import ALONE, World, choose_device
 from headstart.train.loaders import fetched
 from headstart.world.shapes import draw_set
@@ -26,7 +27,7 @@ PROGRAM = Path(__file__).parents[1] / "support" / "train_two.py"
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 32, 0, 64, out, lambda fraction, message: None)
+    draw_set("base", 32, 0, 64, out, silent)
     return out
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_label_batches import color_folders
 from torch import nn
 
 from headstart.batches.label_batches import LabelBatches, LabelImages
@@ -17,9 +16,11 @@ from headstart.metrics.accuracy import accuracy, multilabel_ap
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.classification import Classifier, present_or_not
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
-from headstart.tasks import classify
+from headstart.tasks.classify import TASK
 from headstart.train.loop import train
+from support.miniatures_classification import color_folders
 from support.together import run_two
 from support.train_labels_two import draw, main, recipe
 
@@ -67,15 +68,15 @@ def learned(table, several: bool, tmp_path: Path, least_area: float) -> tuple[di
     torch.manual_seed(0)
     batches = LabelBatches(table, range(len(table)), 32, 8, 0, True, least_area)
     assert batches.source.several == several
-    model = classify.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), several)
-    curve = train(model, classify.losses, batches, Preprocessing(), settings, 4e-3, tmp_path, lambda f, m: None)
+    model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), several)
+    curve = train(model, TASK.losses, batches, Preprocessing(), settings, 4e-3, tmp_path, silent)
     assert curve.total[-5:].mean() < 0.5 * curve.total[:5].mean()
     images = LabelImages(batches.source, range(len(table)), 32, "stretch")
-    predictions = classify.predict(model, Preprocessing(), images, lambda f, m: None)
+    predictions = TASK.predict(model, Preprocessing(), images, silent)
     weights = np.random.default_rng(0).multinomial(len(table), np.full(len(table), 1 / len(table)), 3)
-    metrics, replicates = classify.score([predictions], [images], weights, "")
+    metrics, replicates = TASK.score([predictions], [images], weights, "")
     assert all(values.shape == (3,) for values in replicates.values())
-    plain, nothing = classify.score([predictions], [images], None, "")
+    plain, nothing = TASK.score([predictions], [images], None, "")
     assert plain == metrics and nothing == {}
     scores = predictions["log_probabilities"]
     if several:

@@ -11,6 +11,7 @@ import torch
 from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET
+from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe
 from headstart.tasks import detect
@@ -42,17 +43,13 @@ DETECTORS: dict[str, dict] = {
 }
 
 
-def quiet(fraction: float, message: str) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("eight")
     if RACCOONS.is_dir():
-        make_image_set(open_dataset(RACCOONS), range(8), range(8), "detect", (SIZE, SIZE), "stretch", out, quiet)
+        make_image_set(open_dataset(RACCOONS), range(8), range(8), "detect", (SIZE, SIZE), "stretch", out, silent)
     else:
-        draw_set("base", 8, 0, SIZE, out, quiet)
+        draw_set("base", 8, 0, SIZE, out, silent)
     return ImageSet.open(out)
 
 
@@ -74,9 +71,9 @@ def test_eight_images_are_learnt_by_heart(eight: ImageSet, tmp_path: Path, name:
     )
     began = time.process_time()
     start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, True)
-    model, curve = fit(start, "detect", eight, recipe, 1e-3, 0, tmp_path, quiet)
+    model, curve = fit(start, "detect", eight, recipe, 1e-3, 0, tmp_path, silent)
     seconds = time.process_time() - began
-    found = detect.predict(model, IMAGENET, eight, quiet)
+    found = detect.predict(model, IMAGENET, eight, silent)
     scores, _ = detect.score([found], [eight], None, "voc-area")
     print(
         f"{name}: {recipe.updates} updates, AP at 0.5 {scores[AP50]:.3f}, {seconds:.0f} s of CPU time, "

@@ -12,6 +12,7 @@ from headstart.errors import TrainingError, WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.classification import Classifier
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import Start, fit, load_model, model_facts, save_model
@@ -27,7 +28,7 @@ HEADS = {"classify": "linear", "detect": "fcos", "segment": "pixel"}
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 32, 0, 64, out, lambda fraction, message: None)
+    draw_set("base", 32, 0, 64, out, silent)
     return ImageSet.open(out)
 
 
@@ -48,7 +49,7 @@ class Stopped(Exception):
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch, task):
     monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
-    whole, curve = fit(start(), task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "whole"), lambda f, m: None)
+    whole, curve = fit(start(), task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "whole"), silent)
 
     folder = _made(tmp_path / "parts")
     for stop_at in (2, 3, 7):
@@ -57,8 +58,8 @@ def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch,
             return {at: _raise}
 
         with pytest.raises(Stopped):
-            fit(start(), task, drawn, recipe(task), 1e-3, 5, folder, lambda f, m: None, at_step=stop)
-    parts, curve_of_parts = fit(start(), task, drawn, recipe(task), 1e-3, 5, folder, lambda f, m: None)
+            fit(start(), task, drawn, recipe(task), 1e-3, 5, folder, silent, at_step=stop)
+    parts, curve_of_parts = fit(start(), task, drawn, recipe(task), 1e-3, 5, folder, silent)
     assert np.array_equal(curve.values, curve_of_parts.values)
     for name, tensor in model_tensors(whole).items():
         assert torch.equal(tensor, model_tensors(parts)[name]), name
@@ -76,7 +77,7 @@ def _made(folder):
 def test_a_torn_state_file_is_ignored(drawn, tmp_path):
     folder = _made(tmp_path / "run")
     (folder / STATE).write_bytes(b"half written")
-    _, curve = fit(start(), "classify", drawn, recipe(), 1e-3, 5, folder, lambda f, m: None)
+    _, curve = fit(start(), "classify", drawn, recipe(), 1e-3, 5, folder, silent)
     assert len(curve.values) == 8
 
 
@@ -86,7 +87,7 @@ def test_the_same_seed_gives_every_candidate_the_same_head(drawn, tmp_path):
         torch.manual_seed(k)
         other = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
         model, _ = fit(
-            other, "classify", drawn, recipe(updates=1, warmup=0), 1e-12, 5, _made(tmp_path / str(k)), lambda f, m: None
+            other, "classify", drawn, recipe(updates=1, warmup=0), 1e-12, 5, _made(tmp_path / str(k)), silent
         )
         heads.append(model.classes.weight.detach())
     assert torch.allclose(heads[0], heads[1], atol=1e-8)
@@ -113,7 +114,7 @@ def test_heads_only_leaves_the_backbone_untouched(drawn, tmp_path):
     begin = start()
     before = {k: v.clone() for k, v in model_tensors(begin.backbone).items()}
     settings = recipe(trainable="heads", reestimate_batch_norm=False)
-    fit(begin, "classify", drawn, settings, 1e-2, 5, _made(tmp_path / "run"), lambda f, m: None)
+    fit(begin, "classify", drawn, settings, 1e-2, 5, _made(tmp_path / "run"), silent)
     for name, tensor in model_tensors(begin.backbone).items():
         assert torch.equal(tensor, before[name]), name
 
@@ -149,7 +150,7 @@ def test_a_loss_that_is_not_finite_names_images_and_advice(drawn, tmp_path):
             1e-3,
             5,
             _made(tmp_path / "run"),
-            lambda f, m: None,
+            silent,
         )
 
 
@@ -163,12 +164,12 @@ def test_a_falling_curve_is_not_converged():
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_a_saved_model_predicts_the_same(drawn, tmp_path, task):
     begin = start()
-    model, _ = fit(begin, task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "run"), lambda f, m: None)
+    model, _ = fit(begin, task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "run"), silent)
     save_model(_made(tmp_path / "model"), model, model_facts(begin, task, recipe(task), drawn, "stretch"))
     again = load_model(tmp_path / "model")
     kind = trained_task(task)
-    first = kind.predict(model, begin.preprocessing, drawn, lambda f, m: None)
-    second = kind.predict(again.model, again.preprocessing, drawn, lambda f, m: None)
+    first = kind.predict(model, begin.preprocessing, drawn, silent)
+    second = kind.predict(again.model, again.preprocessing, drawn, silent)
     assert again.classes == kind.classes_of(drawn)
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
@@ -187,6 +188,6 @@ def test_losses_fall(drawn, tmp_path):
         3e-3,
         5,
         _made(tmp_path / "run"),
-        lambda f, m: None,
+        silent,
     )
     assert curve.total[-5:].mean() < 0.8 * curve.total[:5].mean()

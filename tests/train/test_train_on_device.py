@@ -16,11 +16,12 @@ from headstart.errors import TrainingError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection import fcos
+from headstart.progress import silent
 from headstart.recipes.schema import Recipe
 from headstart.tasks.transfer import Start, fit
 from headstart.train.memory import memory_for_images
 from headstart.world.shapes import draw_set
-from support.device_list import HEADS, VARIANTS, quiet, trained
+from support.device_list import HEADS, VARIANTS, trained
 from support.pretend_device import PretendTensor, pretended
 
 CPU = torch.device("cpu")
@@ -35,7 +36,7 @@ def device():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 8, 0, 48, out, quiet)
+    draw_set("base", 8, 0, 48, out, silent)
     return ImageSet.open(out)
 
 
@@ -120,7 +121,7 @@ def test_out_of_memory_names_the_setting_to_change(drawn, tmp_path, batch_norm, 
         reestimate_batch_norm=False,
     )
     with pytest.raises(TrainingError, match=words) as caught:
-        fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, quiet)
+        fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, silent)
     assert "training on 2 images of 48 x 48 pixels (CUDA out of memory. Tried" in str(caught.value)
     assert "more lines" not in str(caught.value)
 
@@ -130,7 +131,7 @@ def test_out_of_memory_before_training_and_without_it(drawn, tmp_path):
     exhausting(start.backbone.layer3, backward=False)
     recipe = Recipe(name="test", updates=1, batch_size=4, lr=1e-3, head="linear")
     with pytest.raises(TrainingError, match="batch-norm statistics of 4 images of 48 x 48 pixels"):
-        fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, quiet)
+        fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, silent)
     with pytest.raises(TrainingError, match=r"features of 64 x 32 pixels.*smaller images, or do"):  # noqa: SIM117
         with memory_for_images("features", (32, 64)):
             raise torch.OutOfMemoryError

@@ -14,6 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from headstart.errors import UsageError
+from headstart.progress import silent
 from headstart.world import shapes
 from headstart.world.shapes import WORLDS, Drawing, draw, draw_set, main
 
@@ -45,10 +46,6 @@ def _digest(drawing: Drawing) -> str:
 @cache
 def _sample(world: str) -> tuple[Drawing, ...]:
     return tuple(draw(world, index, 96) for index in range(SAMPLE))
-
-
-def _quiet(fraction: float, what: str) -> None:
-    pass
 
 
 def _extent(mask: NDArray[np.bool_]) -> list[int]:
@@ -193,7 +190,7 @@ def test_prepared_set(tmp_path: Path) -> None:
 
 def test_equal_sets_are_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        draw_set("base", 2, 0, 32, tmp_path / name, _quiet)
+        draw_set("base", 2, 0, 32, tmp_path / name, silent)
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
@@ -233,7 +230,7 @@ def test_faults_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(UsageError, match=r"31 pixels a side are too small .* Ask for 32 or more\."):
         draw("base", 0, 31)
     with pytest.raises(UsageError, match=r"cannot draw 0 images"):
-        draw_set("base", 0, 0, 96, tmp_path / "set", _quiet)
+        draw_set("base", 0, 0, 96, tmp_path / "set", silent)
     assert not (tmp_path / "set").exists()
     target = tmp_path / "annotations" / "instances.json"
     target.parent.mkdir()
