@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from headstart.batches.chips.negatives import negative_chips
-from headstart.batches.chips.scales import COCO_SCALES, positive_chips, stride_of
+from headstart.batches.chips.scales import positive_chips, stride_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.sniper_reference import chips_of_image
+from support.sniper_reference import chip_scales, chips_of_image
 
 HEIGHT, WIDTH, BOXES, PROPOSALS = 480, 640, 7.3, 600
+COCO_SCALES = chip_scales("sniper-coco")
 AUTHORS = {"positive": 2900, "negative": 71}
 
 

@@ -26,12 +26,16 @@ from torch.nn import functional as F
 
 from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
-from headstart.batches.chips.scales import CHIP, COCO_SCALES, OPENIMAGES_SCALES
+from headstart.batches.chips.scales import CHIP, scales_of
 from headstart.readers.formats import open_dataset
+from headstart.recipes.pretraining import load_recipe
 
 SIZE_HW = (768, 1024)
 BATCH, WINDOW = 16, 256
-SCALES = {"COCO": COCO_SCALES, "Open Images": OPENIMAGES_SCALES}
+SCALES = {
+    name: scales_of(load_recipe(recipe).sampling.scales)  # type: ignore[attr-defined]
+    for name, recipe in (("COCO", "sniper-coco"), ("Open Images", "sniper-openimages"))
+}
 
 
 def main() -> None:

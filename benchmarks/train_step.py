@@ -24,13 +24,14 @@ from torch import nn
 from headstart.batches.batch import Batch
 from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
-from headstart.batches.chips.scales import OPENIMAGES_SCALES
+from headstart.batches.chips.scales import scales_of
 from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.readers.formats import open_dataset
-from headstart.recipes.schema import Recipe
+from headstart.recipes.pretraining import load_recipe
+from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks import detect
 from headstart.train.distributed import World
 from headstart.train.loop import make_optimizer, rate_factor, train
@@ -95,7 +96,7 @@ def main() -> None:
             return
         print(f"{'seconds an update':<36}{'bare':>9}{'headstart':>11}{'ratio':>8}")
         for name, (backbone, size, settings) in CASES.items():
-            recipe = Recipe(name="step", updates=given.updates, lr=1e-3, warmup=0, **settings)
+            recipe = recipe_of(dict(name="step", updates=given.updates, lr=1e-3, warmup=0, **settings))
             folder = Path(scratch) / str(size)
             if not folder.exists():
                 draw_set("base", 64, 0, size, folder, lambda fraction, message: None)
@@ -171,7 +172,7 @@ def throughput(given: argparse.Namespace, device: torch.device, scratch: Path) -
     from loader import written
 
     data = written(scratch, 2 * given.batch)
-    layout = ChipLayout("chips", OPENIMAGES_SCALES, given.size)
+    layout = ChipLayout("chips", scales_of(load_recipe("sniper-openimages").sampling.scales), given.size)
     chips = ChipBatches(open_dataset(data), layout, given.batch, 0, True, 256)
     at_hand = AtHand([chips.batch(t) for t in range(2)])
     print(
@@ -180,23 +181,25 @@ def throughput(given: argparse.Namespace, device: torch.device, scratch: Path) -
     )
     for backbone in given.throughput:
         for compiled in (False, True):
-            recipe = Recipe(
-                name="throughput",
-                updates=given.updates,
-                batch_size=given.batch,
-                lr=1e-3,
-                head="faster-rcnn",
-                channels=256,
-                neck="dc5",
-                levels=("C5",),
-                reduce=True,
-                class_agnostic=True,
-                rois=300,
-                proposals=300,
-                positive_part=1.0,
-                precision=given.precision,
-                compile=compiled,
-                warmup=0,
+            recipe = recipe_of(
+                {
+                    "name": "throughput",
+                    "updates": given.updates,
+                    "batch_size": given.batch,
+                    "lr": 1e-3,
+                    "head": "faster-rcnn",
+                    "channels": 256,
+                    "neck": "dc5",
+                    "levels": ("C5",),
+                    "reduce": True,
+                    "class_agnostic": True,
+                    "rois": 300,
+                    "proposals": 300,
+                    "positive_part": 1.0,
+                    "precision": given.precision,
+                    "compile": compiled,
+                    "warmup": 0,
+                }
             )
             rates = []
             for source, loaders in ((at_hand, 0), (chips, given.loaders)):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.config.study import Study
 from headstart.errors import StudyError, UsageError
 from headstart.progress import Progress, silent
+from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions
 from headstart.recipes.settings import Supervision
 
@@ -194,7 +195,7 @@ def pretrain(
     after every update; once true, the state is saved and `Interrupted` raised. Processes that torchrun started train
     together. Raises UsageError when the place holds a pre-training with other settings, and names them.
     """
-    from headstart.pretraining.command import changed_recipe, run_pretraining
+    from headstart.pretraining.command import run_pretraining
 
     asked = changed_recipe(recipe, supervision, changes)
     return run_pretraining(str(data), asked, options or PretrainingOptions(), progress, stopped)
@@ -211,7 +212,6 @@ def show_chips(
 ) -> Path:
     """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
     from headstart.pretraining.chips_page import chips_to_show, require_page
-    from headstart.pretraining.command import changed_recipe
     from headstart.report.chips import write_page
 
     require_page(out)

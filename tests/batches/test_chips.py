@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from headstart.batches.chips.negatives import negative_chips
 from headstart.batches.chips.scales import (
     CHIP,
-    COCO_SCALES,
-    OPENIMAGES_SCALES,
-    WHOLE_IMAGE,
     ChipTable,
     Scale,
     choose_negatives,
@@ -24,13 +21,10 @@ from headstart.batches.chips.scales import (
     stride_of,
 )
 from headstart.errors import DataError
-from support.sniper_reference import chips_of_image
+from support.sniper_reference import chip_scales, chips_of_image
 
-RESOLUTIONS = (
-    Scale("resolution", 1400, 0, 80, 2000),
-    Scale("resolution", 800, 32, 150, 1280),
-    Scale("longest", 512, 120),
-)
+COCO_SCALES, OPENIMAGES_SCALES = chip_scales("sniper-coco"), chip_scales("sniper-openimages")
+WHOLE_IMAGE, RESOLUTIONS = chip_scales("sniper-imagenet-loc"), chip_scales("sniper-voc")
 
 
 def boxes_in(sizes_hw: NDArray[np.int64], per_image: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
 from headstart.config.study import Study, Task
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.study.runners import images as stages
 from headstart.study.settings import DataPlace, PrepareSettings, SplitSettings
 from support.miniatures import image
@@ -53,7 +53,7 @@ COUNTS_OF = sorted(COUNTS)
 
 def test_a_study_may_limit_a_folder() -> None:
     folder = {"path": "flowers", "task": "classify", "size_hw": (32, 32)}
-    recipe = Recipe(name="r", updates=1, batch_size=1, lr=0.1, head="linear")
+    recipe = recipe_of({"name": "r", "updates": 1, "batch_size": 1, "lr": 0.1, "head": "linear"})
     study = Study(
         name="limited",
         seeds=(0,),

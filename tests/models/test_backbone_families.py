@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headstart.errors import WeightsError
 from headstart.models.backbones.building import backbone_cost, build_backbone, source_key
 from headstart.models.backbones.stages import Stage, fresh_prefixes
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.train.loop import make_optimizer
 from headstart.weights.cards import file_digest, resolve
 from headstart.weights.checkpoint import load
@@ -172,7 +172,7 @@ def test_the_pyramid_belongs_to_the_heads(tmp_path: Path) -> None:
             super().__init__()
             self.backbone, self.head = backbone, nn.Linear(3, 3)
 
-    recipe = Recipe(name="r", head="linear", updates=1, batch_size=1, lr=1.0, backbone_rate=0.1)
+    recipe = recipe_of({"name": "r", "head": "linear", "updates": 1, "batch_size": 1, "lr": 1.0, "backbone_rate": 0.1})
     rates = {
         p: group["base_lr"]
         for group in make_optimizer(Task(loaded.backbone), recipe, 1.0).param_groups
@@ -180,7 +180,7 @@ def test_the_pyramid_belongs_to_the_heads(tmp_path: Path) -> None:
     }
     for name, parameter in loaded.backbone.named_parameters():
         assert rates[parameter] == (1.0 if name.startswith("pyramid.") else 0.1)
-    frozen = Recipe(name="r", head="linear", updates=1, batch_size=1, lr=1.0, trainable="heads")
+    frozen = recipe_of({"name": "r", "head": "linear", "updates": 1, "batch_size": 1, "lr": 1.0, "trainable": "heads"})
     trained = sum(len(g["params"]) for g in make_optimizer(Task(loaded.backbone), frozen, 1.0).param_groups)
     assert trained == 2 + 8
 

@@ -19,7 +19,7 @@ from headstart.models.backbones.dilation import dilate_last
 from headstart.models.backbones.naming import trained_name
 from headstart.models.backbones.stages import evaluating
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.study.plan import Planner
 from headstart.study.runners import training as stages
 from headstart.study.runners.shared import start_of
@@ -152,7 +152,7 @@ STARTS = ["resnet18", "resnet26", "resnet26[stride_in=conv1]", "shapes-resnet", 
 
 @pytest.mark.parametrize("backbone", STARTS)
 def test_a_detector_and_the_name_make_the_same_network(backbone: str) -> None:
-    recipe = Recipe(**RECIPE, neck="dc5", deformable=("C4", "C5"))
+    recipe = recipe_of(dict(**RECIPE, neck="dc5", deformable=("C4", "C5")))
     torch.manual_seed(1)
     changed = DETECT.build(build_backbone(backbone), recipe, 2, (64, 64)).backbone
     name = trained_name(backbone, recipe.deformable, recipe.modulated, recipe.neck)
@@ -186,14 +186,14 @@ def test_what_no_name_can_say_is_refused(backbone: str, deformable: tuple[str, .
 
 def test_a_recipe_names_itself_where_a_backbone_lacks_its_stages() -> None:
     with pytest.raises(WeightsError, match=r"^recipe dcn: C5 cannot be made deformable: .*Leave C5 out"):
-        DETECT.build(build_backbone("csp-v5n"), Recipe(**RECIPE, deformable=("C5",)), 2, (64, 64))
+        DETECT.build(build_backbone("csp-v5n"), recipe_of(dict(**RECIPE, deformable=("C5",))), 2, (64, 64))
     with pytest.raises(WeightsError, match=r"^recipe dcn: a dilated C5 needs a backbone whose last stage is called"):
-        DETECT.build(build_backbone("csp-v5n"), Recipe(**RECIPE, neck="dc5"), 2, (64, 64))
-    plain = {k: v for k, v in RECIPE.items() if k != "head"}
-    with pytest.raises(ValueError, match=r"`deformable` is for detectors; .*resnet50\[deformable=C4\+C5\]"):
-        Recipe(**plain, head="linear", deformable=("C4", "C5"))
+        DETECT.build(build_backbone("csp-v5n"), recipe_of(dict(**RECIPE, neck="dc5")), 2, (64, 64))
+    plain = {k: v for k, v in RECIPE.items() if k in ("name", "updates", "batch_size", "lr")}
+    with pytest.raises(ValueError, match=r"have. Name the backbone so: resnet50\[deformable=C3\+C4\+C5\]"):
+        recipe_of(dict(**plain, head="linear", deformable=("C4", "C5")))
     with pytest.raises(ValueError, match="`deformable` are different stages, finest first"):
-        Recipe(**RECIPE, deformable=("C5", "C4"))
+        recipe_of(dict(**RECIPE, deformable=("C5", "C4")))
 
 
 @pytest.mark.parametrize("name", [V1, V2])
@@ -312,7 +312,7 @@ def test_a_pretraining_may_change_its_backbone(tmp_path: Path) -> None:
 
 
 def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) -> None:
-    recipe = Recipe(**RECIPE, deformable=("C4", "C5"))
+    recipe = recipe_of(dict(**RECIPE, deformable=("C4", "C5")))
     start = Start(learned(V2), V2, Path(), resolve("random:resnet18").preprocessing, False)
     torch.manual_seed(2)
     model = DETECT.build(start.backbone, recipe, 2, (64, 64)).eval()
@@ -330,13 +330,15 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir(), out.mkdir()
     draw_set("base", 4, 0, 48, images, silent)
-    recipe = Recipe(
-        **RECIPE | {"updates": 2, "lr": 0.1},
-        neck="dc5",
-        deformable=("C4", "C5"),
-        proposals=8,
-        rois=4,
-        batch_norm=batch_norm,
+    recipe = recipe_of(
+        dict(
+            **RECIPE | {"updates": 2, "lr": 0.1},
+            neck="dc5",
+            deformable=("C4", "C5"),
+            proposals=8,
+            rois=4,
+            batch_norm=batch_norm,
+        )
     )
     name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
     assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"

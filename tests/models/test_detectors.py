@@ -11,7 +11,7 @@ from headstart.models.detection.anchors import grid_points
 from headstart.models.detection.fcos import FcosDetector, assign, centerness_of, giou_loss, in_left_out
 from headstart.models.detection.necks import TopDown
 from headstart.models.detection.targets import Targets
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.tasks.detect import TASK as DETECT
 
 
@@ -109,8 +109,9 @@ LEARNERS: dict[str, dict] = {
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_detector_learns_one_image_by_heart(name):
     torch.manual_seed(0)
-    settings = {"name": "learn", "updates": 1, "batch_size": 2, "lr": 1e-3, "channels": 32, "proposals": 24, "rois": 12}
-    recipe = Recipe.model_validate(settings | LEARNERS[name])
+    settings = {"name": "learn", "updates": 1, "batch_size": 2, "lr": 1e-3, "channels": 32}
+    few = {"proposals": 24, "rois": 12} if LEARNERS[name]["head"] == "faster-rcnn" else {}
+    recipe = recipe_of(settings | few | LEARNERS[name])
     model = DETECT.build(build_backbone("shapes-resnet"), recipe, 2, (64, 64))
     image = torch.zeros(2, 3, 64, 64)
     image[:, 0, 10:30, 8:40] = 2.0

@@ -20,7 +20,7 @@ from headstart.models.detection.roi_heads import Chosen, with_image
 from headstart.models.detection.targets import Targets
 from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.tasks.transfer import Start, fit
 from headstart.world.shapes import draw_set
 
@@ -136,8 +136,8 @@ def test_mimicking_is_no_part_of_inference_and_for_two_stages_only():
     model.detect(torch.rand(1, 3, 64, 64))
     assert not calls
     plain = {"name": "x", "updates": 1, "batch_size": 1, "lr": 1.0}
-    with pytest.raises(ValueError, match='`mimic` is for `head = "faster-rcnn"`: fcos reads no regions'):
-        Recipe(**plain, head="fcos", mimic=True)
+    with pytest.raises(ValueError, match='head "fcos" has no such setting; head "faster-rcnn" has'):
+        recipe_of(dict(**plain, head="fcos", mimic=True))
 
 
 def mimic_loss(model: TwoStageDetector, images: ImageSet) -> float:
@@ -159,17 +159,19 @@ def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.Monk
     """Within the training, and against the same training in which it counts nothing."""
     draw_set("base", 8, 0, 64, tmp_path, silent)
     images = ImageSet.open(tmp_path)
-    recipe = Recipe(
-        name="mimic",
-        updates=30,
-        batch_size=4,
-        lr=2e-3,
-        warmup=5,
-        head="faster-rcnn",
-        channels=8,
-        proposals=20,
-        rois=8,
-        mimic=True,
+    recipe = recipe_of(
+        {
+            "name": "mimic",
+            "updates": 30,
+            "batch_size": 4,
+            "lr": 2e-3,
+            "warmup": 5,
+            "head": "faster-rcnn",
+            "channels": 8,
+            "proposals": 20,
+            "rois": 8,
+            "mimic": True,
+        }
     )
     losses = {}
     for weight in (0.1, 0.0):

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from headstart.batches.chips.scales import Scale
-from headstart.models.detection.multi_scale import INFERENCE_SCALES, detect_scales, merge_scales
+from headstart.batches.chips.scales import Scale, scales_of
+from headstart.models.detection.multi_scale import detect_scales, merge_scales
 from headstart.models.detection.soft_nms import soft_nms
 from headstart.models.detection.targets import Detected
+from headstart.recipes.pretraining import load_recipe
 
 
 def plain(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, sigma: float, least: float) -> list:
@@ -100,4 +101,8 @@ def test_boxes_come_back_in_pixels_of_the_image() -> None:
     assert found[0].boxes_xyxy.tolist() == [[20, 10, 60, 30]]  # from scale 1: its root is 28
     assert torch.allclose(found[1].boxes_xyxy, torch.tensor([[8.0, 40, 12, 44]]), atol=0.5)
     sizes = np.array([[480, 640]])
-    assert [round(float(s.factors(sizes)[0]), 4) for s in INFERENCE_SCALES] == [2.9167, 1.6667, 0.8]
+    assert [round(float(s.factors(sizes)[0]), 4) for s in scales_of(load_recipe("sniper-coco").inference)] == [
+        2.9167,
+        1.6667,
+        0.8,
+    ]

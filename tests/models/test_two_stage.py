@@ -16,7 +16,7 @@ from headstart.models.detection.roi_heads import RoiHead, RoiPool, with_image
 from headstart.models.detection.rpn import ProposalNetwork
 from headstart.models.detection.targets import Targets
 from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 
 
 @pytest.fixture(autouse=True)
@@ -237,9 +237,9 @@ def targets_of_two():
 
 def test_recipes_refuse_what_does_not_go_together():
     plain = {"name": "x", "updates": 1, "batch_size": 1, "lr": 1.0}
-    with pytest.raises(ValueError, match='`neck = "c4"` is for `head = "faster-rcnn"`'):
-        Recipe(**plain, head="fcos", neck="c4")
+    with pytest.raises(ValueError, match="'c4' is for head \"faster-rcnn\""):
+        recipe_of(dict(**plain, head="fcos", neck="c4"))
     with pytest.raises(ValueError, match="`rois` are chosen among `proposals`"):
-        Recipe(**plain, head="faster-rcnn", rois=128, proposals=100)
+        recipe_of(dict(**plain, head="faster-rcnn", rois=128, proposals=100))
     with pytest.raises(ValueError, match="deformable"):
-        Recipe(**plain, head="fcos", deformable=("layer4",))
+        recipe_of(dict(**plain, head="fcos", deformable=("layer4",)))

@@ -11,7 +11,7 @@ import pytest
 from headstart import api
 from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
-from headstart.pretraining.images import scales_of
+from headstart.batches.chips.scales import scales_of
 from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from headstart import api
 from headstart.errors import DataError, Interrupted, TrainingError, UsageError, WeightsError
-from headstart.pretraining.command import changed_recipe
+from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
 from headstart.tasks.predict import predict_folder
 from headstart.weights import native
@@ -244,7 +244,7 @@ def test_labels_of_a_recipe_of_boxes_see_as_many_pixels(data: Path, tmp_path: Pa
     assert done[0].metrics["updates"] == done[1].metrics["updates"]
     assert done[0].metrics["images_seen"] == done[1].metrics["images_seen"]
     recipe = load_recipe("shapes-chips").by("labels")
-    assert recipe.sampling.size == 160 and recipe.training["head"] == "linear"
+    assert recipe.sampling.size == 160 and recipe.training.head == "linear"
 
 
 def test_a_short_training_of_proposals_makes_negative_chips(data: Path, tmp_path: Path) -> None:
@@ -269,9 +269,19 @@ def test_a_short_training_of_proposals_makes_negative_chips(data: Path, tmp_path
 @pytest.mark.parametrize(
     "changes, by, words",
     [
-        (["training.lrr=1"], None, r"training.lrr=1: 1 fault.*\n  lrr: Extra inputs"),
+        (
+            ["training.lrr=1"],
+            None,
+            r"lrr=1: 1 fault.*\n  training.lrr: head .fcos. has no such setting; did you mean `lr`",
+        ),
         (["training.head=linear"], None, r"'linear' is not trained by boxes; use fcos or retinanet or faster-rcnn"),
-        (["sampling.scales=[]"], None, r"`scales` are for chips"),
+        (["sampling.scales=[]"], None, r"sampling.scales: at least one scale is needed"),
+        (
+            ["training.quarter_turns=true"],
+            None,
+            r"training.quarter_turns: .*`sampling.quarter_turns`, which",
+        ),
+        (["training.updates=7"], None, r"training.updates: .*they follow from the recipe's `epochs`"),
         (["epochs"], None, r"write KEY=VALUE"),
         (["epochs.more=1"], None, r"epochs is a value, not a table"),
         (["training.lr=fast"], None, r"lr"),

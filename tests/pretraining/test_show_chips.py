@@ -13,12 +13,11 @@ import pytest
 from PIL import Image
 
 from headstart import api
-from headstart.batches.chips.scales import ChipTable, positive_chips
+from headstart.batches.chips.scales import ChipTable, positive_chips, scales_of
 from headstart.cli.main import main
 from headstart.data.annotations import Annotations
 from headstart.errors import DataError, UsageError
 from headstart.page.regions import Outline, Region, alone, over_shared
-from headstart.pretraining.images import scales_of
 from headstart.pretraining.proposals import write_proposals
 from headstart.progress import silent
 from headstart.readers.formats import open_dataset

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from headstart.config.study import Task
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.study.jobs import Job
 from headstart.study.search import search_rate
 
@@ -22,7 +22,7 @@ RATES = (1e-3, 3e-3, 9e-3)
 
 def task(kind: str = "segment") -> Task:
     head = {"segment": "pixel", "classify": "linear"}[kind]
-    recipe = Recipe(name="r", updates=1, batch_size=1, rates=RATES, head=head)
+    recipe = recipe_of({"name": "r", "updates": 1, "batch_size": 1, "rates": RATES, "head": head})
     return Task(name="t", kind=kind, train=("a",), val=("b",), test=("c",), recipe=recipe)
 
 

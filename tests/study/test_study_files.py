@@ -71,7 +71,7 @@ def test_all_faults_are_listed_at_once_with_lines(tmp_path):
     for what, key in (
         ("seeds.1", "seeds"),
         ("tasks.0.kind", "kind"),
-        ("updatse: unknown key; did you mean 'updates'", "updatse"),
+        ('updatse: head "pixel" has no such setting; did you mean `updates`?', "updatse"),
     ):
         found = re.search(rf"study.toml:(\d+): [^\n]*{re.escape(what)}", message)
         assert found, (what, message)

@@ -32,9 +32,9 @@ class Count(TrainedTask):
         return "images counted exactly" if metric.measure == "exact" else str(metric)
 
     def recipe_for(self, updates, name):
-        from headstart.recipes.schema import Recipe
+        from headstart.recipes.schema import LinearRecipe
 
-        return Recipe(name=name, updates=updates, batch_size=8, rates=(1e-3, 3e-3, 9e-3), head="linear")
+        return LinearRecipe(name=name, updates=updates, batch_size=8, rates=(1e-3, 3e-3, 9e-3), head="linear")
 
     def classes_of(self, images):
         return (*map(str, range(MOST)), f"{MOST} or more")

@@ -9,7 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.batches.chips.scales import Scale, scales_of
+from headstart.recipes.pretraining import load_recipe
+from headstart.recipes.sampling import ScaledSampling
+
 RANGES = ((-1, 80), (32, 150), (120, -1))
+
+
+def chip_scales(recipe: str) -> tuple[Scale, ...]:
+    """At which a recipe of the package lays chips; they stand in its TOML file alone."""
+    sampling = load_recipe(recipe).sampling
+    assert isinstance(sampling, ScaledSampling)
+    return scales_of(sampling.scales)
 
 
 def chips_of_image(

@@ -15,7 +15,7 @@ from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import silent
 from headstart.readers.formats import open_dataset
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks.classify import TASK
 from headstart.train.distributed import joined
 from headstart.train.loop import train
@@ -66,7 +66,7 @@ def recipe(**changes) -> Recipe:
         "head": "linear",
         "reestimate_batch_norm": False,
     }
-    return Recipe.model_validate(settings | changes)
+    return recipe_of(settings | changes)
 
 
 def main(data: Path, out: Path) -> None:

@@ -12,7 +12,7 @@ from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.tasks.table import TASKS
 from headstart.tasks.transfer import Start, fit
 from headstart.train.distributed import World, joined
@@ -46,17 +46,19 @@ def main(images: Path, out: Path, *kinds: str) -> None:
 
 def train_one(images: Path, out: Path, kind: str, world: World) -> None:
     task = kind if kind in TASKS else "detect"
-    recipe = Recipe(
-        name="two",
-        updates=8,
-        batch_size=8,
-        lr=1e-2,
-        warmup=2,
-        batch_norm="group",
-        precision="fp64",
-        channels=8,
-        reestimate_batch_norm=False,
-        **KINDS[kind],
+    recipe = recipe_of(
+        dict(
+            name="two",
+            updates=8,
+            batch_size=8,
+            lr=1e-2,
+            warmup=2,
+            batch_norm="group",
+            precision="fp64",
+            reestimate_batch_norm=False,
+            **({} if kind == "classify" else {"channels": 8}),
+            **KINDS[kind],
+        )
     )
     torch.manual_seed(3)
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)

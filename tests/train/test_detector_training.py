@@ -13,7 +13,7 @@ from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks.transfer import Start, fit, load_model, model_facts, save_model
 from headstart.train import saving
 from headstart.train.state import model_tensors
@@ -41,8 +41,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 
 def recipe(name: str, **changes) -> Recipe:
-    settings = {"name": "test", "updates": 3, "batch_size": 2, "lr": 1e-3, "channels": 8, "proposals": 12, "rois": 8}
-    return Recipe.model_validate(settings | KINDS[name] | changes)
+    settings = {"name": "test", "updates": 3, "batch_size": 2, "lr": 1e-3, "channels": 8}
+    few = {"proposals": 12, "rois": 8} if KINDS[name]["head"] == "faster-rcnn" else {}
+    return recipe_of(settings | few | KINDS[name] | changes)
 
 
 def start() -> Start:

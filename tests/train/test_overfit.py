@@ -13,7 +13,7 @@ from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.progress import silent
 from headstart.readers.formats import open_dataset
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.tasks import detect
 from headstart.tasks.transfer import Start, fit
 from headstart.world.shapes import draw_set
@@ -58,16 +58,18 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 def test_eight_images_are_learnt_by_heart(eight: ImageSet, tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     settings = {"updates": 100} | DETECTORS[name] | ({} if RACCOONS.is_dir() else {"updates": DRAWN_UPDATES})
-    recipe = Recipe(
-        name="overfit",
-        batch_size=4,
-        lr=1e-3,
-        warmup=10,
-        weight_decay=0.0,
-        flip=False,
-        channels=64,
-        reestimate_batch_norm=False,
-        **settings,
+    recipe = recipe_of(
+        dict(
+            name="overfit",
+            batch_size=4,
+            lr=1e-3,
+            warmup=10,
+            weight_decay=0.0,
+            flip=False,
+            channels=64,
+            reestimate_batch_norm=False,
+            **settings,
+        )
     )
     began = time.process_time()
     start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, True)

@@ -13,7 +13,7 @@ from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.classification import Classifier
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import Start, fit, load_model, model_facts, save_model
 from headstart.train import saving
@@ -33,8 +33,8 @@ def drawn(tmp_path_factory) -> ImageSet:
 
 
 def recipe(task: str = "classify", **changes) -> Recipe:
-    settings = {"name": "test", "updates": 8, "batch_size": 4, "lr": 1e-3, "head": HEADS[task], "channels": 16}
-    return Recipe.model_validate(settings | changes)
+    settings = {"name": "test", "updates": 8, "batch_size": 4, "lr": 1e-3, "head": HEADS[task]}
+    return recipe_of(settings | ({} if task == "classify" else {"channels": 16}) | changes)
 
 
 def start() -> Start:

@@ -17,7 +17,7 @@ from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection import fcos
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.tasks.transfer import Start, fit
 from headstart.train.memory import memory_for_images
 from headstart.world.shapes import draw_set
@@ -110,15 +110,17 @@ def exhausting(part, backward: bool):
 def test_out_of_memory_names_the_setting_to_change(drawn, tmp_path, batch_norm, words, backward):
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
     exhausting(start.backbone.layer3, backward)
-    recipe = Recipe(
-        name="test",
-        updates=1,
-        batch_size=4,
-        accumulate=2,
-        lr=1e-3,
-        head="linear",
-        batch_norm=batch_norm,
-        reestimate_batch_norm=False,
+    recipe = recipe_of(
+        {
+            "name": "test",
+            "updates": 1,
+            "batch_size": 4,
+            "accumulate": 2,
+            "lr": 1e-3,
+            "head": "linear",
+            "batch_norm": batch_norm,
+            "reestimate_batch_norm": False,
+        }
     )
     with pytest.raises(TrainingError, match=words) as caught:
         fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, silent)
@@ -129,7 +131,7 @@ def test_out_of_memory_names_the_setting_to_change(drawn, tmp_path, batch_norm, 
 def test_out_of_memory_before_training_and_without_it(drawn, tmp_path):
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
     exhausting(start.backbone.layer3, backward=False)
-    recipe = Recipe(name="test", updates=1, batch_size=4, lr=1e-3, head="linear")
+    recipe = recipe_of({"name": "test", "updates": 1, "batch_size": 4, "lr": 1e-3, "head": "linear"})
     with pytest.raises(TrainingError, match="batch-norm statistics of 4 images of 48 x 48 pixels"):
         fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, silent)
     with pytest.raises(TrainingError, match=r"features of 64 x 32 pixels.*smaller images, or do"):  # noqa: SIM117

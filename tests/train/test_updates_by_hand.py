@@ -19,7 +19,7 @@ from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import silent
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import Start, assembled, fit
 from headstart.train.loop import reestimate_batch_norm
@@ -37,7 +37,6 @@ USUAL: dict[str, Any] = {
     "batch_size": 4,
     "lr": RATE,
     "head": "linear",
-    "channels": 16,
     "optimizer": "sgd",
     "schedule": "steps",
     "drops": (0.5, 0.75),
@@ -62,14 +61,14 @@ def start() -> Start:
 
 def trained(drawn: ImageSet, folder: Path, changes: dict[str, Any]) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
-    model, _ = fit(start(), "classify", drawn, Recipe.model_validate(USUAL | changes), RATE, SEED, folder, silent)
+    model, _ = fit(start(), "classify", drawn, recipe_of(USUAL | changes), RATE, SEED, folder, silent)
     return model_tensors(model)
 
 
 def by_hand(drawn: ImageSet, changes: dict[str, Any]) -> tuple[dict[str, Tensor], list[float]]:
     """Tensors after the updates, and the norm of every update's gradients before they are clipped."""
     now, begin = USUAL | changes, start()
-    kind, recipe = trained_task("classify"), Recipe.model_validate(now)
+    kind, recipe = trained_task("classify"), recipe_of(now)
     model = assembled(begin, "classify", recipe, len(kind.classes_of(drawn)), (32, 32), SEED)
     batches = Batches(drawn, 4, SEED, now.get("flip", True), now.get("quarter_turns", False))
     if now.get("reestimate_batch_norm", True):
@@ -157,7 +156,7 @@ def test_a_first_update_is_as_long_as_its_clipped_gradients(drawn: ImageSet, tmp
     """Without decay and momentum yet, the first update is rate x factor x the gradients, whose length is clipped."""
     begin = start()
     settings = {"updates": 1, "warmup": 0, "drops": (0.999,), "weight_decay": 0.0, "clip_norm": 0.01}
-    recipe = Recipe.model_validate(USUAL | settings)
+    recipe = recipe_of(USUAL | settings)
     before = assembled(begin, "classify", recipe, len(trained_task("classify").classes_of(drawn)), (32, 32), SEED)
     first = {name: p.detach().double().clone() for name, p in before.named_parameters()}
     after, _ = fit(start(), "classify", drawn, recipe, RATE, SEED, tmp_path, silent)
@@ -193,7 +192,7 @@ def test_frozen_statistics_stay_while_their_weights_are_trained(drawn: ImageSet,
 
 
 def test_group_norm_takes_the_place_of_batch_norm(drawn: ImageSet, tmp_path: Path) -> None:
-    recipe = Recipe.model_validate(USUAL | {"batch_norm": "group", "updates": 1})
+    recipe = recipe_of(USUAL | {"batch_norm": "group", "updates": 1})
     model, _ = fit(start(), "classify", drawn, recipe, RATE, SEED, tmp_path, silent)
     kinds = {type(module) for module in model.modules()}
     assert nn.GroupNorm in kinds and nn.BatchNorm2d not in kinds

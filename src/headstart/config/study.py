@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from headstart.config.sets import FolderSet, WorldSet
-from headstart.recipes.schema import Recipe, require_head
+from headstart.recipes.schema import AnyRecipe, require_head
 from headstart.recipes.settings import Name, Settings, Supervision
 
 
@@ -22,7 +22,7 @@ class Pretraining(Settings):
     images: Name
     """Name of the set trained on."""
     supervision: Supervision
-    recipe: Recipe
+    recipe: AnyRecipe
     early: float | None = Field(default=None, gt=0, lt=1)
     """Keep the backbone of this fraction of the updates too: a control for unequal training."""
 
@@ -61,7 +61,7 @@ class Task(Settings):
     val: tuple[Name, ...] = ()
     """Needed when rates are searched; for probes the validation images are split off `train` where empty."""
     test: tuple[Name, ...]
-    recipe: Recipe | None = None
+    recipe: AnyRecipe | None = None
     """None for tasks that train no model, such as probes."""
     only: tuple[Name, ...] = ()
     """Candidates that this task is run for; empty: all."""

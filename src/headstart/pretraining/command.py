@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import UsageError
 from headstart.progress import Progress
-from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe, checked_recipe, load_recipe
-from headstart.recipes.settings import Supervision
+from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
+from headstart.recipes.sampling import ChipSampling
 from headstart.store.files import write_json
 from headstart.store.lock import RunLock
 from headstart.train.distributed import World, joined
@@ -33,32 +31,6 @@ class Pretrained:
     weights: Path
     metrics: dict[str, Any]
     lines: list[str]
-
-
-def changed_recipe(name: str, supervision: Supervision | None, changes: Sequence[str]) -> PretrainingRecipe:
-    """The recipe with `KEY=VALUE` changes (dotted keys, values as in TOML or plain words), by boxes or labels.
-
-    Raises UsageError for unknown recipes, keys and values.
-    """
-    recipe = load_recipe(name)
-    values = recipe.model_dump(mode="python", exclude_defaults=True)
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals:
-            raise UsageError(f"--set {change}: write KEY=VALUE, such as training.batch_size=16.")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        *tables, last = key.strip().split(".")
-        place: dict[str, Any] = values
-        for table in tables:
-            place = place.setdefault(table, {})
-            if not isinstance(place, dict):
-                raise UsageError(f"--set {change}: {table} is a value, not a table of the recipe.")
-        place[last] = value
-    recipe = checked_recipe(values, f"recipe {name} with --set {' '.join(changes)}") if changes else recipe
-    return recipe.by(supervision or recipe.supervision)
 
 
 def run_pretraining(
@@ -165,7 +137,7 @@ def _planned(given: Prepared, world: World) -> list[str]:
     ]
     if isinstance(given.batches, ChipBatches):
         lines.append(f"inputs of the first epoch: {given.batches.summary()}")
-        if recipe.sampling.negatives:
+        if isinstance(recipe.sampling, ChipSampling) and recipe.sampling.negatives:
             lines.append(
                 "proposals: "
                 + (
@@ -174,7 +146,8 @@ def _planned(given: Prepared, world: World) -> list[str]:
                     else f"made first, in {recipe.sampling.proposal_epochs:g} epochs"
                 )
             )
-    return [*lines, f"written to: {request.out}", f"numbers from: {recipe.source}"]
+    lines += [f"written to: {request.out}", f"numbers from: {recipe.source}"]
+    return [*lines, f"expected: {recipe.expected.words()}"]
 
 
 def _finished(out: Path, given: Prepared, world: World, note: str = "") -> Pretrained:

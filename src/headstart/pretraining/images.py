@@ -14,7 +14,7 @@ from torch import nn
 from headstart.batches.batch import NOT_TRAINED_ON
 from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
-from headstart.batches.chips.scales import Scale
+from headstart.batches.chips.scales import scales_of
 from headstart.batches.chips.small_objects import SmallObjects
 from headstart.batches.label_batches import LabelBatches, LabelImages
 from headstart.batches.label_source import label_source
@@ -25,7 +25,13 @@ from headstart.errors import DataError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.pretraining.proposals import read_proposals
 from headstart.progress import Progress, silent
-from headstart.recipes.pretraining import PretrainingRecipe, Sampling, ScaleSettings, builtin_names
+from headstart.recipes.pretraining import PretrainingRecipe, builtin_names
+from headstart.recipes.sampling import (
+    ChipSampling,
+    CropSampling,
+    Sampling,
+    ScaledSampling,
+)
 from headstart.tasks.classify import TASK as CLASSIFY
 from headstart.train.distributed import World
 from headstart.train.loaders import BatchSource
@@ -125,40 +131,37 @@ def _with_examples(train: Annotations, on_empty_class: str) -> tuple[Annotations
     return with_classes(train, kept), kept
 
 
-def scales_of(settings: tuple[ScaleSettings, ...]) -> tuple[Scale, ...]:
-    """The scales that the settings describe."""
-    return tuple(Scale(s.kind, s.value, s.lo, float("inf") if s.hi is None else s.hi, s.limit) for s in settings)
-
-
-def layout_of(sampling: Sampling) -> ChipLayout:
+def layout_of(sampling: ScaledSampling) -> ChipLayout:
     """Of the images of a training by boxes."""
-    assert sampling.layout != "crops"
-    return ChipLayout(sampling.layout, scales_of(sampling.scales), sampling.size, sampling.negatives)
+    negatives = sampling.negatives if isinstance(sampling, ChipSampling) else 0
+    return ChipLayout(sampling.layout, scales_of(sampling.scales), sampling.size, negatives)  # type: ignore[arg-type]
 
 
 def chip_batches(
     images: Images, recipe: PretrainingRecipe, seed: int, folder: Path | None, proposals: Path | None = None
 ) -> ChipBatches:
     """Batches of a training by boxes. folder: for the chips of each epoch. proposals: a Parquet file."""
-    training = recipe.recipe(1)
+    training, sampling = recipe.training, recipe.sampling
+    assert isinstance(sampling, ScaledSampling)
     given = read_proposals(proposals, images.train) if proposals else None
-    small = recipe.sampling.small
+    small = sampling.small if isinstance(sampling, ChipSampling) else None
     return ChipBatches(
         with_sizes(images.train),
-        layout_of(recipe.sampling),
+        layout_of(sampling),
         training.batch_size,
         seed,
         training.flip,
-        recipe.sampling.window,
+        sampling.window,
         folder,
         given,
-        SmallObjects(**small.model_dump()) if small else None,
+        SmallObjects(small.below, small.repeats, small.copies, small.share) if small else None,
     )
 
 
 def label_batches(images: Images, recipe: PretrainingRecipe, seed: int, on_empty_class: str) -> LabelBatches:
     """Batches of a training by labels."""
-    training, sampling = recipe.recipe(1), recipe.sampling
+    training, sampling = recipe.training, recipe.sampling
+    assert isinstance(sampling, CropSampling)
     return LabelBatches(
         images.table,
         images.rows,
@@ -176,7 +179,7 @@ def score_labels(
     model: nn.Module,
     preprocessing: Preprocessing,
     rows: NDArray[np.int64],
-    sampling: Sampling,
+    sampling: CropSampling,
     world: World,
 ) -> dict[str, float]:
     """Scores of a classifier on the images `rows` of the table; each process takes its share of them, none twice."""
@@ -199,7 +202,7 @@ def updates_of(batches: BatchSource, epochs: float) -> int:
 
 def size_of(sampling: Sampling) -> int:
     """Longer side of the inputs, pixels, for the sizes of anchors."""
-    if sampling.layout in ("chips", "crops"):
+    if not isinstance(sampling, ScaledSampling) or isinstance(sampling, ChipSampling):
         return sampling.size
     first = sampling.scales[0]
     return int(first.limit or (first.value if first.kind != "factor" else first.value * sampling.size))

@@ -120,6 +120,7 @@ def require_chips(recipe: PretrainingRecipe) -> None:
         "crops": "by labels, on random parts of images",
         "whole": "on whole images",
         "pyramid": "on whole images at every scale",
+        "fixed": "on images brought to one size",
     }[recipe.sampling.layout]
     raise UsageError(
         f"recipe {recipe.name} trains {trains}: it has no chips to show. Recipes that have: {', '.join(names)}."
@@ -154,7 +155,7 @@ def shown_chips(
         int((~held).sum()),
         counts,
         _by_scale(source, table),
-        recipe.sampling.negatives > 0,
+        recipe.negatives > 0,
         tuple(pictures),
     )
 

@@ -13,17 +13,18 @@ from typing import Any
 
 from torch import nn
 
-from headstart.batches.chips.scales import Scale
+from headstart.batches.chips.scales import Scale, scales_of
 from headstart.batches.label_batches import LabelBatches
 from headstart.data.annotations import Annotations
 from headstart.errors import UsageError
-from headstart.models.backbones.naming import trained_name
+from headstart.models.backbones.naming import trained_by
 from headstart.models.detection.proposing import ProposalDetector
 from headstart.names import metric
 from headstart.pretraining import images as data
 from headstart.pretraining.proposals import MOST, write_proposals
 from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
+from headstart.recipes.sampling import ChipSampling, CropSampling, ScaledSampling
 from headstart.recipes.schema import Recipe
 from headstart.store.files import write_json
 from headstart.tasks.table import trained_task
@@ -75,10 +76,7 @@ class Prepared:
     @property
     def backbone_name(self) -> str:
         """Of the backbone as it will be trained."""
-        recipe = self.recipe
-        return trained_name(
-            self.spec.backbone, recipe.deformable, recipe.modulated, recipe.neck, "the recipe", recipe.batch_norm
-        )
+        return trained_by(self.recipe, self.spec.backbone, "the recipe")
 
     @property
     def several(self) -> bool:
@@ -88,12 +86,13 @@ class Prepared:
     def scales(self) -> tuple[Scale, ...]:
         """At which a detector looks at whole images."""
         recipe = self.request.recipe
-        return data.scales_of(recipe.inference or recipe.sampling.scales[:1])
+        first = recipe.sampling.scales[:1] if isinstance(recipe.sampling, ScaledSampling) else ()
+        return scales_of(recipe.inference or first)
 
     def settings(self) -> dict[str, Any]:
         """Everything that the result depends on, but for the number of threads and processes."""
         return {
-            "recipe": self.request.recipe.model_dump(mode="json"),
+            "recipe": self.request.recipe.model_dump(mode="json", exclude={"expected"}),
             "proposals": file_digest(self.request.options.proposals) if self.request.options.proposals else "made here",
             "weights": {"uri": self.spec.uri, "digest": self.spec.digest, "backbone": self.spec.backbone},
             "seed": self.request.options.seed,
@@ -126,7 +125,7 @@ def prepared(request: Request, images: data.Images, base: Path, world: World) ->
         labelled = data.label_batches(images, recipe, request.options.seed, request.options.on_empty_class)
         batches, classes = labelled, labelled.source.classes
         counted = labelled
-        if recipe.budget and recipe.budget.layout == "chips":  # as many updates as these chips make
+        if recipe.budget:  # as many updates as these chips make
             counted = data.chip_batches(
                 images, recipe.model_copy(update={"sampling": recipe.budget}), request.options.seed, None
             )
@@ -176,7 +175,7 @@ def pretrain(
     stopped, the same call goes on.
     """
     request, out = given.request, given.request.out
-    if request.recipe.sampling.negatives and request.options.proposals is None and _made_proposals(out) is None:
+    if request.recipe.negatives and request.options.proposals is None and _made_proposals(out) is None:
         _make_proposals(given, world, lambda f, m: progress(0.2 * f, f"proposals: {m}"), stopped)
         shutil.rmtree(out / "chips", ignore_errors=True)  # laid without negatives
         world.wait()
@@ -240,7 +239,9 @@ def _make_proposals(given: Prepared, world: World, progress: Progress, stopped: 
     request, out = given.request, given.request.out
     start = _start(given)
     detector = ProposalDetector(_model(given, start))  # type: ignore[arg-type]
-    updates = data.updates_of(given.batches, request.recipe.sampling.proposal_epochs)
+    sampling = request.recipe.sampling
+    assert isinstance(sampling, ChipSampling)
+    updates = data.updates_of(given.batches, sampling.proposal_epochs)
     recipe = given.recipe.model_copy(update={"updates": updates, "name": f"{given.recipe.name}-proposals"})
     train(
         detector,
@@ -309,7 +310,7 @@ def evaluated(
     """Scores on the validation images, whole, at the recipe's scales of inference."""
     recipe = given.request.recipe
     if given.task == "classify":
-        assert isinstance(given.batches, LabelBatches)
+        assert isinstance(given.batches, LabelBatches) and isinstance(recipe.sampling, CropSampling)
         rows = given.images.validation_rows
         return data.score_labels(given.batches, model, start.preprocessing, rows, recipe.sampling, world)
     found = detect_images(model, start.preprocessing, validation, given.scales(), world, progress=progress)

@@ -4,71 +4,113 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
 from headstart.errors import UsageError
-from headstart.recipes.schema import HEADS, Recipe
-from headstart.recipes.settings import Name, Settings, Supervision
+from headstart.recipes.heads import FasterRcnnHead, LinearHead, TowerHead
+from headstart.recipes.sampling import AnySampling, ChipSampling, CropSampling, FixedSampling, ScaleSettings
+from headstart.recipes.schema import HEADS, Recipe, Training, recipe_of
+from headstart.recipes.settings import Name, ReadSettings, Settings, Supervision, faults_of
+
+NOT_IN_FULL = "not run in full"
 
 
-class ScaleSettings(Settings):
-    """One scale of a pyramid; see `headstart.batches.chips.scales.Scale`."""
+class PretrainingTraining(Training):
+    """The training of a pre-training: what every head reads."""
 
-    kind: Literal["factor", "longest", "resolution"]
-    value: float = Field(gt=0)
-    lo: float = Field(default=0.0, ge=0)
-    hi: float | None = Field(default=None, gt=0)
-    """None: no bound."""
-    limit: float = Field(default=0.0, ge=0)
+    family: ClassVar[dict[str, type[ReadSettings]]] = {}
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "quarter_turns": 'images are turned by `sampling.quarter_turns`, which layout "fixed" has',
+        "updates": "they follow from the recipe's `epochs`",
+        "rates": "its rate is `lr`; rates are searched on the tasks of a study only",
+        "limit": "it is of the tasks of a study; `--split` chooses images",
+        "name": "it stands at the top of the recipe",
+        "version": "it stands at the top of the recipe",
+    }
 
-
-class SmallSettings(Settings):
-    """Small-object augmentation (Kisantal et al., arXiv 1902.07296)."""
-
-    below: float = Field(default=32.0, gt=0)
-    """Square root of the area, pixels, below which an object is small."""
-    repeats: int = Field(default=1, ge=1)
-    """How often the chips of an image with a small object come in an epoch."""
-    copies: int = Field(default=0, ge=0)
-    """How often each small object with an outline is pasted into its image, elsewhere."""
-    share: float = Field(default=0.5, gt=0, le=1)
-    """Of the images with such objects that get pastes in an epoch: pasting into every one made it worse (Table 4)."""
+    lr: float = Field(gt=0)
+    """Rate of the heads."""
+    reestimate_batch_norm: bool = False
+    """Re-estimate batch-norm statistics on the images before the first update."""
+    head: str
 
 
-class Sampling(Settings):
-    """How images become inputs."""
+class FcosTraining(TowerHead, PretrainingTraining):
+    """FCOS."""
 
-    layout: Literal["chips", "whole", "pyramid", "crops"]
-    """`chips`: SNIPER's. `whole`: images at the first scale. `pyramid`: images at every scale (SNIP). `crops`: a random
-    part of each image, for labels."""
-    scales: tuple[ScaleSettings, ...] = ()
-    """Finest first."""
-    size: int = Field(default=512, ge=32)
-    """Side of a chip or crop, pixels."""
-    window: int = Field(default=256, ge=1)
-    """Chips that are shuffled together; their images are decoded once."""
-    negatives: int = Field(default=0, ge=0)
-    """At most so many negative chips an image and epoch, from the proposals of a network trained for
-    `proposal_epochs`."""
-    proposal_epochs: float = Field(default=2.0, gt=0)
-    least_area: float = Field(default=0.08, gt=0, le=1)
-    """Of an image in a crop; 1: the whole image, stretched."""
-    small: SmallSettings | None = None
+    head: Literal["fcos"]
+
+
+class RetinaNetTraining(TowerHead, PretrainingTraining):
+    """RetinaNet."""
+
+    head: Literal["retinanet"]
+
+
+class FasterRcnnTraining(FasterRcnnHead, PretrainingTraining):
+    """Faster R-CNN."""
+
+    head: Literal["faster-rcnn"]
+
+
+class LinearTraining(LinearHead, PretrainingTraining):
+    """A classifier."""
+
+    head: Literal["linear"]
+
+
+PretrainingTraining.family.update(
+    {
+        "fcos": FcosTraining,
+        "retinanet": RetinaNetTraining,
+        "faster-rcnn": FasterRcnnTraining,
+        "linear": LinearTraining,
+    }
+)
+
+
+AnyTraining = SerializeAsAny[PretrainingTraining]
+"""For fields: the training of a pre-training, with any head."""
+
+
+class Expected(Settings):
+    """The number that a recipe is expected to reach, as it was measured; or none, with what its source publishes."""
+
+    metric: str = ""
+    """Empty: the recipe was not run in full."""
+    value: float | None = None
+    """Mean over seeds."""
+    spread: float | None = Field(default=None, ge=0)
+    """Standard deviation over seeds."""
+    seeds: int | None = Field(default=None, ge=2)
+    """How many."""
+    how: str = ""
+    """A command, and what is to be said about it."""
+    published: str = ""
+    """The number that the recipe's source publishes, and where."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Sampling:
-        if (self.layout == "crops") == bool(self.scales):
-            raise ValueError("`scales` are for chips, whole images and pyramids, which need them; crops have none")
-        if self.layout != "chips" and (self.negatives or self.small):
-            raise ValueError('negative chips and small-object augmentation need `layout = "chips"`')
+    def _whole(self) -> Expected:
+        parts = (self.metric, self.value, self.spread, self.seeds, self.how)
+        if len({part in ("", None) for part in parts}) > 1:
+            raise ValueError("a number needs `metric`, `value`, `spread`, `seeds` and `how`; without one give none")
         return self
 
+    def words(self) -> str:
+        """In one line."""
+        said = f"published: {self.published}" if self.published else ""
+        if self.value is None or self.spread is None:
+            return "; ".join(part for part in (NOT_IN_FULL, said) if part)
+        number = f"{self.metric} {self.value:.3f}, standard deviation {self.spread:.3f} over {self.seeds} seeds"
+        return "; ".join(part for part in (f"{number} ({self.how})", said) if part)
 
-class PretrainingRecipe(Settings):
+
+class PretrainingRecipe(ReadSettings):
     """One pre-training, in full."""
 
     name: Name
@@ -79,51 +121,57 @@ class PretrainingRecipe(Settings):
     """Where the numbers come from."""
     command: str
     """As it was meant to be used."""
+    expected: Expected = Expected()
+    """What is to come out; no part of what the result depends on."""
     supervision: Supervision
     backbone: str
     weights: str = ""
     """Where it starts, if not at random values; `--weights` goes before."""
     epochs: float = Field(gt=0)
     """Of the chips of the data."""
-    sampling: Sampling
+    sampling: AnySampling
     inference: tuple[ScaleSettings, ...] = ()
-    """Scales at which whole images are evaluated, finest first; empty: the first of `sampling`."""
-    training: dict[str, Any]
-    """Fields of `headstart.recipes.schema.Recipe`, but for its updates, which follow from the epochs."""
+    """By boxes: scales at which whole images are evaluated, finest first; empty: the first of `sampling`."""
+    training: AnyTraining
     checkpoint_epochs: float = Field(default=1.0, gt=0)
     """Between two checkpoints that are evaluated on the validation images, and kept."""
     keep: int = Field(default=3, ge=1)
     """So many of the last states are kept, beside the best checkpoint."""
-    budget: Sampling | None = None
-    """The sampling whose chips the epochs are counted in, where it is another one's: see `by`."""
+    budget: ChipSampling | None = None
+    """By labels: the sampling whose chips the epochs are counted in, where it is another one's: see `by`."""
 
     @model_validator(mode="after")
     def _fits(self) -> PretrainingRecipe:
-        recipe = self.recipe(1)
         heads = HEADS[self.supervision]
-        if recipe.head not in heads:
+        if self.training.head not in heads:
             raise ValueError(
-                f"training.head: {recipe.head!r} is not trained by {self.supervision}; use {' or '.join(heads)}"
+                f"training.head: {self.training.head!r} is not trained by {self.supervision}; use {' or '.join(heads)}"
             )
-        if recipe.lr is None:
-            raise ValueError("training.lr: a pre-training needs a fixed rate")
-        if (self.sampling.layout == "crops") != (self.supervision == "labels"):
-            raise ValueError("sampling.layout: `crops` are for labels, the others for boxes")
-        if self.sampling.negatives and recipe.head != "faster-rcnn":
+        if self.sampling.layout not in LAYOUTS[self.supervision]:
+            raise ValueError(
+                f"sampling.layout: {self.sampling.layout!r} is not for {self.supervision}; use "
+                f"{' or '.join(LAYOUTS[self.supervision])}"
+            )
+        if self.negatives and self.training.head != "faster-rcnn":
             raise ValueError("sampling.negatives: needs proposals, which only `faster-rcnn` makes")
         return self
 
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        if self.supervision == "labels":
+            return {"inference": "images are evaluated as they are trained on by labels"}
+        return {"budget": "a training by boxes counts its own inputs"}
+
+    @property
+    def negatives(self) -> int:
+        """At most so many negative chips an image and epoch."""
+        return self.sampling.negatives if isinstance(self.sampling, ChipSampling) else 0
+
     def recipe(self, updates: int) -> Recipe:
         """The training with its number of updates."""
-        return Recipe.model_validate(
-            {
-                "reestimate_batch_norm": False,
-                **self.training,
-                "name": self.name,
-                "version": self.version,
-                "updates": updates,
-            }
-        )
+        turned = isinstance(self.sampling, FixedSampling) and self.sampling.quarter_turns
+        more = {"name": self.name, "version": self.version, "updates": updates, "quarter_turns": turned}
+        return recipe_of(self.training.model_dump() | more)
 
     def by(self, supervision: Supervision) -> PretrainingRecipe:
         """This recipe, or its counterpart under labels: the same images whole, as many pixels and updates.
@@ -137,17 +185,29 @@ class PretrainingRecipe(Settings):
                 f"recipe {self.name} trains by labels and has no detector. For --supervision boxes use "
                 f"one of: {', '.join(builtin_names('boxes'))}."
             )
-        kept = {name: value for name, value in self.training.items() if name in LABEL_FIELDS}
-        sampling = Sampling(layout="crops", size=self.sampling.size, least_area=1.0)
+        shared = set(LinearTraining.model_fields) - DETECTOR_ONLY
+        training = {k: v for k, v in self.training.model_dump(exclude_unset=True).items() if k in shared}
+        fixed = isinstance(self.sampling, FixedSampling)
+        crops = CropSampling(layout="crops", size=self.sampling.size, least_area=1.0)
         return self.model_copy(
             update={
                 "supervision": "labels",
-                "sampling": sampling,
+                "sampling": self.sampling if fixed else crops,
                 "inference": (),
-                "budget": self.sampling,
-                "training": {**kept, "head": "linear"},
+                "budget": self.sampling if isinstance(self.sampling, ChipSampling) else None,
+                "training": LinearTraining.model_validate({**training, "head": "linear"}),
+                "expected": Expected(),
             }
         )
+
+
+LAYOUTS: dict[Supervision, tuple[str, ...]] = {
+    "boxes": ("chips", "whole", "pyramid", "fixed"),
+    "labels": ("crops", "fixed"),
+}
+"""Layouts of each supervision."""
+DETECTOR_ONLY = frozenset({"head", "freeze", "trainable"})
+"""Fields of a detector's training that its counterpart under labels has, and does not take over."""
 
 
 @dataclass(frozen=True)
@@ -181,30 +241,6 @@ class PretrainingOptions:
     """Delete another pre-training in `out`."""
 
 
-LABEL_FIELDS = frozenset(
-    {
-        "batch_size",
-        "lr",
-        "backbone_rate",
-        "reference_batch",
-        "optimizer",
-        "weight_decay",
-        "schedule",
-        "drops",
-        "warmup",
-        "accumulate",
-        "precision",
-        "compile",
-        "average",
-        "clip_norm",
-        "flip",
-        "batch_norm",
-        "reestimate_batch_norm",
-    }
-)
-"""Fields of a detector's training that its counterpart under labels shares."""
-
-
 def builtin_names(supervision: Supervision | None = None) -> list[str]:
     """Names of the recipes that come with the package, all or those of one supervision."""
     names = sorted(path.stem for path in _folder().glob("*.toml"))
@@ -232,15 +268,10 @@ def checked_recipe(values: dict[str, Any], where: str) -> PretrainingRecipe:
     try:
         return PretrainingRecipe.model_validate(values)
     except ValidationError as fault:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {_sentence(str(e['msg']))}" for e in fault.errors()]
+        lines = faults_of(fault)
         raise UsageError(
             f"{where}: {len(lines)} fault{'s' * (len(lines) > 1)} in the recipe:\n  " + "\n  ".join(lines)
         ) from None
-
-
-def _sentence(message: str) -> str:
-    """Of pydantic: without its heading, and of a training's faults the faults alone."""
-    return " ".join(message.removeprefix("Value error, ").split())
 
 
 def _folder() -> Path:

@@ -1,25 +1,22 @@
-"""One training, in full."""
+"""One training, in full: what every training reads, and for each head what this head reads, nothing else."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
-from headstart.recipes.settings import Name, Settings
+from headstart.recipes.heads import FasterRcnnHead, LinearHead, PixelHead, TowerHead
+from headstart.recipes.settings import Name, ReadSettings
 
 
-class Recipe(Settings):
-    """One training, in full. `version` is raised by hand whenever a value changes."""
+class Training(ReadSettings):
+    """What every training reads, whatever its head and purpose."""
 
-    name: Name
-    version: int = Field(default=1, ge=1)
-    updates: int = Field(ge=1)
+    tag: ClassVar[str] = "head"
+
     batch_size: int = Field(ge=1)
-    lr: float | None = Field(default=None, gt=0)
-    """Rate of the heads when it is fixed. Exactly one of `lr` and `rates` is given."""
-    rates: tuple[float, ...] = ()
-    """Rates searched, ascending, chosen on validation; extended by the same ratio when the best is at an edge."""
     backbone_rate: float = Field(default=1.0, ge=0)
     """The backbone's rate as a fraction of the heads'."""
     reference_batch: int | None = Field(default=None, ge=1)
@@ -44,82 +41,126 @@ class Recipe(Settings):
     clip_norm: float = Field(default=10.0, gt=0)
     flip: bool = True
     """Mirror half of the images left to right."""
-    quarter_turns: bool = False
-    """Turn images by a random multiple of 90 degrees."""
     batch_norm: Literal["train", "frozen", "sync", "group"] = "train"
     """`frozen`: the backbone's statistics. `sync`: trained, with statistics over all processes. `group`: replaced by
     group norm."""
-    reestimate_batch_norm: bool = True
-    """Re-estimate batch-norm statistics on target images before the first update."""
     trainable: Literal["all", "heads"] = "all"
     freeze: tuple[Literal["stem", "C2", "C3", "C4", "C5"], ...] = ()
     """Parts of a ResNet that stay as they are, their batch norms too."""
-    head: Literal["fcos", "retinanet", "faster-rcnn", "pixel", "linear"]
-    levels: tuple[str, ...] = ("C5",)
-    """Stages that the head reads, finest first."""
-    channels: int = Field(default=64, ge=1)
-    """Width of the head."""
-    neck: Literal["plain", "fpn", "c4", "dc5"] = "plain"
-    """What a detector reads. `plain`: `levels` (faster-rcnn: of one stride, side by side). `fpn`: a feature pyramid
-    over `levels` and coarser ones (fcos, retinanet: 2, so P3..P7 for C3, C4, C5; faster-rcnn: 1). For faster-rcnn on
-    ResNets, `c4`: proposals on C4, the backbone's layer4 on each RoI; `dc5`: plain after C5 was dilated to the stride
-    of C4."""
-    tower: int = Field(default=1, ge=1)
-    """Convolutions before the outputs of fcos and retinanet; as published: 4."""
-    deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()
-    """Stages of a ResNet whose 3x3 convolutions become deformable, such as C3, C4, C5; those of the starting weights
-    that are deformable already stay as they are."""
-    modulated: bool = True
-    """Deformable convolutions weigh what they sample (version 2), or do not (version 1)."""
-    anchors: tuple[float, ...] = ()
-    """faster-rcnn: square roots of anchors' areas, pixels: all on the one map, or one for each level of a pyramid.
-    Empty: tenth to three fifths of the image's side, or 8 strides."""
-    proposals: int = Field(default=300, ge=1)
-    """faster-rcnn: proposals of an image."""
-    rois: int = Field(default=128, ge=1)
-    """faster-rcnn: proposals of an image that the second stage is trained on; at most `proposals`."""
-    positive_part: float = Field(default=0.25, gt=0, le=1)
-    """faster-rcnn: at most so much of them are objects (SNIPER: all that are)."""
-    class_agnostic: bool = False
-    """faster-rcnn: one box a proposal instead of one for each class."""
-    roi_pool: Literal["align", "deform", "deform-modulated"] = "align"
-    """faster-rcnn: how proposals are read, plainly or where the head learns to look."""
-    decoupled: bool = False
-    """faster-rcnn: objectness and class apart (R-FCN-3000), for thousands of classes."""
-    soft_background: bool = False
-    """faster-rcnn: background far from any box counts a quarter, for data not labeled exhaustively (OpenImages)."""
-    reduce: bool = False
-    """faster-rcnn: a 1x1 convolution to `channels` before RoIs are read, as SNIPER has."""
-    mimic: bool = False
-    """faster-rcnn: in training, features of objects are drawn to those of their cut-out images (feature mimicking,
-    arXiv 1811.11168). Up to 32 patches of 224 pixels an image pass the network, too."""
+
+    @model_validator(mode="after")
+    def _steps(self) -> Training:
+        if self.schedule == "steps" and (not self.drops or list(self.drops) != sorted(set(self.drops))):
+            raise ValueError('`schedule = "steps"` needs `drops`, ascending fractions of the updates')
+        if self.batch_size % self.accumulate:
+            raise ValueError("`batch_size` must be a multiple of `accumulate`")
+        return self
+
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        idle = super().idle()
+        if self.schedule != "steps":
+            idle["drops"] = 'it needs `schedule = "steps"`'
+        if self.trainable == "heads":
+            idle["backbone_rate"] = '`trainable = "heads"` leaves the backbone as it is'
+        return idle
+
+
+class Recipe(Training):
+    """A training on a task, or by a study. `version` is raised by hand whenever a value changes."""
+
+    family: ClassVar[dict[str, type[ReadSettings]]] = {}
+
+    name: Name
+    version: int = Field(default=1, ge=1)
+    updates: int = Field(ge=1)
+    lr: float | None = Field(default=None, gt=0)
+    """Rate of the heads when it is fixed. Exactly one of `lr` and `rates` is given."""
+    rates: tuple[float, ...] = ()
+    """Rates searched, ascending, chosen on validation; extended by the same ratio when the best is at an edge."""
+    quarter_turns: bool = False
+    """Turn images by a random multiple of 90 degrees."""
+    reestimate_batch_norm: bool = True
+    """Re-estimate batch-norm statistics on target images before the first update."""
+    head: str
 
     @model_validator(mode="after")
     def _one_rate(self) -> Recipe:
         if (self.lr is None) == (not self.rates):
             raise ValueError("give exactly one of `lr` (fixed) and `rates` (searched)")
-        if (self.schedule == "steps") != bool(self.drops) or list(self.drops) != sorted(set(self.drops)):
-            raise ValueError('`schedule = "steps"` needs `drops`, ascending fractions of the updates; no other does')
-        if self.batch_size % self.accumulate:
-            raise ValueError("`batch_size` must be a multiple of `accumulate`")
-        if len(set(self.levels)) != len(self.levels) or list(self.levels) != sorted(self.levels):
-            raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
-        if self.neck in ("c4", "dc5") and self.head != "faster-rcnn":
-            raise ValueError(f'`neck = "{self.neck}"` is for `head = "faster-rcnn"`; {self.head} has plain or fpn')
-        if self.mimic and self.head != "faster-rcnn":
-            raise ValueError(f'`mimic` is for `head = "faster-rcnn"`: {self.head} reads no regions')
-        if self.deformable and self.head in ("pixel", "linear"):
-            raise ValueError(
-                f"`deformable` is for detectors; for {self.head} name the backbone so: "
-                f"resnet50[deformable={'+'.join(self.deformable)}]"
-            )
-        if list(self.deformable) != sorted(set(self.deformable)):
-            raise ValueError("`deformable` are different stages, finest first, such as C3, C4, C5")
-        if self.rois > self.proposals:
-            raise ValueError("`rois` are chosen among `proposals`: at most as many")
         if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):
             raise ValueError("`rates` needs at least three different values, ascending")
         return self
+
+
+class FcosRecipe(TowerHead, Recipe):
+    """FCOS."""
+
+    head: Literal["fcos"]
+
+
+class RetinaNetRecipe(TowerHead, Recipe):
+    """RetinaNet."""
+
+    head: Literal["retinanet"]
+
+
+class FasterRcnnRecipe(FasterRcnnHead, Recipe):
+    """Faster R-CNN."""
+
+    head: Literal["faster-rcnn"]
+
+
+class PixelRecipe(PixelHead, Recipe):
+    """Semantic segmentation."""
+
+    head: Literal["pixel"]
+
+
+class LinearRecipe(LinearHead, Recipe):
+    """Classification."""
+
+    head: Literal["linear"]
+
+
+Recipe.family.update(
+    {
+        "fcos": FcosRecipe,
+        "retinanet": RetinaNetRecipe,
+        "faster-rcnn": FasterRcnnRecipe,
+        "pixel": PixelRecipe,
+        "linear": LinearRecipe,
+    }
+)
+AnyDetectorRecipe = FcosRecipe | RetinaNetRecipe | FasterRcnnRecipe
+
+
+AnyRecipe = SerializeAsAny[Recipe]
+"""For fields: a recipe of any head."""
+
+
+def recipe_of(values: Any) -> Recipe:
+    """The recipe of these values, of the class that their `head` names; a recipe is returned as it is.
+
+    Raises pydantic's ValidationError that names every fault (`headstart.recipes.settings.faults_of`).
+    """
+    return Recipe.model_validate(values)
+
+
+def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a recipe as results hold them, without what its head does not read: versions before 0.1.0 wrote out the
+    settings of all heads."""
+    kind = Recipe.family.get(values.get("head", ""))
+    if kind is None:
+        return dict(values)
+    known = {name for other in Recipe.family.values() for name in other.model_fields}
+    defaults = {name: field.default for name, field in kind.model_fields.items()}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in known or (name in plain and (value != plain[name] or name == "head"))
+    }
 
 
 HEADS = {"boxes": ("fcos", "retinanet", "faster-rcnn"), "labels": ("linear",)}

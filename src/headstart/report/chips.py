@@ -159,7 +159,7 @@ def _images(shown: ShownChips) -> Markup:
     legend.append((swatch("box"), "a target: a box of the scale"))
     legend.append((swatch("dashed"), "ignored: a box of other scales, cut by a chip, or around several objects"))
     pictures = [_picture(shown, image, k) for k, image in enumerate(shown.pictures)]
-    mirrored = shown.recipe.recipe(1).flip
+    mirrored = shown.recipe.training.flip
     return render(
         "chips_images",
         legend=legend,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from headstart.config import sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
-from headstart.recipes import schema
+from headstart.recipes.settings import NOT_READ
 from headstart.store.files import write_text
 from headstart.study.kinds import faults_of_kinds
 
@@ -83,12 +83,12 @@ def _sentence(error: Any, text: str, path: Path) -> str:
         return f"{where}: {dotted}: unknown key{hint}"
     message = error["msg"].removeprefix("Value error, ")
     given = error["input"]
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = f" (given: {given!r})" if error["type"] != NOT_READ and isinstance(given, str | int | float | bool) else ""
     return f"{where}: {dotted or 'study'}: {message[0].lower()}{message[1:]}{shown}"
 
 
 def _known_keys() -> set[str]:
-    modules = (sets, study, schema)
+    modules = (sets, study)
     models = [m for mod in modules for m in vars(mod).values() if isinstance(m, type) and issubclass(m, BaseModel)]
     return {key for model in models for key in model.model_fields}
 

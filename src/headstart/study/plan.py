@@ -15,7 +15,7 @@ from typing import Any
 from headstart.config.sets import FolderSet, WorldSet
 from headstart.config.study import Study, Task, WeightsEntry
 from headstart.data.annotations import Annotations
-from headstart.models.backbones.naming import trained_name
+from headstart.models.backbones.naming import trained_by
 from headstart.places.paths import absolute
 from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe
@@ -147,14 +147,7 @@ class Planner:
         """The study's backbone as the pre-training of this name makes it: with what its detector changes."""
         assert self.study.backbone
         recipe = self.study.pretraining[name].recipe
-        return trained_name(
-            self.study.backbone,
-            recipe.deformable,
-            recipe.modulated,
-            recipe.neck,
-            f"pretraining.{name}.recipe",
-            recipe.batch_norm,
-        )
+        return trained_by(recipe, self.study.backbone, f"pretraining.{name}.recipe")
 
     def pretraining(self, name: str, seed: int) -> Job:
         """Job of one origin."""

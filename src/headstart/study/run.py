@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from headstart.config.study import Study
 from headstart.errors import HeadstartError, StoreError, StudyError
 from headstart.places.paths import absolute
+from headstart.recipes.schema import as_written
 from headstart.store.files import read_json, write_json, write_text
 from headstart.store.lock import RunLock
 from headstart.store.sealing import DIGESTS, discard_damaged, seal
@@ -154,7 +155,7 @@ def _said(out: Path) -> dict[str, Any]:
     try:
         there = read_json(out / "study.json")
         with suppress(ValidationError):  # by today's rules: a setting added since, at its default, is no difference
-            return Study.model_validate(there).model_dump(mode="json")
+            return Study.model_validate(_with_recipes_as_written(there)).model_dump(mode="json")
         if isinstance(there, dict):
             return there
         raise StoreError(f"{out / 'study.json'}: no settings of a study")
@@ -176,6 +177,19 @@ def _told(out: Path) -> dict[str, Any] | None:
     except HeadstartError:
         return None
     return resolved(study, base)
+
+
+def _with_recipes_as_written(study: Any) -> Any:
+    """Settings of a study, its recipes without what their heads do not read."""
+    if not isinstance(study, dict):
+        return study
+
+    def plain(holder: dict[str, Any]) -> dict[str, Any]:
+        recipe = holder.get("recipe")
+        return holder | {"recipe": as_written(recipe)} if isinstance(recipe, dict) else holder
+
+    made = {name: plain(pretraining) for name, pretraining in study.get("pretraining", {}).items()}
+    return study | {"tasks": [plain(task) for task in study.get("tasks", [])], "pretraining": made}
 
 
 def _empty(out: Path, source: Path) -> None:

@@ -54,16 +54,15 @@ class Classify(TrainedTask):
         return {"top1": metric(self.family, "top1")}
 
     def recipe_for(self, updates: int, name: str) -> Recipe:
-        from headstart.recipes.schema import Recipe
+        from headstart.recipes.schema import LinearRecipe
 
-        return Recipe(
+        return LinearRecipe(
             name=name,
             updates=updates,
             batch_size=16,
             rates=(5e-4, 1.5e-3, 5e-3),
             warmup=updates // 10,
             head="linear",
-            levels=("C5",),
         )
 
     def classes_of(self, images: ImageSet) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headstart.batches.image_sets import ImageSet
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.progress import Progress
-    from headstart.recipes.schema import Recipe
+    from headstart.recipes.schema import AnyDetectorRecipe, Recipe
     from headstart.tasks.trained import TaskModel
 
 
@@ -55,9 +55,9 @@ class Detect(TrainedTask):
         return {f"map@{iou}": metric(self.family, "map", by=protocol, iou=iou) for iou in ious}
 
     def recipe_for(self, updates: int, name: str) -> Recipe:
-        from headstart.recipes.schema import Recipe
+        from headstart.recipes.schema import FcosRecipe
 
-        return Recipe(
+        return FcosRecipe(
             name=name,
             updates=updates,
             batch_size=8,
@@ -77,7 +77,9 @@ class Detect(TrainedTask):
         """The detector that the recipe names. Raises WeightsError where the backbone has not what it asks for."""
         from headstart.errors import WeightsError
         from headstart.models.backbones.deformable import deform_stages
+        from headstart.recipes.schema import FasterRcnnRecipe, FcosRecipe, RetinaNetRecipe
 
+        assert isinstance(recipe, FcosRecipe | RetinaNetRecipe | FasterRcnnRecipe)  # see `heads`
         try:
             model = _detector(backbone, recipe, num_classes, size_hw)
             if recipe.deformable:  # after the neck, which may have dilated what becomes deformable
@@ -157,7 +159,7 @@ class Detect(TrainedTask):
         return draw_boxes(pixels, records), records
 
 
-def _detector(backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
+def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:
     from headstart.models.detection.fcos import FcosDetector
     from headstart.models.detection.retinanet import RetinaNetDetector
     from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings

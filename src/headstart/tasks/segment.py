@@ -54,9 +54,9 @@ class Segment(TrainedTask):
         return {"miou": metric(self.family, "miou")}
 
     def recipe_for(self, updates: int, name: str) -> Recipe:
-        from headstart.recipes.schema import Recipe
+        from headstart.recipes.schema import PixelRecipe
 
-        return Recipe(
+        return PixelRecipe(
             name=name,
             updates=updates,
             batch_size=8,
@@ -74,7 +74,9 @@ class Segment(TrainedTask):
         self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], several: bool = False
     ) -> nn.Module:
         from headstart.models.segmentation import Segmenter
+        from headstart.recipes.schema import PixelRecipe
 
+        assert isinstance(recipe, PixelRecipe)  # see `heads`
         return Segmenter(backbone, num_classes, recipe.levels, recipe.channels)
 
     def losses(self, model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import Progress
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import Recipe, as_written, recipe_of
 from headstart.store.arrays import save_arrays
 from headstart.store.files import read_json, write_json
 from headstart.tasks.table import trained_task
@@ -133,7 +133,7 @@ def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
             "as printed at the end of `headstart compare`."
         )
     facts = read_json(path)
-    recipe = Recipe.model_validate(facts["recipe"])
+    recipe = recipe_of(as_written(facts["recipe"]))
     backbone = build_backbone(facts["backbone"], Path(facts["base"]))
     size_hw = (facts["size_hw"][0], facts["size_hw"][1])
     more = {"several": True} if facts.get("several") else {}

@@ -7,6 +7,7 @@ those, of its place in the set and of its boxes, whatever the number of processe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.batches.chips.cover import cover, mix, position
 from headstart.errors import DataError
+from headstart.recipes.sampling import ScaleSettings
 
 CHIP = 512
 """Pixels, side of a chip."""
@@ -51,16 +53,9 @@ class Scale:
         return np.minimum(self.value / shorter, self.limit / longer) if self.limit else self.value / shorter
 
 
-COCO_SCALES = (
-    Scale("factor", 3.0, 0, 80),
-    Scale("factor", 1.667, 32, 150),
-    Scale("longest", 512, 120),
-)
-"""The paper's three scales, finest first, as the authors' code sets them for COCO."""
-OPENIMAGES_SCALES = (Scale("factor", 1.0, 0, 300), Scale("longest", 512, 300))
-"""The authors' two scales for OpenImages: native resolution and whole images."""
-WHOLE_IMAGE = (Scale("longest", 512),)
-"""One scale, for ImageNet with boxes (R-FCN-3000): nearly always one chip an image."""
+def scales_of(settings: Iterable[ScaleSettings]) -> tuple[Scale, ...]:
+    """The scales that a recipe's settings describe."""
+    return tuple(Scale(s.kind, s.value, s.lo, float("inf") if s.hi is None else s.hi, s.limit) for s in settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,8 @@ from itertools import combinations
 from types import MappingProxyType
 
 from headstart.errors import WeightsError
+from headstart.recipes.heads import FasterRcnnHead, TowerHead
+from headstart.recipes.schema import Training
 
 OPTIONS = MappingProxyType(
     {
@@ -101,6 +103,13 @@ def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()
             f"backbone {base!r} has no option {wrong[0]!r}. "
             + (f"It has: {', '.join(allowed)}." if allowed else "It has none.")
         )
+
+
+def trained_by(recipe: Training, backbone: str, where: str = "") -> str:
+    """`trained_name` of what this training makes of a backbone."""
+    if not isinstance(recipe, TowerHead | FasterRcnnHead):
+        return trained_name(backbone, (), True, "plain", where, recipe.batch_norm)
+    return trained_name(backbone, recipe.deformable, recipe.modulated, recipe.neck, where, recipe.batch_norm)
 
 
 def trained_name(

@@ -15,12 +15,6 @@ from headstart.batches.chips.scales import Scale
 from headstart.models.detection.soft_nms import LEAST, SIGMA, soft_nms
 from headstart.models.detection.targets import Detected, in_range
 
-INFERENCE_SCALES = (
-    Scale("resolution", 1400, 0, 90, limit=2000),
-    Scale("resolution", 800, 32, 180, limit=1280),
-    Scale("resolution", 480, 75, limit=512),
-)
-"""The authors' for COCO, finest first."""
 MOST = 200
 """Detections of an image over all scales."""
 MULTIPLE = 32

@@ -1,0 +1,111 @@
+"""What each head reads, whether it is trained on a task or in a pre-training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from headstart.recipes.settings import ReadSettings
+
+
+class MapsHead(ReadSettings):
+    """Of heads that read stages as maps."""
+
+    levels: tuple[str, ...] = ("C5",)
+    """Stages that the head reads, finest first."""
+    channels: int = Field(default=64, ge=1)
+    """Width of the head."""
+
+    @model_validator(mode="after")
+    def _order(self) -> MapsHead:
+        if len(set(self.levels)) != len(self.levels) or list(self.levels) != sorted(self.levels):
+            raise ValueError("`levels` are different stages, finest first, such as C3, C4, C5")
+        return self
+
+
+class DetectorHead(MapsHead):
+    """Of all detectors."""
+
+    deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()
+    """Stages of a ResNet whose 3x3 convolutions become deformable, such as C3, C4, C5; those of the starting weights
+    that are deformable already stay as they are."""
+    modulated: bool = True
+    """Deformable convolutions weigh what they sample (version 2), or do not (version 1)."""
+
+    @model_validator(mode="after")
+    def _stages(self) -> DetectorHead:
+        if list(self.deformable) != sorted(set(self.deformable)):
+            raise ValueError("`deformable` are different stages, finest first, such as C3, C4, C5")
+        return self
+
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        return super().idle() | ({} if self.deformable else {"modulated": "it needs `deformable`, stages that are"})
+
+
+class TowerHead(DetectorHead):
+    """FCOS and RetinaNet."""
+
+    neck: Literal["plain", "fpn"] = "plain"
+    """What is read: `plain`: `levels`. `fpn`: a feature pyramid over `levels` and two coarser ones, so P3..P7 for C3,
+    C4, C5."""
+    tower: int = Field(default=1, ge=1)
+    """Convolutions before the outputs; as published: 4."""
+
+
+class FasterRcnnHead(DetectorHead):
+    """Faster R-CNN."""
+
+    neck: Literal["plain", "fpn", "c4", "dc5"] = "plain"
+    """What is read. `plain`: `levels`, of one stride, side by side. `fpn`: a feature pyramid over `levels` and one
+    coarser. On ResNets, `c4`: proposals on C4, the backbone's layer4 on each RoI; `dc5`: plain after C5 was dilated to
+    the stride of C4."""
+    anchors: tuple[float, ...] = ()
+    """Square roots of anchors' areas, pixels: all on the one map, or one for each level of a pyramid. Empty: tenth to
+    three fifths of the image's side, or 8 strides."""
+    proposals: int = Field(default=300, ge=1)
+    """Of an image."""
+    rois: int = Field(default=128, ge=1)
+    """Proposals of an image that the second stage is trained on; at most `proposals`."""
+    positive_part: float = Field(default=0.25, gt=0, le=1)
+    """At most so much of them are objects (SNIPER: all that are)."""
+    class_agnostic: bool = False
+    """One box a proposal instead of one for each class."""
+    roi_pool: Literal["align", "deform", "deform-modulated"] = "align"
+    """How proposals are read, plainly or where the head learns to look."""
+    decoupled: bool = False
+    """Objectness and class apart (R-FCN-3000), for thousands of classes."""
+    soft_background: bool = False
+    """Background far from any box counts a quarter, for data not labeled exhaustively (OpenImages)."""
+    reduce: bool = False
+    """A 1x1 convolution to `channels` before RoIs are read, as SNIPER has."""
+    mimic: bool = False
+    """In training, features of objects are drawn to those of their cut-out images (feature mimicking, arXiv
+    1811.11168). Up to 32 patches of 224 pixels an image pass the network, too."""
+
+    @model_validator(mode="after")
+    def _among(self) -> FasterRcnnHead:
+        if self.rois > self.proposals:
+            raise ValueError("`rois` are chosen among `proposals`: at most as many")
+        return self
+
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        return super().idle() | ({"levels": '`neck = "c4"` reads C4 alone'} if self.neck == "c4" else {})
+
+
+BACKBONE_NAMES = {"deformable": "Name the backbone so: resnet50[deformable=C3+C4+C5]"}
+
+
+class PixelHead(MapsHead):
+    """Semantic segmentation."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = BACKBONE_NAMES
+
+
+class LinearHead(ReadSettings):
+    """Classification: a linear layer on the pooled last stage."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = BACKBONE_NAMES
