@@ -326,6 +326,9 @@ def test_recipes_and_data_that_do_not_go_together(data: Path, tmp_path: Path) ->
         api.pretrain(with_class, "shapes-boxes", options(tmp_path / "o"))
     planned = api.pretrain(with_class, "shapes-boxes", options(tmp_path / "o", on_empty_class="skip", dry_run=True))
     assert any("classes; none to evaluate on" in line for line in planned.lines)
+    assert planned.lines[-1].startswith("expected: probe/logistic/top1 0.780, standard deviation 0.009 over 3 seeds (")
+    with pytest.raises(UsageError, match=r'layout "fixed" is trained on in studies only.*chips, whole, pyramid'):
+        api.pretrain(data, "shapes-boxes", options(tmp_path / "o"), changes=["sampling.layout=fixed"])
 
 
 def test_a_killed_process_that_makes_batches_is_said_and_loses_nothing(

@@ -21,14 +21,15 @@ from headstart.batches.label_source import label_source
 from headstart.data.annotations import Annotations
 from headstart.data.classes import with_classes
 from headstart.data.sizes import with_sizes
-from headstart.errors import DataError
+from headstart.errors import DataError, UsageError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.pretraining.proposals import read_proposals
 from headstart.progress import Progress, silent
-from headstart.recipes.pretraining import PretrainingRecipe, builtin_names
+from headstart.recipes.pretraining import LAYOUTS, PretrainingRecipe, builtin_names
 from headstart.recipes.sampling import (
     ChipSampling,
     CropSampling,
+    FixedSampling,
     Sampling,
     ScaledSampling,
 )
@@ -101,6 +102,11 @@ def chosen_images(
 
 
 def _require_kind(table: Annotations, recipe: PretrainingRecipe) -> None:
+    if isinstance(recipe.sampling, FixedSampling):
+        raise UsageError(
+            f'recipe {recipe.name}: layout "fixed" is trained on in studies only. Choose with --set sampling.layout: '
+            f"{', '.join(name for name in LAYOUTS[recipe.supervision] if name != 'fixed')}."
+        )
     if recipe.supervision == "boxes" and "detect" not in table.tasks:
         others = ", ".join(builtin_names("labels"))
         raise DataError(

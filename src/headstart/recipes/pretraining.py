@@ -17,8 +17,6 @@ from headstart.recipes.sampling import AnySampling, ChipSampling, CropSampling, 
 from headstart.recipes.schema import HEADS, Recipe, Training, recipe_of
 from headstart.recipes.settings import Name, ReadSettings, Settings, Supervision, faults_of
 
-NOT_IN_FULL = "not run in full"
-
 
 class PretrainingTraining(Training):
     """The training of a pre-training: what every head reads."""
@@ -81,8 +79,9 @@ AnyTraining = SerializeAsAny[PretrainingTraining]
 class Expected(Settings):
     """The number that a recipe is expected to reach, as it was measured; or none, with what its source publishes."""
 
+    run: Literal["measured", "not in full"] = "not in full"
     metric: str = ""
-    """Empty: the recipe was not run in full."""
+    """As in `headstart.names`."""
     value: float | None = None
     """Mean over seeds."""
     spread: float | None = Field(default=None, ge=0)
@@ -96,16 +95,18 @@ class Expected(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> Expected:
-        parts = (self.metric, self.value, self.spread, self.seeds, self.how)
-        if len({part in ("", None) for part in parts}) > 1:
-            raise ValueError("a number needs `metric`, `value`, `spread`, `seeds` and `how`; without one give none")
+        lacking = {part in ("", None) for part in (self.metric, self.value, self.spread, self.seeds, self.how)}
+        if lacking != {self.run != "measured"}:
+            raise ValueError(
+                '`run = "measured"` needs `metric`, `value`, `spread`, `seeds` and `how`; "not in full" has none'
+            )
         return self
 
     def words(self) -> str:
         """In one line."""
         said = f"published: {self.published}" if self.published else ""
         if self.value is None or self.spread is None:
-            return "; ".join(part for part in (NOT_IN_FULL, said) if part)
+            return "; ".join(part for part in ("not run in full", said) if part)
         number = f"{self.metric} {self.value:.3f}, standard deviation {self.spread:.3f} over {self.seeds} seeds"
         return "; ".join(part for part in (f"{number} ({self.how})", said) if part)
 
