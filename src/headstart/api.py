@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from headstart.progress import Progress, silent
 from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions
 from headstart.recipes.settings import Supervision
+from headstart.train.devices import Devices, chosen_devices
 
 if TYPE_CHECKING:
     from headstart.data.annotations import Annotations
@@ -60,31 +60,35 @@ def run_study(
     study: str,
     out: Path | None = None,
     workers: int | None = None,
+    device: str = "auto",
     offline: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> RunSummary:
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
+    workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
+    "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU.
+
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
-    from headstart.study.files import find_study, load_study
+    from headstart.study.files import find_study, load_study, run_directory
 
     settings, base = load_study(study)
     source = find_study(study)
-    where = _directory(source, settings.name, out)
-    return _run(settings, source, base, where, workers, offline, overwrite, quiet)
+    where = run_directory(source, settings.name, out)
+    return _run(settings, source, base, where, workers, chosen_devices(device), offline, overwrite, quiet)
 
 
-def plan_study(study: str, out: Path | None = None) -> list[str]:
+def plan_study(study: str, out: Path | None = None, device: str = "auto") -> list[str]:
     """What `run_study` would do, as lines to print; runs and writes nothing."""
     from headstart.study.answer import plan_lines
-    from headstart.study.files import find_study, load_study
+    from headstart.study.files import find_study, load_study, run_directory
     from headstart.study.run import planned
 
     settings, base = load_study(study)
-    where = _directory(find_study(study), settings.name, out)
-    return [f"run directory: {where}", *plan_lines(settings, planned(settings, base, where))]
+    where, devices = run_directory(find_study(study), settings.name, out), chosen_devices(device)
+    return [f"run directory: {where}", *plan_lines(settings, planned(settings, base, where, devices), devices)]
 
 
 def compare(
@@ -95,6 +99,7 @@ def compare(
     budget: str = "normal",
     out: Path | None = None,
     workers: int | None = None,
+    device: str = "auto",
     offline: bool = False,
     quiet: bool = False,
     overwrite: bool = False,
@@ -106,7 +111,7 @@ def compare(
 
     data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
     detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
-    `runs/compare-DATA[-TASK]`.
+    `runs/compare-DATA[-TASK]`. workers, device: as in `run_study`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     """
     from headstart.places.network import no_network
@@ -145,7 +150,7 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        return _run(study, proposal, where, where, workers, offline, overwrite, quiet)
+        return _run(study, proposal, where, where, workers, chosen_devices(device), offline, overwrite, quiet)
 
 
 def check(
@@ -291,19 +296,10 @@ def build_report(run: Path) -> Path:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine, devices and cache folders."""
-    from headstart.study.run import environment as facts
+    """Versions, machine, devices, what `--device auto` takes, and cache folders."""
+    from headstart.study.environment import machine
 
-    home = Path.home()
-    import torch
-
-    gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
-    return facts(None, None) | {
-        "gpus": gpus or "none",
-        "cpus": os.cpu_count(),
-        "torch_cache": os.environ.get("TORCH_HOME", str(home / ".cache" / "torch")),
-        "hf_cache": os.environ.get("HF_HOME", str(home / ".cache" / "huggingface")),
-    }
+    return machine()
 
 
 def describe_weights(uri: str) -> list[str]:
@@ -371,25 +367,29 @@ def _as_uri(weights: str) -> str:
     return f"file:{weights}" if Path(weights).exists() and not weights.endswith(".toml") else weights
 
 
-def _directory(source: Path, name: str, out: Path | None) -> Path:
-    """Where a study runs: as told; in its own directory when its file is the one of a run; else runs/NAME."""
-    run = source.parent
-    own = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
-    return out or (run if own else Path("runs") / name)
-
-
 def _run(
-    study: Study, source: Path, base: Path, out: Path, workers: int | None, offline: bool, overwrite: bool, quiet: bool
+    study: Study,
+    source: Path,
+    base: Path,
+    out: Path,
+    workers: int | None,
+    devices: Devices,
+    offline: bool,
+    overwrite: bool,
+    quiet: bool,
 ) -> RunSummary:
     from headstart.places.network import no_network
     from headstart.report.build import build
     from headstart.study.answer import answer_lines
-    from headstart.study.executors.local import default_workers
+    from headstart.study.executors.pools import default_workers
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    with ProgressDisplay(workers or default_workers(study.threads), quiet) as display, no_network(offline):
-        result = run(study, source, base, out, display, workers, offline, overwrite)
+    with (
+        ProgressDisplay((workers or default_workers(study.threads)) + len(devices.names), quiet) as display,
+        no_network(offline),
+    ):
+        result = run(study, source, base, out, display, workers, offline, overwrite, devices)
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)

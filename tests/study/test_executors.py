@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from headstart.store.store import Store
-from headstart.study.executors import local as executors
-from headstart.study.executors.local import Event, default_workers, run_jobs
+from headstart.study.executors import pools
+from headstart.study.executors.events import Event
+from headstart.study.executors.local import run_jobs
+from headstart.study.executors.pools import default_workers
 from headstart.study.jobs import Expansion, Job
 from headstart.study.progress import ProgressDisplay, TimeLeft, about, clock
 from support.tiny_runners import Adding, Counting, Dying, Napping, Pace
@@ -80,7 +82,7 @@ def test_jobs_run_after_their_inputs_and_are_stored_with_their_facts(store):
 def test_nothing_left_to_do_starts_no_process(store, monkeypatch):
     job = adds(1)
     run(store, [job], workers=1)
-    monkeypatch.setattr(executors, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(pools, "ProcessPoolExecutor", None)
     again = run(store, [job])
     assert (again.finished, again.complete) == (0, True)
 

@@ -15,6 +15,7 @@ from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
 from headstart.errors import UsageError
 from headstart.progress import silent
+from headstart.train import devices
 from headstart.train.distributed import ALONE, World, choose_device
 from headstart.train.loaders import fetched
 from headstart.world.shapes import draw_set
@@ -78,7 +79,16 @@ def test_what_cannot_be_shared_is_refused() -> None:
     ):
         World(0, 4).slice_of(6)
     assert [i for rank in range(3) for i in World(rank, 3).share_of(7)] == [0, 3, 6, 1, 4, 2, 5]
-    if not torch.cuda.is_available():
-        with pytest.raises(UsageError, match="PyTorch sees no GPU"):
-            choose_device("cuda")
-    assert choose_device("cpu").type == "cpu"
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch) -> None:
+    monkeypatch.setattr(devices, "gpus_there", lambda: {"cuda": 3})
+    assert [str(choose_device("auto", rank)) for rank in range(3)] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert str(choose_device("cuda:2,0", 1)) == "cuda:0"
+    assert choose_device("cpu", 5).type == "cpu"
+    with pytest.raises(UsageError, match="this is process 2 on this machine, counted from 0, but there are 2 GPUs"):
+        choose_device("cuda:0,1", 2)
+    monkeypatch.setattr(devices, "gpus_there", dict)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(UsageError, match="There is only the CPU here"):
+        choose_device("cuda")

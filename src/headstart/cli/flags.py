@@ -25,6 +25,12 @@ OnBadRecord = Annotated[
 Read = Annotated[
     list[str] | None, typer.Option("--read", help="An option of the reader, such as zero_based=true. Repeat it.")
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where networks run: auto (every GPU that is there, else the CPU), cpu, cuda, or some GPUs: cuda:0,1."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import check, evaluate, pretrain, store, weights
-from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 from headstart.tasks.table import trained_tasks
@@ -41,7 +41,7 @@ class Budget(StrEnum):
 
 
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes at a time; by default all CPUs are used.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
@@ -73,6 +73,7 @@ def run(
     study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
     out: Out = None,
     workers: Workers = None,
+    device: Device = "auto",
     offline: Offline = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -84,18 +85,19 @@ def run(
 
     if verbose:
         logging.getLogger("headstart").setLevel(logging.INFO)
-    _finish(api.run_study(study, out, workers, offline, overwrite, quiet), quiet, as_json)
+    _finish(api.run_study(study, out, workers, device, offline, overwrite, quiet), quiet, as_json)
 
 
 @app.command()
 def plan(
     study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
     out: Out = None,
+    device: Device = "auto",
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    print("\n".join(api.plan_study(study, out)))
+    print("\n".join(api.plan_study(study, out, device)))
 
 
 @app.command()
@@ -122,6 +124,7 @@ def compare(
     read: Read = None,
     out: Out = None,
     workers: Workers = None,
+    device: Device = "auto",
     offline: Offline = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -138,6 +141,7 @@ def compare(
         budget.value,
         out,
         workers,
+        device,
         offline,
         quiet,
         overwrite,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 
 if TYPE_CHECKING:
     from headstart.recipes.settings import Supervision
@@ -65,7 +65,7 @@ def pretrain(
     loaders: Annotated[
         int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None,
     format: Format = None,
     on_bad_box: OnBadBox = OnBad.error,

@@ -14,13 +14,11 @@ from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.recipes.sampling import ChipSampling
 from headstart.store.files import write_json
 from headstart.store.lock import RunLock
+from headstart.train.devices import usual_loaders
 from headstart.train.distributed import World, joined
 
 if TYPE_CHECKING:
     from headstart.pretraining.training import Prepared
-
-LOADERS = 8
-"""Processes that make batches, at most, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ def run_pretraining(
         images = chosen_images(table, recipe, options.splits, options.validation, options.on_empty_class, progress)
         out = options.out or Path("runs") / f"pretrain-{recipe.name}-{recipe.supervision}-{table.root.name or 'data'}"
         weights = options.weights or recipe.weights or f"random:{recipe.backbone}"
-        loaders = _loaders(world) if options.loaders is None else options.loaders
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))
+        loaders = usual_loaders(here) if options.loaders is None else options.loaders
         request = Request(recipe, options, weights, out, loaders)
         if options.dry_run:
             lines = _planned(prepared(request, images, Path.cwd(), world), world)
@@ -85,13 +84,6 @@ class _Others:
 
     def __exit__(self, *of: object) -> None:
         return None
-
-
-def _loaders(world: World) -> int:
-    """As many as the CPUs that this process has to itself, less one, up to `LOADERS`."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))
-    return min(LOADERS, max(0, cpus // here - 1))
 
 
 OURS = (

@@ -232,6 +232,7 @@ class PretrainingOptions:
     loaders: int | None = None
     """Processes that make batches, for each that trains; None: by the CPUs."""
     device: str = "auto"
+    """auto, cpu, cuda, or some GPUs: cuda:0,1; each process takes one."""
     threads: int | None = None
     """Of each process that trains on the CPU; None: torch's own choice."""
     format: str | None = None

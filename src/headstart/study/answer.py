@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.config.study import Study
 from headstart.study.jobs import Expansion
+from headstart.train.devices import ON_CPU, Devices, usual_precision
 
 
 def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
@@ -68,14 +69,23 @@ def _effect(measure: dict[str, Any] | None) -> str:
     return f"{measure['effect']:+.3f} [{measure['lo']:+.3f}, {measure['hi']:+.3f}]"
 
 
-def plan_lines(study: Study, expansion: Expansion) -> list[str]:
-    """Trials, jobs and expected time, without running anything."""
+def _precisions(study: Study, devices: Devices) -> str:
+    """In which precision networks are trained there, and which recipes state another."""
+    usual = usual_precision(devices.kind)
+    recipes = [p.recipe for p in study.pretraining.values()] + [t.recipe for t in study.tasks if t.recipe]
+    others = {f"{r.name} in {r.precision}" for r in recipes if r.precision not in (None, usual)}
+    return ", ".join([f"trained in {usual}", *sorted(others)])
+
+
+def plan_lines(study: Study, expansion: Expansion, devices: Devices = ON_CPU) -> list[str]:
+    """Trials, jobs, devices and expected time, without running anything."""
     waiting = {job.key for job in expansion.known} - expansion.done
     kinds: dict[str, list[float]] = {}
     for job in expansion.known:
         if job.key in waiting:
             kinds.setdefault(job.kind, []).append(job.cost)
     lines = [f"{study.name}: {len(study.weights)} weights x {len(study.tasks)} tasks x {len(study.seeds)} seeds"]
+    lines.append(f"networks run on: {devices}; {_precisions(study, devices)}")
     lines += [
         f"  {kind:<12} {len(costs):4d} jobs, about {sum(costs) / 60:6.1f} CPU minutes" for kind, costs in kinds.items()
     ]

@@ -135,3 +135,10 @@ def write_study(study: Study, path: Path, comment: str) -> None:
     values["seeds"] = list(study.seeds)
     heading = "".join(f"# {line}\n" for line in comment.splitlines())
     write_text(path, heading + "\n" + tomli_w.dumps(values))
+
+
+def run_directory(source: Path, name: str, out: Path | None) -> Path:
+    """Where a study runs: as told; in its own directory when its file is the one of a run; else runs/NAME."""
+    run = source.parent
+    own = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
+    return out or (run if own else Path("runs") / name)

@@ -26,6 +26,10 @@ VERSIONS = {
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
 
+WANTS_GPU = frozenset({"pretrain", "transfer", "evaluate", "features", "activations"})
+"""Kinds of jobs that run a network: they go to a GPU where there is one, and their numbers depend on its kind. All
+others stay on the CPU."""
+
 
 def as_json(value: Any) -> Any:
     """Settings as JSON has them: dataclasses and pydantic models as objects with all their fields, tuples as lists."""

@@ -39,6 +39,7 @@ from headstart.study.settings import (
     TransferPlace,
     TransferSettings,
 )
+from headstart.train.devices import usual_precision
 from headstart.weights.cards import WeightsSpec, resolve
 
 Lookup = Callable[[Job], dict[str, float | None] | None]
@@ -56,6 +57,8 @@ class Planner:
     base: Path
     """Folder that relative paths in the study are relative to."""
     offline: bool = False
+    device: str = "cpu"
+    """Kind of device that networks run on: "cpu", "cuda"."""
     _annotations: dict[str, Annotations] = field(default_factory=dict)
     _specs: dict[str, WeightsSpec] = field(default_factory=dict)
 
@@ -155,10 +158,11 @@ class Planner:
         settings = PretrainSettings(
             backbone=self.backbone(),
             supervision=wanted.supervision,
-            recipe=wanted.recipe,
+            recipe=self._recipe(wanted.recipe),
             seed=seed,
             early=wanted.early,
             threads=self.study.threads,
+            device=self.device,
         )
         images, place = self.images(wanted.images), StartPlace(str(self.base), self.trained_backbone(name))
         label, cost = f"pre-train {name}, seed {seed}", self._train_cost(wanted.recipe, wanted.images)
@@ -212,12 +216,13 @@ class Planner:
         settings = TransferSettings(
             weights=weights,
             task=task.kind,
-            recipe=task.recipe.model_copy(update={"lr": lr, "rates": ()}),
+            recipe=self._recipe(task.recipe, lr=lr, rates=()),
             seed=seed,
             limit=task.limit,
             protocol=task.protocol if task.val else None,  # only validation is scored by it here
             resize=getattr(self.study.sets[task.train[fold]], "resize", "stretch"),
             threads=self.study.threads,
+            device=self.device,
         )
         inputs = inputs | {"train": self.images(task.train[fold])}
         if task.val:
@@ -230,7 +235,7 @@ class Planner:
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
         inputs |= {f"test{k}": self.images(name) for k, name in enumerate(task.test)}
-        settings = EvaluateSettings(task.kind, task.protocol, self.study.bootstrap, self.study.threads)
+        settings = EvaluateSettings(task.kind, task.protocol, self.study.bootstrap, self.study.threads, self.device)
         cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
         label = f"test {task.name} from {entry.name}, seed {seed}"
         return Job("evaluate", settings, inputs, self._masks(task.test[0]), label, cost)
@@ -238,7 +243,7 @@ class Planner:
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
         """Pooled features of a set; one job for all seeds where the weights are the same file."""
         weights, inputs, place = self.start(entry, seed, early)
-        settings = FeaturesSettings(weights, self.study.threads)
+        settings = FeaturesSettings(weights, self.study.threads, self.device)
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
         return Job("features", settings, inputs | {"images": self.images(images)}, place, label, cost)
@@ -289,7 +294,7 @@ class Planner:
             inputs |= {f"weights_{role}": job for job in made.values()}
         inputs["images"] = self.images(self.study.explain.images)
         inputs["statistics"] = self.images(self.study.explain.statistics)
-        settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads)
+        settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads, self.device)
         return Job("activations", settings, inputs, places, f"activation maps, seed {seed}", 15)
 
     def _masks(self, images: str) -> DataPlace | None:
@@ -302,6 +307,10 @@ class Planner:
         if isinstance(settings, WorldSet):
             return settings.count * settings.size**2
         return len(self.annotations(settings)) * settings.size_hw[0] * settings.size_hw[1]
+
+    def _recipe(self, recipe: Recipe, **changes: Any) -> Recipe:
+        """The recipe as a job is told it: with the precision that it has on this kind of device."""
+        return recipe.model_copy(update={"precision": recipe.precision or usual_precision(self.device), **changes})
 
     def _train_cost(self, recipe: Recipe, images: str) -> float:
         settings = self.study.sets[images]

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from headstart.study.executors.local import Event
+from headstart.study.executors.events import Event
 from headstart.study.jobs import Job
 
 TRUSTED_SECONDS = 20.0

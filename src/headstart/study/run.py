@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +21,18 @@ from headstart.store.files import read_json, write_json, write_text
 from headstart.store.lock import RunLock
 from headstart.store.sealing import DIGESTS, discard_damaged, seal
 from headstart.store.store import Store
-from headstart.study.executors.local import Event, Outcome, default_workers, run_jobs
+from headstart.study.environment import environment
+from headstart.study.executors.events import Event, Outcome
+from headstart.study.executors.local import run_jobs
+from headstart.study.executors.pools import default_workers
 from headstart.study.files import load_study, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.results import Results
+from headstart.train.devices import ON_CPU, Devices
 
 RESULTS = ("env.json", "metrics.json", "results.jsonl")
 """Files beside the store that are sealed; report.html is, by who builds it."""
-VERSIONS_OF = (
-    *("headstart", "torch", "torchvision", "timm", "numpy", "numba", "scipy"),
-    *("pillow", "simplejpeg", "safetensors"),
-)
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +57,11 @@ def run(
     workers: int | None = None,
     offline: bool = False,
     overwrite: bool = False,
+    devices: Devices = ON_CPU,
 ) -> RunResult:
     """Run `study` (read from the file `source`, its paths relative to `base`) into `out`, or go on there.
+
+    workers: processes on the CPU; devices: where networks run.
 
     Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
     """
@@ -69,15 +69,17 @@ def run(
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
             _empty(out, source)
-        planner, store = Planner(study, base, offline), Store(out)
+        planner, store = Planner(study, base, offline, devices.kind), Store(out)
         store.sweep()
         discard_damaged(out, (*RESULTS, "report.html"))
         settle(study, source, base, out)
         count = workers or default_workers(study.threads)
         check_weights(planner, planner.expand(lookup(store)))
         if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
-            write_json(out / "env.json", environment(study, count))
-        outcome = run_jobs(lambda: planner.expand(lookup(store)), store, count, study.threads, on_event)
+            write_json(out / "env.json", environment(study, count, devices))
+        outcome = run_jobs(
+            lambda: planner.expand(lookup(store)), store, count, study.threads, on_event, devices=devices
+        )
         expansion = planner.expand(lookup(store))
         summary = Results(planner, store, expansion).summary()
         changed = write_results(out, summary)
@@ -116,9 +118,9 @@ def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:
     return metrics
 
 
-def planned(study: Study, base: Path, out: Path) -> Expansion:
+def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU) -> Expansion:
     """What a run into `out` would do now; runs and writes nothing."""
-    return Planner(study, base).expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
+    return Planner(study, base, device=devices.kind).expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
 
 
 def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) -> None:
@@ -276,20 +278,3 @@ def write_results(out: Path, summary: dict[str, Any]) -> bool:
 
 def _holds(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode("utf-8")
-
-
-def environment(study: Study | None, workers: int | None) -> dict[str, Any]:
-    """Versions and machine, without importing what it names."""
-    versions = {}
-    for name in VERSIONS_OF:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    facts: dict[str, Any] = {
-        "versions": versions,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-    }
-    return facts | ({} if study is None else {"threads": study.threads, "workers": workers})

@@ -74,6 +74,8 @@ class PretrainSettings:
     seed: int
     early: float | None
     threads: int
+    device: str
+    """Kind of device that it runs on, such as "cpu" or "cuda"; which of several does not matter."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class TransferSettings:
     """How validation images are scored; None without any."""
     resize: str
     threads: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class EvaluateSettings:
     protocol: str
     bootstrap: int
     threads: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class FeaturesSettings:
 
     weights: StartSettings
     threads: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,7 @@ class ActivationsSettings:
     seed: int
     bootstrap: int
     threads: int
+    device: str
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from headstart.errors import UsageError
+from headstart.train.devices import chosen_devices, seat
 
 CPU = torch.device("cpu")
 
@@ -76,15 +77,35 @@ class World:
 ALONE = World()
 
 
+def assigned_world() -> World:
+    """One process on the device that this worker process was given (`headstart.train.devices.take_seat`)."""
+    device = torch.device(seat().device)
+    _settle(device)
+    return World(device=device)
+
+
+def _settle(device: torch.device) -> None:
+    """Make a GPU the one that this process works on; "fp32" is then single precision, not TF32."""
+    if device.type == "cpu":
+        return
+    torch.get_device_module(device).set_device(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
 def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
-    """`auto`: the GPU of this rank where there is one, else the CPU. Raises UsageError for a GPU that is not there."""
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+    """Of the process of this rank on this machine: its own GPU of those that `name` asks for, or the CPU.
+
+    Raises UsageError for GPUs that are not there, or fewer than processes.
+    """
+    names = chosen_devices(name).names
+    if not names:
         return CPU
-    if not torch.cuda.is_available():
+    if local_rank >= len(names):
         raise UsageError(
-            f"device {name!r} was asked for, but PyTorch sees no GPU. Use --device cpu, or check the driver."
+            f"--device {name}: this is process {local_rank} on this machine, counted from 0, but there are "
+            f"{len(names)} GPUs for it and the others. Start as many processes as GPUs, one a GPU."
         )
-    return torch.device("cuda", local_rank)
+    return torch.device(names[local_rank])
 
 
 @contextmanager
@@ -92,8 +113,7 @@ def joined(device: str = "auto") -> Iterator[World]:
     """The processes that torchrun started together (RANK, WORLD_SIZE, LOCAL_RANK), or this one alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     here = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
-    if here.type == "cuda":
-        torch.cuda.set_device(here)
+    _settle(here)
     if size == 1:
         yield World(device=here)
         return

@@ -13,6 +13,7 @@ from headstart.errors import TrainingError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection.targets import COUNT
 from headstart.recipes.schema import Recipe
+from headstart.train.devices import usual_precision
 from headstart.train.distributed import World
 from headstart.train.memory import memory_for_update
 
@@ -28,12 +29,13 @@ class Forward:
     ) -> None:
         self.recipe, self.world, self.preprocessing = recipe, world, preprocessing
         model.to(world.device)
-        if recipe.precision == "fp64":
+        self.precision = recipe.precision or usual_precision(world.device.type)
+        if self.precision == "fp64":
             model.double()
         if recipe.compile:
             model.backbone.compile()  # type: ignore[union-attr]
-        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
-        self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
         self.model = model
         self.losses: nn.Module = _LossesOf(model, losses_of)
         if world.size > 1:
@@ -63,7 +65,7 @@ class Forward:
 
     def _forward(self, batch: Batch) -> dict[str, Tensor]:
         images = self.preprocessing.apply(batch.images)
-        if self.recipe.precision == "fp64":
+        if self.precision == "fp64":
             images = images.double()
         with torch.autocast(self.world.device.type, self.dtype, enabled=self.dtype is not None):
             return self.losses(batch, images.contiguous(memory_format=torch.channels_last))

@@ -7,92 +7,23 @@ started with the first job that has to run, so a study with nothing left to do s
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, Protocol
 
 from headstart.errors import Interrupted, StoreError
 from headstart.store.files import unwritable
 from headstart.store.store import Store
-from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, begin, execute, note_path, read_note
+from headstart.study.executors.events import Event, Expansion, Outcome
+from headstart.study.executors.pools import Pool, pools_for, terminate_as_interrupt, threads_in_environment
+from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_path, read_note
 from headstart.study.jobs import VERSIONS, Job, as_json
+from headstart.train.devices import ON_CPU, Devices
 
 POLL_SECONDS = 0.5
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
-
-class Expansion(Protocol):
-    """What is known of a study's jobs by now."""
-
-    @property
-    def ready(self) -> Sequence[Job]:
-        """Not finished, and every input is."""
-
-    @property
-    def known(self) -> Sequence[Job]:
-        """All jobs known so far, finished ones too."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether no result can add further jobs."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that a display may want to show."""
-
-    what: Literal["known", "started", "progress", "finished", "failed", "retried"]
-    job: Job | None = None
-    """The job it is about; None for `known`."""
-    fraction: float = 0.0
-    """0..1, for `progress`."""
-    message: str = ""
-    """What the job says of itself, or why it failed or is tried again."""
-    seconds: float = 0.0
-    """How long the job ran, for `finished` and `failed`."""
-    known: tuple[Job, ...] = ()
-    """All jobs known so far, for `known`."""
-    done: frozenset[str] = frozenset()
-    """Names of those that are finished, for `known`."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    finished: int
-    """Jobs finished by this call; those found finished do not count."""
-    failed: list[tuple[str, str]]
-    """Label and message of each job that failed."""
-    left: list[str]
-    """Labels of jobs that could not run, because a job they need failed."""
-    complete: bool
-    """Everything that the study asks for is in the store."""
-    seconds: float
-    exit_code: int = 0
-    """For the command: 0, 1 when a job failed, 2 when one failed because its input cannot be read or used."""
-
-
-def default_workers(threads: int) -> int:
-    """Worker processes that fill this machine's usable CPUs with `threads` threads each; at least 1."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable // threads)
 
 
 def run_jobs(
@@ -102,25 +33,28 @@ def run_jobs(
     threads: int,
     on_event: Callable[[Event], None],
     runners: str = RUNNERS,
+    devices: Devices = ON_CPU,
 ) -> Outcome:
     """Run every job that can be run and put it into the store.
 
-    next_jobs: called at the start and after every finished job. workers: processes at a time; the longest of the
-    ready jobs start first. threads: of each worker (PyTorch, BLAS, numba). on_event: called in this thread.
-    runners: `module:name` of the table of runners.
+    next_jobs: called at the start and after every finished job. workers: processes at a time on the CPU; the longest
+    of the ready jobs start first. threads: of each worker (PyTorch, BLAS, numba). on_event: called in this thread.
+    runners: `module:name` of the table of runners. devices: where there are GPUs, one more process for each does the
+    jobs of the kinds in `WANTS_GPU`, and those of the CPU do all others at the same time.
 
     A job that fails is reported and the others go on. A job whose process dies is tried once more, alone. Both are
     told in full in the run's log.txt. Raises Interrupted after Ctrl-C or SIGTERM, with all workers ended.
     The program that calls this must be importable (`if __name__ == "__main__":`): workers are fresh processes.
     """
-    floor = _Dispatcher(next_jobs, store, workers, threads, on_event, runners)
-    with _threads_in_environment(threads), _terminate_as_interrupt():
+    pools = pools_for(devices, workers, store.root / "log.txt")
+    with threads_in_environment(threads), terminate_as_interrupt():
         try:
-            return floor.work()
+            return _Dispatcher(next_jobs, store, pools, threads, on_event, runners).work()
         except KeyboardInterrupt:
             raise Interrupted("stopped; the same command goes on") from None
         finally:
-            floor.close()
+            for pool in pools:
+                pool.close()
 
 
 @dataclass
@@ -129,12 +63,10 @@ class _Dispatcher:
 
     next_jobs: Callable[[], Expansion]
     store: Store
-    workers: int
+    pools: list[Pool]
     threads: int
     on_event: Callable[[Event], None]
     runners: str
-    pool: ProcessPoolExecutor | None = None
-    running: dict[Future[JobReport], Job] = field(default_factory=dict)
     crashes: dict[str, int] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     notes: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -160,16 +92,10 @@ class _Dispatcher:
         seconds = time.monotonic() - began
         return Outcome(self.finished, list(self.failed.values()), left, complete, seconds, self.exit_code)
 
-    def close(self) -> None:
-        """End the workers: at once where they still work, in good order where they wait."""
-        if self.pool is None:
-            return
-        if self.running:
-            for process in list(self.pool._processes.values()):
-                process.kill()
-            self.running.clear()
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.pool = None
+    @property
+    def running(self) -> list[Job]:
+        """The jobs at work."""
+        return [job for pool in self.pools for job in pool.running.values()]
 
     def _expand(self) -> Expansion:
         expansion = self.next_jobs()
@@ -180,18 +106,22 @@ class _Dispatcher:
     def _start(self, ready: Sequence[Job]) -> bool:
         """Give free workers the longest of the waiting jobs; a job whose process died before runs alone. False when
         an input proved damaged: it has to be made again first."""
-        busy = {job.name for job in self.running.values()}
+        busy = {job.name for job in self.running}
         waiting = [job for job in ready if job.name not in busy and job.name not in self.failed]
         waiting.sort(key=lambda job: (-job.cost, job.name))
         suspects = [job for job in waiting if job.name in self.crashes]
         if any(name in self.crashes for name in busy) or (suspects and busy):
             return True
-        for job in suspects[:1] or waiting[: max(0, self.workers - len(busy))]:
+        for job in suspects[:1] or waiting:
+            pool = next((pool for pool in self.pools if pool.free and pool.takes(job)), None)
+            if pool is None:
+                continue
             order = self._order(job)
             if order is None:
                 return False
-            self.running[self._submit(order)] = job
-            self._log(f"started {job.name} ({job.label})")
+            pool.submit(order, job)
+            where = "" if pool.seat.device == "cpu" else f" on {pool.seat.device}"
+            self._log(f"started {job.name} ({job.label}){where}")
             self.on_event(Event("started", job))
         return True
 
@@ -207,37 +137,24 @@ class _Dispatcher:
         note_path(out).unlink(missing_ok=True)
         return JobOrder(job.kind, job.settings, job.place, inputs, out, self.threads, self.runners)
 
-    def _submit(self, order: JobOrder) -> Future[JobReport]:
-        # Workers inherit the mask, so a Ctrl-C while they start reaches only this process, right after.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            if self.pool is not None:
-                try:
-                    return self.pool.submit(execute, order)
-                except BrokenExecutor:  # a waiting worker died; nothing was lost
-                    self.pool.shutdown(wait=True)
-            self.pool = ProcessPoolExecutor(
-                self.workers, get_context("spawn"), initializer=begin, initargs=(os.getpid(), self._log_path())
-            )
-            return self.pool.submit(execute, order)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
     def _watch(self) -> None:
         """Wait a moment; tell the progress of what runs and take in what ended."""
-        ended, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        if any(isinstance(future.exception(), BrokenExecutor) for future in ended):
-            ended, _ = wait(self.running)  # the death of one worker ends them all
-        for future, job in list(self.running.items()):
-            if future not in ended:
-                self._tell_progress(job)
-        broken = []
-        for future in ended:
-            job = self.running.pop(future)
-            if isinstance(future.exception(), BrokenExecutor):
-                broken.append(job)
-            else:
-                self._take(job, future.result())
+        ended, _ = wait([f for pool in self.pools for f in pool.running], POLL_SECONDS, FIRST_COMPLETED)
+        broken: list[Job] = []
+        for pool in self.pools:
+            ours = ended & pool.running.keys()
+            if any(isinstance(future.exception(), BrokenExecutor) for future in ours):
+                ours, _ = wait(pool.running)  # the death of one worker ends all of its pool
+            for future, job in list(pool.running.items()):
+                if future not in ours:
+                    self._tell_progress(job)
+            for future in ours:
+                job = pool.running.pop(future)
+                if isinstance(future.exception(), BrokenExecutor):
+                    broken.append(job)
+                    pool.renew()
+                else:
+                    self._take(job, future.result())
         if broken:
             self._survive(broken)
 
@@ -271,10 +188,7 @@ class _Dispatcher:
         self.on_event(Event("finished", job, 1.0, seconds=report.seconds))
 
     def _survive(self, broken: list[Job]) -> None:
-        """A worker died and took the pool with it. Nobody knows whose fault it was, so each goes on alone."""
-        assert self.pool is not None
-        self.pool.shutdown(wait=True)
-        self.pool = None
+        """A worker died and took its pool with it. Nobody knows whose fault it was, so each goes on alone."""
         names = ", ".join(job.label for job in broken)
         for job in broken:
             self.crashes[job.name] = self.crashes.get(job.name, 0) + 1
@@ -300,35 +214,3 @@ class _Dispatcher:
                 file.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
         except OSError as fault:
             raise unwritable(self._log_path(), fault) from fault
-
-
-@contextmanager
-def _threads_in_environment(threads: int) -> Iterator[None]:
-    """BLAS and OpenMP read their number of threads once, when a worker loads them."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does. Only the main thread may set handlers; elsewhere it stays as it is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -20,6 +20,7 @@ from headstart.errors import HeadstartError
 from headstart.progress import Progress
 from headstart.store.files import UNWRITABLE, unwritable, write_json, write_text
 from headstart.store.sealing import begin_anew_if_damaged
+from headstart.train.devices import Seat, take_seat
 
 RUNNERS = "headstart.study.runners.table:RUNNERS"
 """Where the table of runners is, by default: kind of job -> function. Imported by workers only."""
@@ -86,8 +87,10 @@ def read_note(out: Path) -> tuple[float, str]:
         return 0.0, ""
 
 
-def begin(parent: int, log: Path) -> None:
-    """Prepare a fresh worker: it leaves Ctrl-C to its parent, dies with it, and prints into the run's log."""
+def begin(parent: int, log: Path, seat: Seat) -> None:
+    """Prepare a fresh worker: it leaves Ctrl-C to its parent, dies with it, prints into the run's log, and works on
+    its device."""
+    take_seat(seat)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

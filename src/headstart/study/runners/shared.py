@@ -72,22 +72,23 @@ def made_here(backbone: Any, tensors: Mapping[str, Any], source: str) -> dict[st
 
 
 def start_of(weights: StartSettings, place: StartPlace, made: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
-    """The backbone that a job starts from, and the report of how it was loaded."""
+    """The backbone that a job starts from, on the device of this worker, and the report of how it was loaded."""
     import torch
     from safetensors.torch import load_file
 
     from headstart.models.backbones.building import build_backbone
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.tasks.transfer import Start
+    from headstart.train.distributed import assigned_world
     from headstart.train.state import model_tensors
     from headstart.weights.checkpoint import load
 
-    base = Path(place.base)
+    base, device = Path(place.base), assigned_world().device
     if made is None:
         spec = place.spec
         assert spec
         loaded = load(spec, seed, place.offline)
-        loaded.backbone.to(memory_format=torch.channels_last)
+        loaded.backbone.to(device).to(memory_format=torch.channels_last)
         start = Start(loaded.backbone, spec.backbone, base, loaded.preprocessing, spec.kind == "random")
         return start, loaded.report.to_json()
     backbone = build_backbone(place.backbone, base).to(memory_format=torch.channels_last)
@@ -95,6 +96,5 @@ def start_of(weights: StartSettings, place: StartPlace, made: Path | None, seed:
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(stored[name])
-    return Start(backbone, place.backbone, base, Preprocessing(), is_random=False), made_here(
-        backbone, tensors, weights.part
-    )
+    report = made_here(backbone, tensors, weights.part)
+    return Start(backbone.to(device), place.backbone, base, Preprocessing(), is_random=False), report

@@ -37,6 +37,7 @@ from headstart.study.settings import (
     TransferPlace,
     TransferSettings,
 )
+from headstart.train.devices import seat
 
 
 def pretrain(settings: PretrainSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
@@ -46,6 +47,7 @@ def pretrain(settings: PretrainSettings, place: StartPlace, inputs: Inputs, out:
     from headstart.models.backbones.building import build_backbone
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.tasks.transfer import Start, fit, save_curve
+    from headstart.train.distributed import assigned_world
     from headstart.train.state import model_tensors, save_tensors
 
     images = ImageSet.open(inputs["images"])
@@ -77,6 +79,8 @@ def pretrain(settings: PretrainSettings, place: StartPlace, inputs: Inputs, out:
         progress,
         at_step=at_step,
         key=out.name,
+        world=assigned_world(),
+        workers=seat().loaders,
     )
     save_tensors(out / "backbone.safetensors", model_tensors(model.backbone))  # type: ignore[arg-type]
     save_curve(out / "curve.npz", curve)
@@ -90,6 +94,8 @@ def transfer(
     from headstart.models.backbones.building import backbone_cost
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import fit, model_facts, save_curve, save_model
+    from headstart.train.distributed import assigned_world
+    from headstart.train.forward import NotFinite
 
     images = ImageSet.open(inputs["train"])
     recipe = settings.recipe
@@ -109,8 +115,10 @@ def transfer(
             lambda f, m: progress(0.9 * f, m),
             settings.limit,
             key=out.name,
+            world=assigned_world(),
+            workers=seat().loaders,
         )
-    except TrainingError:
+    except NotFinite:
         if "val" not in inputs:
             raise
         return {"train/diverged": 1.0}  # a rate of the search that is too high: it has no score, others have
@@ -134,6 +142,7 @@ def evaluate(
     """Test metrics of one trial over all its folds, with bootstrap replicates over the test images."""
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import load_model
+    from headstart.train.distributed import assigned_world
 
     task = trained_task(settings.task)
     folds = sum(name.startswith("model") for name in inputs)
@@ -145,7 +154,7 @@ def evaluate(
     sets = [with_masks(ImageSet.open(inputs[f"test{k}"]), place) for k in range(folds)]
     predictions = []
     for k, images in enumerate(sets):
-        trained = load_model(inputs[f"model{k}"])
+        trained = load_model(inputs[f"model{k}"], assigned_world().device)
         show = partial(_of_fold, progress, k, folds)
         predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)

@@ -1,0 +1,125 @@
+"""Groups of worker processes: those of the CPU, and one process for each GPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from headstart.study.executors.worker import JobOrder, JobReport, begin, execute
+from headstart.study.jobs import WANTS_GPU, Job
+from headstart.train.devices import Devices, Seat, usable_cpus, usual_loaders
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def default_workers(threads: int) -> int:
+    """Worker processes that fill this machine's usable CPUs with `threads` threads each; at least 1."""
+    return max(1, usable_cpus() // threads)
+
+
+class Pool:
+    """Worker processes at one place, started with the first job that is given to them and kept for all."""
+
+    def __init__(self, seat: Seat, size: int, log: Path, on_cpu: bool, on_gpu: bool) -> None:
+        self.seat, self.size, self.log = seat, size, log
+        self.on_cpu, self.on_gpu = on_cpu, on_gpu
+        self.running: dict[Future[JobReport], Job] = {}
+        self._processes: ProcessPoolExecutor | None = None
+
+    def takes(self, job: Job) -> bool:
+        """Whether jobs of this kind are done here."""
+        return self.on_gpu if job.kind in WANTS_GPU else self.on_cpu
+
+    @property
+    def free(self) -> int:
+        """Jobs that it can take now."""
+        return max(0, self.size - len(self.running))
+
+    def submit(self, order: JobOrder, job: Job) -> None:
+        """Give a job to a free worker."""
+        # Workers inherit the mask, so a Ctrl-C while they start reaches only this process, right after.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.running[self._submitted(order)] = job
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def _submitted(self, order: JobOrder) -> Future[JobReport]:
+        if self._processes is not None:
+            try:
+                return self._processes.submit(execute, order)
+            except BrokenExecutor:  # a waiting worker died; nothing was lost
+                self._processes.shutdown(wait=True)
+        self._processes = ProcessPoolExecutor(
+            self.size, get_context("spawn"), initializer=begin, initargs=(os.getpid(), self.log, self.seat)
+        )
+        return self._processes.submit(execute, order)
+
+    def renew(self) -> None:
+        """Let go of processes of which one died, and with it all."""
+        if self._processes is not None:
+            self._processes.shutdown(wait=True)
+            self._processes = None
+
+    def close(self) -> None:
+        """End the workers: at once where they still work, in good order where they wait."""
+        if self._processes is None:
+            return
+        if self.running:
+            for process in list(self._processes._processes.values()):
+                process.kill()
+            self.running.clear()
+        self._processes.shutdown(wait=True, cancel_futures=True)
+        self._processes = None
+
+
+def pools_for(devices: Devices, workers: int, log: Path) -> list[Pool]:
+    """The pools of a run: `workers` processes on the CPU, and one more for each GPU."""
+    loaders = max(1, usual_loaders(len(devices.names))) if devices.names else 0
+    gpus = [Pool(Seat(name, loaders), 1, log, on_cpu=False, on_gpu=True) for name in devices.names]
+    return [*gpus, Pool(Seat(), workers, log, on_cpu=True, on_gpu=not gpus)]
+
+
+@contextmanager
+def threads_in_environment(threads: int) -> Iterator[None]:
+    """BLAS and OpenMP read their number of threads once, when a worker loads them."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does. Only the main thread may set handlers; elsewhere it stays as it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
