@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import DataError
+from headstart.train.devices import seat
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,13 @@ RUNNERS = {
     "naps": naps,
     "counts": counts,
 }
+
+
+def seated(settings, place, inputs, out, progress):
+    """Where this process was told to work."""
+    time.sleep(0.3)  # long enough that another worker gets the next job
+    return {"device": seat().device, "loaders": seat().loaders, "pid": os.getpid()}
+
+
+SEATED = {"features": seated, "probe": seated, "transfer": dies, "evaluate": dies}
+"""Under names of kinds that want a GPU, and one that does not."""

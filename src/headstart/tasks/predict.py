@@ -16,6 +16,7 @@ from headstart.store.files import replacing, write_text
 from headstart.store.sealing import DIGESTS, damage
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import load_model
+from headstart.train.distributed import choose_device
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
@@ -34,12 +35,12 @@ def predict_folder(model: Path, images: Path, out: Path, threshold: float, say: 
 
     `out` gets one PNG an image and `predictions.json`: for detection in COCO's results form with the image's name
     (bbox as x y width height in pixels of the image), else one record an image.
-    threshold: smallest score that is drawn and written.
+    threshold: smallest score that is drawn and written. Runs on the first GPU, where there is one.
     """
     paths = image_files(images)
     if (model / DIGESTS).exists() and (fault := damage(model)):
         raise StoreError(f"{model} is damaged ({fault}). Run its study again: it makes the model again.")
-    trained = load_model(model)
+    trained = load_model(model, choose_device("auto"))
     out.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
     failed = []
