@@ -76,10 +76,10 @@ def test_run_hands_everything_to_the_api(api, command):
     seen = []
     api.run_study = lambda *given: seen.append(given) or Summary()
     assert command("run", "shapes") == (0, "report: runs/x/report.html\n", "")
-    assert seen == [("shapes", None, None, False, False, False)]
-    words = ("run", "a.toml", "--out", "r", "--workers", 3, "--offline", "--overwrite", "-q")
+    assert seen == [("shapes", None, None, "auto", False, False, False)]
+    words = ("run", "a.toml", "--out", "r", "--workers", 3, "--device", "cuda:0,1", "--offline", "--overwrite", "-q")
     assert command(*words) == (0, "", "")
-    assert seen[1] == ("a.toml", Path("r"), 3, True, True, True)
+    assert seen[1] == ("a.toml", Path("r"), 3, "cuda:0,1", True, True, True)
 
 
 def test_run_with_failures_names_them_and_ends_with_1(api, command):
@@ -167,23 +167,23 @@ def test_compare_hands_everything_to_the_api(api, command):
     api.compare = lambda *given: seen.append(given) or Summary()
     words = ("compare", "photos", "-w", "random:resnet50", "-w", "timm:resnet50.a1_in1k", "--task", "detect")
     assert command(*words, "--seeds", 5, "--budget", "quick", "--out", "r", "--offline")[0] == 0
-    assert command("compare", "photos", "-w", "card.toml")[0] == 0
+    assert command("compare", "photos", "-w", "card.toml", "--device", "cpu")[0] == 0
     both = ["random:resnet50", "timm:resnet50.a1_in1k"]
     assert seen == [
-        ("photos", both, "detect", 5, "quick", Path("r"), None, True, False, False, None, "error", {}),
-        ("photos", ["card.toml"], None, None, "normal", None, None, False, False, False, None, "error", {}),
+        ("photos", both, "detect", 5, "quick", Path("r"), None, "auto", True, False, False, None, "error", {}),
+        ("photos", ["card.toml"], None, None, "normal", None, None, "cpu", False, False, False, None, "error", {}),
     ]
 
 
 def test_plan_predict_report_weights_and_env(api, command):
-    api.plan_study = lambda study, out: [f"study {study}", "2 jobs"]
+    api.plan_study = lambda study, out, device: [f"study {study}", f"2 jobs on {device}"]
     api.predict = lambda *given: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
     api.describe_weights = lambda uri: [uri, "license: MIT"]
     asked = []
     api.list_weights = lambda *given: asked.append(given) or [{"uri": "random:resnet50", "kind": "random"}]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
-    assert command("plan", "shapes") == (0, "study shapes\n2 jobs\n", "")
+    assert command("plan", "shapes") == (0, "study shapes\n2 jobs on auto\n", "")
     assert command("predict", "m", "i", "--threshold", "0.25") == (1, "0.25\n", "failed: a.jpg: not an image\n")
     assert command("report", "runs/x") == (0, "runs/x/report.html\n", "")
     assert command("weights", "show", "random:x") == (0, "random:x\nlicense: MIT\n", "")

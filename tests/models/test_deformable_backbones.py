@@ -343,7 +343,7 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
     name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
     assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
     place = StartPlace(str(tmp_path), name)
-    settings = PretrainSettings({}, "boxes", recipe, 0, None, 1)
+    settings = PretrainSettings({}, "boxes", recipe, 0, None, 1, "cpu")
     stages.pretrain(settings, place, {"images": images}, out, silent)
     stored = load_file(out / "backbone.safetensors")
     offsets = [v for k, v in stored.items() if ".conv2.offset." in k]
