@@ -22,8 +22,8 @@ from headstart.study.runners.training import transfer
 from headstart.tasks.predict import predict_folder
 from headstart.train import devices
 from headstart.train.devices import Devices, Seat
-from support.device_study import differences, done_here, photo_folder, study_of_every_kind
-from support.pretend_device import NAME, pretended
+from support.devices.device_study import differences, done_here, photo_folder, study_of_every_kind
+from support.devices.pretend_device import NAME, pretended
 from support.tiny_runners import RUNNERS as TINY_RUNNERS
 from support.tiny_runners import Dying
 
@@ -48,7 +48,7 @@ def both(photos, tmp_path_factory):
 def test_every_kind_of_job_has_the_cpu_s_bits_on_a_device(both):
     here, there = both
     kinds = {folder.name.partition("-")[0] for folder in here.values()}
-    assert kinds == set(RUNNERS), "a kind of job is not in the study of `support.device_study`: put it there"
+    assert kinds == set(RUNNERS), "a kind of job is not in the study of `support.devices.device_study`: put it there"
     assert here.keys() == there.keys()
     assert {label: d for label in here if (d := differences(here[label], there[label]))} == {}
 
@@ -154,7 +154,7 @@ def test_a_study_on_two_pretended_devices_says_what_it_says_on_the_cpu(photos, t
     source = tmp_path / "study.toml"
     write_study(study, source, "every kind of job")
     tests = Path(__file__).parents[1]
-    paths = [str(tests / "support" / "pretend_site"), str(tests), os.environ.get("PYTHONPATH", "")]
+    paths = [str(tests / "support" / "devices" / "site"), str(tests), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     runs = {}
     for name, where in (("there", TWO), ("here", Devices())):

@@ -3,7 +3,7 @@
 import pytest
 
 from headstart.errors import UsageError
-from headstart.recipes.schema import Recipe
+from headstart.recipes.schema import recipe_of
 from headstart.train import devices
 from headstart.train.devices import ON_CPU, Devices, chosen_devices, usual_loaders, usual_precision
 
@@ -79,7 +79,7 @@ def test_what_torch_was_built_for_is_what_torch_says():
 
 def test_precision_follows_the_device_unless_a_recipe_states_one():
     assert [usual_precision(kind) for kind in ("cpu", "cuda")] == ["fp32", "bf16"]
-    assert Recipe(name="r", updates=1, batch_size=1, lr=1.0, head="linear").precision is None
+    assert recipe_of({"name": "r", "updates": 1, "batch_size": 1, "lr": 1.0, "head": "linear"}).precision is None
 
 
 def test_loaders_share_the_cpus(monkeypatch):

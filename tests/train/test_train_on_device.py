@@ -21,8 +21,8 @@ from headstart.recipes.schema import recipe_of
 from headstart.tasks.transfer import Start, fit
 from headstart.train.memory import memory_for_images
 from headstart.world.shapes import draw_set
-from support.device_list import HEADS, VARIANTS, trained
-from support.pretend_device import PretendTensor, pretended
+from support.devices.device_list import HEADS, VARIANTS, trained
+from support.devices.pretend_device import PretendTensor, pretended
 
 CPU = torch.device("cpu")
 

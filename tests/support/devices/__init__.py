@@ -1,0 +1,1 @@
+"""Pretended devices, and what is run on them."""
