@@ -351,7 +351,7 @@ def test_a_killed_process_that_makes_batches_is_said_and_loses_nothing(
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_half_precision_and_averaged_weights_with_small_objects_pasted(
     data: Path, tmp_path: Path, precision: str
 ) -> None:

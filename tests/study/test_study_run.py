@@ -145,7 +145,10 @@ def killed_when(folder: Path, out: str, ready: Callable[[Path], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("out", "pattern"),
-    [("killed-training", "partial/pretrain-*/resume/state.safetensors"), ("killed-later", "store/transfer-*")],
+    [
+        ("killed-training", "partial/pretrain-*/resume/state.safetensors"),
+        pytest.param("killed-later", "store/transfer-*", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_and_continued_gives_the_same_bytes(folder, out, pattern):
     killed_when(folder, out, lambda run: any(run.glob(pattern)))
