@@ -1,0 +1,379 @@
+"""The planner by hand: which jobs a study has, what each is told and needs, what waits, and when keys change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.config.study import Study
+from headstart.study.jobs import Expansion, Job, as_json
+from headstart.study.plan import PIXELS_PER_SECOND, Planner
+from support.drawn_layouts import as_coco, drawn_images
+
+DETECT = {"name": "d", "updates": 30, "batch_size": 8, "head": "fcos", "channels": 16}
+LABELS = {"name": "l", "updates": 20, "batch_size": 4, "lr": 2e-3, "head": "linear"}
+
+
+def drawn() -> dict[str, Any]:
+    """Two arms and a control, one seed, a searched detection task, a probe, explanations."""
+    return {
+        "name": "drawn",
+        "seeds": [5],
+        "backbone": "shapes-resnet",
+        "bootstrap": 150,
+        "threads": 2,
+        "sets": {
+            "base": {"world": "base", "count": 48, "size": 64},
+            "train": {"world": "novel", "count": 24, "size": 48},
+            "val": {"world": "novel", "count": 12, "first": 24, "size": 48},
+            "test": {"world": "novel", "count": 20, "first": 36, "size": 48},
+        },
+        "pretraining": {
+            "boxes": {"images": "base", "supervision": "boxes", "recipe": DETECT | {"lr": 1e-3}},
+            "labels": {"images": "base", "supervision": "labels", "early": 0.5, "recipe": LABELS},
+        },
+        "weights": [
+            {"name": "boxes", "pretraining": "boxes"},
+            {"name": "labels", "pretraining": "labels", "default": True},
+            {"name": "random", "uri": "random:shapes-resnet"},
+        ],
+        "tasks": [
+            {
+                "name": "find",
+                "kind": "detect",
+                "only": ["boxes"],
+                "train": ["train"],
+                "val": ["val"],
+                "test": ["test"],
+                "limit": 10,
+                "protocol": "coco",
+                "recipe": DETECT | {"rates": [1e-3, 3e-3, 9e-3]},
+            },
+            {"name": "probe", "kind": "probe", "train": ["train"], "test": ["test"], "limit": 7},
+        ],
+        "explain": {
+            "boxes": "boxes",
+            "labels": "labels",
+            "random": "random",
+            "images": "test",
+            "statistics": "train",
+            "probe": "probe",
+        },
+    }
+
+
+def planner(values: dict[str, Any], base: Path = Path(), offline: bool = False) -> Planner:
+    return Planner(Study.model_validate(values), base, offline)
+
+
+def nothing(job: Job) -> None:
+    return None
+
+
+def everything(job: Job) -> dict[str, float | None]:
+    """All is done, and the middle rate is the best."""
+    return {"val/det/coco/map@0.5:0.95": -abs(job.settings.recipe.lr - 3e-3)} if job.kind == "transfer" else {}
+
+
+def labels(expansion: Expansion) -> list[str]:
+    return [job.label for job in expansion.known]
+
+
+def by_label(expansion: Expansion) -> dict[str, Job]:
+    found = {job.label: job for job in expansion.known}
+    assert len(found) == len(expansion.known)
+    return found
+
+
+def needs(job: Job) -> dict[str, str]:
+    return {name: needed.label for name, needed in job.inputs.items()}
+
+
+RATES = [f"find from boxes, seed 5, rate {rate}" for rate in ("0.001", "0.003", "0.009")]
+
+
+def test_a_search_hides_what_follows_it() -> None:
+    plan = planner(drawn()).expand(nothing)
+    assert plan.hidden == 2 and not plan.complete and plan.done == frozenset()
+    assert set(RATES) <= set(labels(plan)) and "test find from boxes, seed 5" not in labels(plan)
+    assert {job.label for job in plan.ready} == {"draw base", "draw train", "draw val", "draw test"}
+    assert [(t.weights, t.task) for t in plan.trials] == [(name, "probe") for name in ("boxes", "labels", "random")]
+
+
+def test_all_jobs_of_a_study_and_what_each_needs() -> None:
+    plan = planner(drawn()).expand(everything)
+    jobs = by_label(plan)
+    assert plan.hidden == 0 and plan.complete and plan.ready == [] and plan.done == {j.key for j in plan.known}
+    sources = [(images, name) for images in ("train", "test") for name in ("boxes", "labels", "random")]
+    features = {f"features of {images} from {name}, seed 5": name for images, name in sources}
+    assert jobs.keys() == {
+        *(f"draw {name}" for name in ("base", "train", "val", "test")),
+        *(f"pre-train {name}, seed 5" for name in ("boxes", "labels")),
+        *RATES,
+        "test find from boxes, seed 5",
+        *features,
+        "features of test from labels (early), seed 5",
+        *(f"probe from {name}, seed 5" for name in ("boxes", "labels", "random")),
+        "neighbors, seed 5",
+        "activation maps, seed 5",
+        "composition, seed 5",
+    }
+    made = {"boxes": {"weights": "pre-train boxes, seed 5"}, "labels": {"weights": "pre-train labels, seed 5"}}
+    for label, name in features.items():
+        assert needs(jobs[label]) == made.get(name, {}) | {"images": f"draw {label.split()[2]}"}, label
+    for name in ("boxes", "labels"):
+        assert needs(jobs[f"pre-train {name}, seed 5"]) == {"images": "draw base"}
+    for label in RATES:
+        assert needs(jobs[label]) == made["boxes"] | {"train": "draw train", "val": "draw val"}
+    assert needs(jobs["test find from boxes, seed 5"]) == {"model0": RATES[1], "test0": "draw test"}
+    for name in ("boxes", "labels", "random"):
+        assert needs(jobs[f"probe from {name}, seed 5"]) == {
+            "train0": f"features of train from {name}, seed 5",
+            "test0": f"features of test from {name}, seed 5",
+            "train_images0": "draw train",
+            "test_images0": "draw test",
+        }
+    roles = {role: f"features of test from {role}, seed 5" for role in ("boxes", "labels", "random")}
+    early = {"early": "features of test from labels (early), seed 5"}
+    assert needs(jobs["neighbors, seed 5"]) == roles | early | {"images": "draw test"}
+    assert needs(jobs["composition, seed 5"]) == {
+        "boxes": "probe from boxes, seed 5",
+        "labels": "probe from labels, seed 5",
+        "images": "draw test",
+    }
+    assert needs(jobs["activation maps, seed 5"]) == {
+        "weights_boxes": "pre-train boxes, seed 5",
+        "weights_labels": "pre-train labels, seed 5",
+        "images": "draw test",
+        "statistics": "draw train",
+    }
+    assert [(kind, seed, job.label) for kind, seed, job in plan.explain] == [
+        ("neighbors", 5, "neighbors, seed 5"),
+        ("activations", 5, "activation maps, seed 5"),
+        ("composition", 5, "composition, seed 5"),
+    ]
+
+
+def test_what_jobs_are_told() -> None:
+    values = drawn()
+    plan = planner(values).expand(everything)
+    jobs, study = by_label(plan), Study.model_validate(values)
+    assert as_json(jobs["draw val"].settings) == {"world": "novel", "count": 12, "first": 24, "size": 48}
+    told = as_json(jobs[RATES[1]].settings)
+    recipe = as_json(study.tasks[0].recipe)
+    assert told["recipe"] == recipe | {"lr": 3e-3, "rates": []}
+    assert {name: value for name, value in told.items() if name not in ("recipe", "weights")} == {
+        "task": "detect",
+        "seed": 5,
+        "limit": 10,
+        "protocol": "coco",
+        "resize": "stretch",
+        "threads": 2,
+    }
+    assert told["weights"]["identity"] is None and told["weights"]["part"] == "backbone"
+    assert as_json(jobs["features of test from labels (early), seed 5"].settings)["weights"]["part"] == "early"
+    assert as_json(jobs["features of test from labels, seed 5"].settings)["weights"]["part"] == "backbone"
+    assert as_json(jobs["features of test from random, seed 5"].settings)["weights"]["seed"] == 5
+    drawn_often = {"bootstrap": 150, "threads": 2}
+    tested = as_json(jobs["test find from boxes, seed 5"].settings)
+    assert tested == drawn_often | {"task": "detect", "protocol": "coco"}
+    assert as_json(jobs["probe from boxes, seed 5"].settings) == drawn_often | {"seed": 5, "limit": 7}
+    assert as_json(jobs["neighbors, seed 5"].settings) == as_json(jobs["composition, seed 5"].settings) == drawn_often
+    maps = as_json(jobs["activation maps, seed 5"].settings)
+    assert maps["weights"].keys() == {"boxes", "labels", "random"} and maps["seed"] == 5
+    assert {name: maps[name] for name in drawn_often} == drawn_often
+    origin = as_json(jobs["pre-train labels, seed 5"].settings)
+    assert (origin["supervision"], origin["early"], origin["seed"], origin["threads"]) == ("labels", 0.5, 5, 2)
+
+
+def test_costs_are_pixels_over_the_speed() -> None:
+    jobs = by_label(planner(drawn()).expand(everything))
+    assert jobs["draw base"].cost == pytest.approx(48 * 64**2 / 96**2 / 500)
+    assert jobs["pre-train boxes, seed 5"].cost == pytest.approx(30 * 8 * 64**2 / PIXELS_PER_SECOND)
+    assert jobs[RATES[0]].cost == pytest.approx(30 * 8 * 48**2 / PIXELS_PER_SECOND)
+    assert jobs["features of train from boxes, seed 5"].cost == pytest.approx(24 * 48**2 / (3 * PIXELS_PER_SECOND))
+    assert jobs["test find from boxes, seed 5"].cost == pytest.approx(20 * 48**2 / (3 * PIXELS_PER_SECOND) + 2)
+    fixed = ("probe from random", "neighbors", "composition", "activation maps")
+    assert [jobs[f"{what}, seed 5"].cost for what in fixed] == [3, 8, 4, 15]
+
+
+def test_trials_say_how_they_were_trained() -> None:
+    trials = {(t.weights, t.task): t for t in planner(drawn()).expand(everything).trials}
+    found = trials["boxes", "find"]
+    assert (found.seed, found.rates, found.at_edge) == (5, (3e-3,), False)
+    assert [job.label for job in found.transfers] == [RATES[1]]
+    assert found.evaluate.label == "test find from boxes, seed 5"
+    probed = trials["random", "probe"]
+    assert (probed.rates, probed.transfers, probed.at_edge, probed.seed) == ((), (), False, 5)
+    assert probed.evaluate.label == "probe from random, seed 5"
+
+
+def test_the_best_rate_at_an_edge_is_said() -> None:
+    def lookup(job: Job) -> dict[str, float | None]:
+        return {"val/det/coco/map@0.5:0.95": job.settings.recipe.lr} if job.kind == "transfer" else {}
+
+    trial = planner(drawn()).expand(lookup).trials[0]
+    assert trial.at_edge and trial.rates == (8.1e-2,)
+
+
+def test_jobs_wait_for_their_inputs() -> None:
+    """Ready: not done, and all that is needed is done."""
+    done = {"draw base", "draw train", "pre-train boxes, seed 5"}
+
+    def lookup(job: Job) -> dict[str, float | None] | None:
+        return {} if job.label in done else None
+
+    plan = planner(drawn()).expand(lookup)
+    ready = {job.label for job in plan.ready}
+    assert ready == {
+        "draw val",
+        "draw test",
+        "pre-train labels, seed 5",
+        "features of train from boxes, seed 5",
+        "features of train from random, seed 5",
+    }
+    assert {job.label for job in plan.known if job.key in plan.done} == done and not plan.complete
+
+
+def test_inputs_stand_before_what_needs_them() -> None:
+    seen: set[str] = set()
+    for job in planner(drawn()).expand(everything).known:
+        assert {needed.key for needed in job.inputs.values()} <= seen
+        seen.add(job.key)
+
+
+def test_every_seed_has_its_own_trainings_and_searches_with_the_first() -> None:
+    values = drawn() | {"seeds": [5, 9]}
+    plan = planner(values).expand(nothing)
+    assert plan.hidden == 4
+    assert not [label for label in labels(plan) if label.startswith("find") and "seed 9" in label]
+    plan = planner(values).expand(everything)
+    transfers = [job.label for job in plan.known if job.kind == "transfer"]
+    assert transfers == [*RATES, "find from boxes, seed 9, rate 0.003"]
+    assert [(t.task, t.seed) for t in plan.trials[:2]] == [("find", 5), ("find", 9)]
+    assert {seed for _, seed, _ in plan.explain} == {5, 9} and len(plan.explain) == 6
+
+
+def test_a_fixed_rate_is_not_searched() -> None:
+    values = drawn()
+    values["tasks"][0] |= {"recipe": DETECT | {"lr": 2e-3}, "val": []}
+    plan = planner(values).expand(nothing)
+    transfers = [job.label for job in plan.known if job.kind == "transfer"]
+    assert plan.hidden == 0 and transfers == ["find from boxes, seed 5, rate 0.002"]
+    trial = plan.trials[0]
+    assert trial.rates == (2e-3,) and not trial.at_edge
+    assert trial.transfers[0].settings.protocol is None and "val" not in trial.transfers[0].inputs
+
+
+def test_without_explanations_or_control() -> None:
+    values = drawn()
+    values["explain"] = {"boxes": "boxes", "labels": "labels", "images": "test", "statistics": "train"}
+    plan = planner(values).expand(everything)
+    assert [kind for kind, _, _ in plan.explain] == ["neighbors", "activations"]
+    assert plan.explain[1][2].settings.weights.keys() == {"boxes", "labels"}
+    del values["explain"]
+    assert planner(values).expand(everything).explain == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("plan")
+    as_coco(drawn_images(base / "drawn", 16), base / "photos")
+    return base
+
+
+def photos(**changes: Any) -> dict[str, Any]:
+    """Detection on a data set in a folder, from random values."""
+    of = {"path": "photos", "task": "detect", "size_hw": [40, 60]} | changes
+    return {
+        "name": "photos",
+        "seeds": [1],
+        "sets": {"train": of | {"role": "train"}, "val": of | {"role": "val"}, "test": of | {"role": "test"}},
+        "weights": [{"name": "random", "uri": "random:shapes-resnet"}],
+        "tasks": [
+            {
+                "name": "find",
+                "kind": "detect",
+                "train": ["train"],
+                "val": ["val"],
+                "test": ["test"],
+                "recipe": DETECT | {"lr": 1e-3},
+            }
+        ],
+    }
+
+
+def test_sets_in_folders_are_split_once_and_prepared_by_role(folder: Path) -> None:
+    plan = planner(photos(), folder).expand(nothing)
+    jobs = by_label(plan)
+    assert [job.kind for job in plan.known] == ["split", "prepare", "prepare", "transfer", "prepare", "evaluate"]
+    split = jobs["split the images"]
+    data = as_json(split.settings)["data"]
+    assert as_json(split.settings) == {"data": data, "task": "detect", "folds": 0, "on_bad_image": "error"}
+    for role in ("train", "val", "test"):
+        job = jobs[f"prepare {role}"]
+        assert needs(job) == {"split": "split the images"} and job.cost == pytest.approx(16 / 60)
+        assert as_json(job.settings) == {
+            "data": data,
+            "task": "detect",
+            "role": role,
+            "fold": None,
+            "folds": 0,
+            "size_hw": [40, 60],
+            "on_bad_image": "error",
+            "resize": "stretch",
+        }
+        assert (job.place.root, job.place.format, job.place.read) == (str(folder / "photos"), None, {})
+    assert split.cost == pytest.approx(16 / 100) and split.place == jobs["prepare val"].place
+    transfer, evaluate = plan.trials[0].transfers[0], plan.trials[0].evaluate
+    assert transfer.place.data == evaluate.place == split.place, "original masks are read from there"
+    assert transfer.cost == pytest.approx(30 * 8 * 40 * 60 / PIXELS_PER_SECOND)
+    assert evaluate.cost == pytest.approx(16 * 40 * 60 / (3 * PIXELS_PER_SECOND) + 2)
+
+
+def test_a_data_set_is_opened_once(folder: Path) -> None:
+    plan = planner(photos(), folder)
+    tables = [plan.annotations(settings) for settings in plan.study.sets.values()]
+    assert all(table is tables[0] for table in tables)
+    other = planner(photos(read={"on_bad_box": "skip"}), folder).study.sets["train"]
+    assert plan.annotations(other) is not tables[0]
+
+
+CHANGES: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, set()),
+    ({"size_hw": [40, 40]}, {"prepare", "transfer", "evaluate"}),
+    ({"resize": "crop"}, {"prepare", "transfer", "evaluate"}),
+    ({"on_bad_image": "skip"}, {"split", "prepare", "transfer", "evaluate"}),
+    ({"format": "coco"}, set()),
+]
+
+
+@pytest.mark.parametrize(("changes", "anew"), CHANGES, ids=[str(changes) for changes, _ in CHANGES])
+def test_keys_change_with_what_results_depend_on_and_with_nothing_else(
+    folder: Path, changes: dict[str, Any], anew: set[str]
+) -> None:
+    before, after = (planner(values, folder).expand(nothing).known for values in (photos(), photos(**changes)))
+    changed = {a.kind for a, b in zip(before, after, strict=True) if a.key != b.key}
+    assert changed == anew
+    offline = planner(photos(), folder, offline=True).expand(nothing).known
+    assert [job.key for job in offline] == [job.key for job in before]
+    assert offline[3].place.start.offline and not before[3].place.start.offline
+
+
+def test_folds_are_searched_each_and_tested_together() -> None:
+    values = drawn()
+    values["sets"]["more"] = {"world": "novel", "count": 10, "first": 56, "size": 48}
+    values["sets"]["most"] = {"world": "novel", "count": 10, "first": 66, "size": 64}
+    folds = {"train": ["train", "more"], "val": ["val", "val"], "test": ["test", "most"]}
+    values["tasks"] = [values["tasks"][0] | folds]
+    del values["explain"]
+    plan = planner(values).expand(everything)
+    trial = plan.trials[0]
+    assert [job.label for job in trial.transfers] == [f"find from boxes, seed 5, fold {k}, rate 0.003" for k in (1, 2)]
+    assert trial.rates == (3e-3, 3e-3)
+    assert needs(trial.transfers[1])["train"] == "draw more"
+    assert list(needs(trial.evaluate)) == ["model0", "model1", "test0", "test1"]
+    assert needs(trial.evaluate)["test1"] == "draw most"
+    assert trial.evaluate.cost == pytest.approx((20 * 48**2 + 10 * 64**2) / (3 * PIXELS_PER_SECOND) + 2)
