@@ -19,7 +19,7 @@ from headstart.report.composition import bin_names
 from headstart.report.findings import ordered
 from headstart.report.run_dir import RunDir
 from headstart.report.words import metric_words
-from support.fake_run import CLASSES, HOSTILE, write_comparison, write_run
+from support.reports.fake_run import CLASSES, HOSTILE, write_comparison, write_run
 
 QUOTED = 'a "quoted" & <b>bold</b> class'
 ALL = ["answer", "findings", "results", "precision", "neighbors", "activations", "composition", "provenance"]

@@ -16,9 +16,9 @@ from headstart.recipes.pretraining import PretrainingOptions
 from headstart.report.build import build
 from headstart.report.doctor import write_page
 from headstart.world.shapes import write_coco
-from support.browser import Browser, browser, find_chromium
-from support.fake_run import CLASSES, HOSTILE, write_comparison, write_run
 from support.miniatures import make_voc, voc_object, voc_xml
+from support.reports.browser import Browser, browser, find_chromium
+from support.reports.fake_run import CLASSES, HOSTILE, write_comparison, write_run
 
 pytestmark = [
     pytest.mark.browser,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from support.fake_summary import ARMS, IOUS, MEANS, effect_of, findings_of, ranking_of, study_of, weights_of
+from support.reports.fake_summary import ARMS, IOUS, MEANS, effect_of, findings_of, ranking_of, study_of, weights_of
 
 CLASSES = ("kite", "lantern", "anchor", "bell", "crown", "drum", "feather", "gear", "helm", "iris")
 HOSTILE = '<script>alert("x")</script>'

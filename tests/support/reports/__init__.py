@@ -1,0 +1,1 @@
+"""Runs written by hand for the report, and a browser to look at it."""
