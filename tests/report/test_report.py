@@ -249,7 +249,7 @@ def test_old_report_stays_when_the_new_one_fails(tmp_path, monkeypatch):
     build(run)
     before = (run / "report.html").read_bytes()
     monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StoreError, match="disk full"):
         build(run)
     assert (run / "report.html").read_bytes() == before
 

@@ -1,7 +1,7 @@
 """Drives headless Chromium through its DevTools protocol over two pipes: standard library only.
 
 Used by the browser tests and by hand:
-`python tests/support/browser.py page.html shot.png --width 390 --height 844 --dark`.
+`python tests/support/reports/browser.py page.html shot.png --width 390 --height 844 --dark`.
 """
 
 from __future__ import annotations
