@@ -171,6 +171,7 @@ def test_what_jobs_are_told() -> None:
         "protocol": "coco",
         "resize": "stretch",
         "threads": 2,
+        "device": "cpu",
     }
     assert told["weights"]["identity"] is None and told["weights"]["part"] == "backbone"
     assert as_json(jobs["features of test from labels (early), seed 5"].settings)["weights"]["part"] == "early"
@@ -178,7 +179,7 @@ def test_what_jobs_are_told() -> None:
     assert as_json(jobs["features of test from random, seed 5"].settings)["weights"]["seed"] == 5
     drawn_often = {"bootstrap": 150, "threads": 2}
     tested = as_json(jobs["test find from boxes, seed 5"].settings)
-    assert tested == drawn_often | {"task": "detect", "protocol": "coco"}
+    assert tested == drawn_often | {"task": "detect", "protocol": "coco", "device": "cpu"}
     assert as_json(jobs["probe from boxes, seed 5"].settings) == drawn_often | {"seed": 5, "limit": 7}
     assert as_json(jobs["neighbors, seed 5"].settings) == as_json(jobs["composition, seed 5"].settings) == drawn_often
     maps = as_json(jobs["activation maps, seed 5"].settings)
