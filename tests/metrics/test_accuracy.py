@@ -133,6 +133,17 @@ def test_calibration_by_hand():
     assert np.isnan(calibration([0.9], [1], 2).accuracy[0])
 
 
+def test_one_bin_and_whole_numbers():
+    """One bin: the mean confidence beside the accuracy."""
+    result = calibration([1, 0, 1, 1], [1, 1, 0, 1], 1)
+    assert (result.error, result.counts.tolist()) == (0.0, [4])
+    assert calibration([0.25, 0.75], [True, True], 1).error == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="not empty"):
+        calibration([0.5], [1], 0)
+    with pytest.raises(ValueError, match=r"confidence has shape \(1, 1\)"):
+        calibration([[0.5]], [[1]])
+
+
 def test_calibration_equals_a_loop_over_bins():
     rng = np.random.default_rng(0)
     confidence = np.r_[rng.random(300), 0.0, 0.2, 0.4, 1.0]
@@ -153,6 +164,9 @@ def test_faults_of_scores():
         calibration([0.5, 1.5, np.nan], [1, 1, 1])
     with pytest.raises(ValueError, match="k is 3; expected"):
         top_k_correct([[0.0, 1.0]], [0], 3)
+    for scores, labels, k in [([0.0, 1.0], [0, 1], 1), ([[0.0, 1.0]], [0, 1], 1), ([[0.0, 1.0]], [0], 0)]:
+        with pytest.raises(ValueError, match=r"expected \(n, K\), \(n,\) and 1 <= k <= K"):
+            top_k_correct(scores, labels, k)
     with pytest.raises(ValueError, match="present 1, 0, -1"):
         multilabel_ap([[0.5]], [[2]])
     with pytest.raises(ValueError, match="not empty"):

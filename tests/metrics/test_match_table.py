@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from headstart.metrics.average_precision import CROWD, DIFFICULT, PROTOCOLS, average_precision
+from headstart.metrics.match_table import overlaps
 from support.boxes_by_hand import HIT_MISS_HIT, TWO_TRUTHS, detections_of, truth_of
 
 BOX = (0, 0, 10, 10)
@@ -62,6 +63,16 @@ def test_each_threshold_is_matched_on_its_own_by_coco():
     """At .5 the surer detection takes the box that fits it best; at .7 none does, so the other one has it."""
     rows = table_of([(0, 0, 0, *BOX)], [(0, 0, 0.9, 0, 0, 6, 10), (0, 0, 0.8, 0, 0, 8, 10)], "coco").to_pydict()
     assert rows["fate@0.5"] == ["hit", "miss"] and rows["fate@0.7"] == ["miss", "hit"]
+
+
+def test_boxes_apart_do_not_overlap():
+    """Apart on both axes, too, where the product of two negative sides would be an area; nothing met has no overlap."""
+    truth = truth_of([(0, 0, 0, 0, 0, 10, 10), (0, 0, CROWD, 0, 0, 10, 10)])
+    boxes = [(0, 0, 10, 10), (20, 20, 30, 30), (20, 0, 30, 10), (10, 0, 20, 10), (5, 0, 15, 10), (0, 0, 10, 5)]
+    found = detections_of([(0, 0, 0.5, *box) for box in [*boxes, boxes[4]]])
+    met = np.array([0, 0, 0, 0, 0, -1, 1])
+    expected = [1.0, 0.0, 0.0, 0.0, 1 / 3, np.nan, 1 / 2]
+    assert overlaps(truth, found, PROTOCOLS["coco"], met) == pytest.approx(expected, nan_ok=True)
 
 
 def test_the_table_of_nothing():
