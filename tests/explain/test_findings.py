@@ -1,7 +1,10 @@
 """Verdicts on made-up measurements: the rule, the signs, the symmetry, what withholds a verdict."""
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from headstart.explain.findings import Measured, TaskFacts, findings, order
 from headstart.explain.verdicts import Draft, as_measure, both, judge
 from headstart.stats.intervals import Interval
 
+GOLDEN = Path(__file__).parent / "findings.json"
 TASKS = (
     TaskFacts("few", "detect", "novel", 160, 1000, "voc-area"),
     TaskFacts("many", "detect", "novel", 1000, 1000, "voc-area"),
@@ -274,6 +278,28 @@ def measure(effect, p, sign=1, name="m"):
     return as_measure(
         name, "points", Interval(effect, effect - 0.01, effect + 0.01, p, 0.005, 3, (effect,) * 4), sign, 9
     )
+
+
+NOTHING = dict.fromkeys(("boxes", "labels", "random", "pair"), Measured({}, {}))
+STORIES = {
+    "planted": lambda: by_id(study()),
+    "noise": lambda: by_id(swapped(study(spread=0.8, seed=3)), origins=2),
+    "nothing measured": lambda: by_id(NOTHING),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_findings_change_on_purpose(story):
+    """All words and numbers, which a report shows. Where they are meant to change: HEADSTART_RECORD_GOLDEN=1.
+
+    Numbers to six digits: quantiles of distributions differ in the last bits between versions of SciPy."""
+    told = json.loads(json.dumps(STORIES[story](), allow_nan=False), parse_float=lambda number: f"{float(number):.6g}")
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    if os.environ.get("HEADSTART_RECORD_GOLDEN"):
+        golden[story] = told
+        rows = (f"{json.dumps(name)}: {json.dumps(found)}" for name, found in golden.items())
+        GOLDEN.write_text("{\n" + ",\n".join(rows).replace('}, "F', '},\n "F') + "\n}\n")
+    assert told == golden[story]
 
 
 def test_holm_runs_over_the_primary_tests_of_the_study():
