@@ -105,6 +105,23 @@ def test_memory_that_does_not_suffice_is_no_divergence(photos, both, tmp_path, m
         transfer(job.settings, job.place, inputs, tmp_path, lambda fraction, message: None)
 
 
+def test_what_runs_out_of_memory_without_training_says_what_it_did(photos, both, tmp_path, monkeypatch):
+    from headstart.models.backbones import features as looking
+
+    def exhausted(*_, **more):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(looking, "pooled_features", exhausted)
+    job = next(
+        j
+        for j in Planner(study_of_every_kind(photos), Path()).expand(lambda job: None).known
+        if "random" in j.label and j.kind == "features"
+    )
+    inputs = {role: both[0][needed.label] for role, needed in job.inputs.items()}
+    with pytest.raises(TrainingError, match=r"features of images of 48 x 48 pixels \(CUDA out of memory\)"):
+        RUNNERS["features"](job.settings, job.place, inputs, tmp_path, lambda fraction, message: None)
+
+
 def tiny_study(store, jobs):
     ready = [job for job in jobs if store.find(job.name, job.key) is None]
     return Expansion(jobs, ready, not ready)

@@ -16,6 +16,7 @@ from headstart.study.runners.shared import (
     Inputs,
     Metrics,
     last_stage,
+    size_of,
     start_of,
 )
 from headstart.study.settings import ActivationsSettings, CompositionSettings, NeighborsSettings, StartPlace
@@ -61,9 +62,10 @@ def activations(
     """F4a for every arm, names prefixed by the role, and maps for the report."""
     from headstart.explain.activations import box_instances, channel_statistics, measure
     from headstart.models.backbones.features import stage_maps
+    from headstart.train.memory import memory_for_images
 
     images, others = ImageSet.open(inputs["images"]), ImageSet.open(inputs["statistics"])
-    size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
+    size_hw = size_of(images)
     instances = images.instances
     if instances is None:
         instances = box_instances(images.boxes_xyxy, images.box_offsets, size_hw)
@@ -76,10 +78,11 @@ def activations(
         progress(k / len(settings.weights), f"maps of {role}")
         start, _ = start_of(weights, place[role], inputs.get(f"weights_{role}"), settings.seed)
         last = start.backbone.stages[-1].name
-        maps_of = {
-            name: stage_maps(start.backbone, start.preprocessing, s.images, (last,))[last]
-            for name, s in (("statistics", others), ("images", images))
-        }
+        with memory_for_images("maps of images", size_hw):
+            maps_of = {
+                name: stage_maps(start.backbone, start.preprocessing, s.images, (last,))[last]
+                for name, s in (("statistics", others), ("images", images))
+            }
         found, drawn, examples = measure(
             maps_of["images"], np.asarray(instances), channel_statistics(maps_of["statistics"]), resampled, examples=8
         )

@@ -35,6 +35,11 @@ def with_masks(images: ImageSet, place: DataPlace | None) -> ImageSet:
     return replace(images, mask_place=image_place(place.root, place.read.get("images")))
 
 
+def size_of(images: ImageSet) -> tuple[int, int]:
+    """Height and width of the images of a set, pixels."""
+    return int(images.images.shape[1]), int(images.images.shape[2])
+
+
 def save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:
     """Time is kept apart from the metrics, which are equal in equal runs."""
     from headstart.models.backbones.building import backbone_milliseconds

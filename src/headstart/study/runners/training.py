@@ -24,6 +24,7 @@ from headstart.study.runners.shared import (
     last_stage,
     resume_folder,
     save_cost,
+    size_of,
     start_of,
     with_masks,
 )
@@ -101,7 +102,7 @@ def transfer(
     recipe = settings.recipe
     start, load_report = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
     write_json(out / "load.json", load_report)
-    size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
+    size_hw = size_of(images)
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     try:
         model, curve = fit(
@@ -143,6 +144,7 @@ def evaluate(
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import load_model
     from headstart.train.distributed import assigned_world
+    from headstart.train.memory import memory_for_images
 
     task = trained_task(settings.task)
     folds = sum(name.startswith("model") for name in inputs)
@@ -156,7 +158,8 @@ def evaluate(
     for k, images in enumerate(sets):
         trained = load_model(inputs[f"model{k}"], assigned_world().device)
         show = partial(_of_fold, progress, k, folds)
-        predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
+        with memory_for_images("predictions on images", size_of(images)):
+            predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)
     progress(0.85, f"{settings.bootstrap} resamples of the test images")
     metrics, replicates = task.score(predictions, sets, weights, settings.protocol)
@@ -172,20 +175,24 @@ def _of_fold(progress: Progress, fold: int, folds: int, fraction: float, message
     progress(0.8 * (fold + fraction) / folds, message)
 
 
+def _of_images(progress: Progress, fraction: float) -> None:
+    progress(fraction, f"{fraction:.0%} of the images")
+
+
 def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Pooled outputs of every stage for every image of a set."""
     from headstart.models.backbones.building import backbone_cost
     from headstart.models.backbones.features import pooled_features
+    from headstart.train.memory import memory_for_images
 
     images = ImageSet.open(inputs["images"])
     weights = settings.weights
     start, load_report = start_of(weights, place, inputs.get("weights"), weights.seed or 0)
     write_json(out / "load.json", load_report)
-    pooled = pooled_features(
-        start.backbone, start.preprocessing, images.images, progress=lambda f: progress(f, f"{f:.0%} of the images")
-    )
+    size_hw, show = size_of(images), partial(_of_images, progress)
+    with memory_for_images("features of images", size_hw):
+        pooled = pooled_features(start.backbone, start.preprocessing, images.images, progress=show)
     save_arrays(out / "pooled.npz", pooled)
-    size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     save_cost(out, start.backbone, size_hw)
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     return {"cost/parameters": float(parameters), "cost/gflops": gflops}
