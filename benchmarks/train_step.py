@@ -137,7 +137,7 @@ def detector(backbone: str, recipe: Recipe, size: int) -> nn.Module:
 
 def bare(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device) -> None:
     """What one writes by hand."""
-    optimizer = make_optimizer(model, recipe, 1e-3)
+    optimizer = make_optimizer(model, recipe)
     model.train()
     for step in range(recipe.updates):
         batch = source.batch(step).to(device)
@@ -158,7 +158,6 @@ def ours(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device,
         source,
         IMAGENET,
         recipe,
-        1e-3,
         state,
         lambda fraction, message: None,
         world=World(device=device),

@@ -175,13 +175,13 @@ def test_the_pyramid_belongs_to_the_heads(tmp_path: Path) -> None:
     recipe = recipe_of({"name": "r", "head": "linear", "updates": 1, "batch_size": 1, "lr": 1.0, "backbone_rate": 0.1})
     rates = {
         p: group["base_lr"]
-        for group in make_optimizer(Task(loaded.backbone), recipe, 1.0).param_groups
+        for group in make_optimizer(Task(loaded.backbone), recipe).param_groups
         for p in group["params"]
     }
     for name, parameter in loaded.backbone.named_parameters():
         assert rates[parameter] == (1.0 if name.startswith("pyramid.") else 0.1)
     frozen = recipe_of({"name": "r", "head": "linear", "updates": 1, "batch_size": 1, "lr": 1.0, "trainable": "heads"})
-    trained = sum(len(g["params"]) for g in make_optimizer(Task(loaded.backbone), frozen, 1.0).param_groups)
+    trained = sum(len(g["params"]) for g in make_optimizer(Task(loaded.backbone), frozen).param_groups)
     assert trained == 2 + 8
 
 

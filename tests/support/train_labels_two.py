@@ -80,7 +80,7 @@ def main(data: Path, out: Path) -> None:
     with joined("cpu") as world:
         state = out / f"state{world.rank}"
         state.mkdir(parents=True)
-        train(model, TASK.losses, batches, Preprocessing(), settings, 1e-2, state, silent, world=world)
+        train(model, TASK.losses, batches, Preprocessing(), settings, state, silent, world=world)
         if world.leads:
             save_tensors(out / "model.safetensors", model_tensors(model))
 

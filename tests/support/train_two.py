@@ -64,7 +64,7 @@ def train_one(images: Path, out: Path, kind: str, world: World) -> None:
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
     state = out / f"state{world.rank}"
     state.mkdir(parents=True)
-    model, _ = fit(start, task, ImageSet.open(images), recipe, 1e-2, 0, state, silent, world=world)
+    model, _ = fit(start, task, ImageSet.open(images), recipe, 0, state, silent, world=world)
     if world.leads:
         save_tensors(out / "model.safetensors", model_tensors(model))
 

@@ -69,7 +69,7 @@ def learned(table, several: bool, tmp_path: Path, least_area: float) -> tuple[di
     batches = LabelBatches(table, range(len(table)), 32, 8, 0, True, least_area)
     assert batches.source.several == several
     model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), several)
-    curve = train(model, TASK.losses, batches, Preprocessing(), settings, 4e-3, tmp_path, silent)
+    curve = train(model, TASK.losses, batches, Preprocessing(), settings, tmp_path, silent)
     assert curve.total[-5:].mean() < 0.5 * curve.total[:5].mean()
     images = LabelImages(batches.source, range(len(table)), 32, "stretch")
     predictions = TASK.predict(model, Preprocessing(), images, silent)

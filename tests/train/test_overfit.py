@@ -73,7 +73,7 @@ def test_eight_images_are_learnt_by_heart(eight: ImageSet, tmp_path: Path, name:
     )
     began = time.process_time()
     start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, True)
-    model, curve = fit(start, "detect", eight, recipe, 1e-3, 0, tmp_path, silent)
+    model, curve = fit(start, "detect", eight, recipe, 0, tmp_path, silent)
     seconds = time.process_time() - began
     found = detect.predict(model, IMAGENET, eight, silent)
     scores, _ = detect.score([found], [eight], None, "voc-area")

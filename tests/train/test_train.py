@@ -49,7 +49,7 @@ class Stopped(Exception):
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch, task):
     monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
-    whole, curve = fit(start(), task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "whole"), silent)
+    whole, curve = fit(start(), task, drawn, recipe(task), 5, _made(tmp_path / "whole"), silent)
 
     folder = _made(tmp_path / "parts")
     for stop_at in (2, 3, 7):
@@ -58,8 +58,8 @@ def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch,
             return {at: _raise}
 
         with pytest.raises(Stopped):
-            fit(start(), task, drawn, recipe(task), 1e-3, 5, folder, silent, at_step=stop)
-    parts, curve_of_parts = fit(start(), task, drawn, recipe(task), 1e-3, 5, folder, silent)
+            fit(start(), task, drawn, recipe(task), 5, folder, silent, at_step=stop)
+    parts, curve_of_parts = fit(start(), task, drawn, recipe(task), 5, folder, silent)
     assert np.array_equal(curve.values, curve_of_parts.values)
     for name, tensor in model_tensors(whole).items():
         assert torch.equal(tensor, model_tensors(parts)[name]), name
@@ -77,7 +77,7 @@ def _made(folder):
 def test_a_torn_state_file_is_ignored(drawn, tmp_path):
     folder = _made(tmp_path / "run")
     (folder / STATE).write_bytes(b"half written")
-    _, curve = fit(start(), "classify", drawn, recipe(), 1e-3, 5, folder, silent)
+    _, curve = fit(start(), "classify", drawn, recipe(), 5, folder, silent)
     assert len(curve.values) == 8
 
 
@@ -87,7 +87,7 @@ def test_the_same_seed_gives_every_candidate_the_same_head(drawn, tmp_path):
         torch.manual_seed(k)
         other = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
         model, _ = fit(
-            other, "classify", drawn, recipe(updates=1, warmup=0), 1e-12, 5, _made(tmp_path / str(k)), silent
+            other, "classify", drawn, recipe(updates=1, warmup=0, lr=1e-12), 5, _made(tmp_path / str(k)), silent
         )
         heads.append(model.classes.weight.detach())
     assert torch.allclose(heads[0], heads[1], atol=1e-8)
@@ -103,7 +103,7 @@ def test_warmup_and_cosine_by_hand():
 
 def test_groups_hold_every_parameter_once_and_norms_do_not_decay():
     model = Classifier(build_backbone("shapes-resnet"), 3)
-    optimizer = make_optimizer(model, recipe(backbone_rate=0.1), 1.0)
+    optimizer = make_optimizer(model, recipe(backbone_rate=0.1, lr=1.0))
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(model.parameters()))
     for group in optimizer.param_groups:
         assert (group["weight_decay"] == 0) == all(p.ndim == 1 for p in group["params"])
@@ -113,8 +113,8 @@ def test_groups_hold_every_parameter_once_and_norms_do_not_decay():
 def test_heads_only_leaves_the_backbone_untouched(drawn, tmp_path):
     begin = start()
     before = {k: v.clone() for k, v in model_tensors(begin.backbone).items()}
-    settings = recipe(trainable="heads", reestimate_batch_norm=False)
-    fit(begin, "classify", drawn, settings, 1e-2, 5, _made(tmp_path / "run"), silent)
+    settings = recipe(trainable="heads", reestimate_batch_norm=False, lr=1e-2)
+    fit(begin, "classify", drawn, settings, 5, _made(tmp_path / "run"), silent)
     for name, tensor in model_tensors(begin.backbone).items():
         assert torch.equal(tensor, before[name]), name
 
@@ -147,7 +147,6 @@ def test_a_loss_that_is_not_finite_names_images_and_advice(drawn, tmp_path):
             "classify",
             drawn,
             recipe(reestimate_batch_norm=False),
-            1e-3,
             5,
             _made(tmp_path / "run"),
             silent,
@@ -164,7 +163,7 @@ def test_a_falling_curve_is_not_converged():
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_a_saved_model_predicts_the_same(drawn, tmp_path, task):
     begin = start()
-    model, _ = fit(begin, task, drawn, recipe(task), 1e-3, 5, _made(tmp_path / "run"), silent)
+    model, _ = fit(begin, task, drawn, recipe(task), 5, _made(tmp_path / "run"), silent)
     save_model(_made(tmp_path / "model"), model, model_facts(begin, task, recipe(task), drawn, "stretch"))
     again = load_model(tmp_path / "model")
     kind = trained_task(task)
@@ -185,7 +184,6 @@ def test_losses_fall(drawn, tmp_path):
         "classify",
         drawn,
         recipe(updates=40, batch_size=8, lr=3e-3),
-        3e-3,
         5,
         _made(tmp_path / "run"),
         silent,

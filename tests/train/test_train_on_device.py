@@ -123,7 +123,7 @@ def test_out_of_memory_names_the_setting_to_change(drawn, tmp_path, batch_norm, 
         }
     )
     with pytest.raises(TrainingError, match=words) as caught:
-        fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, silent)
+        fit(start, "classify", drawn, recipe, 5, tmp_path, silent)
     assert "training on 2 images of 48 x 48 pixels (CUDA out of memory. Tried" in str(caught.value)
     assert "more lines" not in str(caught.value)
 
@@ -133,7 +133,7 @@ def test_out_of_memory_before_training_and_without_it(drawn, tmp_path):
     exhausting(start.backbone.layer3, backward=False)
     recipe = recipe_of({"name": "test", "updates": 1, "batch_size": 4, "lr": 1e-3, "head": "linear"})
     with pytest.raises(TrainingError, match="batch-norm statistics of 4 images of 48 x 48 pixels"):
-        fit(start, "classify", drawn, recipe, 1e-3, 5, tmp_path, silent)
+        fit(start, "classify", drawn, recipe, 5, tmp_path, silent)
     with pytest.raises(TrainingError, match=r"features of 64 x 32 pixels.*smaller images, or do"):  # noqa: SIM117
         with memory_for_images("features", (32, 64)):
             raise torch.OutOfMemoryError

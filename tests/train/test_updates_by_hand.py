@@ -61,7 +61,7 @@ def start() -> Start:
 
 def trained(drawn: ImageSet, folder: Path, changes: dict[str, Any]) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
-    model, _ = fit(start(), "classify", drawn, recipe_of(USUAL | changes), RATE, SEED, folder, silent)
+    model, _ = fit(start(), "classify", drawn, recipe_of(USUAL | changes), SEED, folder, silent)
     return model_tensors(model)
 
 
@@ -159,7 +159,7 @@ def test_a_first_update_is_as_long_as_its_clipped_gradients(drawn: ImageSet, tmp
     recipe = recipe_of(USUAL | settings)
     before = assembled(begin, "classify", recipe, len(trained_task("classify").classes_of(drawn)), (32, 32), SEED)
     first = {name: p.detach().double().clone() for name, p in before.named_parameters()}
-    after, _ = fit(start(), "classify", drawn, recipe, RATE, SEED, tmp_path, silent)
+    after, _ = fit(start(), "classify", drawn, recipe, SEED, tmp_path, silent)
     moved = torch.stack([(p.detach() - first[name]).norm() for name, p in after.named_parameters()]).norm()
     assert float(moved) == pytest.approx(RATE * 0.01, rel=1e-6)
 
@@ -193,6 +193,6 @@ def test_frozen_statistics_stay_while_their_weights_are_trained(drawn: ImageSet,
 
 def test_group_norm_takes_the_place_of_batch_norm(drawn: ImageSet, tmp_path: Path) -> None:
     recipe = recipe_of(USUAL | {"batch_norm": "group", "updates": 1})
-    model, _ = fit(start(), "classify", drawn, recipe, RATE, SEED, tmp_path, silent)
+    model, _ = fit(start(), "classify", drawn, recipe, SEED, tmp_path, silent)
     kinds = {type(module) for module in model.modules()}
     assert nn.GroupNorm in kinds and nn.BatchNorm2d not in kinds

@@ -93,6 +93,13 @@ class Recipe(Training):
             raise ValueError("`rates` needs at least three different values, ascending")
         return self
 
+    @property
+    def rate(self) -> float:
+        """Of the heads, for a batch of `batch_size`. Raises ValueError where it is still to be searched."""
+        if self.lr is None:
+            raise ValueError(f"recipe {self.name}: its rate is to be searched among {self.rates}")
+        return self.lr * (self.batch_size / self.reference_batch if self.reference_batch else 1.0)
+
 
 class FcosRecipe(TowerHead, Recipe):
     """FCOS."""

@@ -62,7 +62,6 @@ def train(
     batches: BatchSource,
     preprocessing: Preprocessing,
     recipe: Recipe,
-    lr: float,
     state_dir: Path,
     progress: Progress,
     at_step: dict[int, Callable[[], None]] | None = None,
@@ -82,9 +81,9 @@ def train(
     saved and `Interrupted` raised; it is saved, too, when a batch cannot be made. A loss that is not finite ends the
     training, and `not_finite.json` beside the state then lists the batch's images.
     """
-    rate = lr * (recipe.batch_size / recipe.reference_batch if recipe.reference_batch else 1.0)
+    rate = recipe.rate
     forward = Forward(model, losses_of, preprocessing, recipe, world)
-    optimizer = make_optimizer(model, recipe, rate)
+    optimizer = make_optimizer(model, recipe)
     average = WeightAverage(model, recipe.average) if recipe.average else None
     saver = Saver(state_dir, keeping, world, model, optimizer, average, key)
     set_mode(model, recipe)
@@ -129,7 +128,7 @@ def rate_factor(recipe: Recipe, step: int) -> float:
     return warmup_cosine(step, recipe.updates, recipe.warmup)
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW or SGD in four groups: backbone or head, decayed or not (norms and biases are not). Parameters of the
     backbone that no weights have, such as a pyramid over a plain transformer, count as the head's.
     """
@@ -147,7 +146,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, lr: float) -> torch.optim.O
     described = [
         {
             "params": parameters,
-            "base_lr": lr * (recipe.backbone_rate if in_backbone else 1.0),
+            "base_lr": recipe.rate * (recipe.backbone_rate if in_backbone else 1.0),
             "lr": 0.0,
             "weight_decay": recipe.weight_decay if decayed else 0.0,
         }

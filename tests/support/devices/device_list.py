@@ -75,7 +75,7 @@ def trained(head: str, variant: str, images: ImageSet, device: torch.device, sta
     start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
     state.mkdir()
     world = World(device=device)
-    model, curve = fit(start, task, images, recipe, 1e-3, 5, state, silent, world=world, workers=loaders)
+    model, curve = fit(start, task, images, recipe, 5, state, silent, world=world, workers=loaders)
     assert {t.device for t in model.state_dict().values()} == {device}
     predictions = trained_task(task).predict(model, start.preprocessing, images, silent)
     return Trained(curve.values, {name: t.cpu() for name, t in model.state_dict().items()}, predictions)
