@@ -32,7 +32,7 @@ from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.readers.formats import open_dataset
 from headstart.recipes.pretraining import load_recipe
 from headstart.recipes.schema import Recipe, recipe_of
-from headstart.tasks import detect
+from headstart.tasks.detect import TASK as DETECT
 from headstart.train.distributed import World
 from headstart.train.loop import make_optimizer, rate_factor, train
 from headstart.train.saving import Keeping
@@ -131,7 +131,7 @@ def seconds(device: torch.device) -> float:
 
 def detector(backbone: str, recipe: Recipe, size: int) -> nn.Module:
     torch.manual_seed(0)
-    model = detect.build(build_backbone(backbone), recipe, 12, (size, size))
+    model = DETECT.build(build_backbone(backbone), recipe, 12, (size, size))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -145,7 +145,7 @@ def bare(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device)
             group["lr"] = group["base_lr"] * rate_factor(recipe, step)
         optimizer.zero_grad(set_to_none=True)
         images = IMAGENET.apply(batch.images).contiguous(memory_format=torch.channels_last)
-        losses = detect.losses(model, batch, images)
+        losses = DETECT.losses(model, batch, images)
         sum(v for k, v in losses.items() if not k.startswith("number_of_")).backward()  # type: ignore[union-attr]
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         optimizer.step()
@@ -154,7 +154,7 @@ def bare(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device)
 def ours(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device, state: Path, loaders: int = 0) -> None:
     train(
         model,
-        detect.losses,
+        DETECT.losses,
         source,
         IMAGENET,
         recipe,
