@@ -51,9 +51,9 @@ HEADS: dict[str, tuple[str, dict]] = {
     ),
 }
 VARIANTS: dict[str, dict] = {
-    "plain": {},
+    "plain": {"precision": "fp32"},
     "bf16": {"precision": "bf16", "accumulate": 2, "average": 0.9},
-    "sync": {"batch_norm": "sync", "clip_norm": 0.1, "optimizer": "sgd"},
+    "sync": {"precision": "fp32", "batch_norm": "sync", "clip_norm": 0.1, "optimizer": "sgd"},
 }
 
 
