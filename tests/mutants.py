@@ -29,7 +29,7 @@ import tomli_w
 ROOT = Path(__file__).parents[1]
 KILLED = {1, 3}
 TIMEOUT = {-24, 24, 36, 152, 255}
-"""Exit codes of mutmut's workers; a mutant that never ends is seen, too."""
+"""Exit codes of mutmut's workers; a mutant that never ends is noticed, too."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def copy(room: Room, folder: Path) -> None:
         "pytest_add_cli_args_test_selection": [*room.tests],
         "pytest_add_cli_args": ["-k", f"not ({room.left_out})"] if room.left_out else [],
         "also_copy": ["docs", "examples"],
+        "process_isolation": "forkserver",  # a process that has run tests has threads, and what it forks may hang
         "track_dependencies": False,
         "use_git_change_detection": False,
     }
@@ -110,7 +111,8 @@ def tried(folder: Path, sample: int, seed: int) -> Counter[str]:
                 line for line in shown if line.startswith(("+", "-", "@@")) and not line.startswith(("+++", "---"))
             ]
             file.write("\n".join([f"{name}: {'no test' if codes[name] == 33 else 'survived'}", *lines, "", ""]))
-    return Counter({"tried": len(names), "killed": len(names) - len(alive), "mutants": len(codes)})
+    ended = sum(codes[name] in TIMEOUT for name in names)
+    return Counter(tried=len(names), killed=len(names) - len(alive), timeouts=ended, mutants=len(codes))
 
 
 def outcomes(folder: Path) -> dict[str, int | None]:
@@ -146,7 +148,7 @@ def row(name: str, counts: Counter[str]) -> str:
     share = counts["killed"] / counts["tried"]
     return (
         f"{name:10}{counts['mutants']:6} mutants, {counts['tried']:5} tried, {counts['killed']:5} killed: "
-        f"{share:.1%} ({low:.1%} to {high:.1%})"
+        f"{share:.1%} ({low:.1%} to {high:.1%}), {counts['timeouts']} of them by the time limit"
     )
 
 

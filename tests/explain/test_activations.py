@@ -147,6 +147,16 @@ def test_measure_against_a_plain_loop(monkeypatch):
             assert results[1][2][f"{source}/per_unit"][i] == pytest.approx(np.mean(folded), abs=1e-6)
 
 
+def test_pictures_of_the_first_images():
+    maps, instances = planted(WHOLE, 12)
+    _, _, arrays = measure(maps, instances, STATISTICS, np.ones((1, 12)), examples=3)
+    shown = arrays["images"]
+    assert len(shown) == 3 and {arrays[name].shape for name in ("energy", "raw", "coverage")} == {(3, *maps.shape[2:])}
+    assert arrays["energy"].dtype == np.float32
+    assert np.array_equal(arrays["coverage"], coverage(instances, maps.shape[2:])[shown])
+    np.testing.assert_allclose(arrays["raw"], np.abs(maps[shown]).mean(axis=1), rtol=1e-6)
+
+
 def test_images_without_inside_or_outside_are_left_out_and_counted():
     maps, instances = planted(WHOLE, 12)
     instances[2] = 0  # nothing inside

@@ -104,6 +104,18 @@ def test_measure_recovers_what_was_planted():
     assert examples["curve/area/log_loss_labels"][0] != examples["curve/area/log_loss_labels"][0]  # empty: nan
 
 
+def test_images_without_an_object_are_in_no_curve():
+    loss, correct, classes, composition = world()
+    counts = composition.counts.copy()
+    counts[::4] = 0
+    _, _, examples = measure(
+        loss, correct, classes, Composition(counts, composition.mean_area, composition.total_area), np.ones((1, 400))
+    )
+    assert examples["curve/count/n"].sum() == examples["curve/area/n"].sum() == 300
+    ones = counts == 1
+    assert examples["curve/count/log_loss_labels"][0] == pytest.approx(loss["labels"][ones].mean())
+
+
 def test_swapping_the_arms_flips_every_sign():
     loss, correct, classes, composition = world()
     weights = image_weights(np.arange(400), 10)

@@ -324,6 +324,24 @@ def test_significant_alternatives_of_an_indistinct_primary_are_named():
     assert judge([draft], 3)[0]["why"].endswith("Significant all the same: other (+10.0 [+9.0, +11.0] points).")
 
 
+def test_why_nothing_can_be_said():
+    nameless = measure(0.1, 0.5) | {"effect": None}
+    lacking, unmeasured, withheld = judge(
+        [
+            Draft("a", "", "", "", nameless),
+            Draft("b", "", "", "", None),
+            Draft("c", "", "", "", measure(0.1, 0.001), untested="no control"),
+        ],
+        3,
+    )
+    assert lacking["why"] == "the measure has no value in at least one seed."
+    assert unmeasured["why"] == "nothing was measured for it." and withheld["why"] == "no control."
+    control = Draft("d", "", "", "", measure(0.1, 0.001), controls=(nameless | {"name": "other arm"},))
+    assert judge([control], 3)[0]["why"].endswith("not clearly beyond the control: other arm (no value).")
+    empty = both("F", "", [], 3)
+    assert (empty["verdict"], empty["why"]) == ("not tested", "neither part was measured.")
+
+
 def test_contradictions_come_first_and_both_needs_all():
     supported, contradicted, open_ = judge(
         [

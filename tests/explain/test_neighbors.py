@@ -86,6 +86,17 @@ def test_equal_dimension_is_set_by_the_narrower_space():
     np.testing.assert_allclose(np.linalg.norm(b, axis=0), singular[: b.shape[1]], rtol=1e-4)
 
 
+@pytest.mark.parametrize(("deviations", "kept"), [((1, 1, 1, 1), 4), ((9, 4, 1, 1), 2), ((9, 1, 1, 1), 2)])
+def test_components_that_keep_nine_tenths(deviations, kept):
+    """Channels that do not correlate: shares of the variance are those of their squares, by hand. At least two stay."""
+    signs = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1], [-1, -1, -1, -1], [-1, 1, -1, 1]])
+    signs = np.vstack([signs, [[-1, -1, 1, 1], [-1, 1, 1, -1]]]).astype(float)
+    assert np.allclose(signs.T @ signs, 8 * np.eye(4))
+    a, b = equal_dimension(signs * deviations, signs)
+    assert a.shape == b.shape == (8, kept) and a.dtype == b.dtype == np.float32
+    np.testing.assert_allclose(a.std(axis=0), sorted(deviations, reverse=True)[:kept], rtol=1e-6)
+
+
 def test_measure_names_weights_and_examples():
     rng = np.random.default_rng(4)
     n = 150

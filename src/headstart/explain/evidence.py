@@ -89,10 +89,9 @@ def difference(
     return measures(f"{what}, {plus} - {minus}", unit, series, sign, n_images)
 
 
-def against_others(roles: Roles, what: str, unit: str, key: str, n_images: int) -> list[Measure]:
-    """Each arm against random weights, and against random weights trained to their plateau, where measured."""
-    pairs = [(arm, other) for other in ("random", "scratch") for arm in ("boxes", "labels")]
-    return [m for arm, other in pairs for m in difference(roles, what, unit, key, 1, n_images, arm, other)]
+def against_random(roles: Roles, what: str, unit: str, key: str, n_images: int) -> list[Measure]:
+    """Each arm against random weights, where measured."""
+    return [m for arm in ("boxes", "labels") for m in difference(roles, what, unit, key, 1, n_images, arm, "random")]
 
 
 def image_count(roles: Roles, role: str, key: str) -> int:

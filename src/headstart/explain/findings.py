@@ -6,7 +6,7 @@ with the sign that the claim predicts, and alternatives that could disagree. `he
 **What to pass.** `roles` maps a role to its `Measured`; all arrays have the same seeds in the same order (S) and
 replicates under shared image weights (B):
 
-- `boxes`, `labels` (needed): the two arms; `random` and `scratch` (random weights trained to their plateau): shown.
+- `boxes`, `labels` (needed): the two arms; `random` weights: shown.
   Keys `{task name}/{metric}` for every task, e.g. `novel/det/voc-area/map@0.5`, `scenes/seg/miou`,
   `flowers/cls/top1`, `base/probe/logistic/top1`; and, without a task name, what the `activations` job of that arm
   returned (`auroc/standardized`, ...).
@@ -34,7 +34,7 @@ from headstart.explain.evidence import (
     Roles,
     Series,
     TaskFacts,
-    against_others,
+    against_random,
     contrast,
     difference,
     image_count,
@@ -108,7 +108,7 @@ def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Dr
     for iou, others in (("0.5", ("0.5:0.95",)), ("0.7", ("0.75", "0.5:0.95"))):
         what = f"mAP at IoU {iou} ({task.protocol}), {task.train_images} images to fine-tune on"
         alternatives = [m for other in others for m in gain(other)]
-        beside = against_others(roles, f"mAP@{iou}", "points", at(iou), n)
+        beside = against_random(roles, f"mAP@{iou}", "points", at(iou), n)
         drafts.append(_draft(f"F1a@{iou}", suffix, what, "points", gain(iou), alternatives, beside=beside))
     return [*drafts, _precision(roles, at, n, suffix), _by_images(roles, curve, at, suffix)]
 
@@ -158,7 +158,6 @@ def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, Task
     for task in curve:
         name, key = f"mAP@0.5 with {task.train_images} images", at("0.5", task)
         beside += difference(roles, name, "points", key, 1, task.test_images)
-        beside += difference(roles, name, "points", key, 1, task.test_images, minus="scratch")
     if few.train_images == many.train_images:
         what, reason = "gain in mAP@0.5 by number of images", "the study has one number of images to fine-tune on"
         return _draft("F1c", suffix, what, "points", [], beside=beside, untested=reason)
@@ -168,7 +167,7 @@ def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, Task
 def _segmentation(roles: Roles, task: TaskFacts, suffix: str) -> Draft:
     key, n = _key(task, "miou"), task.test_images
     primary = difference(roles, "mIoU", "points", key, 1, n)
-    return _draft("F2a", suffix, "mIoU", "points", primary, beside=against_others(roles, "mIoU", "points", key, n))
+    return _draft("F2a", suffix, "mIoU", "points", primary, beside=against_random(roles, "mIoU", "points", key, n))
 
 
 def _probing(roles: Roles, task: TaskFacts, fine_tuned: Sequence[TaskFacts], suffix: str) -> Draft:
@@ -179,7 +178,7 @@ def _probing(roles: Roles, task: TaskFacts, fine_tuned: Sequence[TaskFacts], suf
         *difference(roles, "top-1 of the ridge probe", "points", _key(task, "ridge/top1"), -1, n),
         *difference(roles, "log-loss of the logistic probe", "nats", _key(task, "logistic/log_loss"), 1, n),
     ]
-    beside = against_others(roles, "top-1 of the logistic probe", "points", logistic, n)
+    beside = against_random(roles, "top-1 of the logistic probe", "points", logistic, n)
     for other in fine_tuned:
         name, key = f"top-1 after fine-tuning on {other.name}", _key(other, "top1")
         beside += difference(roles, name, "points", key, -1, other.test_images)
@@ -229,7 +228,7 @@ def _activations(roles: Roles) -> Draft:
     ]
     alternatives = [m for other in others for m in difference(roles, *other, 1, n)]
     what = "AUROC of the energy map, inside against outside the objects, less a shuffled-mask control"
-    beside = against_others(roles, *main, n)
+    beside = against_random(roles, *main, n)
     return _draft("F4a", "", what, "AUROC", difference(roles, *main, 1, n), alternatives, beside=beside)
 
 
