@@ -46,7 +46,7 @@ ROOMS = {
     "metrics": Room(("metrics/*.py",), ("tests/metrics",)),
     "batches": Room(("batches/*.py",), ("tests/batches",)),
     "explain": Room(("explain/*.py",), ("tests/explain",)),
-    "plan": Room(("study/plan.py",), ("tests/study/test_plan.py", "tests/study/test_search.py")),
+    "plan": Room(("study/plan.py",), ("tests/study/test_plan.py", "tests/study/test_plan_places.py")),
 }
 
 

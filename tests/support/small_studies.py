@@ -1,0 +1,85 @@
+"""Studies to plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headstart.config.study import Study
+from headstart.study.plan import Planner
+
+DETECT = {"name": "d", "updates": 30, "batch_size": 8, "head": "fcos", "channels": 16}
+LABELS = {"name": "l", "updates": 20, "batch_size": 4, "lr": 2e-3, "head": "linear"}
+
+
+def drawn() -> dict[str, Any]:
+    """Two arms and a control, one seed, a searched detection task, a probe, explanations."""
+    return {
+        "name": "drawn",
+        "seeds": [5],
+        "backbone": "shapes-resnet",
+        "bootstrap": 150,
+        "threads": 2,
+        "sets": {
+            "base": {"world": "base", "count": 48, "size": 64},
+            "train": {"world": "novel", "count": 24, "size": 48},
+            "val": {"world": "novel", "count": 12, "first": 24, "size": 48},
+            "test": {"world": "novel", "count": 20, "first": 36, "size": 48},
+        },
+        "pretraining": {
+            "boxes": {"images": "base", "supervision": "boxes", "recipe": DETECT | {"lr": 1e-3}},
+            "labels": {"images": "base", "supervision": "labels", "early": 0.5, "recipe": LABELS},
+        },
+        "weights": [
+            {"name": "boxes", "pretraining": "boxes"},
+            {"name": "labels", "pretraining": "labels", "default": True},
+            {"name": "random", "uri": "random:shapes-resnet"},
+        ],
+        "tasks": [
+            {
+                "name": "find",
+                "kind": "detect",
+                "only": ["boxes"],
+                "train": ["train"],
+                "val": ["val"],
+                "test": ["test"],
+                "limit": 10,
+                "protocol": "coco",
+                "recipe": DETECT | {"rates": [1e-3, 3e-3, 9e-3]},
+            },
+            {"name": "probe", "kind": "probe", "train": ["train"], "test": ["test"], "limit": 7},
+        ],
+        "explain": {
+            "boxes": "boxes",
+            "labels": "labels",
+            "random": "random",
+            "images": "test",
+            "statistics": "train",
+            "probe": "probe",
+        },
+    }
+
+
+def planner(values: dict[str, Any], base: Path = Path(), offline: bool = False) -> Planner:
+    return Planner(Study.model_validate(values), base, offline)
+
+
+def photos(**changes: Any) -> dict[str, Any]:
+    """Detection on a data set in a folder, from random values."""
+    of = {"path": "photos", "task": "detect", "size_hw": [40, 60]} | changes
+    return {
+        "name": "photos",
+        "seeds": [1],
+        "sets": {"train": of | {"role": "train"}, "val": of | {"role": "val"}, "test": of | {"role": "test"}},
+        "weights": [{"name": "random", "uri": "random:shapes-resnet"}],
+        "tasks": [
+            {
+                "name": "find",
+                "kind": "detect",
+                "train": ["train"],
+                "val": ["val"],
+                "test": ["test"],
+                "recipe": DETECT | {"lr": 1e-3},
+            }
+        ],
+    }
