@@ -16,7 +16,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 LEAVES = ("metrics", "stats", "page", "store")
 ORDER = [
-    ("errors", "progress", "names"),
+    ("errors", "names", "processes", "progress"),
     ("recipes",),
     ("config", *LEAVES),
     ("places",),

@@ -21,7 +21,9 @@ from headstart.train.devices import Devices, chosen_devices
 if TYPE_CHECKING:
     from headstart.data.annotations import Annotations
     from headstart.evaluation.evaluate import Evaluation
-    from headstart.pretraining.command import Pretrained
+    from headstart.study.executors.local import Event
+    from headstart.study.pretrain import Pretrained
+    from headstart.tasks.predict import Predicted
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,6 @@ class CheckSummary:
     clean: bool
     page: Path
     facts: dict[str, Any]
-    lines: list[str]
-
-
-@dataclass(frozen=True)
-class PredictSummary:
-    """Where predictions are, how many images they cover, and the images that could not be read."""
-
-    out: Path
-    count: int
-    failed: list[tuple[str, str]]
     lines: list[str]
 
 
@@ -120,7 +112,7 @@ def compare(
     from headstart.study.compare import choose_tasks, comparison
     from headstart.study.files import write_study
     from headstart.study.run import absolute_uri
-    from headstart.weights.cards import resolve
+    from headstart.weights.cards import resolve, uri_of
 
     if len(weights) < 2:
         raise UsageError(
@@ -128,7 +120,7 @@ def compare(
             "-w tv:ResNet50_Weights.IMAGENET1K_V2 -w tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1 -w random:resnet50. "
             "`headstart weights list` shows what is known."
         )
-    uris = [absolute_uri(uri, Path.cwd()) for uri in weights]
+    uris = [absolute_uri(uri_of(uri), Path.cwd()) for uri in weights]
     specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
     uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
     with no_network(offline):
@@ -192,18 +184,26 @@ def pretrain(
     supervision: Supervision | None = None,
     changes: Sequence[str] = (),
     progress: Progress = silent,
-    stopped: Callable[[], bool] = lambda: False,
+    quiet: bool = True,
 ) -> Pretrained:
-    """Pre-train a backbone by boxes or by labels, or go on with it.
+    """Pre-train a backbone by boxes or by labels, or go on with it: a study of this one job, in this process.
 
-    recipe: built-in name or TOML file; changes: `KEY=VALUE` of it. supervision: None for the recipe's. stopped: asked
-    after every update; once true, the state is saved and `Interrupted` raised. Processes that torchrun started train
-    together. Raises UsageError when the place holds a pre-training with other settings, and names them.
+    recipe: built-in name or TOML file; changes: `KEY=VALUE` of it. progress: told what the job says; quiet: no display.
+    Asked to stop (`headstart.processes.ask_to_stop`, SIGTERM, Ctrl-C), it saves its state and raises Interrupted.
+    Raises UsageError when the place holds a pre-training with other settings, and names them.
     """
-    from headstart.pretraining.command import run_pretraining
+    from headstart.study.pretrain import run_pretraining
+    from headstart.study.progress import ProgressDisplay
 
     asked = changed_recipe(recipe, supervision, changes)
-    return run_pretraining(str(data), asked, options or PretrainingOptions(), progress, stopped)
+    with ProgressDisplay(1, quiet) as display:
+
+        def tell(event: Event) -> None:
+            display(event)
+            if event.what == "progress":
+                progress(event.fraction, event.message)
+
+        return run_pretraining(str(data), asked, options or PretrainingOptions(), tell)
 
 
 def show_chips(
@@ -216,12 +216,12 @@ def show_chips(
     progress: Progress = silent,
 ) -> Path:
     """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
-    from headstart.pretraining.chips_page import chips_to_show, require_page
     from headstart.report.chips import write_page
+    from headstart.study.chips_page import chips_to_show, require_page
 
     require_page(out)
-    asked = changed_recipe(recipe, supervision, changes)
-    return write_page(chips_to_show(str(data), asked, options or PretrainingOptions(), progress), out)
+    asked, given = changed_recipe(recipe, supervision, changes), options or PretrainingOptions()
+    return write_page(chips_to_show(str(data), asked, given, progress), out)
 
 
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
@@ -234,14 +234,18 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
     return read(path, format, **options)
 
 
-def predict(model: Path, images: Path, out: Path | None = None, threshold: float = 0.5) -> PredictSummary:
-    """Run the task model of a trial on an image or a folder: pictures and `predictions.json` in `out`."""
-    from headstart.tasks.predict import predict_folder
+def predict(model: Path | str, images: Path, out: Path | None = None, threshold: float = 0.5) -> Predicted:
+    """Run a task model on an image or a folder: pictures and `predictions.json` in `out`.
 
-    where = out or Path("predictions")
-    found = predict_folder(model, images, where, threshold, lambda line: print(line, file=sys.stderr))
-    lines = [f"{found.count} images: pictures and predictions.json are in {found.out}"]
-    return PredictSummary(found.out, found.count, found.failed, lines)
+    model: folder of a trial's model or of a pre-training, or `run:RUN#NAME`.
+    """
+    from headstart.tasks.predict import predict_folder
+    from headstart.weights.cards import resolve
+
+    folder = Path(resolve(str(model)).file or "").parent if str(model).startswith("run:") else Path(model)
+    return predict_folder(
+        folder, images, out or Path("predictions"), threshold, lambda line: print(line, file=sys.stderr)
+    )
 
 
 def evaluate(
@@ -297,9 +301,9 @@ def build_report(run: Path) -> Path:
 
 def environment() -> dict[str, Any]:
     """Versions, machine, devices, what `--device auto` takes, and cache folders."""
-    from headstart.study.environment import machine
+    from headstart.study import environment
 
-    return machine()
+    return environment.machine()
 
 
 def describe_weights(uri: str) -> list[str]:
@@ -328,9 +332,10 @@ def import_weights(
     out: a folder, or a file that ends in `.safetensors`; it is then `file:OUT` where weights are asked for.
     trust_pickle: let Python's own pickle run what the file says; only for files of one's own.
     """
+    from headstart.weights.cards import uri_of
     from headstart.weights.commands import import_weights as write
 
-    file, report = write(_as_uri(weights), out, Path.cwd(), overwrite, trust_pickle, offline)
+    file, report = write(uri_of(weights), out, Path.cwd(), overwrite, trust_pickle, offline)
     return [*report.text().splitlines(), f"written: {file}", f"use it as: file:{out}"]
 
 
@@ -348,23 +353,20 @@ def export_weights(
     to: timm, torchvision, detectron2 or mmdetection. fold: change the first convolution so that it takes the library's
     usual input; refused where that is not exact.
     """
+    from headstart.weights.cards import uri_of
     from headstart.weights.commands import export_weights as write
 
-    return write(_as_uri(weights), Path.cwd(), out, to, fold, overwrite, trust_pickle, offline)
+    return write(uri_of(weights), Path.cwd(), out, to, fold, overwrite, trust_pickle, offline)
 
 
 def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = False) -> tuple[list[str], bool]:
     """Load weights and say what was found: (lines, whether nothing has to be looked at)."""
+    from headstart.weights.cards import uri_of
     from headstart.weights.commands import verify
 
-    found = verify(_as_uri(weights), Path.cwd(), trust_pickle, offline)
+    found = verify(uri_of(weights), Path.cwd(), trust_pickle, offline)
     lines = [*found.report.text().splitlines(), *(f"  verified {check}" for check in found.checks)]
     return lines, not found.report.warnings
-
-
-def _as_uri(weights: str) -> str:
-    """The path of a file, or of a folder that an import wrote, as a URI; a card and a URI as they are."""
-    return f"file:{weights}" if Path(weights).exists() and not weights.endswith(".toml") else weights
 
 
 def _run(
@@ -385,16 +387,14 @@ def _run(
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    with (
-        ProgressDisplay((workers or default_workers(study.threads)) + len(devices.names), quiet) as display,
-        no_network(offline),
-    ):
+    at_a_time = (workers or default_workers(study.threads)) + len(devices.names)
+    with ProgressDisplay(at_a_time, quiet) as display, no_network(offline):
         result = run(study, source, base, out, display, workers, offline, overwrite, devices)
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)
     lines = [*answer_lines(result.summary, out), f"report: {report}"]
     failed = list(result.outcome.failed)
-    if failed and result.outcome.left:
-        failed.append((f"{len(result.outcome.left)} more jobs", "not run, since they need what failed"))
+    if failed and (left := len(result.outcome.left)):
+        failed.append((f"{left} more jobs", "not run, since they need what failed"))
     return RunSummary(out, failed, report, lines, not result.outcome.finished and not failed, result.outcome.exit_code)

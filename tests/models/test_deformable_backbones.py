@@ -11,26 +11,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headstart import api
-from headstart.config.study import Study
 from headstart.errors import WeightsError
 from headstart.models.backbones.building import backbone_cost, build_backbone
 from headstart.models.backbones.deformable import DeformConv2d, is_deformable
 from headstart.models.backbones.dilation import dilate_last
 from headstart.models.backbones.naming import trained_name
 from headstart.models.backbones.stages import evaluating
-from headstart.progress import silent
 from headstart.recipes.schema import recipe_of
-from headstart.study.plan import Planner
-from headstart.study.runners import training as stages
-from headstart.study.runners.shared import start_of
-from headstart.study.settings import PretrainSettings, StartPlace, StartSettings
 from headstart.tasks.detect import TASK as DETECT
 from headstart.tasks.transfer import Start, load_model, model_facts, save_model
 from headstart.weights import commands, native
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import Loaded, load
 from headstart.weights.export import canonical_state, export
-from headstart.world.shapes import draw_set
 
 V1 = "resnet18[deformable=C4+C5,modulated=no]"
 V2 = "resnet18[deformable=C3+C5]"
@@ -287,30 +280,6 @@ def test_cost_counts_the_deformed_convolutions_too() -> None:
     assert sum(map(is_deformable, preact.modules())) == 2
 
 
-def test_a_pretraining_may_change_its_backbone(tmp_path: Path) -> None:
-    dcn = {**RECIPE, "neck": "dc5", "deformable": ["C5"], "modulated": False}
-    study = {
-        "name": "s",
-        "seeds": [0],
-        "backbone": "resnet26",
-        "sets": {"base": {"world": "base", "count": 8, "size": 64}, "test": {"world": "novel", "count": 8, "size": 64}},
-        "pretraining": {"dcn": {"images": "base", "supervision": "boxes", "recipe": dcn}},
-        "weights": [{"name": "made", "pretraining": "dcn"}],
-        "tasks": [
-            {"name": "t", "kind": "detect", "train": ["test"], "test": ["test"], "recipe": {**RECIPE, "name": "plain"}}
-        ],
-    }
-    planner = Planner(Study.model_validate(study), tmp_path)
-    name = "resnet26[deformable=C5,modulated=no,output_stride=16]"
-    job = planner.pretraining("dcn", 0)
-    assert job.place.backbone == name and job.settings.backbone["name"] == "resnet26"
-    assert planner.start(planner.study.weights[0], 0)[2].backbone == name
-    (tmp_path / "my.py").write_text("")
-    own_net = Planner(Study.model_validate(study | {"backbone": "my.py:build"}), tmp_path)
-    with pytest.raises(WeightsError, match=r"^pretraining\.dcn\.recipe: `deformable` changes the backbone, .*my\.py"):
-        own_net.pretraining("dcn", 0)
-
-
 def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) -> None:
     recipe = recipe_of(dict(**RECIPE, deformable=("C4", "C5")))
     start = Start(learned(V2), V2, Path(), resolve("random:resnet18").preprocessing, False)
@@ -323,36 +292,6 @@ def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) ->
     save_model(tmp_path, model, model_facts(start, "detect", recipe, Images(), "stretch"))  # type: ignore[arg-type]
     assert json.loads((tmp_path / "model.json").read_text())["backbone"] == V2
     assert equal(features(load_model(tmp_path).model.backbone), features(model.backbone), within=1e-5)
-
-
-@pytest.mark.parametrize("batch_norm", ["train", "group"])
-def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_norm: str) -> None:
-    images, out = tmp_path / "images", tmp_path / "out"
-    images.mkdir(), out.mkdir()
-    draw_set("base", 4, 0, 48, images, silent)
-    recipe = recipe_of(
-        dict(
-            **RECIPE | {"updates": 2, "lr": 0.1},
-            neck="dc5",
-            deformable=("C4", "C5"),
-            proposals=8,
-            rois=4,
-            batch_norm=batch_norm,
-        )
-    )
-    name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
-    assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
-    place = StartPlace(str(tmp_path), name)
-    settings = PretrainSettings({}, "boxes", recipe, 0, None, 1, "cpu")
-    stages.pretrain(settings, place, {"images": images}, out, silent)
-    stored = load_file(out / "backbone.safetensors")
-    offsets = [v for k, v in stored.items() if ".conv2.offset." in k]
-    assert len(offsets) == 4 and all(torch.count_nonzero(v) for v in offsets)  # trained, not as they start
-    start, report = start_of(StartSettings(), place, out, 0)
-    expected = build_backbone(place.backbone)
-    expected.to(memory_format=torch.channels_last).load_state_dict(stored, strict=False)
-    assert start.backbone_name == place.backbone and report["coverage"] == 1.0
-    assert equal(features(start.backbone), features(expected))
 
 
 def test_group_norm_is_part_of_the_name(tmp_path: Path) -> None:

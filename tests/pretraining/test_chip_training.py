@@ -63,7 +63,7 @@ def test_chips_are_as_good_as_the_full_pyramid_at_less_than_45_percent_of_its_pi
             changes = [f"sampling.layout={layout}", f"epochs={EPOCHS}", f"checkpoint_epochs={EPOCHS}"]
             options = PretrainingOptions(out=tmp_path / f"{layout}-{seed}", seed=seed, loaders=0, threads=1)
             done = api.pretrain(drawn, "shapes-chips", options, changes=changes)
-            found[layout].append({**done.metrics["last"], "updates": done.metrics["updates"]})
+            found[layout].append({n: done.metrics[f"last/{n}"] for n in (*MEASURES, "update")})
             print(json.dumps({"seed": seed, "layout": layout, **found[layout][-1]}), flush=True)
     print(f"pixels of chips / of the pyramid: {share:.3f}")
     for name in MEASURES:

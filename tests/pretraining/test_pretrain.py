@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 
 from headstart import api
 from headstart.errors import DataError, Interrupted, TrainingError, UsageError, WeightsError
+from headstart.processes import ask_to_stop
 from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
 from headstart.tasks.predict import predict_folder
 from headstart.weights import native
 from headstart.weights.commands import verify
 from support.drawn_layouts import as_coco, drawn_images
-from support.pretrain_tiny import CHANGES
+from support.pretrain_tiny import CHANGES, options
 from support.together import run_two
 
 PROGRAM = Path(__file__).parents[1] / "support" / "pretrain_tiny.py"
@@ -32,79 +33,92 @@ ENVIRONMENT = os.environ | {"HEADSTART_SAVE_SECONDS": "0", "OMP_NUM_THREADS": "1
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    return as_coco(drawn_images(folder / "images", 12), folder / "coco")
-
-
-def options(out: Path, **more: object) -> PretrainingOptions:
-    return PretrainingOptions(out=out, seed=1, loaders=0, threads=1, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the finished job, in the store of its run."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    api.pretrain(data, "shapes-chips", options(out), changes=CHANGES)
-    return out
+    return api.pretrain(data, "shapes-chips", options(out), changes=CHANGES).folder
+
+
+def run_of(folder: Path) -> Path:
+    return folder.parents[1]
+
+
+def folder_in(run: Path) -> Path:
+    """Of the one finished pre-training of a run."""
+    (folder,) = (run / "store").glob("pretrain-*")
+    return folder
+
+
+def state_of(run: Path) -> Path:
+    """The state of the one training that is under way in a run."""
+    return next(run.glob("partial/pretrain-*/resume/state.safetensors"), run / "none")
 
 
 def test_it_leaves_weights_with_their_facts_and_a_model_to_use(finished: Path, data: Path, tmp_path: Path) -> None:
     assert {p.name for p in finished.iterdir()} == {
-        ".lock",
         "backbone.safetensors",
         "best",
         "checkpoints.json",
         "curve.npz",
+        "digests.json",
+        "job.json",
         "metrics.json",
         "model",
-        "settings.json",
     }
     facts = native.read_facts(finished / "backbone.safetensors")
-    assert facts.backbone == "shapes-resnet" and facts.lineage == ["coco boxes"]
+    assert facts.name == "shapes-chips" and facts.backbone == "shapes-resnet"
     assert facts.provenance["recipe"]["name"] == "shapes-chips"
-    assert "fingerprint" in " ".join(verify(f"file:{finished}").checks)
+    for uri in (f"file:{finished}", f"run:{run_of(finished)}", f"run:{run_of(finished)}#shapes-chips/1"):
+        assert "fingerprint" in " ".join(verify(uri).checks)
     metrics = json.loads((finished / "metrics.json").read_text())
+    assert facts.lineage == [f"coco boxes (160 px, {metrics['train/images_seen']:,.0f} images seen)"]
     with np.load(finished / "curve.npz") as curve:
-        assert len(curve["loss"]) == metrics["updates"] and (curve["number_of_positives"] > 0).all()
+        assert len(curve["loss"]) == metrics["train/updates"] and (curve["number_of_positives"] > 0).all()
         assert np.allclose(curve["loss"], curve["classes"] + curve["boxes"] + curve["centerness"])
     taken = json.loads((finished / "checkpoints.json").read_text())
-    assert [t["update"] for t in taken] == [metrics["updates"] // 2, metrics["updates"]]
-    assert metrics["best"] == max(taken, key=lambda t: t["det/voc-area/map@0.5"])
+    assert [t["update"] for t in taken] == [metrics["train/updates"] // 2, metrics["train/updates"]]
+    best = max(taken, key=lambda t: t["det/voc-area/map@0.5"])
+    assert {k.removeprefix("best/"): v for k, v in metrics.items() if k.startswith("best/")} == best
     found = predict_folder(finished / "model", data / "val2017", tmp_path / "p", 0.01, lambda line: None)
     assert found.count == 3 and not found.failed
 
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(finished: Path, data: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
-    again = api.pretrain(data, "shapes-chips", options(finished), changes=CHANGES)
-    assert again.lines[0] == "nothing to do: it was finished before"
+    run = run_of(finished)
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
+    again = api.pretrain(data, "shapes-chips", options(run), changes=CHANGES)
+    assert again.lines[0] == "nothing to do: it was finished before" and again.folder == finished
     with pytest.raises(UsageError) as refused:
-        api.pretrain(
-            data, "shapes-chips", options(finished), changes=[*CHANGES, "training.lr=0.001", "sampling.window=32"]
-        )
+        api.pretrain(data, "shapes-chips", options(run), changes=[*CHANGES, "training.lr=0.001", "sampling.window=32"])
     assert "training.lr: was 0.004, is 0.001" in str(refused.value) and "sampling.window: was 16" in str(refused.value)
     assert "another --out" in str(refused.value)
 
     def but_lock(times: dict) -> dict:
         return {p: t for p, t in times.items() if p.name != ".lock"}
 
-    assert but_lock(before) == but_lock({p: p.stat().st_mtime_ns for p in finished.rglob("*")})
+    assert but_lock(before) == but_lock({p: p.stat().st_mtime_ns for p in run.rglob("*")})
 
 
-def stopped_after(updates: int):
-    asked = iter(range(10**6))
-    return lambda: next(asked) >= updates - 1
+def stops_at(update: int):
+    """Asks the training to stop once it has told of that update."""
+
+    def progress(fraction: float, message: str) -> None:
+        if message.startswith("update ") and int(message.split()[1].split("/")[0]) >= update:
+            ask_to_stop()
+
+    return progress
 
 
 def test_stopped_it_saves_and_goes_on_to_the_same_bits(finished: Path, data: Path, tmp_path: Path) -> None:
-    for updates in (3, 5):
+    for update in (1, 2):
         with pytest.raises(Interrupted, match=r"stopped after update \d+ of \d+; the same command goes on"):
-            api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES, stopped=stopped_after(updates))
-    api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES)
+            api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES, progress=stops_at(update))
+    done = api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES)
     for name in ("backbone.safetensors", "model/head.safetensors"):
-        a, b = load_file(finished / name), load_file(tmp_path / name)
+        a, b = load_file(finished / name), load_file(done.folder / name)
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    assert (tmp_path / "metrics.json").read_text() == (finished / "metrics.json").read_text()
+    assert (done.folder / "metrics.json").read_text() == (finished / "metrics.json").read_text()
+    assert (tmp_path / "metrics.json").read_text() == (run_of(finished) / "metrics.json").read_text()
 
 
 @pytest.mark.slow
@@ -113,23 +127,22 @@ def test_killed_at_three_random_updates_it_ends_in_the_same_bits(
     finished: Path, data: Path, tmp_path: Path, loaders: int
 ) -> None:
     """SIGKILL, with the processes that make batches; the state is saved after every update."""
-    last = json.loads((finished / "metrics.json").read_text())["updates"]
+    last = int(json.loads((finished / "metrics.json").read_text())["train/updates"])
     command = [sys.executable, str(PROGRAM), str(data), str(tmp_path), str(loaders)]
     for at in sorted(random.Random(loaders).sample(range(2, last - 2), 3)):
         process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, text=True)
-        state = tmp_path / "state" / "state.safetensors"
         deadline = time.monotonic() + 240
-        while time.monotonic() < deadline and process.poll() is None and step_of(state) < at:
+        while time.monotonic() < deadline and process.poll() is None and step_of(state_of(tmp_path)) < at:
             time.sleep(0.005)
         assert process.poll() is None, process.stdout and process.stdout.read()
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        assert step_of(state) >= at
+        assert step_of(state_of(tmp_path)) >= at
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    a, b = load_file(finished / "backbone.safetensors"), load_file(tmp_path / "backbone.safetensors")
+    assert (tmp_path / "metrics.json").read_text() == (run_of(finished) / "metrics.json").read_text()
+    a, b = load_file(finished / "backbone.safetensors"), load_file(folder_in(tmp_path) / "backbone.safetensors")
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert (tmp_path / "metrics.json").read_text() == (finished / "metrics.json").read_text()
 
 
 def step_of(state: Path) -> int:
@@ -162,16 +175,15 @@ def test_sigterm_ends_with_130_and_a_state(data: Path, tmp_path: Path) -> None:
         "training.batch_size=2",
     ]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    state = tmp_path / "o" / "state" / "state.safetensors"
     deadline = time.monotonic() + 120
     # Saved by time only every ten minutes: what is there after SIGTERM was saved because of it.
-    while time.monotonic() < deadline and process.poll() is None and not (tmp_path / "o" / "settings.json").exists():
+    while time.monotonic() < deadline and process.poll() is None and not (tmp_path / "o" / "study.json").exists():
         time.sleep(0.02)
     time.sleep(3)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "the same command goes on there" in err and step_of(state) > 0 and "Traceback" not in err
+    assert "the same command goes on there" in err and step_of(state_of(tmp_path / "o")) > 0 and "Traceback" not in err
 
 
 def test_a_vanished_image_ends_it_with_a_state_it_can_go_on_from(finished: Path, tmp_path: Path) -> None:
@@ -186,10 +198,10 @@ def test_a_vanished_image_ends_it_with_a_state_it_can_go_on_from(finished: Path,
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"base-000004\.png: there is no such file\. Put it back"):
         api.pretrain(data, "shapes-chips", options(out), changes=CHANGES, progress=progress)
-    assert step_of(out / "state" / "state.safetensors") >= 1
+    assert step_of(state_of(out)) >= 1
     image.write_bytes(kept)
-    api.pretrain(data, "shapes-chips", options(out), changes=CHANGES)
-    a, b = load_file(finished / "backbone.safetensors"), load_file(out / "backbone.safetensors")
+    done = api.pretrain(data, "shapes-chips", options(out), changes=CHANGES)
+    a, b = load_file(finished / "backbone.safetensors"), load_file(done.weights)
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
@@ -197,7 +209,7 @@ def test_a_loss_that_is_not_finite_names_its_images(data: Path, tmp_path: Path) 
     changes = [*CHANGES, "training.lr=1e30", "training.clip_norm=1e30", "training.optimizer=sgd", "training.warmup=0"]
     with pytest.raises(TrainingError, match=r"update \d+: the loss .* is not finite at rate 1e\+30.*Lower the rate"):
         api.pretrain(data, "shapes-chips", options(tmp_path), changes=changes)
-    noted = json.loads((tmp_path / "state" / "not_finite.json").read_text())
+    noted = json.loads(next(tmp_path.glob("partial/pretrain-*/resume/not_finite.json")).read_text())
     assert noted["update"] >= 1 and len(noted["images"]) == 4
 
 
@@ -229,10 +241,10 @@ def test_two_processes_pretrain_on_chips_as_one(data: Path, tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr[-3000:]
     run_two(PROGRAM, data, tmp_path / "two", 0, *changes, env=ENVIRONMENT)
-    one, two = (load_file(tmp_path / name / "model" / "head.safetensors") for name in ("one", "two"))
+    one, two = (load_file(folder_in(tmp_path / name) / "model" / "head.safetensors") for name in ("one", "two"))
     assert all(v.dtype == torch.float64 for v in one.values())
     assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-10
-    taken = [json.loads((tmp_path / name / "checkpoints.json").read_text()) for name in ("one", "two")]
+    taken = [json.loads((folder_in(tmp_path / name) / "checkpoints.json").read_text()) for name in ("one", "two")]
     assert taken[0] == taken[1]
 
 
@@ -241,8 +253,8 @@ def test_labels_of_a_recipe_of_boxes_see_as_many_pixels(data: Path, tmp_path: Pa
         api.pretrain(data, "shapes-chips", options(tmp_path / by, validation=""), by, ["epochs=1"])  # type: ignore[arg-type]
         for by in ("boxes", "labels")
     ]
-    assert done[0].metrics["updates"] == done[1].metrics["updates"]
-    assert done[0].metrics["images_seen"] == done[1].metrics["images_seen"]
+    assert done[0].metrics["train/updates"] == done[1].metrics["train/updates"]
+    assert done[0].metrics["train/images_seen"] == done[1].metrics["train/images_seen"]
     recipe = load_recipe("shapes-chips").by("labels")
     assert recipe.sampling.size == 160 and recipe.training.head == "linear"
 
@@ -259,10 +271,14 @@ def test_a_short_training_of_proposals_makes_negative_chips(data: Path, tmp_path
         "epochs=1",
     ]
     first = api.pretrain(data, "shapes-chips", options(tmp_path / "a", validation=""), changes=changes)
-    assert (tmp_path / "a" / "proposals.parquet").is_file() and first.metrics["per_update"]["number_of_positives"] > 0
-    given = options(tmp_path / "b", proposals=tmp_path / "a" / "proposals.parquet", validation="")
+    (made,) = (tmp_path / "a" / "store").glob("proposals-*")
+    assert (made / "proposals.parquet").is_file() and first.metrics["train/number_of_positives"] > 0
+    looked = options(tmp_path / "a", validation="")
+    page = api.show_chips(data, "shapes-chips", tmp_path / "a.html", looked, None, changes)
+    assert "negative chip N" in page.read_text() and "at most 2 negative chips" not in page.read_text()
+    given = options(tmp_path / "b", proposals=made / "proposals.parquet", validation="")
     second = api.pretrain(data, "shapes-chips", given, changes=changes)
-    assert not (tmp_path / "b" / "proposals.parquet").exists()
+    assert not list((tmp_path / "b" / "store").glob("proposals-*"))
     assert second.metrics == first.metrics
 
 
@@ -327,8 +343,6 @@ def test_recipes_and_data_that_do_not_go_together(data: Path, tmp_path: Path) ->
     planned = api.pretrain(with_class, "shapes-boxes", options(tmp_path / "o", on_empty_class="skip", dry_run=True))
     assert any("classes; none to evaluate on" in line for line in planned.lines)
     assert planned.lines[-1].startswith("expected: probe/logistic/top1 0.780, standard deviation 0.009 over 3 seeds (")
-    with pytest.raises(UsageError, match=r'layout "fixed" is trained on in studies only.*chips, whole, pyramid'):
-        api.pretrain(data, "shapes-boxes", options(tmp_path / "o"), changes=["sampling.layout=fixed"])
 
 
 def test_a_killed_process_that_makes_batches_is_said_and_loses_nothing(
@@ -345,39 +359,7 @@ def test_a_killed_process_that_makes_batches_is_said_and_loses_nothing(
     given = PretrainingOptions(out=tmp_path, seed=1, loaders=2, threads=1)
     with pytest.raises(TrainingError, match=r"a process that makes batches ended unexpectedly.*with fewer --loaders"):
         api.pretrain(data, "shapes-chips", given, changes=CHANGES, progress=progress)
-    assert step_of(tmp_path / "state" / "state.safetensors") >= 1
-    api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES)
-    a, b = load_file(finished / "backbone.safetensors"), load_file(tmp_path / "backbone.safetensors")
+    assert step_of(state_of(tmp_path)) >= 1
+    done = api.pretrain(data, "shapes-chips", options(tmp_path), changes=CHANGES)
+    a, b = load_file(finished / "backbone.safetensors"), load_file(done.weights)
     assert all(torch.equal(a[k], b[k]) for k in a)
-
-
-@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
-def test_half_precision_and_averaged_weights_with_small_objects_pasted(
-    data: Path, tmp_path: Path, precision: str
-) -> None:
-    changes = [*CHANGES, f"training.precision={precision}", "training.average=0.9", "sampling.small={repeats=2}"]
-    done = api.pretrain(data, "shapes-chips", options(tmp_path), changes=changes)
-    assert done.metrics["loss_last"] < 0.8 * done.metrics["loss_first"]
-    assert all(v.dtype != torch.float16 for v in load_file(done.weights).values())
-
-
-def test_looking_at_averaged_weights_changes_no_training(data: Path, tmp_path: Path) -> None:
-    found = []
-    for epochs in (1, 2):
-        changes = ["epochs=2", "training.batch_size=4", "training.average=0.9", f"checkpoint_epochs={epochs}"]
-        done = api.pretrain(data, "shapes-chips", options(tmp_path / str(epochs)), changes=changes)
-        found.append(load_file(done.weights))
-    assert all(torch.equal(found[0][k], found[1][k]) for k in found[0])
-
-
-@pytest.mark.slow
-def test_a_compiled_backbone_trains_as_the_plain_one(data: Path, tmp_path: Path) -> None:
-    losses = []
-    for compiled in ("false", "true"):
-        out = tmp_path / compiled
-        changes = ["epochs=1", "training.batch_size=4", f"training.compile={compiled}"]
-        api.pretrain(data, "shapes-chips", options(out, validation=""), changes=changes)
-        with np.load(out / "curve.npz") as curve:
-            losses.append(curve["loss"])
-    # Sums are taken in another order, and every update doubles the difference or more.
-    assert np.allclose(losses[0][:3], losses[1][:3], rtol=1e-3) and np.allclose(losses[0], losses[1], rtol=0.05)

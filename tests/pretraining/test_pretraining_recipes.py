@@ -140,7 +140,7 @@ def test_the_loss_halves(name: str, drawn: list[Drawn], start: str, tmp_path: Pa
     splits = ("train", "val") if name.endswith("voc") else ()
     options = PretrainingOptions(weights, tmp_path / "out", splits=splits, on_empty_class="skip", loaders=0, threads=1)
     done = api.pretrain(data, name, options, changes=changes)
-    with np.load(done.out / "curve.npz") as curve:
+    with np.load(done.folder / "curve.npz") as curve:
         loss = curve["loss"]
         counts = {key: curve[key] for key in curve.files if key.startswith("number_of_")}
     fifth = max(1, len(loss) // 5)

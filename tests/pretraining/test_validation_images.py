@@ -9,7 +9,6 @@ import pytest
 from headstart.pretraining.images import Images, chosen_images
 from headstart.progress import silent
 from headstart.readers.formats import open_dataset
-from headstart.recipes.pretraining import load_recipe
 from headstart.tasks.whole_images import score_images
 from support.drawn_layouts import Drawn, as_coco, classes_of, drawn_images
 
@@ -35,7 +34,7 @@ def chosen(drawn: list[Drawn], first_class: str, tmp_path_factory: pytest.TempPa
     for record in records["annotations"]:
         record["difficult"] = int(record["category_id"] == 1)
     path.write_text(json.dumps(records))
-    return chosen_images(open_dataset(root), load_recipe("shapes-chips"), (), None, "skip", silent)
+    return chosen_images(open_dataset(root), "boxes", (), None, "skip", silent)
 
 
 def test_boxes_keep_their_names_when_a_class_is_left_out(chosen: Images, drawn: list[Drawn], first_class: str) -> None:

@@ -32,7 +32,6 @@ ARRAYS = "mean size of "
 STUDY = """\
 name = "golden"
 seeds = [3]
-backbone = "shapes-resnet"
 bootstrap = 100
 
 [sets]
@@ -40,18 +39,36 @@ base = { world = "base", count = 64, size = 48 }
 train = { world = "novel", count = 48, size = 48 }
 test = { world = "novel", count = 32, first = 48, size = 48 }
 photos = { path = "photos", task = "detect", role = "train", size_hw = [48, 48] }
+table = { path = "photos", splits = ["train"] }
 others = { path = "photos", task = "detect", role = "test", size_hw = [48, 48] }
 
 [pretraining.boxes]
 images = "base"
-supervision = "boxes"
-recipe = { name = "b", updates = 60, batch_size = 8, lr = 5e-3, head = "fcos", channels = 16, precision = "fp64" }
+recipe = "shapes-boxes"
+changes = { epochs = 7.5, sampling = { size = 48, quarter_turns = false }, training = { batch_size = 8, lr = 5e-3, \
+channels = 16, precision = "fp64" } }
 
 [pretraining.labels]
 images = "base"
-supervision = "labels"
+recipe = "shapes-labels"
 early = 0.5
-recipe = { name = "l", updates = 60, batch_size = 8, lr = 5e-3, head = "linear", precision = "fp64" }
+changes = { epochs = 7.5, sampling = { size = 48, quarter_turns = false }, training = { batch_size = 8, lr = 5e-3, \
+precision = "fp64" } }
+
+[pretraining.resized]
+images = "table"
+recipe = "shapes-boxes"
+start = "labels"
+validation = "val"
+changes = { epochs = 3, sampling.size = 48, training = { batch_size = 4, channels = 8, precision = "fp64" } }
+
+[pretraining.chips]
+images = "table"
+recipe = "shapes-chips"
+validation = "val"
+changes = { epochs = 1, sampling = { size = 64, negatives = 1, proposal_epochs = 1, \
+scales = [{ kind = "longest", value = 96 }] }, inference = [{ kind = "longest", value = 96 }], \
+training = { head = "faster-rcnn", batch_size = 4, channels = 8, proposals = 20, rois = 8, precision = "fp64" } }
 
 [[weights]]
 name = "boxes"

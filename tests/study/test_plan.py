@@ -132,7 +132,14 @@ def test_what_jobs_are_told() -> None:
     assert maps["weights"].keys() == {"boxes", "labels", "random"} and maps["seed"] == 5
     assert {name: maps[name] for name in drawn_often} == drawn_often
     origin = as_json(jobs["pre-train labels, seed 5"].settings)
-    assert (origin["supervision"], origin["early"], origin["seed"], origin["threads"]) == ("labels", 0.5, 5, 2)
+    assert (origin["recipe"]["supervision"], origin["early"], origin["seed"], origin["threads"]) == (
+        "labels",
+        0.5,
+        5,
+        2,
+    )
+    assert origin["table"] is None and origin["weights"]["identity"]["backbone"] == "shapes-resnet"
+    assert origin["recipe"]["training"]["precision"] == "fp32" and "about" not in origin["recipe"]
 
 
 def test_costs_are_pixels_over_the_speed() -> None:
@@ -261,10 +268,10 @@ def test_sets_in_folders_are_split_once_and_prepared_by_role(folder: Path) -> No
 
 def test_a_data_set_is_opened_once(folder: Path) -> None:
     plan = planner(photos(), folder)
-    tables = [plan.annotations(settings) for settings in plan.study.sets.values()]
+    tables = [plan.sets.annotations(settings) for settings in plan.study.sets.values()]
     assert all(table is tables[0] for table in tables)
     other = planner(photos(read={"on_bad_box": "skip"}), folder).study.sets["train"]
-    assert plan.annotations(other) is not tables[0]
+    assert plan.sets.annotations(other) is not tables[0]
 
 
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [

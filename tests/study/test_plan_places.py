@@ -72,7 +72,7 @@ def test_starts_say_where_they_are_found(tmp_path: Path) -> None:
     values = drawn() | {"seeds": [5]}
     jobs = {job.label: job for job in planner(values, tmp_path, offline=True).expand(everything).known}
     made = jobs["features of test from boxes, seed 5"].place
-    assert (made.base, made.backbone, made.spec) == (str(tmp_path), "shapes-resnet", None)
+    assert (made.base, made.spec, made.offline) == (str(tmp_path), None, True)
     there = jobs["features of test from random, seed 5"].place
     assert (there.base, there.spec.uri, there.offline) == (str(tmp_path), "random:shapes-resnet", True)
     identity = jobs["features of test from random, seed 5"].settings.weights.identity
@@ -90,12 +90,12 @@ def test_a_users_network_is_its_function_and_its_bytes_wherever_the_file_lies(tm
         (tmp_path / name / "nets").mkdir(parents=True)
         (tmp_path / name / "nets" / "net.py").write_text(NETWORK + ("# another\n" if name == "three" else ""))
         made = planner(drawn() | {"backbone": "nets/net.py:mine"}, tmp_path / name)
-        facts = made.backbone()
-        assert facts.keys() == {"name", "digest"} and facts["name"] == "mine" and len(facts["digest"]) >= 16
+        facts = made.origins.job("boxes", 5).settings.weights.identity
+        assert facts["backbone"] == "mine" and len(facts["backbone_digest"]) >= 16
         keys.append([job.key for job in made.expand(everything).known if job.kind == "pretrain"])
     assert keys[0] == keys[1] and not set(keys[0]) & set(keys[2])
-    plain = planner(drawn()).backbone()
-    assert (plain["name"], plain["digest"]) == ("shapes-resnet", "")
+    plain = planner(drawn()).origins.job("boxes", 5).settings.weights.identity
+    assert (plain["backbone"], plain["backbone_digest"]) == ("shapes-resnet", "")
 
 
 def test_a_card_is_found_from_the_studys_folder_and_looked_at_once(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ TWO = Devices(NAME, (0, 1))
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    return photo_folder(tmp_path_factory.mktemp("photos"))
+    return photo_folder(tmp_path_factory.mktemp("devices") / "photos")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_kind_of_device_is_part_of_the_keys_of_what_runs_a_network(both):
     here, there = both
     kept = {label.split(",")[0] for label in here if here[label].name == there[label].name}
     # Of all that need no network, only what has no network before it: draws, splits, prepared sets.
-    assert kept == {label for label in here if label.startswith(("draw ", "prepare ", "split "))}
+    assert kept == {label for label in here if label.startswith(("draw ", "prepare ", "split ", "resize "))}
 
 
 def test_predictions_are_equal_pixel_by_pixel(both, photos, tmp_path, monkeypatch):
@@ -82,13 +82,14 @@ def test_gpus_train_in_bf16_unless_a_recipe_states_another(photos, tmp_path):
 
     def precisions(study, kind):
         jobs = Planner(study, Path(), device=kind).expand(lambda job: None).known
-        return {job.settings.recipe.precision for job in jobs if job.kind in ("pretrain", "transfer")}
+        recipes = [job.settings.recipe for job in jobs if job.kind in ("proposals", "pretrain", "transfer")]
+        return {getattr(recipe, "training", recipe).precision for recipe in recipes}
 
     assert [precisions(usual, "cpu"), precisions(usual, "cuda")] == [{"fp32"}, {"bf16"}]
     assert [precisions(stated, "cpu"), precisions(stated, "cuda")] == [{"fp32"}, {"fp32"}]
     cuda = Devices("cuda", (0, 1))
     said = "\n".join(plan_lines(stated, planned(stated, Path(), tmp_path / "none", cuda), cuda))
-    assert "networks run on: cuda:0, cuda:1; trained in bf16, b in fp32, classify in fp32" in said
+    assert "networks run on: cuda:0, cuda:1; trained in bf16, classify in fp32" in said
 
 
 def test_memory_that_does_not_suffice_is_no_divergence(photos, both, tmp_path, monkeypatch):

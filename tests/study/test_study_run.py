@@ -19,7 +19,6 @@ from headstart.study.run import planned
 TINY = """\
 name = "tiny"
 seeds = [0, 1]
-backbone = "shapes-resnet"
 bootstrap = 100
 margin = 0.07
 
@@ -30,14 +29,14 @@ test = {{ world = "novel", count = 24, first = 24, size = 48 }}
 
 [pretraining.boxes]
 images = "base"
-supervision = "boxes"
-recipe = {{ name = "b", updates = 3, batch_size = 8, lr = 2e-3, head = "fcos", channels = 16 }}
+recipe = "shapes-boxes"
+changes = {{ epochs = 0.5, sampling.size = 48, training = {{ batch_size = 8, lr = 2e-3, channels = 16 }} }}
 
 [pretraining.labels]
 images = "base"
-supervision = "labels"
+recipe = "shapes-labels"
 early = 0.5
-recipe = {{ name = "l", updates = 3, batch_size = 8, lr = 2e-3, head = "linear" }}
+changes = {{ epochs = 0.5, sampling.size = 48, training = {{ batch_size = 8, lr = 2e-3 }} }}
 
 [[weights]]
 name = "boxes"

@@ -12,12 +12,16 @@ from headstart.recipes.pretraining import PretrainingOptions
 CHANGES = ("epochs=4", "training.batch_size=4", "sampling.window=16", "checkpoint_epochs=2")
 
 
+def options(out: Path, **more: object) -> PretrainingOptions:
+    return PretrainingOptions(out=out, seed=1, loaders=0, threads=1, **more)  # type: ignore[arg-type]
+
+
 def main(data: Path, out: Path, loaders: int, *changes: str) -> None:
     def progress(fraction: float, message: str) -> None:
         print(message, flush=True)
 
-    options = PretrainingOptions(out=out, seed=1, loaders=loaders, threads=1, device="cpu")
-    api.pretrain(data, "shapes-chips", options, changes=[*CHANGES, *changes], progress=progress)
+    asked = PretrainingOptions(out=out, seed=1, loaders=loaders, threads=1, device="cpu")
+    api.pretrain(data, "shapes-chips", asked, changes=[*CHANGES, *changes], progress=progress)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from headstart.config.study import Study
 from headstart.study.plan import Planner
 
 DETECT = {"name": "d", "updates": 30, "batch_size": 8, "head": "fcos", "channels": 16}
-LABELS = {"name": "l", "updates": 20, "batch_size": 4, "lr": 2e-3, "head": "linear"}
+BOXES = {"epochs": 5, "sampling.size": 64, "training": {"batch_size": 8, "lr": 1e-3, "channels": 16}}
+"""Changes: 30 updates on 48 images."""
+LABELS = {"epochs": 1.6, "sampling.size": 64, "training": {"batch_size": 4, "lr": 2e-3}}
 
 
 def drawn() -> dict[str, Any]:
@@ -27,8 +29,8 @@ def drawn() -> dict[str, Any]:
             "test": {"world": "novel", "count": 20, "first": 36, "size": 48},
         },
         "pretraining": {
-            "boxes": {"images": "base", "supervision": "boxes", "recipe": DETECT | {"lr": 1e-3}},
-            "labels": {"images": "base", "supervision": "labels", "early": 0.5, "recipe": LABELS},
+            "boxes": {"images": "base", "recipe": "shapes-boxes", "changes": BOXES},
+            "labels": {"images": "base", "recipe": "shapes-labels", "early": 0.5, "changes": LABELS},
         },
         "weights": [
             {"name": "boxes", "pretraining": "boxes"},

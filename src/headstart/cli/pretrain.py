@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from enum import StrEnum
@@ -65,6 +64,9 @@ def pretrain(
     loaders: Annotated[
         int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together here; default: one a GPU, or one.")
+    ] = None,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None,
     format: Format = None,
@@ -99,6 +101,7 @@ def pretrain(
         read_options(on_bad_box, on_bad_record, read),
         offline,
         overwrite,
+        processes,
     )
     by: Supervision | None = None
     if supervision:
@@ -107,34 +110,12 @@ def pretrain(
         page = api.show_chips(data, recipe, show_chips, options, by, change or (), _Telling(quiet))
         print(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
         return
-    summary = api.pretrain(data, recipe, options, by, change or (), _Telling(quiet), _Signals())
+    summary = api.pretrain(data, recipe, options, by, change or (), quiet=quiet)
     if as_json and summary.lines and not dry_run:
         print(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
     elif not quiet:
         for line in summary.lines:
             print(line)
-
-
-class _Signals:
-    """Whether SIGTERM or Ctrl-C came: the training asks after every update. Before it asks for the first time, and at a
-    second Ctrl-C, the command ends at once."""
-
-    def __init__(self) -> None:
-        self.came, self.asked = False, False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def __call__(self) -> bool:
-        self.asked = True
-        return self.came
-
-    def _note(self, number: int, frame: object) -> None:
-        if not self.asked or self.came:
-            raise KeyboardInterrupt
-        self.came = True
-        print(
-            "\nstopping when this update is done; Ctrl-C again stops at once, at the last saved state", file=sys.stderr
-        )
 
 
 class _Telling:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from headstart.recipes.settings import Settings
 
@@ -44,3 +44,33 @@ class FolderSet(Settings):
     """`skip`: images that cannot be decoded are left out, in training and evaluation alike, counted and listed."""
     resize: Literal["stretch", "crop"] = "stretch"
     """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center."""
+
+
+class TableSet(Settings):
+    """Images of a data set on disk as they are: what pre-trainings take chips, crops or whole images of."""
+
+    path: str
+    """Folder, archive or URL of the data set. In a study file a relative path is relative to that file."""
+    splits: tuple[str, ...] = ()
+    """Trained on; none: `train`, or all where there is no such split."""
+    format: str | None = None
+    """Name of the reader; None: the format is recognized."""
+    read: dict[str, str | int | bool] = Field(default={})
+    """Options of the reader."""
+
+
+def _kind(values: Any) -> str:
+    if isinstance(values, Settings):
+        return type(values).__name__
+    if "world" in values:
+        return "WorldSet"
+    return "FolderSet" if {"task", "role", "size_hw"} & set(values) else "TableSet"
+
+
+AnySet = Annotated[
+    Annotated[WorldSet, Tag("WorldSet")]
+    | Annotated[FolderSet, Tag("FolderSet")]
+    | Annotated[TableSet, Tag("TableSet")],
+    Discriminator(_kind),
+]
+"""For fields: drawn where it says `world`; prepared where it says what for; else as it is on disk."""

@@ -11,27 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headstart.config.sets import FolderSet, WorldSet
-from headstart.recipes.schema import AnyRecipe, require_head
-from headstart.recipes.settings import Name, Settings, Supervision
-
-
-class Pretraining(Settings):
-    """A pre-training made by the study itself; every seed makes its own."""
-
-    images: Name
-    """Name of the set trained on."""
-    supervision: Supervision
-    recipe: AnyRecipe
-    early: float | None = Field(default=None, gt=0, lt=1)
-    """Keep the backbone of this fraction of the updates too: a control for unequal training."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Pretraining:
-        require_head(self.recipe, self.supervision)
-        if self.recipe.lr is None:
-            raise ValueError("a pre-training needs a fixed `lr`; rates are searched on tasks only")
-        return self
+from headstart.config.pretraining import Pretraining
+from headstart.config.sets import AnySet, FolderSet, TableSet, WorldSet
+from headstart.recipes.schema import AnyRecipe
+from headstart.recipes.settings import Name, Settings
 
 
 class WeightsEntry(Settings):
@@ -105,26 +88,24 @@ class Study(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     """Different numbers; each makes its own pre-trainings, heads and orders of images."""
     backbone: str | None = None
-    """Backbone of the study's own pre-trainings (a built-in name or `file.py:function`)."""
+    """Backbone of the study's own pre-trainings that start at random values, in place of their recipes' (a built-in
+    name or `file.py:function`)."""
     threads: int = Field(default=1, ge=1)
     """Threads of each job. Part of every key: another number gives other last bits."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples of the test images."""
     margin: float = Field(default=0.01, ge=0)
     """Practical margin: differences below it do not matter to the user (1 point)."""
-    sets: dict[Name, WorldSet | FolderSet]
+    sets: dict[Name, AnySet]
     pretraining: dict[Name, Pretraining] = Field(default={})
-    weights: tuple[WeightsEntry, ...] = Field(min_length=1)
-    tasks: tuple[Task, ...] = Field(min_length=1)
+    weights: tuple[WeightsEntry, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    """A study without tasks only pre-trains; every pre-training is made, whether a task needs it or not."""
     explain: Explain | None = None
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:
-        faults = [
-            f"pretraining.{n}: no set named {p.images!r}"
-            for n, p in self.pretraining.items()
-            if p.images not in self.sets
-        ]
+        faults = _pretraining_faults(self)
         faults += [
             f"weights.{w.name}: no pretraining named {w.pretraining!r}"
             for w in self.weights
@@ -135,6 +116,11 @@ class Study(Settings):
             used = (*task.train, *task.val, *task.test)
             faults += [f"tasks.{task.name}: no set named {s!r}" for s in used if s not in self.sets]
             faults += [
+                f"tasks.{task.name}: set {s!r} is for pre-trainings; a task's set has `task`, `role` and `size_hw`, too"
+                for s in used
+                if isinstance(self.sets.get(s), TableSet)
+            ]
+            faults += [
                 f"tasks.{task.name}.only: no weights named {n!r}" for n in task.only if n not in names_of_weights
             ]
         if len(set(self.seeds)) != len(self.seeds):
@@ -144,11 +130,43 @@ class Study(Settings):
         faults += _overlap_faults(self) + _explain_faults(self)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
-        if self.pretraining and not self.backbone:
-            faults.append("backbone: needed, since the study pre-trains")
+        if not self.pretraining and not (self.weights and self.tasks):
+            faults.append("weights, tasks: a study transfers weights to tasks, or pre-trains (`[pretraining.NAME]`)")
+        if bool(self.weights) != bool(self.tasks):
+            faults.append("weights, tasks: give both, or neither")
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+
+def _pretraining_faults(study: Study) -> list[str]:
+    """Sets that are not there or do not fit the layout, and starts that go round in a circle."""
+    faults = []
+    for name, wanted in study.pretraining.items():
+        images, layout = study.sets.get(wanted.images), wanted.recipe.sampling.layout
+        if images is None:
+            faults.append(f"pretraining.{name}: no set named {wanted.images!r}")
+        elif isinstance(images, FolderSet) and layout != "fixed":
+            faults.append(
+                f"pretraining.{name}: layout {layout!r} takes images as they are, and set {wanted.images!r} has them "
+                "brought to one size. Name a set with `path` and `splits` only"
+            )
+        if isinstance(images, WorldSet | FolderSet) and wanted.validation and wanted.validation not in study.sets:
+            faults.append(f"pretraining.{name}.validation: no set named {wanted.validation!r}")
+        sizes = {"WorldSet": lambda s: (s.size, s.size), "FolderSet": lambda s: s.size_hw}
+        size_hw = sizes.get(type(images).__name__, lambda s: None)(images)
+        if layout == "fixed" and size_hw and size_hw != (wanted.recipe.sampling.size,) * 2:
+            faults.append(
+                f"pretraining.{name}: set {wanted.images!r} has images of {size_hw[1]} x {size_hw[0]} pixels, and "
+                f"sampling.size is {wanted.recipe.sampling.size}. Make them equal"
+            )
+        passed, start = [name], wanted.start
+        while start in study.pretraining and start not in passed:
+            passed.append(start)
+            start = study.pretraining[start].start
+        if start in passed:
+            faults.append(f"pretraining.{name}: starts from itself by way of {', '.join([*passed[1:], start])}")
+    return faults
 
 
 def _explain_faults(study: Study) -> list[str]:

@@ -14,25 +14,25 @@ from torch import nn
 from headstart.batches.batch import NOT_TRAINED_ON
 from headstart.batches.chips.batches import ChipBatches
 from headstart.batches.chips.epochs import ChipLayout
-from headstart.batches.chips.scales import scales_of
+from headstart.batches.chips.scales import Scale, scales_of
 from headstart.batches.chips.small_objects import SmallObjects
 from headstart.batches.label_batches import LabelBatches, LabelImages
 from headstart.batches.label_source import label_source
 from headstart.data.annotations import Annotations
 from headstart.data.classes import with_classes
 from headstart.data.sizes import with_sizes
-from headstart.errors import DataError, UsageError
+from headstart.errors import DataError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.pretraining.proposals import read_proposals
 from headstart.progress import Progress, silent
-from headstart.recipes.pretraining import LAYOUTS, PretrainingRecipe, builtin_names
+from headstart.recipes.pretraining import PretrainingRecipe, builtin_names
 from headstart.recipes.sampling import (
     ChipSampling,
     CropSampling,
-    FixedSampling,
     Sampling,
     ScaledSampling,
 )
+from headstart.recipes.settings import Supervision
 from headstart.tasks.classify import TASK as CLASSIFY
 from headstart.train.distributed import World
 from headstart.train.loaders import BatchSource
@@ -56,19 +56,38 @@ class Images:
 
 def chosen_images(
     table: Annotations,
-    recipe: PretrainingRecipe,
+    supervision: Supervision,
     splits: tuple[str, ...],
     validation: str | None,
     on_empty_class: str,
     progress: Progress,
 ) -> Images:
-    """The images of these splits (none: `train`, or all where there is no such split) and of the validation split
-    (None: `val`, where there is one; "": none).
+    """The images that `chosen_rows` names, as tables of their own.
 
-    Raises DataError for data of another kind than the recipe's, splits that do not exist, and classes without
-    examples, which `on_empty_class="skip"` leaves out.
+    Raises DataError as it does, for data without that supervision, and for classes without examples, which
+    `on_empty_class="skip"` leaves out.
     """
-    _require_kind(table, recipe)
+    _require_kind(table, supervision)
+    rows, held_out = chosen_rows(table, supervision, splits, validation)
+    if supervision == "labels":
+        held_table = table.select(held_out) if len(held_out) else None
+        return Images(table, rows, held_out, table.select(rows), held_table, ())
+    told = lambda done, count: progress(done / count, f"reading sizes of images, {done}/{count}")  # noqa: E731
+    train, held = with_sizes(table.select(rows), progress=told), with_sizes(table.select(held_out), progress=told)
+    train, classes = _with_examples(train, on_empty_class)
+    if held.box_classes != classes:
+        held = with_classes(held, classes)
+    return Images(table, rows, held_out, train, held if len(held) else None, classes)
+
+
+def chosen_rows(
+    table: Annotations, supervision: Supervision, splits: tuple[str, ...], validation: str | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the table to train on, of these splits (none: `train`, or all where there is no such split), and to
+    evaluate on, at most `VALIDATED` of the validation split (None: `val`, where there is one; "": none).
+
+    Raises DataError for splits that do not exist, and where nothing is left to train on.
+    """
     present = sorted(set(table.splits.tolist()))
     splits = splits or (("train",) if "train" in present else tuple(present))
     held_out = validation if validation is not None else ("val" if "val" in present and "val" not in splits else "")
@@ -82,36 +101,25 @@ def chosen_images(
             f"{table.root}: {held_out!r} is trained on, so it cannot validate. Choose another --val, or "
             '--val "" for none.'
         )
-    usable = table.boxes_known if recipe.supervision == "boxes" else np.ones(len(table), bool)
+    usable = table.boxes_known if supervision == "boxes" else np.ones(len(table), bool)
     rows = np.flatnonzero(np.isin(table.splits, splits) & usable)
+    if supervision == "labels" and len(rows):
+        rows = rows[label_source(table).known[rows]]
     if not len(rows):
         raise DataError(
             f"{table.root}: no image of {', '.join(splits)} has annotation to train on. Choose another --split."
         )
-    kept = np.flatnonzero((table.splits == held_out) & usable) if held_out else np.zeros(0, np.int64)
-    kept = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), VALIDATED)).astype(int))] if len(kept) else kept
-    if recipe.supervision == "labels":
-        rows = rows[label_source(table).known[rows]]
-        return Images(table, rows, kept, table.select(rows), table.select(kept) if len(kept) else None, ())
-    told = lambda done, count: progress(done / count, f"reading sizes of images, {done}/{count}")  # noqa: E731
-    train, held = with_sizes(table.select(rows), progress=told), with_sizes(table.select(kept), progress=told)
-    train, classes = _with_examples(train, on_empty_class)
-    if held.box_classes != classes:
-        held = with_classes(held, classes)
-    return Images(table, rows, kept, train, held if len(held) else None, classes)
+    held = np.flatnonzero((table.splits == held_out) & usable) if held_out else np.zeros(0, np.int64)
+    spaced = np.unique(np.linspace(0, len(held) - 1, min(len(held), VALIDATED)).astype(int)) if len(held) else held
+    return rows, held[spaced]
 
 
-def _require_kind(table: Annotations, recipe: PretrainingRecipe) -> None:
-    if isinstance(recipe.sampling, FixedSampling):
-        raise UsageError(
-            f'recipe {recipe.name}: layout "fixed" is trained on in studies only. Choose with --set sampling.layout: '
-            f"{', '.join(name for name in LAYOUTS[recipe.supervision] if name != 'fixed')}."
-        )
-    if recipe.supervision == "boxes" and "detect" not in table.tasks:
+def _require_kind(table: Annotations, supervision: Supervision) -> None:
+    if supervision == "boxes" and "detect" not in table.tasks:
         others = ", ".join(builtin_names("labels"))
         raise DataError(
-            f"{table.root}: read as {table.format}, it has no boxes, and recipe {recipe.name} trains by "
-            f"boxes. Use --supervision labels, or a recipe for labels ({others})."
+            f"{table.root}: read as {table.format}, it has no boxes to train on. Use --supervision labels, or a recipe "
+            f"for labels ({others})."
         )
 
 
@@ -135,6 +143,12 @@ def _with_examples(train: Annotations, on_empty_class: str) -> tuple[Annotations
         )
     kept = tuple(name for name in train.box_classes if name not in set(empty))
     return with_classes(train, kept), kept
+
+
+def inference_scales(recipe: PretrainingRecipe) -> tuple[Scale, ...]:
+    """At which a detector looks at whole images."""
+    first = recipe.sampling.scales[:1] if isinstance(recipe.sampling, ScaledSampling) else ()
+    return scales_of(recipe.inference or first)
 
 
 def layout_of(sampling: ScaledSampling) -> ChipLayout:
@@ -203,7 +217,12 @@ def score_labels(
 def updates_of(batches: BatchSource, epochs: float) -> int:
     """Updates that so many epochs of these batches make."""
     per_epoch = batches.per_epoch if isinstance(batches, ChipBatches) else batches.count / batches.batch_size
-    return max(1, math.ceil(epochs * per_epoch))
+    return updates_in(per_epoch, epochs)
+
+
+def updates_in(per_epoch: float, epochs: float) -> int:
+    """Updates of so many epochs of so many batches; a part of an update is one."""
+    return max(1, math.ceil(round(epochs * per_epoch, 9)))
 
 
 def size_of(sampling: Sampling) -> int:

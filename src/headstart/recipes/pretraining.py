@@ -157,6 +157,10 @@ class PretrainingRecipe(ReadSettings):
             raise ValueError("sampling.negatives: needs proposals, which only `faster-rcnn` makes")
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on: without what only describes the recipe."""
+        return self.model_dump(mode="json", exclude={"about", "source", "command", "expected"})
+
     def idle(self) -> dict[str, str]:
         """As in `ReadSettings`."""
         if self.supervision == "labels":
@@ -190,16 +194,14 @@ class PretrainingRecipe(ReadSettings):
         training = {k: v for k, v in self.training.model_dump(exclude_unset=True).items() if k in shared}
         fixed = isinstance(self.sampling, FixedSampling)
         crops = CropSampling(layout="crops", size=self.sampling.size, least_area=1.0)
-        return self.model_copy(
-            update={
-                "supervision": "labels",
-                "sampling": self.sampling if fixed else crops,
-                "inference": (),
-                "budget": self.sampling if isinstance(self.sampling, ChipSampling) else None,
-                "training": LinearTraining.model_validate({**training, "head": "linear"}),
-                "expected": Expected(),
-            }
-        )
+        kept = self.model_dump(exclude={"inference", "expected", "sampling", "training", "budget"})
+        counted = {"budget": self.sampling} if isinstance(self.sampling, ChipSampling) else {}
+        changed = {
+            "supervision": "labels",
+            "sampling": self.sampling if fixed else crops,
+            "training": LinearTraining.model_validate({**training, "head": "linear"}),
+        }
+        return PretrainingRecipe.model_validate({**kept, **counted, **changed})
 
 
 LAYOUTS: dict[Supervision, tuple[str, ...]] = {
@@ -241,6 +243,8 @@ class PretrainingOptions:
     offline: bool = False
     overwrite: bool = False
     """Delete another pre-training in `out`."""
+    processes: int | None = None
+    """Processes that train together on this machine; None: one a GPU, or one. torchrun's where it started several."""
 
 
 def builtin_names(supervision: Supervision | None = None) -> list[str]:

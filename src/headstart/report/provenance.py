@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headstart.page.numbers import NO_VALUE, finite, fixed, significant
 from headstart.page.numbers import count as count_text
-from headstart.page.numbers import finite, fixed, significant
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import set_words
+from headstart.weights.starts import supervisions
 
 
 def section(run: RunDir) -> Section:
@@ -19,9 +20,9 @@ def section(run: RunDir) -> Section:
         settings=_settings(run),
         weights=[_weights(entry) for entry in run.metrics.get("weights") or []],
         pretrainings=[
-            _training(name, p["recipe"], f"{p['images']}, {p['supervision']}")
+            _pretraining(run, name, p)
             for name, p in (run.study.get("pretraining") or {}).items()
-            if p.get("recipe")
+            if (p.get("recipe") or {}).get("training")
         ],
         transfers=[
             _training(t["name"], t["recipe"], _train_sets(t)) for t in run.study.get("tasks") or [] if t.get("recipe")
@@ -52,13 +53,30 @@ def _settings(run: RunDir) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
 
 
+def _pretraining(run: RunDir, name: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A pre-training, with the updates that it took where one was finished."""
+    made: dict[str, Any] = next((row for row in run.metrics.get("pretrainings") or [] if row["name"] == name), {})
+    recipe, facts = wanted["recipe"], made.get("metrics") or {}
+    values = {**recipe["training"], "name": recipe["name"], "version": recipe.get("version", 1)}
+    values["updates"] = int(facts["train/updates"]) if "train/updates" in facts else None
+    values["quarter_turns"] = (recipe.get("sampling") or {}).get("quarter_turns")
+    start = f", from {wanted['start']}" if wanted.get("start") else ""
+    return _training(name, values, f"{wanted['images']}, {wanted['supervision']}{start}")
+
+
+def _lineage(steps: list[str]) -> str:
+    """What was learned from, and then every step: "labels, then boxes: ..."; one step alone as it is."""
+    whole = ", then ".join(steps)
+    return f"{supervisions(steps)}: {whole}" if len(steps) > 1 and supervisions(steps) else whole
+
+
 def _weights(entry: dict[str, Any]) -> dict[str, Any]:
     load = entry.get("load") or {}
     return {
         "name": entry["name"],
         "source": entry.get("uri")
         or (f"pre-trained here ({entry['pretraining']})" if entry.get("pretraining") else ""),
-        "lineage": ", then ".join(str(step) for step in entry.get("lineage") or []),
+        "lineage": _lineage([str(step) for step in entry.get("lineage") or []]),
         "licence": entry.get("licence"),
         "digest": str(entry.get("digest") or "")[:12],
         "load": _load(load),
@@ -107,7 +125,7 @@ def _training(name: str, recipe: dict[str, Any], what: str) -> dict[str, str]:
         "what": what,
         "recipe": f"{recipe.get('name')} v{recipe.get('version', 1)}",
         "head": " + ".join([str(recipe.get("head")), ", ".join(recipe.get("levels") or ())]).rstrip(" +"),
-        "steps": f"{recipe.get('updates')} × {recipe.get('batch_size')}",
+        "steps": f"{recipe.get('updates') or NO_VALUE} × {recipe.get('batch_size')}",
         "rate": rate if fraction in (None, 1.0) else f"{rate}; backbone × {significant(fraction)}",
         "augmentation": ", ".join([*flips, *([f"scale up to +{jitter:.0%}"] if jitter else [])]) or "none",
         "norm": norm + (", re-estimated first" if recipe.get("reestimate_batch_norm") and norm != "frozen" else ""),

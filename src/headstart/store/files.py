@@ -133,3 +133,12 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, str | int | float | None) and hasattr(value, "item"):
         value = value.item()  # a NumPy scalar, told without importing NumPy
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that grows, such as the run's log. Raises StoreError where it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as fault:
+        raise unwritable(path, fault) from fault

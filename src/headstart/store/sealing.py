@@ -101,6 +101,12 @@ def seal_piece(out: Path, *names: str) -> None:
     seal(out, names, f"{RESUME}/{PIECES}")
 
 
+def unseal_pieces(out: Path) -> None:
+    """Before pieces are written anew: a stop in the middle must not take the new ones for damaged old ones. The job
+    makes them again then, since its state is older."""
+    (out / RESUME / PIECES).unlink(missing_ok=True)
+
+
 def begin_anew_if_damaged(out: Path) -> None:
     """Throw away the state of a job under way when one of its pieces is not as it was written down, with a warning:
     the job then makes all of them again."""

@@ -17,7 +17,16 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
         lines += [*_ranking_lines(ranking), *_model_lines(ranking, summary, out), ""]
     for finding in summary["findings"]:
         lines.append(f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}")
-    return [*lines, ""] if summary["findings"] else lines
+    lines += [""] if summary["findings"] else []
+    return lines + _pretraining_lines(summary, out)
+
+
+def _pretraining_lines(summary: dict[str, Any], out: Path) -> list[str]:
+    """What the study pre-trained, by the names under which it is taken elsewhere."""
+    rows = summary.get("pretrainings") or []
+    several = len({row["seed"] for row in rows}) > 1
+    names = [f"run:{out}#{row['name']}" + (f"/{row['seed']}" if several else "") for row in rows]
+    return [f"pre-trained: {name}  {', then '.join(row['lineage'])}" for name, row in zip(names, rows, strict=True)]
 
 
 def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
@@ -72,8 +81,9 @@ def _effect(measure: dict[str, Any] | None) -> str:
 def _precisions(study: Study, devices: Devices) -> str:
     """In which precision networks are trained there, and which recipes state another."""
     usual = usual_precision(devices.kind)
-    recipes = [p.recipe for p in study.pretraining.values()] + [t.recipe for t in study.tasks if t.recipe]
-    others = {f"{r.name} in {r.precision}" for r in recipes if r.precision not in (None, usual)}
+    stated = {p.recipe.name: p.recipe.training.precision for p in study.pretraining.values()}
+    stated |= {t.recipe.name: t.recipe.precision for t in study.tasks if t.recipe}
+    others = {f"{name} in {precision}" for name, precision in stated.items() if precision not in (None, usual)}
     return ", ".join([f"trained in {usual}", *sorted(others)])
 
 

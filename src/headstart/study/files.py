@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from headstart.config import sets, study
+from headstart.config import pretraining, sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
 from headstart.recipes.settings import NOT_READ
@@ -57,7 +57,7 @@ def checked(values: dict[str, Any], text: str, path: Path) -> Study:
     """Validate; on faults raise one StudyError that lists all of them as `file:line: key: what is wrong`."""
     errors: list[Any] = faults_of_kinds(values)
     try:
-        study = Study.model_validate(values)
+        study = Study.model_validate(values, context={"base": path.parent})
     except ValidationError as fault:
         errors = [e for e in fault.errors() if not _echo(e, fault.errors())] + errors
     if not errors:
@@ -74,7 +74,7 @@ def _echo(error: Any, errors: list[Any]) -> bool:
 
 
 def _sentence(error: Any, text: str, path: Path) -> str:
-    place = [p for p in error["loc"] if p not in ("WorldSet", "FolderSet", "[key]")]
+    place = [p for p in error["loc"] if p not in ("WorldSet", "FolderSet", "TableSet", "[key]")]
     dotted = ".".join(str(p) for p in place)
     where = f"{path.name}:{line_of(text, place)}"
     if error["type"] == "extra_forbidden":
@@ -88,7 +88,7 @@ def _sentence(error: Any, text: str, path: Path) -> str:
 
 
 def _known_keys() -> set[str]:
-    modules = (sets, study)
+    modules = (sets, pretraining, study)
     models = [m for mod in modules for m in vars(mod).values() if isinstance(m, type) and issubclass(m, BaseModel)]
     return {key for model in models for key in model.model_fields}
 

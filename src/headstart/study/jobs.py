@@ -15,7 +15,9 @@ VERSIONS = {
     "draw": 1,
     "split": 2,
     "prepare": 2,
-    "pretrain": 2,
+    "resize": 1,
+    "proposals": 1,
+    "pretrain": 3,
     "transfer": 2,
     "evaluate": 2,
     "features": 1,
@@ -26,15 +28,19 @@ VERSIONS = {
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
 
-WANTS_GPU = frozenset({"pretrain", "transfer", "evaluate", "features", "activations"})
+WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "features", "activations"})
 """Kinds of jobs that run a network: they go to a GPU where there is one, and their numbers depend on its kind. All
 others stay on the CPU."""
 
 
 def as_json(value: Any) -> Any:
-    """Settings as JSON has them: dataclasses and pydantic models as objects with all their fields, tuples as lists."""
+    """Settings as JSON has them: dataclasses and pydantic models as objects with all their fields, tuples as lists.
+
+    What has an `identity()` is that: fields that only describe it are no part of a key.
+    """
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        identity = getattr(value, "identity", None)
+        return identity() if callable(identity) else value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

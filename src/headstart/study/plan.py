@@ -6,47 +6,35 @@ be made, so resuming, extending and planning are the same thing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headstart.config.sets import FolderSet, WorldSet
 from headstart.config.study import Study, Task, WeightsEntry
-from headstart.data.annotations import Annotations
-from headstart.models.backbones.naming import trained_by
-from headstart.places.paths import absolute
-from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe
-from headstart.study.jobs import Expansion, Job, Trial, as_json
+from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.kinds import require_kinds
+from headstart.study.origins import PIXELS_PER_SECOND, Origins
 from headstart.study.search import Search, search_rate
+from headstart.study.sets import Sets
 from headstart.study.settings import (
     ActivationsSettings,
     CompositionSettings,
-    DataPlace,
-    DrawSettings,
     EvaluateSettings,
     FeaturesSettings,
     NeighborsSettings,
-    PrepareSettings,
-    PretrainSettings,
     ProbeSettings,
-    SplitSettings,
-    StartPlace,
-    StartSettings,
     TransferPlace,
     TransferSettings,
 )
 from headstart.train.devices import usual_precision
-from headstart.weights.cards import WeightsSpec, resolve
+from headstart.weights.cards import WeightsSpec
+from headstart.weights.starts import StartPlace, StartSettings
 
 Lookup = Callable[[Job], dict[str, float | None] | None]
 """Metrics of a finished job, None while it is not finished."""
-
-PIXELS_PER_SECOND = 2.3e6
-"""Pixels a small network is trained on in a CPU second, for the first estimate of the time left."""
 
 
 @dataclass
@@ -59,8 +47,16 @@ class Planner:
     offline: bool = False
     device: str = "cpu"
     """Kind of device that networks run on: "cpu", "cuda"."""
-    _annotations: dict[str, Annotations] = field(default_factory=dict)
-    _specs: dict[str, WeightsSpec] = field(default_factory=dict)
+
+    @cached_property
+    def sets(self) -> Sets:
+        """The study's sets of images."""
+        return Sets(self.study, self.base)
+
+    @cached_property
+    def origins(self) -> Origins:
+        """The study's own pre-trainings."""
+        return Origins(self.study, self.base, self.sets, self.device, self.offline)
 
     def __post_init__(self) -> None:
         require_kinds(self.study)
@@ -78,7 +74,8 @@ class Planner:
                 trials += found
                 hidden += later
         explain = self._explain()
-        for job in [t.evaluate for t in trials] + [job for _, _, job in explain]:
+        made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]
+        for job in made + [t.evaluate for t in trials] + [job for _, _, job in explain]:
             _collect(job, known)
         done = {key for key, job in known.items() if lookup(job) is not None}
         ready = [
@@ -94,89 +91,18 @@ class Planner:
             frozenset(done),
         )
 
-    def annotations(self, settings: FolderSet) -> Annotations:
-        """The data set of a set, opened once."""
-        place = self._place(settings)
-        key = json.dumps(as_json(place), sort_keys=True)
-        if key not in self._annotations:
-            self._annotations[key] = open_dataset(place.root, place.format, **place.read)
-        return self._annotations[key]
-
-    def _place(self, settings: FolderSet) -> DataPlace:
-        """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
-        return DataPlace(absolute(settings.path, self.base), settings.format, settings.read)
-
     def spec(self, entry: WeightsEntry) -> WeightsSpec:
         """Facts of a candidate that is not pre-trained by the study."""
         assert entry.uri
-        if entry.uri not in self._specs:
-            self._specs[entry.uri] = resolve(entry.uri, self.base, offline=self.offline)
-        return self._specs[entry.uri]
+        return self.origins.spec(entry.uri)
 
-    def images(self, name: str) -> Job:
-        """Job that draws or prepares a set."""
-        settings = self.study.sets[name]
-        if isinstance(settings, WorldSet):
-            cost = settings.count * settings.size**2 / 96**2 / 500
-            drawn = DrawSettings(settings.world, settings.count, settings.first, settings.size)
-            return Job("draw", drawn, label=f"draw {name}", cost=cost)
-        return self._prepare(name, settings)
-
-    def _prepare(self, name: str, settings: FolderSet) -> Job:
-        annotations, place = self.annotations(settings), self._place(settings)
-        count, data = len(annotations), annotations.fingerprint
-        roles = SplitSettings(data, settings.task, settings.folds, settings.on_bad_image)
-        split = Job("split", roles, {}, place, "split the images", count / 100)
-        wanted = PrepareSettings(
-            data=data,
-            task=settings.task,
-            role=settings.role,
-            fold=settings.fold,
-            folds=settings.folds,
-            size_hw=settings.size_hw,
-            on_bad_image=settings.on_bad_image,
-            resize=settings.resize,
-        )
-        return Job("prepare", wanted, {"split": split}, place, f"prepare {name}", count / 60)
-
-    def backbone(self) -> dict[str, str]:
-        """What the study's own backbone is, whatever the place of a user's file."""
-        assert self.study.backbone
-        spec = resolve(f"random:{self.study.backbone}", self.base)
-        name = spec.backbone.rpartition(":")[2] if spec.backbone_digest else spec.backbone
-        return {"name": name, "digest": spec.backbone_digest}
-
-    def trained_backbone(self, name: str) -> str:
-        """The study's backbone as the pre-training of this name makes it: with what its detector changes."""
-        assert self.study.backbone
-        recipe = self.study.pretraining[name].recipe
-        return trained_by(recipe, self.study.backbone, f"pretraining.{name}.recipe")
-
-    def pretraining(self, name: str, seed: int) -> Job:
-        """Job of one origin."""
-        wanted = self.study.pretraining[name]
-        settings = PretrainSettings(
-            backbone=self.backbone(),
-            supervision=wanted.supervision,
-            recipe=self._recipe(wanted.recipe),
-            seed=seed,
-            early=wanted.early,
-            threads=self.study.threads,
-            device=self.device,
-        )
-        images, place = self.images(wanted.images), StartPlace(str(self.base), self.trained_backbone(name))
-        label, cost = f"pre-train {name}, seed {seed}", self._train_cost(wanted.recipe, wanted.images)
-        return Job("pretrain", settings, {"images": images}, place, label, cost)
-
-    def start(self, entry: WeightsEntry, seed: int, early: bool = False) -> tuple[StartSettings, dict[str, Job], Any]:
+    def start(
+        self, entry: WeightsEntry, seed: int, early: bool = False
+    ) -> tuple[StartSettings, dict[str, Job], StartPlace]:
         """How a job is told its starting weights: settings, inputs, and the place."""
         if entry.pretraining:
-            place = StartPlace(str(self.base), self.trained_backbone(entry.pretraining))
-            made = {"weights": self.pretraining(entry.pretraining, seed)}
-            return StartSettings(part="early" if early else "backbone"), made, place
-        spec = self.spec(entry)
-        settings = StartSettings(spec.identity(), seed=seed if spec.kind == "random" else None)
-        return settings, {}, StartPlace(str(self.base), spec=spec, offline=self.offline)
+            return self.origins.made_here(entry.pretraining, seed, early)
+        return self.origins.of_weights(self.spec(entry), seed)
 
     def _trials(
         self, task: Task, entry: WeightsEntry, lookup: Lookup, known: dict[str, Job]
@@ -224,21 +150,21 @@ class Planner:
             threads=self.study.threads,
             device=self.device,
         )
-        inputs = inputs | {"train": self.images(task.train[fold])}
+        inputs = inputs | {"train": self.sets.job(task.train[fold])}
         if task.val:
-            inputs["val"] = self.images(task.val[fold])
-        place = TransferPlace(start, self._masks(task.val[fold]) if task.val else None)
+            inputs["val"] = self.sets.job(task.val[fold])
+        place = TransferPlace(start, self.sets.masks(task.val[fold]) if task.val else None)
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
         return Job("transfer", settings, inputs, place, label, self._train_cost(task.recipe, task.train[fold]))
 
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
-        inputs |= {f"test{k}": self.images(name) for k, name in enumerate(task.test)}
+        inputs |= {f"test{k}": self.sets.job(name) for k, name in enumerate(task.test)}
         settings = EvaluateSettings(task.kind, task.protocol, self.study.bootstrap, self.study.threads, self.device)
         cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
         label = f"test {task.name} from {entry.name}, seed {seed}"
-        return Job("evaluate", settings, inputs, self._masks(task.test[0]), label, cost)
+        return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label, cost)
 
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
         """Pooled features of a set; one job for all seeds where the weights are the same file."""
@@ -246,14 +172,14 @@ class Planner:
         settings = FeaturesSettings(weights, self.study.threads, self.device)
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        return Job("features", settings, inputs | {"images": self.images(images)}, place, label, cost)
+        return Job("features", settings, inputs | {"images": self.sets.job(images)}, place, label, cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
         inputs = {}
         for k, (train, test) in enumerate(zip(task.train, task.test, strict=True)):
             inputs[f"train{k}"] = self.features(entry, train, seed)
             inputs[f"test{k}"] = self.features(entry, test, seed)
-            inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.images(train), self.images(test)
+            inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.sets.job(train), self.sets.job(test)
         settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
         return Job("probe", settings, inputs, None, f"{task.name} from {entry.name}, seed {seed}", 3.0)
 
@@ -268,7 +194,7 @@ class Planner:
         drawn = self.study.bootstrap, self.study.threads
         jobs = []
         for seed in self.study.seeds:
-            images = {"images": self.images(explain.images)}
+            images = {"images": self.sets.job(explain.images)}
             features = {role: self.features(entry, explain.images, seed) for role, entry in roles.items()}
             labels = roles["labels"]
             if labels.pretraining and self.study.pretraining[labels.pretraining].early:
@@ -292,30 +218,20 @@ class Planner:
         for role, entry in roles.items():
             weights[role], made, places[role] = self.start(entry, seed)
             inputs |= {f"weights_{role}": job for job in made.values()}
-        inputs["images"] = self.images(self.study.explain.images)
-        inputs["statistics"] = self.images(self.study.explain.statistics)
+        inputs["images"] = self.sets.job(self.study.explain.images)
+        inputs["statistics"] = self.sets.job(self.study.explain.statistics)
         settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads, self.device)
         return Job("activations", settings, inputs, places, f"activation maps, seed {seed}", 15)
 
-    def _masks(self, images: str) -> DataPlace | None:
-        """Where the data set of a prepared set lies now: original masks are read from there."""
-        settings = self.study.sets[images]
-        return self._place(settings) if isinstance(settings, FolderSet) else None
-
     def _pixels(self, name: str) -> float:
-        settings = self.study.sets[name]
-        if isinstance(settings, WorldSet):
-            return settings.count * settings.size**2
-        return len(self.annotations(settings)) * settings.size_hw[0] * settings.size_hw[1]
+        return self.sets.count(name) * self.sets.pixels(name)
 
     def _recipe(self, recipe: Recipe, **changes: Any) -> Recipe:
         """The recipe as a job is told it: with the precision that it has on this kind of device."""
         return recipe.model_copy(update={"precision": recipe.precision or usual_precision(self.device), **changes})
 
     def _train_cost(self, recipe: Recipe, images: str) -> float:
-        settings = self.study.sets[images]
-        pixels = settings.size**2 if isinstance(settings, WorldSet) else settings.size_hw[0] * settings.size_hw[1]
-        return recipe.updates * recipe.batch_size * pixels / PIXELS_PER_SECOND
+        return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND
 
 
 def _collect(job: Job, known: dict[str, Job]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.config.sets import FolderSet, WorldSet
-from headstart.config.study import Explain, Pretraining, Study, Task, WeightsEntry
+from headstart.config.sets import FolderSet, TableSet, WorldSet
+from headstart.config.study import Explain, Study, Task, WeightsEntry
 from headstart.explain.findings import Measured, TaskFacts, findings
 from headstart.stats.contrasts import ranking
 from headstart.store.arrays import load_arrays
@@ -19,6 +19,7 @@ from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job, Trial, digest
 from headstart.study.plan import Planner
 from headstart.tasks.table import TASKS
+from headstart.weights import native
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Results:
             "trials": [self._trial(t) for t in trials],
             "rankings": self._rankings(trials),
             "findings": self._findings(trials),
+            "pretrainings": self._pretrainings(),
             "weights": [self._weights(w, trials) for w in self.study.weights],
             "sets": {name: _set_facts(s) for name, s in self.study.sets.items()},
             "notes": self._notes(),
@@ -195,9 +197,9 @@ class Results:
     def _weights(self, entry: WeightsEntry, trials: list[Trial]) -> dict[str, Any]:
         facts: dict[str, Any] = {"name": entry.name, "default": entry.default, "load": self._load_report(entry, trials)}
         if entry.pretraining:
-            settings = self.study.pretraining[entry.pretraining]
-            lineage = [lineage_of(settings, self.study.sets[settings.images])]
-            return facts | {"pretraining": entry.pretraining, "lineage": lineage, "licence": "", "digest": ""}
+            made = self._made(entry.pretraining, self.study.seeds[0])
+            known = {"lineage": made.lineage, "licence": made.licence} if made else {"lineage": [], "licence": ""}
+            return facts | known | {"pretraining": entry.pretraining, "digest": ""}
         spec = self.planner.spec(entry)
         return facts | {
             "uri": _without_folders(spec.uri if spec.uri.startswith("hf:") else entry.uri or ""),  # with its commit
@@ -205,6 +207,24 @@ class Results:
             "licence": spec.licence,
             "digest": spec.digest,
         }
+
+    def _made(self, name: str, seed: int) -> native.CheckpointFacts | None:
+        """What the checkpoint of a finished pre-training says of itself."""
+        job = self.planner.origins.job(name, seed)
+        folder = self.store.find(job.name, job.key)
+        return native.read_facts(folder / native.FILE) if folder else None
+
+    def _pretrainings(self) -> list[dict[str, Any]]:
+        """Every finished origin: its name and seed, where its weights are, what they learned from."""
+        rows = []
+        for name in self.study.pretraining:
+            for seed in self.study.seeds:
+                job, made = self.planner.origins.job(name, seed), self._made(name, seed)
+                metrics = self.of(job)
+                if made and metrics:
+                    row = {"name": name, "seed": seed, "dir": job.name, "backbone": made.backbone}
+                    rows.append(row | {"lineage": made.lineage, "digest": made.digest, "metrics": metrics.metrics})
+        return rows
 
     def _notes(self) -> list[str]:
         """What readers and splits had to say of the data, with paths from the data set's own folder on."""
@@ -250,6 +270,9 @@ def study_digest(study: Study) -> str:
     values = study.model_dump(mode="json")
     values["sets"] = {name: _set_facts(s) for name, s in study.sets.items()}
     values["backbone"] = study.backbone and _without_folders(f"random:{study.backbone}")
+    for wanted in values["pretraining"].values():
+        wanted["start"] = _without_folders(wanted["start"])
+        wanted["proposals"] = Path(wanted["proposals"]).name
     for entry in values["weights"]:
         entry["uri"] = entry["uri"] and _without_folders(entry["uri"])
     return digest(values)
@@ -261,20 +284,9 @@ def _without_folders(uri: str) -> str:
     return re.sub(r"[^:@]*/", "", uri) if has_files else uri
 
 
-def lineage_of(settings: Pretraining, images: WorldSet | FolderSet) -> str:
-    """One sentence: data, supervision, resolution, images seen."""
-    recipe = settings.recipe
-    seen = recipe.updates * recipe.batch_size
-    if isinstance(images, WorldSet):
-        what, size = f"{images.count:,} drawn images ({images.world} classes)", f"{images.size} px"
-    else:
-        what, size = Path(images.path).name, f"{images.size_hw[0]} x {images.size_hw[1]} px"
-    return f"{what}, {settings.supervision}, {size}, {seen:,} images seen"
-
-
-def _set_facts(images: WorldSet | FolderSet) -> dict[str, Any]:
+def _set_facts(images: WorldSet | FolderSet | TableSet) -> dict[str, Any]:
     facts = images.model_dump(mode="json")
-    if isinstance(images, FolderSet):
+    if isinstance(images, FolderSet | TableSet):
         facts["path"] = Path(images.path).name  # where the folder lies is nobody's result
     return facts
 

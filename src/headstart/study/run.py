@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def run(
     claim(study, source, base, out, overwrite)
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
-            _empty(out, source)
+            empty_run(out, source)
         planner, store = Planner(study, base, offline, devices.kind), Store(out)
         store.sweep()
         discard_damaged(out, (*RESULTS, "report.html"))
@@ -94,6 +95,8 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
     Nothing is loaded (and torch not imported) when the study has nothing left to do.
     """
     specs = [planner.spec(w) for w in planner.study.weights if w.uri]
+    uris = [planner.origins.start_uri(name) for name in planner.study.pretraining]
+    specs += [planner.origins.spec(uri) for uri in dict.fromkeys(uris) if uri]
     checkpoints = [spec for spec in specs if spec.kind != "random"]
     if expansion.ready and checkpoints:
         from headstart.places.network import to_stderr
@@ -190,11 +193,10 @@ def _with_recipes_as_written(study: Any) -> Any:
         recipe = holder.get("recipe")
         return holder | {"recipe": as_written(recipe)} if isinstance(recipe, dict) else holder
 
-    made = {name: plain(pretraining) for name, pretraining in study.get("pretraining", {}).items()}
-    return study | {"tasks": [plain(task) for task in study.get("tasks", [])], "pretraining": made}
+    return study | {"tasks": [plain(task) for task in study.get("tasks", [])]}
 
 
-def _empty(out: Path, source: Path) -> None:
+def empty_run(out: Path, source: Path) -> None:
     """Delete what a run writes, and nothing else. study.json stays, so that it is a run throughout: another one takes
     its place."""
     for name in ("store", "partial"):
@@ -220,8 +222,9 @@ def settle(study: Study, source: Path, base: Path, out: Path) -> None:
             log.warning("%s says something else than what is run here; to run it: headstart run %s", own, out)
             return
         log.warning("%s is damaged: it is made again", own)
-    if values == study.model_dump(mode="json"):  # no path in it: keep the text with its comments
-        write_text(own, source.read_text(encoding="utf-8"))
+    text = source.read_text(encoding="utf-8") if source.is_file() else ""
+    if values == _as_read(text, out):  # no path in it: keep the text with its comments
+        write_text(own, text)
     else:
         write_study(Study.model_validate(values), own, f"From {source.name}, with every path absolute.")
 
@@ -230,6 +233,14 @@ def _holds_json(path: Path, value: Any) -> bool:
     with suppress(StoreError):
         return read_json(path) == value
     return False
+
+
+def _as_read(text: str, folder: Path) -> dict[str, Any] | None:
+    """What the text of a study means in this folder; None where it could not be read there."""
+    try:
+        return Study.model_validate(tomllib.loads(text), context={"base": folder}).model_dump(mode="json")
+    except ValidationError:
+        return None
 
 
 def resolved(study: Study, base: Path) -> dict[str, Any]:
@@ -243,6 +254,11 @@ def resolved(study: Study, base: Path) -> dict[str, Any]:
     for entry in values["weights"]:
         if entry["uri"]:
             entry["uri"] = absolute_uri(entry["uri"], base)
+    for wanted in values["pretraining"].values():
+        if wanted["start"] and wanted["start"] not in study.pretraining:
+            wanted["start"] = absolute_uri(wanted["start"], base)
+        if wanted["proposals"]:
+            wanted["proposals"] = absolute(wanted["proposals"], base)
     return values
 
 
@@ -251,6 +267,9 @@ def absolute_uri(uri: str, base: Path) -> str:
     if uri.endswith(".toml"):
         return str((base / uri).resolve())
     scheme, _, rest = uri.partition(":")
+    if scheme == "run":
+        path, mark, name = rest.partition("#")
+        return f"run:{(base / path).resolve()}{mark}{name}"
     if scheme == "file":
         path, _, backbone = rest.rpartition("@")
         if not (path and backbone) or (base / rest).exists():

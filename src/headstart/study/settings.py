@@ -1,17 +1,19 @@
 """What each kind of job is told: one frozen dataclass a kind, made by the planner and read by the runner.
 
-Everything in a `...Settings` is part of the job's key: two jobs with equal settings and inputs have one result. Where
-things lie on this machine (`...Place`) is not: a data set or a run may be moved.
+Those of a pre-training are in `headstart.pretraining.settings`. Everything in a `...Settings` is part of the job's key:
+two jobs with equal settings and inputs have one result. Where things lie on this machine (`...Place`) is not: a data
+set or a run may be moved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from headstart.readers.place import DataPlace
 from headstart.recipes.schema import Recipe
-from headstart.weights.cards import WeightsSpec
+from headstart.weights.starts import StartPlace, StartSettings
 
 Target = Literal["detect", "segment", "classify"]
 
@@ -50,32 +52,6 @@ class PrepareSettings:
     size_hw: tuple[int, int]
     on_bad_image: Literal["error", "skip"]
     resize: Literal["stretch", "crop"]
-
-
-@dataclass(frozen=True)
-class StartSettings:
-    """The weights that a job starts from: those of `identity`; where that is None, what the input `weights` made."""
-
-    identity: Mapping[str, Any] | None = None
-    """`WeightsSpec.identity()`."""
-    part: Literal["backbone", "early"] = "backbone"
-    """Of a pre-training: its last backbone, or the one that it kept early on."""
-    seed: int | None = None
-    """Of random values; None for all others."""
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """`pretrain`: one origin of a pre-training of the study."""
-
-    backbone: Mapping[str, str]
-    supervision: Literal["boxes", "labels"]
-    recipe: Recipe
-    seed: int
-    early: float | None
-    threads: int
-    device: str
-    """Kind of device that it runs on, such as "cpu" or "cuda"; which of several does not matter."""
 
 
 @dataclass(frozen=True)
@@ -150,28 +126,6 @@ class ActivationsSettings:
     bootstrap: int
     threads: int
     device: str
-
-
-@dataclass(frozen=True)
-class DataPlace:
-    """Where a data set lies now and how it is read."""
-
-    root: str
-    format: str | None = None
-    read: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StartPlace:
-    """How a start is found on this machine."""
-
-    base: str
-    """Folder that paths of a user's backbone are relative to."""
-    backbone: str = ""
-    """Of a pre-training of the study: what it trained."""
-    spec: WeightsSpec | None = None
-    """Of all other weights."""
-    offline: bool = False
 
 
 @dataclass(frozen=True)

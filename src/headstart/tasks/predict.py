@@ -29,6 +29,11 @@ class Predicted:
     count: int
     failed: list[tuple[str, str]]
 
+    @property
+    def lines(self) -> list[str]:
+        """The same in a sentence."""
+        return [f"{self.count} images: pictures and predictions.json are in {self.out}"]
+
 
 def predict_folder(model: Path, images: Path, out: Path, threshold: float, say: Callable[[str], None]) -> Predicted:
     """Run the model on an image or on all images of a folder.

@@ -19,6 +19,7 @@ from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.processes import asked_to_stop
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe, as_written, recipe_of
 from headstart.store.arrays import save_arrays
@@ -53,7 +54,7 @@ def fit(
     at_step: Callable[[nn.Module], dict[int, Callable[[], None]]] | None = None,
     world: World = ALONE,
     workers: int = 0,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] = asked_to_stop,
     key: str = "",
 ) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
@@ -124,6 +125,8 @@ def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, resiz
 
 def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
     """A model saved by `save_model`, ready to predict on a device."""
+    if (folder / "model" / "model.json").is_file():  # a pre-training keeps it beside the backbone
+        folder = folder / "model"
     path = folder / "model.json"
     if not path.is_file():
         raise WeightsError(

@@ -78,9 +78,12 @@ ALONE = World()
 
 
 def assigned_world() -> World:
-    """One process on the device that this worker process was given (`headstart.train.devices.take_seat`)."""
+    """This process, in the group that it has joined, if any, on the device that it was given
+    (`headstart.train.devices.take_seat`)."""
     device = torch.device(seat().device)
     _settle(device)
+    if distributed.is_available() and distributed.is_initialized():
+        return World(distributed.get_rank(), distributed.get_world_size(), device)
     return World(device=device)
 
 

@@ -15,6 +15,7 @@ from headstart.models.backbones.freezing import frozen_parts
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
 from headstart.models.detection.targets import COUNT
+from headstart.processes import asked_to_stop
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.train.distributed import ALONE, World
@@ -67,7 +68,7 @@ def train(
     at_step: dict[int, Callable[[], None]] | None = None,
     world: World = ALONE,
     workers: int = 0,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] = asked_to_stop,
     keeping: Keeping = USUAL,
     key: str = "",
 ) -> LossCurve:

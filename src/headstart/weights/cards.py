@@ -8,6 +8,7 @@
                            file that `headstart weights import` wrote
     file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std, or
                            what `headstart weights import` wrote there
+    run:RUN[#NAME[/SEED]]  what a pre-training of a run made; NAME where it has several, SEED where it is not the first
     PATH.toml              a weights card: a checkpoint file with its facts
 
     NAME                   one that `headstart weights list` shows
@@ -35,8 +36,8 @@ from headstart.weights import catalogue, hub, libraries, native
 
 Kind = Literal["random", "timm", "tv", "url", "file", "card"]
 FORMS = (
-    "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, hf:ORG/NAME@REVISION, file:PATH, file:PATH@BACKBONE, a name that "
-    "`headstart weights list` shows, or the path of a weights card (.toml)"
+    "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, hf:ORG/NAME@REVISION, file:PATH, file:PATH@BACKBONE, run:RUN#NAME, a "
+    "name that `headstart weights list` shows, or the path of a weights card (.toml)"
 )
 
 
@@ -110,6 +111,14 @@ def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: 
     return replace(spec, trust_pickle=True) if trust_pickle and spec.file else spec
 
 
+def uri_of(weights: str) -> str:
+    """The path of a file, of a folder with a native checkpoint, or of a run, as a URI; a card and a URI as they are."""
+    path = Path(weights)
+    if not path.exists() or weights.endswith(".toml"):
+        return weights
+    return f"run:{weights}" if (path / "study.json").is_file() else f"file:{weights}"
+
+
 def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
     known = catalogue.find(uri.removesuffix("#backbone"))
     if known is not None and not known.uri.startswith("hf:"):
@@ -127,6 +136,8 @@ def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> Weights
         return _public(libraries.timm_weights(rest))
     if colon and scheme == "tv":
         return _public(libraries.torchvision_weights(rest.removesuffix("#backbone")))
+    if colon and scheme == "run":
+        return _of_run(rest, uri, base)
     if colon and scheme == "file":
         return _plain_file(rest, base, uri, trust_pickle)
     raise WeightsError(f"weights {uri!r} are unknown. {_near(uri)}Give {FORMS}.")
@@ -164,13 +175,13 @@ def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
 
 def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
     if (base / rest).exists() and (file := native.find((base / rest).resolve())):
-        return _own(file, uri, base)
+        return native_spec(file, uri, base)
     path, at, name = rest.rpartition("@")
     if not (at and path and name) or (base / rest).is_file():
         return _recognized(_existing(base / rest, uri), base, uri, trust_pickle)
     backbone, backbone_digest = _backbone(name, base, uri)
     if (base / path).exists() and (written := native.find((base / path).resolve())):
-        return replace(_own(written, uri, base), backbone=backbone, backbone_digest=backbone_digest)
+        return replace(native_spec(written, uri, base), backbone=backbone, backbone_digest=backbone_digest)
     file = _existing(base / path, uri)
     return WeightsSpec(
         file.stem,
@@ -187,8 +198,8 @@ def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsS
     )
 
 
-def _own(file: Path, uri: str, base: Path) -> WeightsSpec:
-    """What `headstart weights import` wrote: everything is in its header."""
+def native_spec(file: Path, uri: str, base: Path = Path()) -> WeightsSpec:
+    """A native checkpoint, as an import or a pre-training wrote it: everything is in its header."""
     facts = native.read_facts(file)
     backbone, backbone_digest = _backbone(facts.backbone, base, uri)
     return WeightsSpec(
@@ -207,12 +218,30 @@ def _own(file: Path, uri: str, base: Path) -> WeightsSpec:
     )
 
 
+def _of_run(rest: str, uri: str, base: Path) -> WeightsSpec:
+    """The checkpoint that a pre-training left in a run's store."""
+    path, _, asked = rest.partition("#")
+    name, _, seed = asked.partition("/")
+    run = (base / path).resolve()
+    made = {}
+    for folder in sorted((run / "store").glob("pretrain-*")):
+        if (file := native.find(folder)) and (folder / "job.json").is_file():
+            facts = native.read_facts(file)
+            made[facts.name, int(facts.provenance.get("seed", 0))] = file
+    chosen = sorted(key for key in made if (not name or key[0] == name) and (not seed or str(key[1]) == seed))
+    if not chosen or len({key[0] for key in chosen}) > 1:
+        there = ", ".join(f"{key[0]}/{key[1]}" for key in sorted(made)) or "none"
+        what = "which one is not said" if chosen else f"no finished pre-training {asked!r}".rstrip(" '")
+        raise WeightsError(f"{uri}: {what}. Pre-trainings in {run}: {there}. Give run:{path}#NAME, or #NAME/SEED.")
+    return native_spec(made[chosen[0]], uri, base)
+
+
 def _on_hub(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
     """The file is found or fetched now, since only its names tell which backbone it holds."""
     fetched = hub.fetch(uri, offline)
     name = fetched.repository.rpartition("/")[2]
     if native.find(fetched.path):
-        return replace(_own(fetched.path, fetched.uri, base), name=name)
+        return replace(native_spec(fetched.path, fetched.uri, base), name=name)
     spec = _recognized(fetched.path, base, fetched.uri, trust_pickle)
     known = catalogue.find(f"hf:{fetched.repository}")
     lineage = known.lineage if known else spec.lineage

@@ -15,10 +15,18 @@ from headstart.study.plan import Planner
 from headstart.study.run import lookup
 from headstart.train.devices import Seat, seat, take_seat
 from headstart.world.shapes import draw
+from support.drawn_layouts import as_coco, drawn_images
 
 PARTS = {"updates": 2, "batch_size": 4, "lr": 1e-3, "precision": "fp32"}
 PIXELS = {"head": "pixel", "channels": 8}
 BOXES = {"head": "fcos", "channels": 8}
+REGIONS = {"head": "faster-rcnn", "channels": 8, "proposals": 20, "rois": 8}
+CHIPS = {
+    "sampling.scales": [{"kind": "longest", "value": 48}],
+    "sampling.negatives": 1,
+    "sampling.proposal_epochs": 1,
+    "inference": [{"kind": "longest", "value": 48}],
+}
 ROLES = {"boxes": "boxes", "labels": "labels", "random": "random"}
 
 
@@ -28,6 +36,10 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
     drawn = {"world": "novel", "size": 48}
     own = {"path": str(photos), "task": "classify", "size_hw": [48, 48], "fold": 0, "folds": 2}
 
+    def small(training: dict) -> dict:
+        common = {"batch_size": 4, "lr": 1e-3, "precision": precision}
+        return {"epochs": 1, "sampling.size": 48, "training": common | training}
+
     def task(name, kind, where, recipe=None, **more):
         entry = {"name": name, "kind": kind, "train": [f"{where}train"], "test": [f"{where}test"]} | more
         return entry | ({"recipe": parts | {"name": name} | recipe} if recipe else {})
@@ -36,7 +48,6 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
         {
             "name": "every-kind",
             "seeds": seeds,
-            "backbone": "shapes-resnet",
             "bootstrap": 100,
             "sets": {
                 "base": {"world": "base", "size": 48, "count": 8},
@@ -45,14 +56,18 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
                 "own-train": own | {"role": "train"},
                 "own-val": own | {"role": "val"},
                 "own-test": own | {"role": "test"},
+                "table": {"path": str(photos.parent / "coco"), "splits": ["train"]},
             },
             "pretraining": {
-                "boxes": {"images": "base", "supervision": "boxes", "recipe": parts | {"name": "b"} | BOXES},
-                "labels": {
-                    "images": "base",
-                    "supervision": "labels",
-                    "early": 0.5,
-                    "recipe": parts | {"name": "l", "head": "linear"},
+                "boxes": {"images": "base", "recipe": "shapes-boxes", "changes": small({"channels": 8})},
+                "labels": {"images": "base", "recipe": "shapes-labels", "early": 0.5, "changes": small({})},
+                "resized": {"images": "table", "recipe": "shapes-boxes", "changes": small({"channels": 8})},
+                "chips": {
+                    "images": "table",
+                    "recipe": "shapes-chips",
+                    "start": "labels",
+                    "validation": "val",
+                    "changes": small(REGIONS) | CHIPS,
                 },
             },
             "weights": [
@@ -72,7 +87,8 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
 
 
 def photo_folder(root: Path) -> Path:
-    """32 drawn images, in folders of two classes."""
+    """32 drawn images, in folders of two classes; beside it `coco`, 8 images in COCO's layout."""
+    as_coco(drawn_images(root.parent / "drawn", 8), root.parent / "coco")
     for k in range(32):
         folder = root / ("even" if k % 2 == 0 else "odd")
         folder.mkdir(parents=True, exist_ok=True)

@@ -258,7 +258,7 @@ def study_of(seeds: tuple[int, ...]) -> dict[str, Any]:
             "base-test": {**world, "first": 7000, "count": 1500},
         },
         "pretraining": {
-            n: {"images": "pretrain", "supervision": n, "recipe": recipe | {"name": f"small-{n}"}}
+            n: {"images": "pretrain", "supervision": n, "recipe": {"name": f"small-{n}", "training": recipe}}
             for n in ("boxes", "labels")
         },
         "weights": [{"name": w} for w in ARMS],

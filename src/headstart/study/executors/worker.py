@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import importlib
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.processes import die_with_parent
 from headstart.progress import Progress
 from headstart.store.files import UNWRITABLE, unwritable, write_json, write_text
 from headstart.store.sealing import begin_anew_if_damaged
@@ -28,7 +27,6 @@ RUNNERS = "headstart.study.runners.table:RUNNERS"
 Runner = Callable[[Any, Any, dict[str, Path], Path, Progress], Mapping[str, Any]]
 
 NOTE_SECONDS = 0.2
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,7 @@ def begin(parent: int, log: Path, seat: Seat) -> None:
     """Prepare a fresh worker: it leaves Ctrl-C to its parent, dies with it, prints into the run's log, and works on
     its device."""
     take_seat(seat)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked to be told
-            os._exit(1)
+    die_with_parent(parent)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(handle, stream)

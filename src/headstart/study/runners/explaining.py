@@ -17,7 +17,6 @@ from headstart.study.runners.shared import (
     Metrics,
     last_stage,
     size_of,
-    start_of,
 )
 from headstart.study.settings import ActivationsSettings, CompositionSettings, NeighborsSettings, StartPlace
 
@@ -62,6 +61,7 @@ def activations(
     """F4a for every arm, names prefixed by the role, and maps for the report."""
     from headstart.explain.activations import box_instances, channel_statistics, measure
     from headstart.models.backbones.features import stage_maps
+    from headstart.tasks.starts import start_of
     from headstart.train.memory import memory_for_images
 
     images, others = ImageSet.open(inputs["images"]), ImageSet.open(inputs["statistics"])
@@ -76,8 +76,8 @@ def activations(
     shown = np.zeros(0, np.int64)
     for k, (role, weights) in enumerate(settings.weights.items()):
         progress(k / len(settings.weights), f"maps of {role}")
-        start, _ = start_of(weights, place[role], inputs.get(f"weights_{role}"), settings.seed)
-        last = start.backbone.stages[-1].name
+        start, _, _ = start_of(weights, place[role], inputs.get(f"weights_{role}"), settings.seed)
+        last = start.backbone.stages[-1].name  # type: ignore[union-attr, index]
         with memory_for_images("maps of images", size_hw):
             maps_of = {
                 name: stage_maps(start.backbone, start.preprocessing, s.images, (last,))[last]

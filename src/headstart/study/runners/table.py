@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from headstart.study.runners.explaining import activations, composition, neighbors
 from headstart.study.runners.images import draw, prepare, split
-from headstart.study.runners.training import evaluate, features, pretrain, probe, transfer
+from headstart.study.runners.origins import pretrain, proposals, resize
+from headstart.study.runners.training import evaluate, features, probe, transfer
 
 RUNNERS = {
     "draw": draw,
     "split": split,
     "prepare": prepare,
+    "resize": resize,
+    "proposals": proposals,
     "pretrain": pretrain,
     "transfer": transfer,
     "evaluate": evaluate,

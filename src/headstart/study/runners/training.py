@@ -1,11 +1,9 @@
-"""Jobs that train and test: pre-training, transfer, evaluation, features, probes."""
+"""Jobs that train and test: transfer, evaluation, features, probes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,6 @@ from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
 from headstart.store.arrays import save_arrays
 from headstart.store.files import read_json, write_json
-from headstart.store.sealing import seal_piece
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
@@ -25,14 +22,12 @@ from headstart.study.runners.shared import (
     resume_folder,
     save_cost,
     size_of,
-    start_of,
     with_masks,
 )
 from headstart.study.settings import (
     DataPlace,
     EvaluateSettings,
     FeaturesSettings,
-    PretrainSettings,
     ProbeSettings,
     StartPlace,
     TransferPlace,
@@ -41,57 +36,12 @@ from headstart.study.settings import (
 from headstart.train.devices import seat
 
 
-def pretrain(settings: PretrainSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """One origin: a backbone trained from random weights by boxes or by image labels."""
-    import torch
-
-    from headstart.models.backbones.building import build_backbone
-    from headstart.models.backbones.preprocessing import Preprocessing
-    from headstart.tasks.transfer import Start, fit, save_curve
-    from headstart.train.distributed import assigned_world
-    from headstart.train.state import model_tensors, save_tensors
-
-    images = ImageSet.open(inputs["images"])
-    recipe = settings.recipe
-    torch.manual_seed(settings.seed)
-    backbone = build_backbone(place.backbone, Path(place.base))
-    start = Start(backbone, place.backbone, Path(place.base), Preprocessing(), is_random=True)
-
-    def at_step(model: Any) -> dict[int, Callable[[], None]]:
-        if not settings.early:
-            return {}
-        step = max(1, round(settings.early * recipe.updates))
-
-        def save_early() -> None:
-            save_tensors(out / "early.safetensors", model_tensors(model.backbone))
-            seal_piece(out, "early.safetensors")
-
-        return {step: save_early}
-
-    task = {"boxes": "detect", "labels": "classify"}[settings.supervision]
-    model, curve = fit(
-        start,
-        task,
-        images,
-        recipe,
-        settings.seed,
-        resume_folder(out),
-        progress,
-        at_step=at_step,
-        key=out.name,
-        world=assigned_world(),
-        workers=seat().loaders,
-    )
-    save_tensors(out / "backbone.safetensors", model_tensors(model.backbone))  # type: ignore[arg-type]
-    save_curve(out / "curve.npz", curve)
-    return curve_metrics(curve)
-
-
 def transfer(
     settings: TransferSettings, place: TransferPlace, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
     """Train one task model, and score it on validation images where there are some."""
     from headstart.models.backbones.building import backbone_cost
+    from headstart.tasks.starts import start_of
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import fit, model_facts, save_curve, save_model
     from headstart.train.distributed import assigned_world
@@ -99,8 +49,8 @@ def transfer(
 
     images = ImageSet.open(inputs["train"])
     recipe = settings.recipe
-    start, load_report = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
-    write_json(out / "load.json", load_report)
+    start, _, report = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
+    write_json(out / "load.json", report.to_json())
     size_hw = size_of(images)
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     try:
@@ -181,12 +131,13 @@ def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out:
     """Pooled outputs of every stage for every image of a set."""
     from headstart.models.backbones.building import backbone_cost
     from headstart.models.backbones.features import pooled_features
+    from headstart.tasks.starts import start_of
     from headstart.train.memory import memory_for_images
 
     images = ImageSet.open(inputs["images"])
     weights = settings.weights
-    start, load_report = start_of(weights, place, inputs.get("weights"), weights.seed or 0)
-    write_json(out / "load.json", load_report)
+    start, _, report = start_of(weights, place, inputs.get("weights"), weights.seed or 0)
+    write_json(out / "load.json", report.to_json())
     size_hw, show = size_of(images), partial(_of_images, progress)
     with memory_for_images("features of images", size_hw):
         pooled = pooled_features(start.backbone, start.preprocessing, images.images, progress=show)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from headstart.errors import DataError, UsageError
 from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
+from headstart.store.store import Store
+from headstart.study.plan import Planner
+from headstart.study.pretrain import study_of
 
 if TYPE_CHECKING:
     from headstart.pretraining.shown_chips import ShownChips
@@ -41,7 +44,18 @@ def chips_to_show(data: str, recipe: PretrainingRecipe, options: PretrainingOpti
                 f"{table.root}: read as {table.format}, it has no boxes, and chips are laid around boxes. "
                 f"`headstart check {data}` shows what it has."
             )
-        images = chosen_images(table, recipe, options.splits, options.validation, options.on_empty_class, progress)
-        made = options.out / "proposals.parquet" if options.out else None
-        proposals = options.proposals or (made if made and made.is_file() else None)
+        images = chosen_images(
+            table, recipe.supervision, options.splits, options.validation, options.on_empty_class, progress
+        )
+        proposals = options.proposals or _made(data, recipe, options)
         return shown_chips(images, recipe, options.seed, proposals, progress)
+
+
+def _made(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) -> Path | None:
+    """The proposals that a pre-training with these settings made in `options.out`."""
+    if options.out is None or not recipe.negatives:
+        return None
+    job = Planner(study_of(data, recipe, options), Path.cwd(), options.offline).origins.job(recipe.name, options.seed)
+    proposing = job.inputs["proposals"]
+    folder = Store(options.out).find(proposing.name, proposing.key)
+    return folder / "proposals.parquet" if folder else None

@@ -1,0 +1,62 @@
+"""A pre-training as a study names it: images, a recipe with changes, and where it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from headstart.errors import UsageError
+from headstart.recipes.changes import changed
+from headstart.recipes.pretraining import PretrainingRecipe, load_recipe
+from headstart.recipes.settings import Name, Settings, Supervision
+
+
+class Pretraining(Settings):
+    """A pre-training made by the study itself; every seed makes its own."""
+
+    images: Name
+    """Name of the set trained on."""
+    recipe: PretrainingRecipe
+    """In a study file the name of a built-in recipe, the path of a TOML file of one (relative to the study), or the
+    table of a whole one. What is stored is the recipe in full, with its changes made."""
+    changes: dict[str, Any] = Field(default={})
+    """Of the recipe: tables as it has them, or dotted keys such as "training.batch_size" = 16."""
+    supervision: Supervision | None = None
+    """None: the recipe's. `labels` for a recipe of boxes: its counterpart, which sees as many pixels."""
+    start: str = ""
+    """Another pre-training of this study, or a URI of weights; empty: as the recipe says, else random values."""
+    validation: str | None = None
+    """What checkpoints are evaluated on: a split of the same data set (None: `val` where there is one; "": none); for
+    drawn or prepared images the name of another set."""
+    proposals: str = ""
+    """Parquet file of proposals for negative chips; empty: they are made first where the recipe wants them."""
+    on_empty_class: Literal["error", "skip"] = "error"
+    """Classes without examples are an error, or left out."""
+    early: float | None = Field(default=None, gt=0, lt=1)
+    """Keep the backbone of this fraction of the updates too: a control for unequal training."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that train together on this machine."""
+    loaders: int | None = Field(default=None, ge=0)
+    """Processes that make batches, for each that trains; None: by the CPUs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_in_full(cls, values: Any, info: ValidationInfo) -> Any:
+        if not isinstance(values, dict) or "recipe" not in values:
+            return values
+        base = Path((info.context or {}).get("base", "."))
+        recipe = values["recipe"]
+        try:
+            if isinstance(recipe, str):
+                file = base / recipe
+                recipe = load_recipe(str(file) if recipe.endswith(".toml") else recipe)
+            elif isinstance(recipe, dict):
+                recipe = PretrainingRecipe.model_validate(recipe)
+            if changes := values.get("changes"):
+                recipe = changed(recipe, changes)
+            recipe = recipe.by(values.get("supervision") or recipe.supervision)
+        except UsageError as fault:
+            raise ValueError(str(fault)) from None
+        return {**values, "recipe": recipe, "changes": {}, "supervision": recipe.supervision}

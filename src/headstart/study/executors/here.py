@@ -1,0 +1,135 @@
+"""Run jobs in this process, one after the other: for one pre-training, and where torchrun started several processes.
+
+All processes know the same jobs. Process 0 says which comes next and alone writes into the store; the others help with
+the jobs that are made together, and wait for the rest.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+
+from headstart.errors import Interrupted, StoreError
+from headstart.processes import ask_to_stop, asked_to_stop, forget_stop, was_looked_for
+from headstart.progress import Progress
+from headstart.store.files import append_line, write_json
+from headstart.store.sealing import begin_anew_if_damaged
+from headstart.store.store import Store
+from headstart.study.executors.local import Event, Expansion
+from headstart.study.executors.worker import RUNNERS
+from headstart.study.jobs import VERSIONS, Job, as_json
+from headstart.train.distributed import World
+
+TOGETHER = ("proposals", "pretrain")
+"""Kinds of jobs that all processes make together."""
+
+
+def run_here(
+    next_jobs: Callable[[], Expansion],
+    store: Store,
+    on_event: Callable[[Event], None],
+    world: World,
+    runners: str = RUNNERS,
+) -> int:
+    """Run every job that can be run and put it into the store; returns how many that were.
+
+    Raises what a job raises (its partial directory stays, and the same call goes on there), and Interrupted after
+    Ctrl-C or SIGTERM: the job saves its state first; a second Ctrl-C ends it at once.
+    """
+    module, _, name = runners.partition(":")
+    table = getattr(import_module(module), name)
+    finished = 0
+    forget_stop()
+    with _stopping():
+        while (job := _next(_told(next_jobs(), store, on_event), world)) is not None:
+            on_event(Event("started", job))
+            began = time.perf_counter()
+            if world.leads or job.kind in TOGETHER:
+                out = store.partial(job.name)
+                if world.leads:
+                    begin_anew_if_damaged(out)
+                if job.kind in TOGETHER:
+                    world.wait()
+                metrics = table[job.kind](job.settings, job.place, _inputs(job, store), out, _shown(job, on_event))
+                seconds = time.perf_counter() - began
+                if world.leads:
+                    _commit(store, job, dict(metrics), seconds)
+                    on_event(Event("finished", job, 1.0, seconds=seconds))
+            world.wait()
+            finished += 1
+            if asked_to_stop():
+                raise Interrupted("stopped; the same command goes on")
+    return finished
+
+
+def _told(expansion: Expansion, store: Store, on_event: Callable[[Event], None]) -> Expansion:
+    done = frozenset(job.name for job in expansion.known if store.find(job.name, job.key))
+    on_event(Event("known", known=tuple(expansion.known), done=done))
+    return expansion
+
+
+def _next(expansion: Expansion, world: World) -> Job | None:
+    """The job that process 0 takes, in every process."""
+    ready = sorted(expansion.ready, key=lambda job: (job.cost, job.name))
+    key = world.gather(ready[0].key if ready else "")[0]
+    return next((job for job in expansion.known if job.key == key), None)
+
+
+def _inputs(job: Job, store: Store) -> dict[str, Path]:
+    folders = {role: store.find(needed.name, needed.key) for role, needed in job.inputs.items()}
+    missing = [role for role, folder in folders.items() if folder is None]
+    if missing:
+        raise StoreError(f"{store.root}: what {job.label} needs is missing ({', '.join(missing)}); run again")
+    return {role: folder for role, folder in folders.items() if folder is not None}
+
+
+def _shown(job: Job, on_event: Callable[[Event], None]) -> Progress:
+    return lambda fraction, message: on_event(Event("progress", job, fraction, message))
+
+
+def _commit(store: Store, job: Job, metrics: dict[str, float], seconds: float) -> None:
+    write_json(store.partial(job.name) / "metrics.json", metrics)
+    info = {
+        "kind": job.kind,
+        "version": VERSIONS.get(job.kind, 1),
+        "settings": as_json(job.settings),
+        "inputs": {role: needed.key for role, needed in job.inputs.items()},
+        "label": job.label,
+        "seconds": round(seconds, 3),
+    }
+    store.commit(job.name, job.key, info)
+    now = datetime.now().isoformat(timespec="seconds")
+    append_line(store.root / "log.txt", f"{now} finished {job.name} ({job.label}) in {seconds:.1f} s")
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C ask the job to stop; before it looks for the first time, and the second time, they end it
+    at once. Only the main thread may set handlers; elsewhere it stays as it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: object) -> None:
+        if asked_to_stop() or not was_looked_for():
+            raise KeyboardInterrupt
+        ask_to_stop()
+        print(
+            "\nstopping when this update is done; Ctrl-C again stops at once, at the last saved state", file=sys.stderr
+        )
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; the same command goes on from the last saved state") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

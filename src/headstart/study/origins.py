@@ -1,0 +1,172 @@
+"""The pre-trainings of a study as jobs: one a seed, from random values, from given weights, or from another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headstart.config.pretraining import Pretraining
+from headstart.config.sets import FolderSet, TableSet, WorldSet
+from headstart.config.study import Study
+from headstart.models.backbones.naming import trained_by
+from headstart.places.paths import absolute
+from headstart.pretraining.settings import (
+    PretrainPlace,
+    PretrainSettings,
+    ProposalsSettings,
+    ResizeSettings,
+    TableSettings,
+)
+from headstart.readers.place import DataPlace
+from headstart.recipes.pretraining import PretrainingRecipe
+from headstart.recipes.sampling import FixedSampling
+from headstart.study.jobs import Job
+from headstart.study.sets import Sets
+from headstart.train.devices import usual_precision
+from headstart.weights.cards import WeightsSpec, file_digest, resolve
+from headstart.weights.starts import StartPlace, StartSettings
+
+PIXELS_PER_SECOND = 2.3e6
+"""Pixels a small network is trained on in a CPU second, for the first estimate of the time left."""
+INPUTS_PER_IMAGE = 5.0
+"""Chips of an image, for the same."""
+
+
+@dataclass
+class Origins:
+    """The pre-trainings of one study."""
+
+    study: Study
+    base: Path
+    sets: Sets
+    device: str = "cpu"
+    """Kind of device that networks run on."""
+    offline: bool = False
+    devices: tuple[str, ...] = ()
+    """GPUs of the processes that make one pre-training, where a job may have several."""
+    _specs: dict[str, WeightsSpec] = field(default_factory=dict)
+
+    def spec(self, uri: str) -> WeightsSpec:
+        """What a URI means, asked once."""
+        if uri not in self._specs:
+            self._specs[uri] = resolve(uri, self.base, offline=self.offline)
+        return self._specs[uri]
+
+    def start_uri(self, name: str) -> str:
+        """URI of the weights that a pre-training starts from; "" where it starts from another one of the study."""
+        wanted = self.study.pretraining[name]
+        if wanted.start in self.study.pretraining:
+            return ""
+        uri = wanted.start or wanted.recipe.weights
+        return uri or f"random:{self.study.backbone or wanted.recipe.backbone}"
+
+    def backbone(self, name: str) -> str:
+        """The backbone as the pre-training of this name leaves it: with what its recipe changes."""
+        wanted = self.study.pretraining[name]
+        uri, training = self.start_uri(name), wanted.recipe.recipe(1)
+        before = self.spec(uri).backbone if uri else self.backbone(wanted.start)
+        return trained_by(training, before, f"pretraining.{name}.recipe")
+
+    def start(self, name: str, seed: int) -> tuple[StartSettings, dict[str, Job], StartPlace]:
+        """Where a pre-training starts: settings, the job that makes it where there is one, and the place."""
+        uri = self.start_uri(name)
+        if not uri:
+            return StartSettings(), {"weights": self.job(self.study.pretraining[name].start, seed)}, self._place(None)
+        return self.of_weights(self.spec(uri), seed)
+
+    def of_weights(self, spec: WeightsSpec, seed: int) -> tuple[StartSettings, dict[str, Job], StartPlace]:
+        """The same for weights that the study does not make."""
+        settings = StartSettings(spec.identity(), seed=seed if spec.kind == "random" else None)
+        return settings, {}, self._place(spec)
+
+    def made_here(self, name: str, seed: int, early: bool = False) -> tuple[StartSettings, dict[str, Job], StartPlace]:
+        """The same for weights that the pre-training of this name makes."""
+        made = {"weights": self.job(name, seed)}
+        return StartSettings(part="early" if early else "backbone"), made, self._place(None)
+
+    def _place(self, spec: WeightsSpec | None) -> StartPlace:
+        return StartPlace(str(self.base), spec, self.offline)
+
+    def job(self, name: str, seed: int) -> Job:
+        """Job of one origin."""
+        wanted = self.study.pretraining[name]
+        self.backbone(name)  # a backbone that this recipe cannot change is a fault now, not after hours
+        start, inputs, where = self.start(name, seed)
+        table, data, images = self._images(wanted)
+        given = Path(absolute(wanted.proposals, self.base)) if wanted.proposals else None
+        place = PretrainPlace(
+            name=name,
+            data_name=self._data_name(wanted),
+            start=where,
+            data=data,
+            proposals=given,
+            loaders=wanted.loaders,
+            processes=wanted.processes,
+            devices=self.devices,
+        )
+        inputs = inputs | images
+        cost, recipe = self._cost(wanted), self._recipe(wanted)
+        if wanted.recipe.negatives and given is None:
+            proposing = ProposalsSettings(recipe, start, table, seed, self.study.threads, self.device)
+            label = f"proposals for {name}, seed {seed}"
+            inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label, cost / 3)
+        settings = PretrainSettings(
+            recipe=recipe,
+            weights=start,
+            table=table,
+            seed=seed,
+            threads=self.study.threads,
+            device=self.device,
+            proposals=file_digest(given) if given else "",
+            early=wanted.early,
+        )
+        return Job("pretrain", settings, inputs, place, f"pre-train {name}, seed {seed}", cost)
+
+    def _recipe(self, wanted: Pretraining) -> PretrainingRecipe:
+        """The recipe as a job is told it: with the precision that it has on this kind of device."""
+        training = wanted.recipe.training
+        precision = training.precision or usual_precision(self.device)
+        return wanted.recipe.model_copy(update={"training": training.model_copy(update={"precision": precision})})
+
+    def _images(self, wanted: Pretraining) -> tuple[TableSettings | None, DataPlace | None, dict[str, Job]]:
+        """Where the images come from: a table with its place, or jobs that make them."""
+        images, sampling = self.study.sets[wanted.images], wanted.recipe.sampling
+        if not isinstance(images, TableSet):
+            jobs = {"images": self.sets.job(wanted.images)}
+            if wanted.validation:
+                jobs["validation"] = self.sets.job(wanted.validation)
+            return None, None, jobs
+        table, place = self.sets.annotations(images), self.sets.place(images)
+        settings = TableSettings(table.fingerprint, images.splits, wanted.validation, wanted.on_empty_class)
+        if not isinstance(sampling, FixedSampling):
+            return settings, place, {}
+        jobs = {}
+        parts = ["train", *(["validation"] if self._validates(settings, table.splits.tolist()) else [])]
+        for part in parts:
+            resized = ResizeSettings(settings, part, wanted.recipe.supervision, sampling.size)  # type: ignore[arg-type]
+            label = f"resize {wanted.images} ({part})"
+            jobs["images" if part == "train" else part] = Job("resize", resized, {}, place, label, len(table) / 60)
+        return None, None, jobs
+
+    @staticmethod
+    def _validates(settings: TableSettings, splits: list[str]) -> bool:
+        if settings.validation is not None:
+            return bool(settings.validation)
+        return "val" in splits and "val" not in settings.splits
+
+    def _data_name(self, wanted: Pretraining) -> str:
+        images = self.study.sets[wanted.images]
+        if isinstance(images, WorldSet):
+            return f"drawn {images.world} classes"
+        return Path(images.path).name
+
+    def _cost(self, wanted: Pretraining) -> float:
+        """Expected CPU seconds."""
+        sampling = wanted.recipe.sampling
+        inputs = wanted.recipe.epochs * self.sets.count(wanted.images)
+        inputs *= INPUTS_PER_IMAGE if sampling.layout in ("chips", "pyramid") else 1.0
+        return inputs * sampling.size**2 / PIXELS_PER_SECOND
+
+    def prepared(self, name: str) -> bool:
+        """Whether the images of a pre-training are prepared ones of this study."""
+        return isinstance(self.study.sets[self.study.pretraining[name].images], FolderSet | WorldSet)

@@ -1,0 +1,84 @@
+"""The sets of a study as jobs: drawn, split and prepared; data sets are opened once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headstart.config.sets import FolderSet, TableSet, WorldSet
+from headstart.config.study import Study
+from headstart.data.annotations import Annotations
+from headstart.places.paths import absolute
+from headstart.readers.place import DataPlace
+from headstart.study.jobs import Job, as_json
+from headstart.study.settings import DrawSettings, PrepareSettings, SplitSettings
+
+WORLD_PIXELS_PER_SECOND = 96**2 * 500
+"""That are drawn in a CPU second."""
+
+
+@dataclass
+class Sets:
+    """The sets of one study."""
+
+    study: Study
+    base: Path
+    """Folder that relative paths in the study are relative to."""
+    _annotations: dict[str, Annotations] = field(default_factory=dict)
+
+    def annotations(self, settings: FolderSet | TableSet) -> Annotations:
+        """The data set of a set, opened once."""
+        place = self.place(settings)
+        key = json.dumps(as_json(place), sort_keys=True)
+        if key not in self._annotations:
+            self._annotations[key] = place.open()
+        return self._annotations[key]
+
+    def place(self, settings: FolderSet | TableSet) -> DataPlace:
+        """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
+        return DataPlace(absolute(settings.path, self.base), settings.format, settings.read)
+
+    def job(self, name: str) -> Job:
+        """The job that draws or prepares a set."""
+        settings = self.study.sets[name]
+        if isinstance(settings, WorldSet):
+            drawn = DrawSettings(settings.world, settings.count, settings.first, settings.size)
+            cost = settings.count * settings.size**2 / WORLD_PIXELS_PER_SECOND
+            return Job("draw", drawn, label=f"draw {name}", cost=cost)
+        assert isinstance(settings, FolderSet), f"set {name} is not prepared"
+        return self._prepare(name, settings)
+
+    def _prepare(self, name: str, settings: FolderSet) -> Job:
+        annotations, place = self.annotations(settings), self.place(settings)
+        count, data = len(annotations), annotations.fingerprint
+        roles = SplitSettings(data, settings.task, settings.folds, settings.on_bad_image)
+        split = Job("split", roles, {}, place, "split the images", count / 100)
+        wanted = PrepareSettings(
+            data=data,
+            task=settings.task,
+            role=settings.role,
+            fold=settings.fold,
+            folds=settings.folds,
+            size_hw=settings.size_hw,
+            on_bad_image=settings.on_bad_image,
+            resize=settings.resize,
+        )
+        return Job("prepare", wanted, {"split": split}, place, f"prepare {name}", count / 60)
+
+    def masks(self, name: str) -> DataPlace | None:
+        """Where the data set of a prepared set lies now: original masks are read from there."""
+        settings = self.study.sets[name]
+        return self.place(settings) if isinstance(settings, FolderSet) else None
+
+    def count(self, name: str) -> int:
+        """Images of a set, at most."""
+        settings = self.study.sets[name]
+        return settings.count if isinstance(settings, WorldSet) else len(self.annotations(settings))
+
+    def pixels(self, name: str) -> float:
+        """Pixels of an image of a set, as tasks see it."""
+        settings = self.study.sets[name]
+        if isinstance(settings, WorldSet):
+            return settings.size**2
+        return settings.size_hw[0] * settings.size_hw[1] if isinstance(settings, FolderSet) else 0.0
