@@ -177,6 +177,8 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from headstart.errors import HeadstartError
 from headstart.store.store import Store
+from headstart.study.jobs import Job
+from support.tiny_runners import Adding
 from test_executors import counting, expansion_of, TINY
 from headstart.study.executors.local import run_jobs
 
@@ -194,11 +196,8 @@ def counting(nap):
     return Job("counts", Counting(40), {}, Pace(nap), "count to 40")
 
 
-def start_counting(tmp_path):
-    """Start a run in a process of its own and return it with its worker's id once the job has got somewhere."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    process = subprocess.Popen(
+def started(script, tmp_path):
+    return subprocess.Popen(
         [sys.executable, script, tmp_path / "run", Path(__file__).parents[1], Path(__file__).parent],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -207,6 +206,13 @@ def start_counting(tmp_path):
         # A shell starts what runs in its background with Ctrl-C ignored, and that would be inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def start_counting(tmp_path):
+    """Start a run in a process of its own and return it with its worker's id once the job has got somewhere."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    process = started(script, tmp_path)
     partial = tmp_path / "run" / "partial" / counting(0).name
     give_up = time.monotonic() + 30
     while not ((partial / "resume" / "count").exists() and int((partial / "resume" / "count").read_text()) >= 2):
@@ -241,6 +247,26 @@ def test_a_stopped_run_ends_its_workers_and_goes_on_later(tmp_path, number):
     assert run(store, [job], workers=1).finished == 1
     assert metrics(store, job)["first"] >= 2
     assert not (store.path(job.name) / "resume").exists()
+
+
+@linux
+def test_a_training_saves_its_state_when_the_run_is_stopped(tmp_path):
+    training = Job("transfer", Adding(1), label="train")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("counting(0.5)", 'Job("transfer", Adding(1), label="train")'))
+    process = started(script, tmp_path)
+    partial = tmp_path / "run" / "partial" / training.name
+    give_up = time.monotonic() + 30
+    while not (partial / "pid.txt").exists():
+        assert time.monotonic() < give_up and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "stopped; the same command goes on\n")
+    assert err == "stopping when the updates under way are done; Ctrl-C again stops at once\n"
+    assert (partial / "saved").read_text() == "in time"
+    assert not is_alive(int((partial / "pid.txt").read_text()))
 
 
 @linux

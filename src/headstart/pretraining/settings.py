@@ -25,8 +25,9 @@ class TableSettings:
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
-    """`pretrain`: one origin. Its images are those of `table`, or, where that is None, the input `images`."""
+class ProposalsSettings:
+    """`proposals`: a short training of a proposal network, and what it finds on the training images. These are those
+    of `table`, or, where that is None, the input `images`."""
 
     recipe: PretrainingRecipe
     weights: StartSettings
@@ -35,22 +36,16 @@ class PretrainSettings:
     threads: int
     device: str
     """Kind of device that it runs on, such as "cpu" or "cuda"; which of several does not matter."""
+
+
+@dataclass(frozen=True)
+class PretrainSettings(ProposalsSettings):
+    """`pretrain`: one origin."""
+
     proposals: str = ""
     """Digest of a file of proposals that was given; "" where the input `proposals` makes them, or none are wanted."""
     early: float | None = None
     """Keep the backbone of this fraction of the updates, too."""
-
-
-@dataclass(frozen=True)
-class ProposalsSettings:
-    """`proposals`: a short training of a proposal network, and what it finds on the training images."""
-
-    recipe: PretrainingRecipe
-    weights: StartSettings
-    table: TableSettings | None
-    seed: int
-    threads: int
-    device: str
 
 
 @dataclass(frozen=True)

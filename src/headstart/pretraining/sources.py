@@ -86,7 +86,7 @@ class Source:
 
 
 def source_of(
-    settings: PretrainSettings | ProposalsSettings,
+    settings: ProposalsSettings,
     place: PretrainPlace,
     inputs: dict[str, Path],
     chips: Path | None,
@@ -106,9 +106,9 @@ def source_of(
     )
     side = chosen.size_of(recipe.sampling)
     if recipe.supervision == "boxes":
-        proposals = place.proposals or (inputs["proposals"] / "proposals.parquet" if "proposals" in inputs else None)
-        if isinstance(settings, ProposalsSettings):
-            proposals = None
+        proposals = inputs["proposals"] / "proposals.parquet" if "proposals" in inputs else None
+        if isinstance(settings, PretrainSettings):
+            proposals = place.proposals or proposals
         batches = chosen.chip_batches(images, recipe, settings.seed, chips, proposals)
         return Source(recipe, batches, batches, images.classes, (side, side), images)
     labelled = chosen.label_batches(images, recipe, settings.seed, wanted.on_empty_class)
@@ -119,7 +119,7 @@ def source_of(
     return Source(recipe, labelled, counted, labelled.source.classes, (side, side), images)
 
 
-def _fixed(settings: PretrainSettings | ProposalsSettings, inputs: dict[str, Path], sampling: FixedSampling) -> Source:
+def _fixed(settings: ProposalsSettings, inputs: dict[str, Path], sampling: FixedSampling) -> Source:
     images = ImageSet.open(inputs["images"])
     training = settings.recipe.training
     batches = Batches(images, training.batch_size, settings.seed, training.flip, sampling.quarter_turns)

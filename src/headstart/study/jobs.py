@@ -33,6 +33,10 @@ WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "feature
 others stay on the CPU."""
 
 
+SAVES_STATE = frozenset({"proposals", "pretrain", "transfer"})
+"""Kinds of jobs that look whether they are asked to stop, and save their state then."""
+
+
 def as_json(value: Any) -> Any:
     """Settings as JSON has them: dataclasses and pydantic models as objects with all their fields, tuples as lists.
 
@@ -95,6 +99,17 @@ class Job:
     def name(self) -> str:
         """Name of the directory in the store."""
         return f"{self.kind}-{self.key[:16]}"
+
+    def info(self, seconds: float) -> dict[str, Any]:
+        """What the store writes down of it beside its key."""
+        return {
+            "kind": self.kind,
+            "version": VERSIONS.get(self.kind, 1),
+            "settings": as_json(self.settings),
+            "inputs": {role: needed.key for role, needed in self.inputs.items()},
+            "label": self.label,
+            "seconds": round(seconds, 3),
+        }
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from headstart.store.sealing import begin_anew_if_damaged
 from headstart.store.store import Store
 from headstart.study.executors.local import Event, Expansion
 from headstart.study.executors.worker import RUNNERS
-from headstart.study.jobs import VERSIONS, Job, as_json
+from headstart.study.jobs import Job
 from headstart.train.distributed import World
 
 TOGETHER = ("proposals", "pretrain")
@@ -96,15 +96,7 @@ def _shown(job: Job, on_event: Callable[[Event], None]) -> Progress:
 
 def _commit(store: Store, job: Job, metrics: dict[str, float], seconds: float) -> None:
     write_json(store.partial(job.name) / "metrics.json", metrics)
-    info = {
-        "kind": job.kind,
-        "version": VERSIONS.get(job.kind, 1),
-        "settings": as_json(job.settings),
-        "inputs": {role: needed.key for role, needed in job.inputs.items()},
-        "label": job.label,
-        "seconds": round(seconds, 3),
-    }
-    store.commit(job.name, job.key, info)
+    store.commit(job.name, job.key, job.info(seconds))
     now = datetime.now().isoformat(timespec="seconds")
     append_line(store.root / "log.txt", f"{now} finished {job.name} ({job.label}) in {seconds:.1f} s")
 

@@ -7,9 +7,11 @@ started with the first job that has to run, so a study with nothing left to do s
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +22,12 @@ from headstart.store.store import Store
 from headstart.study.executors.events import Event, Expansion, Outcome
 from headstart.study.executors.pools import Pool, pools_for, terminate_as_interrupt, threads_in_environment
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_path, read_note
-from headstart.study.jobs import VERSIONS, Job, as_json
+from headstart.study.jobs import SAVES_STATE, Job
 from headstart.train.devices import ON_CPU, Devices
 
 POLL_SECONDS = 0.5
+SAVE_SECONDS = 60.0
+"""That a training has to save its state when the run is stopped."""
 
 
 def run_jobs(
@@ -51,10 +55,23 @@ def run_jobs(
         try:
             return _Dispatcher(next_jobs, store, pools, threads, on_event, runners).work()
         except KeyboardInterrupt:
+            _let_states_be_saved(pools)
             raise Interrupted("stopped; the same command goes on") from None
         finally:
             for pool in pools:
                 pool.close()
+
+
+def _let_states_be_saved(pools: list[Pool]) -> None:
+    """Give trainings the time to finish their update and save; a second Ctrl-C ends them at once."""
+    saving = [future for pool in pools for future, job in pool.running.items() if job.kind in SAVES_STATE]
+    if not saving:
+        return
+    print("stopping when the updates under way are done; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+    for pool in pools:
+        pool.ask_to_stop()
+    with suppress(KeyboardInterrupt):
+        wait(saving, timeout=SAVE_SECONDS)
 
 
 @dataclass
@@ -169,16 +186,8 @@ class _Dispatcher:
             self.exit_code = max(self.exit_code, report.exit_code)
             self._fail(job, report.message, report.trace, report.seconds)
             return
-        info = {
-            "kind": job.kind,
-            "version": VERSIONS.get(job.kind, 1),
-            "settings": as_json(job.settings),
-            "inputs": {role: needed.key for role, needed in job.inputs.items()},
-            "label": job.label,
-            "seconds": round(report.seconds, 3),
-        }
         try:
-            self.store.commit(job.name, job.key, info)
+            self.store.commit(job.name, job.key, job.info(report.seconds))
         except (OSError, StoreError) as fault:
             self._fail(job, f"could not be put into the store: {fault}; free some disk space and run again", "", 0.0)
             return

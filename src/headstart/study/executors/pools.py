@@ -74,6 +74,11 @@ class Pool:
             self._processes.shutdown(wait=True)
             self._processes = None
 
+    def ask_to_stop(self) -> None:
+        """Let the jobs at work know, those that look."""
+        for process in list(self._processes._processes.values()) if self._processes else []:
+            process.terminate()
+
     def close(self) -> None:
         """End the workers: at once where they still work, in good order where they wait."""
         if self._processes is None:

@@ -6,6 +6,7 @@ import faulthandler
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.processes import die_with_parent
+from headstart.processes import ask_to_stop, die_with_parent
 from headstart.progress import Progress
 from headstart.store.files import UNWRITABLE, unwritable, write_json, write_text
 from headstart.store.sealing import begin_anew_if_damaged
@@ -90,6 +91,7 @@ def begin(parent: int, log: Path, seat: Seat) -> None:
     its device."""
     take_seat(seat)
     die_with_parent(parent)
+    signal.signal(signal.SIGTERM, lambda number, frame: ask_to_stop())
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(handle, stream)
