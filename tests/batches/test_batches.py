@@ -1,10 +1,11 @@
 """Batch t is a function of (seed, t), and boxes move with their pixels."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from headstart.batches.image_batches import Batches, in_order
 from headstart.batches.image_sets import ImageSet
@@ -93,6 +94,54 @@ def test_mirroring_alone_is_an_involution(drawn):
                 flipped = (batch.images[k], plain.images[plain.image_ids.index(name)])
     assert flipped is not None
     assert (flipped[0].flip(-1) == flipped[1]).all()
+
+
+def orientation(seen: np.ndarray, original: np.ndarray) -> tuple[int, bool]:
+    """Quarter turns and whether it was mirrored before, of an image (3, H, W) beside the prepared one (H, W, 3)."""
+    pixels = original.transpose(2, 0, 1)
+    for mirrored in (False, True):
+        for turns in range(4):
+            if np.array_equal(np.rot90(pixels[..., ::-1] if mirrored else pixels, turns, axes=(1, 2)), seen):
+                return turns, mirrored
+    raise AssertionError("neither mirrored nor turned")
+
+
+@pytest.mark.parametrize(("flip", "quarter_turns"), [(False, False), (True, False), (False, True), (True, True)])
+def test_images_are_mirrored_and_turned_as_often_as_they_should(drawn, flip, quarter_turns):
+    """400 images: shares of a half and of quarters within five standard deviations."""
+    number = {str(name): i for i, name in enumerate(drawn.image_ids)}
+    seen = [
+        orientation(pixels.numpy(), drawn.images[number[name]])
+        for batch in map(batches(drawn, batch_size=10, flip=flip, quarter_turns=quarter_turns).batch, range(40))
+        for pixels, name in zip(batch.images, batch.image_ids, strict=True)
+    ]
+    turns = np.bincount([k for k, _ in seen], minlength=4) / 400
+    assert turns == pytest.approx([1 / 4] * 4 if quarter_turns else [1, 0, 0, 0], abs=0.11 if quarter_turns else 0)
+    assert np.mean([mirrored for _, mirrored in seen]) == pytest.approx(0.5 if flip else 0, abs=0.125 if flip else 0)
+
+
+def test_images_that_are_not_square_are_not_turned(drawn):
+    wide = replace(drawn, images=np.asarray(drawn.images)[:, :32], masks=None)
+    assert batches(wide).batch(0).images.shape == (4, 3, 32, 64)
+    assert not batches(wide).quarter_turns and batches(drawn).quarter_turns
+
+
+def test_a_batch_on_another_device_has_all_of_its_tensors_there(drawn):
+    batch = replace(
+        batches(drawn).batch(0),
+        ignored=[torch.zeros(1, 4)] * 4,
+        group_of=[torch.zeros(2, 4)] * 4,
+        valid_ranges=torch.zeros(4, 2),
+        label_table=torch.zeros(4, 3),
+    )
+    moved = batch.to(torch.device("meta"))
+    assert moved.image_ids == batch.image_ids and len(moved) == 4
+    for field in fields(batch):
+        before, after = getattr(batch, field.name), getattr(moved, field.name)
+        if field.name != "image_ids":
+            pairs = zip(before, after, strict=True) if isinstance(before, list) else [(before, after)]
+            assert all(b.device.type == "meta" and a.shape == b.shape for a, b in pairs), field.name
+    assert batch.to(torch.device("cpu")) is batch
 
 
 def test_in_order_covers_a_set_once(drawn):

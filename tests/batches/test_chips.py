@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from headstart.batches.chips.epochs import ChipEpochs, ChipLayout, TrainingBoxes
 from headstart.batches.chips.negatives import negative_chips
 from headstart.batches.chips.scales import (
     CHIP,
@@ -179,6 +181,38 @@ def test_negative_chips_hold_what_positive_ones_do_not() -> None:
     assert len(both) == len(positives) + len(few) and (np.diff(both.images) >= 0).all()
     assert sum(len(both.rows_of(c)) for c in range(len(both))) == len(positives.box_rows)
     assert all(len(both.rows_of(c)) == 0 for c in np.flatnonzero(both.negative))
+
+
+def test_an_epoch_is_its_positive_chips_and_a_draw_of_the_negative_ones() -> None:
+    sizes = np.tile([[480, 640]], (6, 1))
+    boxes, offsets = boxes_in(sizes, 4, 2)
+    proposals = boxes_in(sizes, 400, 3)
+    training = TrainingBoxes(boxes, offsets, np.zeros(len(boxes), np.int64), sizes)
+    epochs = ChipEpochs(training, ChipLayout("chips", COCO_SCALES, negatives=2), 5, proposals=proposals)
+    for epoch in (0, 3):
+        positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, 5, epoch)
+        pool = negative_chips(*proposals, sizes, COCO_SCALES, positives, 5, epoch)
+        assert equal(epochs.of(epoch), join(positives, choose_negatives(pool, 2, 5, epoch)))
+        assert 0 < epochs.of(epoch).negative.sum() <= 12
+    without = ChipEpochs(training, ChipLayout("chips", COCO_SCALES), 5, proposals=proposals)
+    assert not without.of(0).negative.any()
+    for layout, scales in (("pyramid", [0, 1, 2] * 6), ("whole", [0] * 6)):
+        table = ChipEpochs(training, ChipLayout(layout, COCO_SCALES), 5).of(1)
+        assert table.scales.tolist() == scales and not table.negative.any()
+
+
+def test_every_negative_chip_of_an_image_is_as_likely() -> None:
+    """Of an image's chips two are kept: over 300 epochs each about as often, wherever it stands."""
+    sizes = np.tile([[480, 640]], (6, 1))
+    boxes, offsets = boxes_in(sizes, 1, 2)
+    positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, 0, 0)
+    pool = negative_chips(*boxes_in(sizes, 400, 3), sizes, COCO_SCALES, positives, 0, 0)
+    numbered = replace(pool, factors=np.arange(len(pool), dtype=np.float64))
+    times = np.zeros(len(pool))
+    for epoch in range(300):
+        times[choose_negatives(numbered, 2, 7, epoch).factors.astype(int)] += 1
+    share = np.minimum(1, 2 / np.bincount(pool.images)[pool.images])
+    assert (np.abs(times - 300 * share) <= 5 * np.sqrt(300 * share * (1 - share)) + 1e-9).all()
 
 
 def contained(boxes: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.bool_]:

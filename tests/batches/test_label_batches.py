@@ -219,3 +219,29 @@ class TestParts:
             a, b = values(ours), values(theirs)
             noise = np.sqrt((a.var(0) + b.var(0)) / 4000)
             assert (np.abs(a.mean(0) - b.mean(0)) <= 4 * noise).all()
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "part"),
+    [
+        ((10, 100), (43, 0, 56, 10)),  # 4/3 of the height, in the center
+        ((100, 10), (0, 43, 10, 56)),
+        ((3, 100), (48, 0, 52, 3)),
+    ],
+)
+def test_the_largest_part_in_the_center_where_none_that_is_drawn_fits(size_hw: tuple[int, int], part: tuple) -> None:
+    """Draws of the whole area: a part of such an aspect is higher, or wider, than the image."""
+    assert random_part(size_hw, np.full((TRIES, 4), 0.999)) == part
+
+
+def test_a_part_that_is_drawn_by_hand() -> None:
+    """Half of the area, aspect 1 (the middle of the logarithms): 71 x 71 of 100 x 100, placed at 3/4 of the room."""
+    draws = np.full((TRIES, 4), 0.5)
+    draws[:, 2:] = (0.75, 0.25)
+    assert random_part((100, 100), draws, 0.0) == (
+        int(0.25 * 30),
+        int(0.75 * 30),
+        int(0.25 * 30) + 71,
+        int(0.75 * 30) + 71,
+    )
+    assert random_part((100, 50), draws, 1.0) == (0, 0, 50, 100)

@@ -139,6 +139,26 @@ def test_unknown_sizes_are_filled_in(annotations: Annotations, tmp_path: Path) -
     assert made(unknown, "classify", tmp_path / "out").sizes_hw.tolist() == [[20, 40]] * 2
 
 
+def test_a_box_outside_an_image_whose_size_was_not_known_is_named(annotations: Annotations, tmp_path: Path) -> None:
+    """The second box begins at 20 of the 15 pixels that the image proves to have."""
+    path = annotations.image_path(0)
+    Image.new("RGB", (15, 20)).save(Path(str(path)))
+    outside = with_column(with_column(annotations, "height", [0, 0, 0]), "width", [0, 0, 0])
+    with pytest.raises(DataError) as fault:
+        made(outside, "detect", tmp_path / "out")
+    said = str(fault.value)
+    assert said.startswith(f"{path}: box 1 of image 'a' ") and said.endswith(
+        "Correct the annotation; or leave such images out with --on-bad-image skip."
+    )
+
+
+def test_the_true_mask_of_a_drawn_image_is_the_prepared_one(tmp_path: Path) -> None:
+    draw_set("novel", 3, 0, 48, tmp_path / "drawn", told)
+    images = ImageSet.open(tmp_path / "drawn")
+    assert images.masks is not None
+    assert all(np.array_equal(images.true_mask(i), images.masks[i]) for i in range(3))
+
+
 def test_equal_input_gives_equal_bytes(annotations: Annotations, tmp_path: Path) -> None:
     for name in ("one", "two"):
         made(annotations, "segment", tmp_path / name)
