@@ -120,7 +120,8 @@ def test_labels_then_boxes_then_transfer_ends_in_a_report_that_says_so(folder: P
     }
     assert {r["task"] for r in summary["rankings"]} == {"voc", "flowers"}
     assert {row["name"]: row["lineage"] for row in summary["weights"]}["labels-then-boxes"] == made["boxes"]["lineage"]
-    assert "labels, then boxes" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "labels, then boxes: coco labels" in page and "all but stem" in page and "as they are" in page
     text = (run / "metrics.json").read_text()
     assert str(folder) not in text and "seconds" not in text
     kinds = {p.name.rpartition("-")[0] for p in (run / "store").iterdir()}

@@ -119,7 +119,7 @@ def _training(name: str, recipe: dict[str, Any], what: str) -> dict[str, str]:
     fraction = finite(recipe.get("backbone_rate"))
     flips = [words for key, words in (("flip", "flips"), ("quarter_turns", "quarter turns")) if recipe.get(key)]
     jitter = finite(recipe.get("scale_jitter"))
-    norm = recipe.get("batch_norm", "")
+    norm, frozen = recipe.get("batch_norm", ""), recipe.get("freeze") or []
     return {
         "name": name,
         "what": what,
@@ -129,7 +129,7 @@ def _training(name: str, recipe: dict[str, Any], what: str) -> dict[str, str]:
         "rate": rate if fraction in (None, 1.0) else f"{rate}; backbone × {significant(fraction)}",
         "augmentation": ", ".join([*flips, *([f"scale up to +{jitter:.0%}"] if jitter else [])]) or "none",
         "norm": norm + (", re-estimated first" if recipe.get("reestimate_batch_norm") and norm != "frozen" else ""),
-        "trainable": str(recipe.get("trainable", "all")),
+        "trainable": str(recipe.get("trainable", "all")) + (f" but {', '.join(frozen)}" if frozen else ""),
     }
 
 
@@ -150,7 +150,12 @@ def _sets(run: RunDir) -> list[dict[str, str]]:
                 }
             )
             continue
-        height, width = settings.get("size_hw") or ("", "")
+        if "size_hw" not in settings:
+            part = ", ".join(settings.get("splits") or ()) or "train, or all"
+            row = {"name": name, "source": str(settings.get("path", "")), "part": part, "images": ""}
+            rows.append(row | {"size": "as they are"})
+            continue
+        height, width = settings["size_hw"]
         fold = f", fold {settings['fold'] + 1} of {settings['folds']}" if settings.get("fold") is not None else ""
         rows.append(
             {

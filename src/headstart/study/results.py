@@ -198,8 +198,9 @@ class Results:
         facts: dict[str, Any] = {"name": entry.name, "default": entry.default, "load": self._load_report(entry, trials)}
         if entry.pretraining:
             made = self._made(entry.pretraining, self.study.seeds[0])
-            known = {"lineage": made.lineage, "licence": made.licence} if made else {"lineage": [], "licence": ""}
-            return facts | known | {"pretraining": entry.pretraining, "digest": ""}
+            lineage, licence, digest = (made.lineage, made.licence, made.digest) if made else ([], "", "")
+            facts |= {"lineage": lineage, "licence": licence, "digest": digest}
+            return facts | {"pretraining": entry.pretraining}
         spec = self.planner.spec(entry)
         return facts | {
             "uri": _without_folders(spec.uri if spec.uri.startswith("hf:") else entry.uri or ""),  # with its commit
