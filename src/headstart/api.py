@@ -327,7 +327,7 @@ def list_weights(
 def import_weights(
     weights: str, out: Path, overwrite: bool = False, trust_pickle: bool = False, offline: bool = False
 ) -> list[str]:
-    """Write any weights (a URI, or the path of a file) as an own checkpoint, and say how they were loaded.
+    """Write any weights (a URI, or the path of a file) as a native checkpoint, and say how they were loaded.
 
     out: a folder, or a file that ends in `.safetensors`; it is then `file:OUT` where weights are asked for.
     trust_pickle: let Python's own pickle run what the file says; only for files of one's own.

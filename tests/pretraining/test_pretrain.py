@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,12 +92,20 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(finished: Pa
     with pytest.raises(UsageError) as refused:
         api.pretrain(data, "shapes-chips", options(run), changes=[*CHANGES, "training.lr=0.001", "sampling.window=32"])
     assert "training.lr: was 0.004, is 0.001" in str(refused.value) and "sampling.window: was 16" in str(refused.value)
-    assert "another --out" in str(refused.value)
+    assert "another --out" in str(refused.value) and "expected" not in str(refused.value)
 
     def but_lock(times: dict) -> dict:
         return {p: t for p, t in times.items() if p.name != ".lock"}
 
     assert but_lock(before) == but_lock({p: p.stat().st_mtime_ns for p in run.rglob("*")})
+
+
+def test_it_starts_from_a_run_by_its_path(finished: Path, data: Path, tmp_path: Path) -> None:
+    asked = replace(options(tmp_path / "next"), weights=str(run_of(finished)), dry_run=True)
+    assert (
+        "start: shapes-chips; backbone shapes-resnet"
+        in api.pretrain(data, "shapes-chips", asked, changes=CHANGES).lines
+    )
 
 
 def stops_at(update: int):

@@ -27,6 +27,7 @@ from headstart.study.plan import Planner
 from headstart.study.run import RESULTS, check_weights, empty_run, environment, lookup, resolved, settle, write_results
 from headstart.train.devices import Seat, chosen_devices, take_seat, usual_loaders
 from headstart.weights import native
+from headstart.weights.cards import uri_of
 
 IMAGES = "images"
 """Name of the set in such a study."""
@@ -51,7 +52,7 @@ def study_of(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) 
     wanted = Pretraining(
         images=IMAGES,
         recipe=recipe,
-        start=options.weights,
+        start=uri_of(options.weights) if options.weights else "",
         validation=options.validation,
         proposals=str(options.proposals) if options.proposals else "",
         on_empty_class=options.on_empty_class,
@@ -162,8 +163,8 @@ def _begun(out: Path) -> bool:
     return any((out / "store").glob("*")) or any((out / "partial").glob("*/resume/state*"))
 
 
-LOOSE = ("loaders:", "processes:")
-"""Settings that may change between one start and the next."""
+LOOSE = ("loaders:", "processes:", "expected.")
+"""Settings that may change between one start and the next, and what follows from the others."""
 
 
 def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
@@ -210,7 +211,7 @@ def planned_lines(planner: Planner, job: Job, recipe: PretrainingRecipe, out: Pa
     start = planner.origins.start_uri(recipe.name)
     return [
         f"recipe: {recipe.name} version {recipe.version}, by {recipe.supervision}: {recipe.about}",
-        f"data: {data.path}, {len(images.train)} images, {len(classes)} classes; {held}",
+        f"data: {data.path.removeprefix(f'{Path.cwd()}/')}, {len(images.train)} images, {len(classes)} classes; {held}",
         f"start: {planner.origins.spec(start).name}; backbone {planner.origins.backbone(recipe.name)}",
         f"training: {updates} updates of {recipe.training.batch_size} in {count} process"
         f"{'es' if count > 1 else ''}; {recipe.epochs:g} epochs",

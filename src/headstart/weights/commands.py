@@ -1,4 +1,4 @@
-"""`headstart weights import` and `verify`: any weights into an own checkpoint, and proof that weights are intact."""
+"""`headstart weights import` and `verify`: any weights into a native checkpoint, and proof that weights are intact."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def import_weights(
     offline: bool = False,
     say: downloads.Say = to_stderr,
 ) -> tuple[Path, LoadReport]:
-    """Write the weights that `uri` means as an own checkpoint: `out/backbone.safetensors`, or `out` itself where it
+    """Write the weights that `uri` means as a native checkpoint: `out/backbone.safetensors`, or `out` itself where it
     ends in `.safetensors`. Returns the file and the report of loading.
 
     Only what every network has the same of is kept: the backbone, under canonical names, with its facts. Raises
@@ -47,7 +47,7 @@ def import_weights(
     loaded = load(spec, 0, offline, say)
     if loaded.report.missing:
         raise WeightsError(
-            f"{uri} lacks {', '.join(loaded.report.missing[:4])}; an own checkpoint holds whole "
+            f"{uri} lacks {', '.join(loaded.report.missing[:4])}; a native checkpoint holds whole "
             "backbones only. Use the file itself as weights."
         )
     tensors = canonical_state(loaded.backbone)
@@ -80,7 +80,7 @@ def _provenance(spec: WeightsSpec, report: LoadReport) -> dict:
 
 
 def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: bool = False) -> Verified:
-    """Load the weights, and compare an own checkpoint with the digest and the fingerprint in its header.
+    """Load the weights, and compare a native checkpoint with the digest and the fingerprint in its header.
 
     Raises WeightsError for weights that cannot be loaded, or whose values are not those that were written.
     """

@@ -1,4 +1,4 @@
-"""Headstart's own checkpoint of a backbone: one safetensors file whose header says everything else. Imports no torch
+"""Headstart's native checkpoint of a backbone: one safetensors file whose header says everything else. Imports no torch
 to look at one.
 
 `OUT/backbone.safetensors`, or `OUT` itself where it ends in `.safetensors`. Tensors have the backbone's canonical
@@ -26,7 +26,7 @@ FILE = "backbone.safetensors"
 
 @dataclass(frozen=True)
 class CheckpointFacts:
-    """What an own checkpoint says of itself."""
+    """What a native checkpoint says of itself."""
 
     name: str
     backbone: str
@@ -46,13 +46,13 @@ class CheckpointFacts:
 
 
 def find(path: Path) -> Path | None:
-    """The own checkpoint that a path means: a file, or the one in a folder; None where it is none."""
+    """The native checkpoint that a path means: a file, or the one in a folder; None where it is none."""
     file = path / FILE if path.is_dir() else path
     return file if file.suffix == ".safetensors" and file.is_file() and _header(file).get(KEY) else None
 
 
 def read_facts(path: Path) -> CheckpointFacts:
-    """CheckpointFacts of the own checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
+    """CheckpointFacts of the native checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
     try:
         written = json.loads(_header(path)[KEY])
         found = CheckpointFacts(**written)

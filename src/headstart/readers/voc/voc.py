@@ -48,7 +48,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     """Boxes with their flags; image ids are the XML files' stems; classes sorted.
 
     Raises DataError for XML that cannot be read, for files that do not belong together and for bad boxes
-    (`headstart.data.boxes.settle_boxes`).
+    (`headstart.data.faults.Faults.settle_boxes`).
     """
     ids: list[str] = []
     images: list[DataPath] = []
