@@ -153,8 +153,9 @@ fetched on first use, which is said before, into the cache of torch or of the Hu
     headstart weights verify run:runs/mine#boxes            what a pre-training of your own made
     headstart weights verify "file:kept@resnet50[deformable=C3+C4+C5]"  plain weights in a deformable ResNet
 
-`file:PATH` takes a checkpoint file of a usual library or a native checkpoint (what `weights import` and pre-trainings write: a
-backbone with its facts in the header), `run:RUN#NAME` what a pre-training of a run made ([pretraining.md](pretraining.md)).
+`file:PATH` takes a checkpoint file of a usual library or a native checkpoint (what `weights import` and pre-trainings
+write: a backbone with its facts in the header), `run:RUN#NAME` what a pre-training of a run made
+([pretraining.md](pretraining.md)).
 
 - **Parameters and GFLOPs** are of the backbone alone, for one image of 224x224 pixels; a multiply-add counts as two.
 - **Published** is what the makers of the weights state, in percent; tests compare it with torchvision's own metadata
