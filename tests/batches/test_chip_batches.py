@@ -86,6 +86,13 @@ def test_every_chip_comes_once_an_epoch_and_each_image_is_decoded_once_a_window(
     assert len(decoded) > 24  # one batch at a time, the chips of an image are cut from several decodings
 
 
+def test_no_group_is_left_where_a_training_is_done(drawn: Annotations) -> None:
+    """It goes on from a state of its last update when it was killed right after."""
+    source = batches(drawn)
+    for stop in range(2 * source.per_epoch + 1):
+        assert list(source.together(stop, stop)) == [] == list(fetched(source, stop, stop, World(0, 1), 0))
+
+
 @pytest.mark.parametrize("layout", ["chips", "pyramid"])
 def test_chips_by_themselves_are_those_of_batches(drawn: Annotations, layout: str) -> None:
     source = batches(drawn, ChipLayout(layout, SCALES, chip=96), flip=False)  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ class Checkpoints:
             return
         name = primary(scores)
         unseal_pieces(self.out)
-        if scores[name] >= max(t[name] for t in self.taken):
+        if all(scores[name] > t[name] for t in self.taken[:-1]):  # of equal ones the first, as `metrics` has it
             self.save(self.best)
         write_json(self.path, self.taken)
         seal_pieces(self.out)

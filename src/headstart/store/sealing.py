@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError
-from headstart.store.files import read_json, write_json
+from headstart.store.files import read_json, temporary_name, write_json
 
 DIGESTS = "digests.json"
 RESUME = "resume"
@@ -108,9 +108,12 @@ def unseal_pieces(out: Path) -> None:
 
 
 def begin_anew_if_damaged(out: Path) -> None:
-    """Throw away the state of a job under way when one of its pieces is not as it was written down, with a warning:
-    the job then makes all of them again."""
+    """Throw away what a job under way has made when one of its pieces is not as it was written down, with a warning:
+    the job then makes all of them again. At once: a kill must not leave a damaged piece without its digest."""
     record = f"{RESUME}/{PIECES}"
     if (out / record).exists() and (fault := damage(out, record)):
         log.warning("%s is damaged (%s): the job begins anew", out, fault)
-        shutil.rmtree(out / RESUME)
+        damaged = temporary_name(out)
+        out.rename(damaged)
+        out.mkdir()
+        shutil.rmtree(damaged)

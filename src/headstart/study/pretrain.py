@@ -19,12 +19,24 @@ from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.recipes.sampling import ChipSampling
 from headstart.store.files import read_json, write_json
 from headstart.store.lock import RunLock
-from headstart.store.sealing import discard_damaged, seal
+from headstart.store.sealing import damage, discard_damaged, recorded, seal
 from headstart.store.store import Store
+from headstart.study.environment import environment
 from headstart.study.executors.local import Event
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
-from headstart.study.run import RESULTS, check_weights, empty_run, environment, lookup, resolved, settle, write_results
+from headstart.study.run import (
+    RESULTS,
+    check_weights,
+    empty_run,
+    holds_json,
+    lookup,
+    resolved,
+    run_settings,
+    settle,
+    write_results,
+    written_settings,
+)
 from headstart.train.devices import Seat, chosen_devices, take_seat, usual_loaders
 from headstart.weights import native
 from headstart.weights.cards import uri_of
@@ -99,9 +111,9 @@ def run_pretraining(
             lines = planned_lines(planner, job, recipe, out, world.size) if world.leads else []
             return Pretrained(out, out, out, {}, lines)
         store = Store(out)
-        if store.find(job.name, job.key) and not options.overwrite:
+        done = world.leads and not options.overwrite and is_whole(planner, store, resolved(study, Path.cwd()))
+        if world.gather(done)[0]:
             return finished(planner, job, store, "it was finished before", world.leads)
-        source = out / "study.toml"
         with RunLock(out) if world.leads else nullcontext():
             if world.leads:
                 require_same(study, out, options.overwrite)
@@ -109,10 +121,13 @@ def run_pretraining(
                     empty_run(out, Path())
                 store.sweep()
                 discard_damaged(out, RESULTS)
-                source.unlink(missing_ok=True)
-                settle(study, source, Path.cwd(), out)
-                check_weights(planner, planner.expand(lookup(store)))
-                write_json(out / "env.json", environment(study, None, devices))
+                if written_settings(out) not in (None, resolved(study, Path.cwd())):
+                    (out / "study.toml").unlink()  # not a user's: written by this command with what may change
+                settle(study, Path(), Path.cwd(), out)
+                expansion = planner.expand(lookup(store))
+                check_weights(planner, expansion)
+                if expansion.ready or not (out / "env.json").is_file():
+                    write_json(out / "env.json", environment(study, None, devices))
             world.wait()
 
             def expand() -> Expansion:
@@ -131,6 +146,18 @@ def _silent(event: Event) -> None:
     """Only process 0 tells."""
 
 
+def is_whole(planner: Planner, store: Store, settings: dict[str, Any]) -> bool:
+    """Whether nothing is left to do: every job is there and sound, and so are the settings and the results beside
+    them, which a kill right after the last job leaves out."""
+    sealed_files = recorded(store.root) or {}
+    if not all(name in sealed_files for name in RESULTS) or damage(store.root):
+        return False
+    if not holds_json(store.root / "study.json", settings) or written_settings(store.root) is None:
+        return False
+    expansion = planner.expand(lookup(store))
+    return expansion.complete and all(store.find(job.name, job.key) for job in expansion.known)
+
+
 def require_same(study: Study, out: Path, overwrite: bool) -> None:
     """Raises UsageError that names what differs where `out` holds a pre-training with other settings, StudyError where
     it holds something else."""
@@ -143,7 +170,8 @@ def require_same(study: Study, out: Path, overwrite: bool) -> None:
         return
     if overwrite or not _begun(out):
         return
-    before, now = read_json(settled), resolved(study, Path.cwd())
+    now = resolved(study, Path.cwd())
+    before = run_settings(out, now)
     if before.get("name") != now["name"]:
         raise StudyError(
             f"{out}: holds a different study (name {before.get('name')!r}), and nothing in it has these settings. "

@@ -142,9 +142,9 @@ def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) ->
     if overwrite or source.resolve() == (out / "study.toml").resolve():
         return
     wanted = resolved(study, base)
-    there = _said(out)
+    there = run_settings(out, wanted)
     changed = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
-    if changed and _told(out) != wanted:
+    if changed:
         raise StudyError(
             f"{out}: holds a different study (name {there.get('name')!r}; they differ in: {', '.join(changed)}). "
             "Give another folder with --out, run that folder's own study.toml to extend it, "
@@ -152,20 +152,16 @@ def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) ->
         )
 
 
-def _said(out: Path) -> dict[str, Any]:
-    """The settings that were run in `out`: of study.json; where that is damaged, of study.toml.
+def run_settings(out: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were run in `out`: of study.json; of study.toml where that is damaged, or where only that says
+    what is `wanted` now. A warning names study.json then.
 
     Raises StudyError when neither can be read.
     """
     try:
-        there = read_json(out / "study.json")
-        with suppress(ValidationError):  # by today's rules: a setting added since, at its default, is no difference
-            return Study.model_validate(_with_recipes_as_written(there)).model_dump(mode="json")
-        if isinstance(there, dict):
-            return there
-        raise StoreError(f"{out / 'study.json'}: no settings of a study")
+        there = _settled(out)
     except StoreError as fault:
-        told = _told(out)
+        told = written_settings(out)
         if told is None:
             raise StudyError(
                 f"{fault}; {out / 'study.toml'} cannot be read either, so it is not known which study ran here. Mend "
@@ -173,9 +169,23 @@ def _said(out: Path) -> dict[str, Any]:
             ) from fault
         log.warning("%s is damaged: it is made again from study.toml", out / "study.json")
         return told
+    if there != wanted and written_settings(out) == wanted:
+        log.warning("%s says something else than study.toml: it is made again from that", out / "study.json")
+        return wanted
+    return there
 
 
-def _told(out: Path) -> dict[str, Any] | None:
+def _settled(out: Path) -> dict[str, Any]:
+    """What study.json says. Raises StoreError where that is nothing."""
+    there = read_json(out / "study.json")
+    with suppress(ValidationError):  # by today's rules: a setting added since, at its default, is no difference
+        return Study.model_validate(_with_recipes_as_written(there)).model_dump(mode="json")
+    if isinstance(there, dict):
+        return there
+    raise StoreError(f"{out / 'study.json'}: no settings of a study")
+
+
+def written_settings(out: Path) -> dict[str, Any] | None:
     """All settings of the study file in `out`; None where it cannot be read."""
     try:
         study, base = load_study(str(out / "study.toml"))
@@ -207,15 +217,16 @@ def empty_run(out: Path, source: Path) -> None:
 
 
 def settle(study: Study, source: Path, base: Path, out: Path) -> None:
-    """Write the resolved settings, by which the directory is a run, and the study file."""
+    """Write the resolved settings, by which the directory is a run, and the study file. source: an empty path where
+    the study was not read from a file."""
     own = out / "study.toml"
     values = resolved(study, base)
-    if not _holds_json(out / "study.json", values):
+    if not holds_json(out / "study.json", values):
         write_json(out / "study.json", values)
     if source.resolve() == own.resolve():
         return
     if own.is_file():
-        told = _told(out)
+        told = written_settings(out)
         if told == values:
             return
         if told is not None:
@@ -226,10 +237,12 @@ def settle(study: Study, source: Path, base: Path, out: Path) -> None:
     if values == _as_read(text, out):  # no path in it: keep the text with its comments
         write_text(own, text)
     else:
-        write_study(Study.model_validate(values), own, f"From {source.name}, with every path absolute.")
+        origin = f"From {source.name}" if source.name else "Of `headstart pretrain`"
+        write_study(Study.model_validate(values), own, f"{origin}, with every path absolute.")
 
 
-def _holds_json(path: Path, value: Any) -> bool:
+def holds_json(path: Path, value: Any) -> bool:
+    """Whether a file is there, can be read, and says this."""
     with suppress(StoreError):
         return read_json(path) == value
     return False

@@ -58,7 +58,7 @@ def arrange(
 
 
 def groups(windows: NDArray[np.int64], first: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Windows (begin, end) of an epoch, cut to the batches from `first` to `stop`."""
+    """Windows (begin, end) of an epoch, cut to the batches from `first` to `stop`; none of which nothing is left."""
     for begin, end in zip(windows[:-1].tolist(), windows[1:].tolist(), strict=True):
-        if begin < stop and end > first:
+        if max(begin, first) < min(end, stop):
             yield max(begin, first), min(end, stop)
