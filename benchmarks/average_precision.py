@@ -111,8 +111,8 @@ def headstart(case: dict[str, np.ndarray], ious: tuple, areas: tuple, limits: tu
         case["true_boxes"],
         case["true_labels"],
         case["true_crowd"] * np.uint8(CROWD),
-        int(case["num_images"]),
-        int(case["num_classes"]),
+        num_images=int(case["num_images"]),
+        num_classes=int(case["num_classes"]),
         areas=case["true_areas"],
     )
     detections = Detections.from_xywh(case["images"], case["boxes"], case["labels"], case["scores"])

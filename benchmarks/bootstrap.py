@@ -64,7 +64,12 @@ def main() -> None:
     num_images = int(case["num_images"])
     flags = np.zeros(len(case["true_labels"]), np.uint8)
     truth = Truth.from_xywh(
-        case["true_images"], case["true_boxes"], case["true_labels"], flags, num_images, int(case["num_classes"])
+        case["true_images"],
+        case["true_boxes"],
+        case["true_labels"],
+        flags,
+        num_images=num_images,
+        num_classes=int(case["num_classes"]),
     )
     found = Detections.from_xywh(case["images"], case["boxes"], case["labels"], case["scores"])
     noise = np.random.default_rng(1).normal(0, 0.1, len(found.scores))

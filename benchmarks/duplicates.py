@@ -75,7 +75,7 @@ def reading(count: int = 400) -> None:
             picture = Image.fromarray(draw("base", k, 96).image).resize((500, 375), Image.Resampling.BICUBIC)
             picture.save(Path(scratch) / name, quality=90)
             os.utime(Path(scratch) / name, (1_700_000_000, 1_700_000_000))
-        table = annotate(Path(scratch), "files", names, names, [(375, 500)] * count, [""] * count)
+        table = annotate(Path(scratch), "files", names, names, sizes_hw=[(375, 500)] * count, splits=[""] * count)
         for what in ("first time", "from the cache"):
             began = time.process_time()
             duplicates.thumbnails(table, np.arange(count))

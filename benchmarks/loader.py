@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = written(Path(scratch), given.images)
         for name, scales in SCALES.items():
-            source = ChipBatches(open_dataset(data), ChipLayout("chips", scales), BATCH, 0, True, WINDOW)
+            source = ChipBatches(open_dataset(data), ChipLayout("chips", scales), BATCH, 0, flip=True, window=WINDOW)
             ways: dict[str, Callable[[], int]] = {
                 "windows": lambda s=source: windows(s),
                 "per chip": lambda s=source: per_chip(s),

@@ -99,9 +99,12 @@ def main() -> None:
             recipe = recipe_of(dict(name="step", updates=given.updates, lr=1e-3, warmup=0, **settings))
             folder = Path(scratch) / str(size)
             if not folder.exists():
-                draw_set("base", 64, 0, size, folder, lambda fraction, message: None)
+                draw_set("base", 64, 0, size, out=folder, progress=lambda fraction, message: None)
             source = AtHand(
-                [Batches(ImageSet.open(folder), recipe.batch_size, 0, True, False).batch(t) for t in range(8)]
+                [
+                    Batches(ImageSet.open(folder), recipe.batch_size, 0, True, quarter_turns=False).batch(t)
+                    for t in range(8)
+                ]
             )
             times: dict[str, list[float]] = {"bare": [], "ours": []}
             for number in range(-1, given.rounds):  # Round -1 warms up.
@@ -157,9 +160,9 @@ def ours(model: nn.Module, source: AtHand, recipe: Recipe, device: torch.device,
         DETECT.losses,
         source,
         IMAGENET,
-        recipe,
-        state,
-        lambda fraction, message: None,
+        recipe=recipe,
+        state_dir=state,
+        progress=lambda fraction, message: None,
         world=World(device=device),
         workers=loaders,
         keeping=Keeping(seconds=1e9),
@@ -172,7 +175,7 @@ def throughput(given: argparse.Namespace, device: torch.device, scratch: Path) -
 
     data = written(scratch, 2 * given.batch)
     layout = ChipLayout("chips", scales_of(load_recipe("sniper-openimages").sampling.scales), given.size)
-    chips = ChipBatches(open_dataset(data), layout, given.batch, 0, True, 256)
+    chips = ChipBatches(open_dataset(data), layout, given.batch, 0, flip=True, window=256)
     at_hand = AtHand([chips.batch(t) for t in range(2)])
     print(
         f"{'Faster R-CNN on chips':<24}{'precision':>10}{'compiled':>10}{'chips/s':>10}{'with loader':>13}"

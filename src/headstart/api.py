@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.config.study import Study
 from headstart.errors import StudyError, UsageError
 from headstart.progress import Progress, silent
 from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions
 from headstart.recipes.settings import Supervision
-from headstart.train.devices import Devices, chosen_devices
+from headstart.report.finished import RunSummary, summarized
+from headstart.train.devices import chosen_devices
 
 if TYPE_CHECKING:
     from headstart.data.annotations import Annotations
@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     from headstart.study.executors.local import Event
     from headstart.study.pretrain import Pretrained
     from headstart.tasks.predict import Predicted
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """How a run ended: its directory, the jobs that failed with their messages, the report, and the answer in lines."""
-
-    out: Path
-    failed: list[tuple[str, str]]
-    report: Path
-    lines: list[str]
-    done_already: bool
-    exit_code: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,7 @@ def run_study(
     out: Path | None = None,
     workers: int | None = None,
     device: str = "auto",
+    *,
     offline: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -69,7 +58,17 @@ def run_study(
     settings, base = load_study(study)
     source = find_study(study)
     where = run_directory(source, settings.name, out)
-    return _run(settings, source, base, where, workers, chosen_devices(device), offline, overwrite, quiet)
+    return summarized(
+        settings,
+        source,
+        base,
+        where,
+        workers=workers,
+        devices=chosen_devices(device),
+        offline=offline,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
 
 
 def plan_study(study: str, out: Path | None = None, device: str = "auto") -> list[str]:
@@ -88,6 +87,7 @@ def compare(
     weights: list[str],
     task: str | None = None,
     seeds: int | None = None,
+    *,
     budget: str = "normal",
     out: Path | None = None,
     workers: int | None = None,
@@ -134,15 +134,25 @@ def compare(
         annotations,
         candidates,
         tasks,
-        budget,  # type: ignore[arg-type]
-        seeds,
-        {"format": format, "read": read or {}, "on_bad_image": on_bad_image},
+        budget=budget,  # type: ignore[arg-type]
+        seeds=seeds,
+        reading={"format": format, "read": read or {}, "on_bad_image": on_bad_image},
     )
     where = out or Path("runs") / (study.name + (f"-{task}" if task else ""))
     with tempfile.TemporaryDirectory() as folder:
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        return _run(study, proposal, where, where, workers, chosen_devices(device), offline, overwrite, quiet)
+        return summarized(
+            study,
+            proposal,
+            where,
+            where,
+            workers=workers,
+            devices=chosen_devices(device),
+            offline=offline,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
 
 
 def check(
@@ -150,6 +160,7 @@ def check(
     images: bool = False,
     out: Path | None = None,
     fix: Path | None = None,
+    *,
     against: str | None = None,
     progress: Callable[[int, int, str], None] = lambda done, of, what: None,
     format: str | None = None,
@@ -166,7 +177,7 @@ def check(
     from headstart.report.doctor import write_page
     from headstart.store.files import write_text
 
-    checkup = examine(data, images, format, progress, against, **(read or {}))
+    checkup = examine(data, images, format, progress, against=against, **(read or {}))
     where = out or Path("runs") / f"check-{checkup.table.root.name or 'data'}"
     where.mkdir(parents=True, exist_ok=True)
     facts = checkup.to_json()
@@ -182,6 +193,7 @@ def pretrain(
     recipe: str,
     options: PretrainingOptions | None = None,
     supervision: Supervision | None = None,
+    *,
     changes: Sequence[str] = (),
     progress: Progress = silent,
     quiet: bool = True,
@@ -211,6 +223,7 @@ def show_chips(
     recipe: str,
     out: Path,
     options: PretrainingOptions | None = None,
+    *,
     supervision: Supervision | None = None,
     changes: Sequence[str] = (),
     progress: Progress = silent,
@@ -244,7 +257,7 @@ def predict(model: Path | str, images: Path, out: Path | None = None, threshold:
 
     folder = Path(resolve(str(model)).file or "").parent if str(model).startswith("run:") else Path(model)
     return predict_folder(
-        folder, images, out or Path("predictions"), threshold, lambda line: print(line, file=sys.stderr)
+        folder, images, out or Path("predictions"), threshold, say=lambda line: print(line, file=sys.stderr)
     )
 
 
@@ -253,6 +266,7 @@ def evaluate(
     data: str | Path,
     protocol: str = "coco",
     iou_thresholds: tuple[float, ...] = (),
+    *,
     split: str | None = None,
     bootstrap: int = 1000,
     compare: Path | None = None,
@@ -282,11 +296,19 @@ def evaluate(
 
     names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
     asked = EvaluationRequest(
-        names, tuple(iou_thresholds), split, bootstrap, clusters, tuple(by), errors, explain, allow_unknown
+        names,
+        tuple(iou_thresholds),
+        split,
+        bootstrap,
+        clusters=clusters,
+        by=tuple(by),
+        errors=errors,
+        explain=explain,
+        allow_unknown=allow_unknown,
     )
     annotations = open_dataset(data, format, **(read or {}))
     return evaluate_detections(
-        detections, annotations, asked, compare, lambda line: None if quiet else print(line, file=sys.stderr)
+        detections, annotations, asked, compare, say=lambda line: None if quiet else print(line, file=sys.stderr)
     )
 
 
@@ -325,7 +347,7 @@ def list_weights(
 
 
 def import_weights(
-    weights: str, out: Path, overwrite: bool = False, trust_pickle: bool = False, offline: bool = False
+    weights: str, out: Path, overwrite: bool = False, trust_pickle: bool = False, *, offline: bool = False
 ) -> list[str]:
     """Write any weights (a URI, or the path of a file) as a native checkpoint, and say how they were loaded.
 
@@ -335,7 +357,7 @@ def import_weights(
     from headstart.weights.cards import uri_of
     from headstart.weights.commands import import_weights as write
 
-    file, report = write(uri_of(weights), out, Path.cwd(), overwrite, trust_pickle, offline)
+    file, report = write(uri_of(weights), out, Path.cwd(), overwrite, trust_pickle=trust_pickle, offline=offline)
     return [*report.text().splitlines(), f"written: {file}", f"use it as: file:{out}"]
 
 
@@ -344,6 +366,7 @@ def export_weights(
     out: Path,
     to: str,
     fold: bool = False,
+    *,
     overwrite: bool = False,
     trust_pickle: bool = False,
     offline: bool = False,
@@ -356,7 +379,9 @@ def export_weights(
     from headstart.weights.cards import uri_of
     from headstart.weights.commands import export_weights as write
 
-    return write(uri_of(weights), Path.cwd(), out, to, fold, overwrite, trust_pickle, offline)
+    return write(
+        uri_of(weights), Path.cwd(), out, to, fold=fold, overwrite=overwrite, trust_pickle=trust_pickle, offline=offline
+    )
 
 
 def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = False) -> tuple[list[str], bool]:
@@ -367,34 +392,3 @@ def verify_weights(weights: str, trust_pickle: bool = False, offline: bool = Fal
     found = verify(uri_of(weights), Path.cwd(), trust_pickle, offline)
     lines = [*found.report.text().splitlines(), *(f"  verified {check}" for check in found.checks)]
     return lines, not found.report.warnings
-
-
-def _run(
-    study: Study,
-    source: Path,
-    base: Path,
-    out: Path,
-    workers: int | None,
-    devices: Devices,
-    offline: bool,
-    overwrite: bool,
-    quiet: bool,
-) -> RunSummary:
-    from headstart.places.network import no_network
-    from headstart.report.build import build
-    from headstart.study.answer import answer_lines
-    from headstart.study.executors.pools import default_workers
-    from headstart.study.progress import ProgressDisplay
-    from headstart.study.run import run
-
-    at_a_time = (workers or default_workers(study.threads)) + len(devices.names)
-    with ProgressDisplay(at_a_time, quiet) as display, no_network(offline):
-        result = run(study, source, base, out, display, workers, offline, overwrite, devices)
-    report = out / "report.html"
-    if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
-        report = build(out)
-    lines = [*answer_lines(result.summary, out), f"report: {report}"]
-    failed = list(result.outcome.failed)
-    if failed and (left := len(result.outcome.left)):
-        failed.append((f"{left} more jobs", "not run, since they need what failed"))
-    return RunSummary(out, failed, report, lines, not result.outcome.finished and not failed, result.outcome.exit_code)

@@ -17,7 +17,7 @@ from headstart.world.shapes import draw_set
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> ImageSet:
     out: Path = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 10, 0, 64, out, silent)
+    draw_set("base", 10, 0, 64, out=out, progress=silent)
     return ImageSet.open(out)
 
 

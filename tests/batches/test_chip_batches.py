@@ -33,7 +33,7 @@ CHIPS = ChipLayout("chips", SCALES, chip=96)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     out = tmp_path_factory.mktemp("drawn")
-    write_coco("base", 12, 0, 128, out, silent)
+    write_coco("base", 12, 0, 128, out=out, progress=silent)
     return open_dataset(out)
 
 
@@ -55,12 +55,12 @@ def test_the_same_batches_whatever_was_asked_before_and_whoever_makes_them(drawn
     stop = 2 * made.per_epoch + 3
     one_by_one = [again.batch(t) for t in reversed(range(stop))][::-1]
     for workers in (0, 2):
-        found = list(fetched(made, 1, stop, ALONE, workers))
+        found = list(fetched(made, 1, stop, ALONE, workers=workers))
         assert [step for step, _ in found] == list(range(1, stop))
         for step, batch in found:
             for name, value in vars(batch).items():
                 assert same(value, getattr(one_by_one[step], name)), (workers, step, name)
-    halves = [dict(fetched(batches(drawn), 1, 5, World(rank, 2), 0)) for rank in (0, 1)]
+    halves = [dict(fetched(batches(drawn), 1, 5, World(rank, 2), workers=0)) for rank in (0, 1)]
     for step in range(1, 5):
         assert torch.equal(torch.cat([h[step].images for h in halves]), one_by_one[step].images)
         assert halves[0][step].image_ids + halves[1][step].image_ids == one_by_one[step].image_ids
@@ -201,7 +201,7 @@ def test_cutting_equals_scaling_the_whole_image(factor: float) -> None:
     x, y = (7, 5)
     out = np.zeros((64, 80, 3), np.uint8)
     height, width = min(60, size[0] - y), min(70, size[1] - x)
-    cut(image, factor, np.array([x, y], float), np.array([height, width]), {}, out)
+    cut(image, factor, np.array([x, y], float), np.array([height, width]), scaled={}, out=out)
     expected = whole[y : y + height, x : x + width].numpy()
     assert np.abs(out[:height, :width] - expected).max() < 1.5
     assert (out[height:] == PADDING).all() and (out[:, width:] == PADDING).all()
@@ -222,12 +222,12 @@ def test_epochs_are_laid_once_for_all_processes(drawn: Annotations, tmp_path: Pa
 def test_what_cannot_be_trained_on_is_said_before_the_first_batch(drawn: Annotations, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of \d+ boxes is in the range of a scale.*Choose a recipe"):
         batches(drawn, ChipLayout("chips", (Scale("factor", 1.0, 4000),), chip=96))
-    write_coco("base", 2, 0, 64, tmp_path, silent)
+    write_coco("base", 2, 0, 64, out=tmp_path, progress=silent)
     gone = open_dataset(tmp_path)
     source = batches(gone)
     Path(str(gone.image_path(1))).unlink()
     with pytest.raises(DataError, match=str(gone.image_path(1))):
-        list(fetched(source, 0, source.per_epoch, ALONE, 2))
+        list(fetched(source, 0, source.per_epoch, ALONE, workers=2))
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"~"), Path.unlink])

@@ -61,7 +61,7 @@ def test_every_box_in_range_lies_wholly_in_a_chip_inside_the_image(
     sizes = np.array([[height, width], [width, height]])
     boxes, offsets = boxes_in(sizes, per_image, seed)
     try:
-        table = positive_chips(boxes, offsets, sizes, scales, seed, 1)
+        table = positive_chips(boxes, offsets, sizes, scales, seed=seed, epoch=1)
     except DataError:
         table = None
     stride = stride_of(seed, 1)
@@ -100,10 +100,10 @@ def equal(a: ChipTable, b: ChipTable) -> bool:
 def test_chips_depend_on_seed_and_epoch_and_not_on_who_makes_them() -> None:
     sizes = np.tile([[480, 640]], (40, 1))
     boxes, offsets = boxes_in(sizes, 7, 0)
-    whole = positive_chips(boxes, offsets, sizes, COCO_SCALES, 3, 5)
-    assert equal(whole, positive_chips(boxes, offsets, sizes, COCO_SCALES, 3, 5))
-    assert not equal(whole, positive_chips(boxes, offsets, sizes, COCO_SCALES, 3, 6))
-    assert not equal(whole, positive_chips(boxes, offsets, sizes, COCO_SCALES, 4, 5))
+    whole = positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=3, epoch=5)
+    assert equal(whole, positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=3, epoch=5))
+    assert not equal(whole, positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=3, epoch=6))
+    assert not equal(whole, positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=4, epoch=5))
     parts = []
     for first, stop in ((0, 13), (13, 40)):
         rows = slice(offsets[first], offsets[stop])
@@ -112,8 +112,8 @@ def test_chips_depend_on_seed_and_epoch_and_not_on_who_makes_them() -> None:
             offsets[first : stop + 1] - offsets[first],
             sizes[first:stop],
             COCO_SCALES,
-            3,
-            5,
+            seed=3,
+            epoch=5,
             first_image=first,
         )
         parts.append((part, first, offsets[first]))
@@ -126,7 +126,7 @@ def test_as_many_chips_as_the_authors_code() -> None:
     """A slow reference of what the authors' code does (its random order of candidates included), on the same boxes."""
     sizes = np.tile([[480, 640]], (120, 1))
     boxes, offsets = boxes_in(sizes, 7, 1)
-    ours = len(positive_chips(boxes, offsets, sizes, COCO_SCALES, 0, 0))
+    ours = len(positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=0, epoch=0))
     rng = np.random.default_rng(0)
     factors = [float(s.factors(sizes[:1])[0]) for s in COCO_SCALES]
     theirs = sum(
@@ -140,7 +140,7 @@ def test_one_image_worked_by_hand() -> None:
     """At factor 3 the two small boxes are 1500 px apart, so two chips hold them; at the coarsest scale neither
     is looked for. A box of 300 px is for the coarsest scale alone."""
     boxes = np.array([[10.0, 10, 30, 30], [600, 400, 620, 420], [100, 100, 400, 400]])
-    table = positive_chips(boxes, np.array([0, 3]), np.array([[480, 640]]), COCO_SCALES, 0, 0)
+    table = positive_chips(boxes, np.array([0, 3]), np.array([[480, 640]]), COCO_SCALES, seed=0, epoch=0)
     assert table.scales.tolist() == [0, 0, 2] and sorted(table.rows_of(0).tolist() + table.rows_of(1).tolist()) == [
         0,
         1,
@@ -154,18 +154,18 @@ def test_ranges_that_admit_no_box_and_unknown_sizes_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"none of 1 boxes is in the range of a scale: .* take \[120, inf\)\. Choose a rec"
     ):
-        positive_chips(boxes, np.array([0, 1]), np.array([[480, 640]]), (Scale("longest", 512, 120),), 0, 0)
+        positive_chips(boxes, np.array([0, 1]), np.array([[480, 640]]), (Scale("longest", 512, 120),), seed=0, epoch=0)
     with pytest.raises(DataError, match=r"image 0 has no known size.*with_sizes"):
-        positive_chips(boxes, np.array([0, 1]), np.array([[0, 0]]), WHOLE_IMAGE, 0, 0)
-    assert len(positive_chips(boxes[:0], np.array([0, 0]), np.array([[480, 640]]), COCO_SCALES, 0, 0)) == 0
+        positive_chips(boxes, np.array([0, 1]), np.array([[0, 0]]), WHOLE_IMAGE, seed=0, epoch=0)
+    assert len(positive_chips(boxes[:0], np.array([0, 0]), np.array([[480, 640]]), COCO_SCALES, seed=0, epoch=0)) == 0
 
 
 def test_negative_chips_hold_what_positive_ones_do_not() -> None:
     sizes = np.tile([[480, 640]], (20, 1))
     boxes, offsets = boxes_in(sizes, 4, 2)
-    positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, 0, 0)
+    positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=0, epoch=0)
     proposals, starts = boxes_in(sizes, 400, 3)
-    pool = negative_chips(proposals, starts, sizes, COCO_SCALES, positives, 0, 0)
+    pool = negative_chips(proposals, starts, sizes, COCO_SCALES, positives=positives, seed=0, epoch=0)
     assert pool.negative.all() and len(pool) > 20
     for c in range(len(pool)):
         i, s, factor = pool.images[c], pool.scales[c], pool.factors[c]

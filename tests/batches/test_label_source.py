@@ -42,8 +42,8 @@ def boxed(classes_of_images: list[list[int]], known: list[bool] | None = None, c
         "made",
         names,
         [f"{k}.jpg" for k in names],
-        [[9, 9]] * len(names),
-        ["train"] * len(names),
+        sizes_hw=[[9, 9]] * len(names),
+        splits=["train"] * len(names),
         boxes=columns,
         **more,
     )

@@ -29,14 +29,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     (root / "split").mkdir()
     (root / "prepared").mkdir()
     stages.split(SplitSettings("-", "classify", 0, "error"), place, {}, root / "split", silent)
-    wanted = PrepareSettings("-", "classify", "trainval", None, 0, (16, 16), "error", "stretch")
+    wanted = PrepareSettings(
+        "-", "classify", "trainval", None, folds=0, size_hw=(16, 16), on_bad_image="error", resize="stretch"
+    )
     stages.prepare(wanted, place, {"split": root / "split"}, root / "prepared", silent)
     return ImageSet.open(root / "prepared")
 
 
 @pytest.mark.parametrize("limit", [4, 8, 12, 24])
 def test_every_limit_has_its_share_of_each_class(prepared: ImageSet, limit: int) -> None:
-    seen = np.unique(np.concatenate([Batches(prepared, 4, 0, False, False, limit).indices(t) for t in range(limit)]))
+    seen = np.unique(
+        np.concatenate(
+            [Batches(prepared, 4, 0, False, quarter_turns=False, limit=limit).indices(t) for t in range(limit)]
+        )
+    )
     assert len(seen) == limit
     assert np.bincount(prepared.image_labels[seen]).tolist() == [limit // 2, limit // 4, limit // 4]
 

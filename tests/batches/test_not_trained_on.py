@@ -26,7 +26,7 @@ CHIPS = ChipLayout("chips", (Scale("factor", 2.0, 0, 40), Scale("factor", 1.0, 2
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     folder = tmp_path_factory.mktemp("prepared")
-    draw_set("base", 10, 0, 64, folder, silent)
+    draw_set("base", 10, 0, 64, out=folder, progress=silent)
     return ImageSet.open(folder)
 
 
@@ -34,7 +34,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 def marked(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     """Every object of the first class is difficult, every one of the second occluded."""
     folder = tmp_path_factory.mktemp("marked")
-    write_coco("base", 12, 0, 128, folder, silent)
+    write_coco("base", 12, 0, 128, out=folder, progress=silent)
     path = folder / "annotations" / "instances.json"
     records = json.loads(path.read_text())
     first, second = (category["id"] for category in records["categories"][:2])
@@ -82,6 +82,6 @@ def test_no_difficult_object_is_copied_for_being_small(marked: Annotations) -> N
 def test_a_class_whose_boxes_are_all_difficult_has_nothing_to_train_on(marked: Annotations) -> None:
     name = marked.box_classes[0]
     with pytest.raises(DataError, match=rf"classes have no box to train on: {name}\b"):
-        chosen_images(marked, "boxes", (), "", "error", silent)
-    images = chosen_images(marked, "boxes", (), "", "skip", silent)
+        chosen_images(marked, "boxes", (), "", on_empty_class="error", progress=silent)
+    images = chosen_images(marked, "boxes", (), "", on_empty_class="skip", progress=silent)
     assert name not in images.classes and len(images.classes) == len(np.unique(marked.box_labels)) - 1

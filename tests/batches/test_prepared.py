@@ -60,8 +60,8 @@ def annotations(tmp_path: Path) -> Annotations:
         "test",
         ["a", "b", "c"],
         names,
-        [(20, 40)] * 3,
-        [""] * 3,
+        sizes_hw=[(20, 40)] * 3,
+        splits=[""] * 3,
         boxes=boxes,
         image_labels=[0, 1, 1],
         image_classes=("x", "y"),
@@ -233,7 +233,7 @@ def test_damaged_sets_are_named(annotations: Annotations, tmp_path: Path) -> Non
 
 
 def test_drawn_sets_open(tmp_path: Path) -> None:
-    draw_set("base", 3, 0, 64, tmp_path / "drawn", told)
+    draw_set("base", 3, 0, 64, out=tmp_path / "drawn", progress=told)
     images = ImageSet.open(tmp_path / "drawn")
     assert len(images) == 3 and images.images.shape == (3, 64, 64, 3) and images.scale_xy(0).tolist() == [1, 1]
     assert images.instances is not None and images.parts is not None and images.masks is not None

@@ -42,7 +42,7 @@ ALWAYS = SmallObjects(copies=2, share=1.0)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     out = tmp_path_factory.mktemp("drawn")
-    write_coco("base", 12, 0, 128, out, silent)
+    write_coco("base", 12, 0, 128, out=out, progress=silent)
     return open_dataset(out)
 
 
@@ -283,7 +283,7 @@ def test_images_with_a_small_object_come_more_often(drawn: Annotations) -> None:
     small = np.sqrt((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).prod(1)) < below
     with_small = np.array([small[boxes.offsets[i] : boxes.offsets[i + 1]].any() for i in range(len(drawn))])
     assert 0 < with_small.sum() < len(drawn)
-    source = ChipBatches(drawn, CHIPS, 4, 3, True, 16, small=SmallObjects(below, repeats=3))
+    source = ChipBatches(drawn, CHIPS, 4, 3, flip=True, window=16, small=SmallObjects(below, repeats=3))
     table = source.epochs.of(0)
     expected = np.where(with_small[table.images], 3, 1)
     counts = np.bincount(source._order(0).chips.flatten(), minlength=len(table))
@@ -295,7 +295,7 @@ def test_images_with_a_small_object_come_more_often(drawn: Annotations) -> None:
 def test_batches_hold_the_pasted_objects(drawn: Annotations, layout: str) -> None:
     """At factor 1, whole images are those with pastes, and their targets all boxes of the epoch."""
     scales = (Scale("factor", 1.0),)
-    source = ChipBatches(drawn, ChipLayout(layout, scales, 128), 4, 3, False, 16, small=ALWAYS)  # type: ignore[arg-type]
+    source = ChipBatches(drawn, ChipLayout(layout, scales, 128), 4, 3, flip=False, window=16, small=ALWAYS)  # type: ignore[arg-type]
     row = {drawn.image_id(i): i for i in range(len(drawn))}
     planner = copying(drawn, seed=3)
     for t in (0, 1, source.per_epoch, 3 * source.per_epoch - 1):
@@ -314,7 +314,7 @@ def test_batches_hold_the_pasted_objects(drawn: Annotations, layout: str) -> Non
 
 
 def test_chips_hold_every_paste_of_their_scale(drawn: Annotations) -> None:
-    source = ChipBatches(drawn, CHIPS, 4, 3, True, 16, small=ALWAYS)
+    source = ChipBatches(drawn, CHIPS, 4, 3, flip=True, window=16, small=ALWAYS)
     for epoch in (0, 2):
         boxes, table = source.epochs.boxes_of(epoch), source.epochs.of(epoch)
         root = np.sqrt((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).prod(1))
@@ -326,24 +326,24 @@ def test_chips_hold_every_paste_of_their_scale(drawn: Annotations) -> None:
 
 def test_the_same_batches_whoever_makes_them_and_plans_kept_on_disk(drawn: Annotations, tmp_path: Path) -> None:
     small = SmallObjects(repeats=2, copies=2)
-    made = ChipBatches(drawn, CHIPS, 4, 3, True, 16, small=small)
-    kept = ChipBatches(drawn, CHIPS, 4, 3, True, 16, tmp_path, small=small)
+    made = ChipBatches(drawn, CHIPS, 4, 3, flip=True, window=16, small=small)
+    kept = ChipBatches(drawn, CHIPS, 4, 3, flip=True, window=16, folder=tmp_path, small=small)
     stop = made.per_epoch + 3
     expected = [made.batch(t) for t in reversed(range(stop))][::-1]
-    for step, batch in fetched(kept, 0, stop, ALONE, 2):
+    for step, batch in fetched(kept, 0, stop, ALONE, workers=2):
         assert torch.equal(batch.images, expected[step].images)
         for a, b in zip(batch.boxes_xyxy, expected[step].boxes_xyxy, strict=True):
             assert torch.equal(a, b)
     files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
-    other = ChipEpochs(kept.boxes, CHIPS, 3, tmp_path, None, kept.pasting)
+    other = ChipEpochs(kept.boxes, CHIPS, 3, tmp_path, proposals=None, pasting=kept.pasting)
     pastes = other.pastes_of(1)
     assert pastes is not None and same(pastes, copying(drawn, small, 3).plan(1))
     assert files == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
 
 
 def test_settings_that_do_nothing_change_nothing(drawn: Annotations) -> None:
-    plain = ChipBatches(drawn, CHIPS, 4, 3, True, 16)
-    given = ChipBatches(drawn, CHIPS, 4, 3, True, 16, small=SmallObjects())
+    plain = ChipBatches(drawn, CHIPS, 4, 3, flip=True, window=16)
+    given = ChipBatches(drawn, CHIPS, 4, 3, flip=True, window=16, small=SmallObjects())
     assert plain.per_epoch == given.per_epoch
     for t in range(plain.per_epoch + 1):
         assert torch.equal(plain.batch(t).images, given.batch(t).images)
@@ -355,10 +355,12 @@ def test_settings_that_do_nothing_change_nothing(drawn: Annotations) -> None:
 def test_data_without_small_objects_or_outlines_is_refused_at_once(tmp_path: Path) -> None:
     table = written(tmp_path / "a", [None, None], [[10, 10, 20, 20], [50, 10, 30, 40]])
     with pytest.raises(DataError, match=r"none of 1 objects below 32 pixels has an outline.*COCO.*`copies` to 0"):
-        ChipBatches(table, CHIPS, 1, 0, True, 16, small=SmallObjects(copies=1))
-    assert ChipBatches(table, CHIPS, 1, 0, True, 16, small=SmallObjects(repeats=2)).with_small.tolist() == [True]
+        ChipBatches(table, CHIPS, 1, 0, flip=True, window=16, small=SmallObjects(copies=1))
+    assert ChipBatches(table, CHIPS, 1, 0, flip=True, window=16, small=SmallObjects(repeats=2)).with_small.tolist() == [
+        True
+    ]
     with pytest.raises(DataError, match=r"a: no box is small, below 12 pixels.*the smallest is 20\. Set `below`"):
-        ChipBatches(table, CHIPS, 1, 0, True, 16, small=SmallObjects(below=12, repeats=2))
+        ChipBatches(table, CHIPS, 1, 0, flip=True, window=16, small=SmallObjects(below=12, repeats=2))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,13 @@ def table(root, ids=("a", "b", "c", "d"), class_ids=(), convention="edges", spli
         areas=np.array([700.0, 150.0]),
     )
     return annotate(
-        root, "drawn", list(ids), [f"images/{i}.jpg" for i in ids], [(100, 200)] * 4, list(splits), boxes=boxes
+        root,
+        "drawn",
+        list(ids),
+        [f"images/{i}.jpg" for i in ids],
+        sizes_hw=[(100, 200)] * 4,
+        splits=list(splits),
+        boxes=boxes,
     )
 
 

@@ -27,7 +27,7 @@ def table(
     root: Path, names: Sequence[str], splits: Sequence[str] = (), groups: Sequence[str] | None = None
 ) -> Annotations:
     n = len(names)
-    return annotate(root, "test", names, names, [(0, 0)] * n, splits or [""] * n, groups=groups)
+    return annotate(root, "test", names, names, sizes_hw=[(0, 0)] * n, splits=splits or [""] * n, groups=groups)
 
 
 def noise(seed: int) -> Picture:

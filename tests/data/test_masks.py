@@ -56,7 +56,16 @@ class TestPanoptic:
     def test_prepared_sets_score_the_same_classes(self, tmp_path: Path) -> None:
         make_coco_panoptic(tmp_path / "data")
         table = open_dataset(tmp_path / "data")
-        make_image_set(table, [2, 0], [0, 1], "segment", (HEIGHT, WIDTH), "stretch", tmp_path / "out", lambda *_: None)
+        make_image_set(
+            table,
+            [2, 0],
+            [0, 1],
+            "segment",
+            size_hw=(HEIGHT, WIDTH),
+            resize="stretch",
+            out=tmp_path / "out",
+            progress=lambda *_: None,
+        )
         images = ImageSet.open(tmp_path / "out")
         assert images.segment_ids is not None
         images = replace(images, mask_place=table.place)

@@ -55,8 +55,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
         "drawn",
         ids,
         None,
-        np.full((IMAGES, 2), 300),
-        ["train"] * IMAGES,
+        sizes_hw=np.full((IMAGES, 2), 300),
+        splits=["train"] * IMAGES,
         boxes=columns,
         path_pattern="{split}/{id}.jpg",
     )

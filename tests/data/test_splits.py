@@ -27,8 +27,8 @@ def table(splits: Sequence[str], labels: Sequence[int], groups: Sequence[str] | 
         "test",
         names,
         names,
-        [(8, 9)] * n,
-        splits,
+        sizes_hw=[(8, 9)] * n,
+        splits=splits,
         groups=groups,
         image_labels=labels,
         image_classes=classes,
@@ -49,7 +49,7 @@ def boxed(per_image: Sequence[Sequence[int] | None], num_classes: int) -> Annota
         convention="voc",
     )
     names = [f"i{k}" for k in range(n)]
-    return annotate(Path("set"), "test", names, names, [(9, 9)] * n, [""] * n, boxes=boxes)
+    return annotate(Path("set"), "test", names, names, sizes_hw=[(9, 9)] * n, splits=[""] * n, boxes=boxes)
 
 
 class TestOfficial:

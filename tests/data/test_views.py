@@ -52,8 +52,8 @@ def boxes_table(
         "drawn",
         ids,
         [f"{i}.jpg" for i in ids],
-        [(100, 200)] * len(ids),
-        ["train"] * len(ids),
+        sizes_hw=[(100, 200)] * len(ids),
+        splits=["train"] * len(ids),
         boxes=columns,
     )
 
@@ -65,8 +65,8 @@ def labels_table(labels: list[int]) -> Annotations:
         "drawn",
         ids,
         [f"{i}.jpg" for i in ids],
-        np.zeros((len(ids), 2)),
-        ["train"] * len(ids),
+        sizes_hw=np.zeros((len(ids), 2)),
+        splits=["train"] * len(ids),
         image_labels=labels,
         image_classes=CLASSES,
     )
@@ -190,7 +190,16 @@ class TestAsCrops:
         assert crops.size_hw(0) == (HEIGHT, WIDTH) and crops.crop(1) == (2, 4, 10, 25, HEIGHT, WIDTH)
         assert crops.size_hw(1) == (21, 8) and list(crops.splits[:2]) == ["train", "train"]
         assert crops.groups is not None and list(crops.groups[:3]) == ["a", "a", "b"]
-        make_image_set(crops, [1], [0], "classify", (21, 8), "stretch", tmp_path / "out", lambda share, what: None)
+        make_image_set(
+            crops,
+            [1],
+            [0],
+            "classify",
+            size_hw=(21, 8),
+            resize="stretch",
+            out=tmp_path / "out",
+            progress=lambda share, what: None,
+        )
         made = ImageSet.open(tmp_path / "out")
         assert np.array_equal(made.images[0], read_rgb(tmp_path / "JPEGImages/a.jpg")[4:25, 2:10])
         assert made.image_labels.tolist() == [0] and made.sizes_hw.tolist() == [[21, 8]]
@@ -264,7 +273,14 @@ class TestWithClasses:
         assert after == {v: name for v, name in before.items() if name != "road"}
         assert set(view.mask_void) == set(table.mask_void) | {v for v, name in before.items() if name == "road"}
         make_image_set(
-            view, range(4), range(4), "segment", (30, 40), "stretch", tmp_path / "out", lambda share, what: None
+            view,
+            range(4),
+            range(4),
+            "segment",
+            size_hw=(30, 40),
+            resize="stretch",
+            out=tmp_path / "out",
+            progress=lambda share, what: None,
         )
         assert set(np.unique(ImageSet.open(tmp_path / "out").masks)) == {0, 1, IGNORED} - (
             {0} if "car" not in {before.get(v) for v in (0, 1, 3)} else set()

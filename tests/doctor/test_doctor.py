@@ -147,7 +147,9 @@ def test_classes_that_nothing_shows_or_trains() -> None:
         ("cat", "cow", "dog"),
         "edges",
     )
-    table = annotate(Path("set"), "test", ["a", "b"], ["a", "b"], [(9, 9)] * 2, ["train", "test"], boxes=boxes)
+    table = annotate(
+        Path("set"), "test", ["a", "b"], ["a", "b"], sizes_hw=[(9, 9)] * 2, splits=["train", "test"], boxes=boxes
+    )
     from headstart.doctor.table import check_table
 
     faults = {(f.rule, f.record) for f in check_table(table)}

@@ -284,8 +284,8 @@ def test_open_images_rules(tmp_path):
         "drawn",
         ["a", "b"],
         ["a.jpg", "b.jpg"],
-        [(60, 60)] * 2,
-        ["", ""],
+        sizes_hw=[(60, 60)] * 2,
+        splits=["", ""],
         boxes=boxes,
         present=(np.array([0, 2, 2]), np.array([1, 2], np.int32)),
         absent=(np.array([0, 0, 1]), np.array([1], np.int32)),
@@ -302,7 +302,7 @@ def test_open_images_rules(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(json.dumps([{"image_id": i, "category_id": c, "score": s, "bbox": b} for i, c, s, b in found]))
     request = EvaluationRequest(("openimages", "voc-area"), bootstrap=0, errors=True)
-    result = evaluate_detections(path, table, request, None, print)
+    result = evaluate_detections(path, table, request, None, say=print)
     ap = {
         name.removeprefix("det/openimages/ap@0.5/"): v for name, v in result.metrics.items() if "openimages/ap" in name
     }

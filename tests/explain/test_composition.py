@@ -92,7 +92,7 @@ def world(n: int = 400, seed: int = 0):
 def test_measure_recovers_what_was_planted():
     loss, correct, classes, composition = world()
     weights = image_weights(np.arange(400), 50)
-    metrics, replicates, examples = measure(loss, correct, classes, composition, weights)
+    metrics, replicates, examples = measure(loss, correct, classes, composition, weights=weights)
     assert metrics["coef/count"] == pytest.approx(0.2, abs=0.01)
     assert metrics["coef/log_area"] == pytest.approx(-0.1, abs=0.01)
     assert metrics["coef_top1/count"] > 0.05 and metrics["coef_total/count"] > metrics["coef/count"]
@@ -109,7 +109,11 @@ def test_images_without_an_object_are_in_no_curve():
     counts = composition.counts.copy()
     counts[::4] = 0
     _, _, examples = measure(
-        loss, correct, classes, Composition(counts, composition.mean_area, composition.total_area), np.ones((1, 400))
+        loss,
+        correct,
+        classes,
+        Composition(counts, composition.mean_area, composition.total_area),
+        weights=np.ones((1, 400)),
     )
     assert examples["curve/count/n"].sum() == examples["curve/area/n"].sum() == 300
     ones = counts == 1
@@ -119,13 +123,13 @@ def test_images_without_an_object_are_in_no_curve():
 def test_swapping_the_arms_flips_every_sign():
     loss, correct, classes, composition = world()
     weights = image_weights(np.arange(400), 10)
-    forth = measure(loss, correct, classes, composition, weights)
+    forth = measure(loss, correct, classes, composition, weights=weights)
     back = measure(
         {"boxes": loss["labels"], "labels": loss["boxes"]},
         {"boxes": correct["labels"], "labels": correct["boxes"]},
         classes,
         composition,
-        weights,
+        weights=weights,
     )
     for name in forth[1]:
         assert back[0][name] == -forth[0][name]
@@ -135,11 +139,11 @@ def test_swapping_the_arms_flips_every_sign():
 def test_nothing_to_tell_apart_gives_no_number():
     loss, correct, classes, composition = world(20)
     one_each = Composition(np.ones(20), composition.mean_area, composition.mean_area)
-    metrics, replicates, _ = measure(loss, correct, classes, one_each, np.ones((2, 20)))
+    metrics, replicates, _ = measure(loss, correct, classes, one_each, weights=np.ones((2, 20)))
     assert metrics == {"coef/n_images": 0.0} and replicates == {}
 
 
 def test_lengths_are_checked():
     loss, correct, classes, composition = world(20)
     with pytest.raises(DataError, match=r"composition: 19 classes but arrays of \[20\] images"):
-        measure(loss, correct, classes[:-1], composition, np.ones((2, 20)))
+        measure(loss, correct, classes[:-1], composition, weights=np.ones((2, 20)))

@@ -15,11 +15,11 @@ from headstart.stats.intervals import Interval
 
 GOLDEN = Path(__file__).parent / "findings.json"
 TASKS = (
-    TaskFacts("few", "detect", "novel", 160, 1000, "voc-area"),
-    TaskFacts("many", "detect", "novel", 1000, 1000, "voc-area"),
-    TaskFacts("scenes", "segment", "novel", 160, 1000),
-    TaskFacts("base", "probe", "base", 2000, 2000),
-    TaskFacts("tuned", "classify", "base", 2000, 2000),
+    TaskFacts("few", "detect", "novel", 160, test_images=1000, protocol="voc-area"),
+    TaskFacts("many", "detect", "novel", 1000, test_images=1000, protocol="voc-area"),
+    TaskFacts("scenes", "segment", "novel", 160, test_images=1000),
+    TaskFacts("base", "probe", "base", 2000, test_images=2000),
+    TaskFacts("tuned", "classify", "base", 2000, test_images=2000),
 )
 LEVELS = {
     # metric: boxes, labels, random; as the embedded world was found to behave
@@ -257,7 +257,10 @@ def test_what_a_study_lacks_is_said():
 
 
 def test_several_tasks_carry_their_names():
-    other = [TaskFacts("cells", "detect", "bccd", 200, 72, "voc-area"), TaskFacts("pets", "segment", "pets", 100, 60)]
+    other = [
+        TaskFacts("cells", "detect", "bccd", 200, test_images=72, protocol="voc-area"),
+        TaskFacts("pets", "segment", "pets", 100, test_images=60),
+    ]
     found = by_id(study(), tasks=(*TASKS, *other))
     assert found["F1a@0.5:few"]["verdict"] == found["F2a:scenes"]["verdict"] == "supported"
     assert found["F1a@0.5:cells"]["verdict"] == found["F2a:pets"]["verdict"] == found["F2"]["verdict"] == "not tested"
@@ -276,7 +279,7 @@ def test_unpaired_arrays_are_refused():
 
 def measure(effect, p, sign=1, name="m"):
     return as_measure(
-        name, "points", Interval(effect, effect - 0.01, effect + 0.01, p, 0.005, 3, (effect,) * 4), sign, 9
+        name, "points", Interval(effect, effect - 0.01, effect + 0.01, p, 0.005, 3, (effect,) * 4), sign, n_images=9
     )
 
 
@@ -304,8 +307,8 @@ def test_findings_change_on_purpose(story):
 
 def test_holm_runs_over_the_primary_tests_of_the_study():
     # 0.02 x 3 = 0.06 for the smallest: nothing is significant; a draft without verdict takes no part.
-    drafts = [Draft(str(i), "", "", "", measure(0.1, p)) for i, p in enumerate((0.02, 0.03, 0.9))]
-    drafts.append(Draft("3", "", "", "", measure(0.1, 0.001), untested="no control"))
+    drafts = [Draft(str(i), "", "", "", primary=measure(0.1, p)) for i, p in enumerate((0.02, 0.03, 0.9))]
+    drafts.append(Draft("3", "", "", "", primary=measure(0.1, 0.001), untested="no control"))
     judged = judge(drafts, 3)
     assert [f["primary"]["p_holm"] for f in judged] == pytest.approx([0.06, 0.06, 0.9, None])
     assert [f["verdict"] for f in judged] == ["not distinguishable"] * 3 + ["not tested"]
@@ -314,13 +317,15 @@ def test_holm_runs_over_the_primary_tests_of_the_study():
 
 def test_alternatives_are_their_own_family():
     against = (measure(-0.1, 0.03, name="a"), measure(-0.1, 0.04, name="b"))
-    one, two = (judge([Draft("x", "", "", "", measure(0.1, 0.001), against[:n])], 3)[0] for n in (1, 2))
+    one, two = (
+        judge([Draft("x", "", "", "", primary=measure(0.1, 0.001), alternatives=against[:n])], 3)[0] for n in (1, 2)
+    )
     assert one["verdict"] == "depends on the measure" and "a (-10.0 [-11.0, -9.0] points)" in one["why"]
     assert two["verdict"] == "supported" and [m["p_holm"] for m in two["alternatives"]] == pytest.approx([0.06, 0.06])
 
 
 def test_significant_alternatives_of_an_indistinct_primary_are_named():
-    draft = Draft("x", "", "", "", measure(0.01, 0.5), (measure(0.1, 0.01, name="other"),))
+    draft = Draft("x", "", "", "", primary=measure(0.01, 0.5), alternatives=(measure(0.1, 0.01, name="other"),))
     assert judge([draft], 3)[0]["why"].endswith("Significant all the same: other (+10.0 [+9.0, +11.0] points).")
 
 
@@ -328,15 +333,15 @@ def test_why_nothing_can_be_said():
     nameless = measure(0.1, 0.5) | {"effect": None}
     lacking, unmeasured, withheld = judge(
         [
-            Draft("a", "", "", "", nameless),
-            Draft("b", "", "", "", None),
-            Draft("c", "", "", "", measure(0.1, 0.001), untested="no control"),
+            Draft("a", "", "", "", primary=nameless),
+            Draft("b", "", "", "", primary=None),
+            Draft("c", "", "", "", primary=measure(0.1, 0.001), untested="no control"),
         ],
         3,
     )
     assert lacking["why"] == "the measure has no value in at least one seed."
     assert unmeasured["why"] == "nothing was measured for it." and withheld["why"] == "no control."
-    control = Draft("d", "", "", "", measure(0.1, 0.001), controls=(nameless | {"name": "other arm"},))
+    control = Draft("d", "", "", "", primary=measure(0.1, 0.001), controls=(nameless | {"name": "other arm"},))
     assert judge([control], 3)[0]["why"].endswith("not clearly beyond the control: other arm (no value).")
     empty = both("F", "", [], 3)
     assert (empty["verdict"], empty["why"]) == ("not tested", "neither part was measured.")
@@ -345,9 +350,9 @@ def test_why_nothing_can_be_said():
 def test_contradictions_come_first_and_both_needs_all():
     supported, contradicted, open_ = judge(
         [
-            Draft("a", "", "", "", measure(0.1, 1e-4)),
-            Draft("b", "", "", "", measure(-0.1, 1e-4)),
-            Draft("c", "", "", "", measure(0.1, 0.8)),
+            Draft("a", "", "", "", primary=measure(0.1, 1e-4)),
+            Draft("b", "", "", "", primary=measure(-0.1, 1e-4)),
+            Draft("c", "", "", "", primary=measure(0.1, 0.8)),
         ],
         3,
     )

@@ -70,7 +70,9 @@ def test_equal_to_eroding_step_by_step(seed):
         a, b = ((m == k) & scored for m in (target, predicted))
         a, b = a & ~eroded(a, steps), b & ~eroded(b, steps)
         expected[:, k] = (a & b).sum(), a.sum(), b.sum()
-    np.testing.assert_array_equal(boundary_sums(np.where(scored, target, 255), predicted, 5, 255, ratio), expected)
+    np.testing.assert_array_equal(
+        boundary_sums(np.where(scored, target, 255), predicted, 5, 255, dilation_ratio=ratio), expected
+    )
 
 
 def test_images_are_summed_and_replicated():

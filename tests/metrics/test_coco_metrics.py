@@ -101,7 +101,9 @@ def test_equal_to_pycocotools_on_random_cases(case):
         ],
     }
     evaluation = pycocotools_of(dataset, np.column_stack([found[0], found[2], found[3], found[1]]))
-    truth = Truth.from_xywh(images, boxes, labels, crowd * np.uint8(CROWD), num_images, num_classes, areas=areas)
+    truth = Truth.from_xywh(
+        images, boxes, labels, crowd * np.uint8(CROWD), num_images=num_images, num_classes=num_classes, areas=areas
+    )
     detections = Detections.from_xywh(found[0], found[2], found[1], found[3])
     ours = coco_metrics(truth, detections)
     assert_equal(ours, evaluation)
@@ -144,8 +146,8 @@ def test_equal_to_pycocotools_on_real_annotations(split, capsys):
         columns["bbox"],
         labels,
         columns["iscrowd"] * CROWD,
-        len(image_ids),
-        len(class_ids),
+        num_images=len(image_ids),
+        num_classes=len(class_ids),
         areas=columns["area"],
     )
     result = coco_metrics(truth, Detections.from_xywh(images[source], boxes, called, scores))
@@ -160,7 +162,7 @@ def test_equal_to_pycocotools_on_real_annotations(split, capsys):
 def one_image(true, true_areas, found, **options):
     """True boxes x, y, width, height with areas; detections score, x, y, width, height. One class."""
     zeros, found = np.zeros(len(true), int), np.array(found, dtype=float).reshape(-1, 5)
-    truth = Truth.from_xywh(zeros, true, zeros, zeros, 1, 1, areas=true_areas)
+    truth = Truth.from_xywh(zeros, true, zeros, zeros, num_images=1, num_classes=1, areas=true_areas)
     none = np.zeros(len(found), int)
     return coco_metrics(truth, Detections.from_xywh(none, found[:, 1:], none, found[:, 0]), **options)
 
@@ -216,7 +218,7 @@ def test_other_ranges_limits_and_thresholds():
 
 def test_replicates_of_the_twelve_numbers():
     """Image 0 has its small object found, image 1 misses its large one."""
-    truth = Truth.from_xywh([0, 1], [[0, 0, 20, 20], [0, 0, 100, 100]], [0, 0], [0, 0], 2, 1)
+    truth = Truth.from_xywh([0, 1], [[0, 0, 20, 20], [0, 0, 100, 100]], [0, 0], [0, 0], num_images=2, num_classes=1)
     result = coco_metrics(truth, Detections.from_xywh([0], [[0, 0, 20, 20]], [0], [0.9]))
     replicates = result.replicates([[1, 1], [2, 0], [0, 2]])
     assert set(replicates) == set(result.summary()) and len(replicates) == 12

@@ -108,7 +108,7 @@ def test_nothing_and_thresholds_that_make_no_sense():
     assert errors_of([(0, 0, 0, *A)], []).given_back["missed"] == 1.0
     assert np.isnan(errors_of([], []).given_back["missed"])
     with pytest.raises(ValueError, match=r"background is 0\.6, foreground 0\.5"):
-        detection_errors(truth_of([]), detections_of([]), "coco", 0.5, 0.6)
+        detection_errors(truth_of([]), detections_of([]), "coco", 0.5, background=0.6)
 
 
 NAMES = {
@@ -153,7 +153,7 @@ def test_equal_to_hotcocos_tide(seed):
     evaluation.evaluate()
     theirs = evaluation.tide_errors()
     ours = detection_errors(
-        Truth.from_xywh(image, boxes, label, np.zeros(m, np.uint8), n, k),
+        Truth.from_xywh(image, boxes, label, np.zeros(m, np.uint8), num_images=n, num_classes=k),
         Detections.from_xywh(image[source], moved, said, scores),
     )
     assert ours.ap == pytest.approx(theirs["ap_base"], abs=1e-9)

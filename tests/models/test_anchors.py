@@ -45,25 +45,40 @@ def test_matching_is_torchvisions(rescue):
     for seed in range(20):
         boxes, anchors = random_boxes(5, seed), random_boxes(200, 100 + seed)
         expected = Matcher(0.5, 0.4, allow_low_quality_matches=rescue)(box_iou(boxes, anchors))
-        assert torch.equal(match(boxes, anchors, 0.5, 0.4, rescue), expected)
+        assert torch.equal(match(boxes, anchors, 0.5, 0.4, rescue=rescue), expected)
 
 
 def test_a_box_that_nothing_overlaps_makes_nothing_positive():
     anchors = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
-    assert match(torch.tensor([[50.0, 50, 60, 60]]), anchors, 0.5, 0.4, True).tolist() == [BACKGROUND, BACKGROUND]
-    assert match(NONE, anchors, 0.5, 0.4, True).tolist() == [BACKGROUND, BACKGROUND]
+    assert match(torch.tensor([[50.0, 50, 60, 60]]), anchors, 0.5, 0.4, rescue=True).tolist() == [
+        BACKGROUND,
+        BACKGROUND,
+    ]
+    assert match(NONE, anchors, 0.5, 0.4, rescue=True).tolist() == [BACKGROUND, BACKGROUND]
 
 
 def test_what_is_ignored_by_hand():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 4], [0, 0, 10, 3], [40, 40, 50, 50], [40, 40, 50, 51.2]])
     ignored = torch.tensor([[0.0, 0, 10, 10]])  # IoU 1, .4, .3 and none
     rows = torch.tensor([0, BACKGROUND, BACKGROUND, BACKGROUND, BACKGROUND])
-    assert leave_out(rows, boxes, ignored, NONE, 0.3, True).tolist() == [IGNORED, IGNORED, -1, -1, -1]
-    assert leave_out(rows, boxes, ignored, NONE, 0.3, False).tolist() == [0, IGNORED, -1, -1, -1]
+    assert leave_out(rows, boxes, ignored, NONE, least_iou=0.3, positives_too=True).tolist() == [
+        IGNORED,
+        IGNORED,
+        -1,
+        -1,
+        -1,
+    ]
+    assert leave_out(rows, boxes, ignored, NONE, least_iou=0.3, positives_too=False).tolist() == [
+        0,
+        IGNORED,
+        -1,
+        -1,
+        -1,
+    ]
     group = torch.tensor([[30.0, 30, 60, 50]])  # holds the fourth wholly and 10 / 11.2 of the fifth
-    assert leave_out(rows, boxes, NONE, group, 0.3, True).tolist() == [0, -1, -1, IGNORED, -1]
+    assert leave_out(rows, boxes, NONE, group, least_iou=0.3, positives_too=True).tolist() == [0, -1, -1, IGNORED, -1]
     assert part_within(boxes, group)[:, 0].tolist() == pytest.approx([0, 0, 0, 1, 10 / 11.2])
-    assert leave_out(torch.tensor([3] * 5), boxes, NONE, group, 0.3, True).tolist() == [3] * 5
+    assert leave_out(torch.tensor([3] * 5), boxes, NONE, group, least_iou=0.3, positives_too=True).tolist() == [3] * 5
 
 
 def test_drawn_anchors_are_so_many_and_never_ignored():
@@ -88,7 +103,7 @@ def test_draws_are_splitmix_and_follow_from_the_number_of_the_image():
     seeds = torch.arange(200) * 2**40
 
     def chosen(seed: torch.Tensor, purpose: int = 0) -> torch.Tensor:
-        return sample(rows, 40, 0.5, seed, purpose)
+        return sample(rows, 40, 0.5, seed, purpose=purpose)
 
     torch.manual_seed(0)
     before = torch.get_rng_state()

@@ -64,7 +64,17 @@ def test_modulated_convolution_is_the_published_sum() -> None:
 def test_layers_start_as_the_plain_convolution() -> None:
     for groups, offset_groups, stride, dilation in ((1, 1, 1, 1), (2, 2, 2, 1), (1, 4, 1, 2)):
         for modulated in (False, True):
-            layer = DeformConv2d(4, 6, 3, stride, dilation, groups, offset_groups, modulated, bias=True)
+            layer = DeformConv2d(
+                4,
+                6,
+                3,
+                stride,
+                dilation=dilation,
+                groups=groups,
+                offset_groups=offset_groups,
+                modulated=modulated,
+                bias=True,
+            )
             x = torch.randn(2, 4, 9, 8)
             plain = nn.functional.conv2d(x, layer.weight, None, stride, dilation, dilation, groups)
             expected = plain * (0.5 if modulated else 1.0) + layer.bias.view(1, -1, 1, 1)  # type: ignore[union-attr]
@@ -103,11 +113,11 @@ ROIS = torch.tensor([[0.0, 3, 5, 40, 33], [1, -6, 10, 30, 80], [1, 20, 0, 70, 20
 def test_modulated_pooling_is_the_published_mean() -> None:
     features, offsets = double(2, 3, 9, 10), double(3, 2, 2, 2, scale=0.1)
     masks = torch.rand(3, 2, 2, dtype=torch.float64)
-    found = deform_roi_pool(features, ROIS, 2, 1 / 8, offsets, masks)
+    found = deform_roi_pool(features, ROIS, 2, 1 / 8, offsets=offsets, masks=masks)
     assert torch.allclose(found, slow_pooling(features.detach(), ROIS, 2, 1 / 8, offsets.detach(), masks), atol=1e-12)
     inputs = (double(2, 1, 6, 6), double(2, 2, 2, 2, scale=0.05), torch.rand(2, 2, 2).double().requires_grad_())
     rois = torch.tensor([[0.0, 3.1, 5.2, 40.3, 33.7], [1, 6.4, 10.1, 30.2, 41.3]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda f, o, m: deform_roi_pool(f, rois, 2, 1 / 8, o, m), inputs)
+    assert torch.autograd.gradcheck(lambda f, o, m: deform_roi_pool(f, rois, 2, 1 / 8, offsets=o, masks=m), inputs)
 
 
 def test_without_offsets_and_masks_pooling_is_roi_align() -> None:
@@ -115,7 +125,7 @@ def test_without_offsets_and_masks_pooling_is_roi_align() -> None:
     expected = roi_align(features, ROIS, 7, 1 / 8, 2, aligned=True)
     assert torch.allclose(deform_roi_pool(features, ROIS, 7, 1 / 8), expected, atol=1e-12)
     ones, zeros = torch.ones(3, 7, 7).double(), torch.zeros(3, 7, 7, 2).double()
-    assert torch.allclose(deform_roi_pool(features, ROIS, 7, 1 / 8, zeros, ones), expected, atol=1e-12)
+    assert torch.allclose(deform_roi_pool(features, ROIS, 7, 1 / 8, offsets=zeros, masks=ones), expected, atol=1e-12)
     plain = DeformRoIPool(4, 7, 16, modulated=False).double()
     assert torch.allclose(plain(features, ROIS, 1 / 8), expected, atol=1e-12)
     half = DeformRoIPool(4, 7, 16).double()

@@ -61,9 +61,9 @@ def written(folder: Path, name: str, backbone: nn.Module) -> Path:
         name,
         resolve("random:resnet18").preprocessing.to_json(),
         ["boxes"],
-        "MIT",
-        "a test",
-        native.tensor_digest(tensors),
+        licence="MIT",
+        source="a test",
+        digest=native.tensor_digest(tensors),
     )
     return native.write(folder / "made", tensors, facts)
 
@@ -174,7 +174,7 @@ def test_a_detector_and_the_name_make_the_same_network(backbone: str) -> None:
 )
 def test_what_no_name_can_say_is_refused(backbone: str, deformable: tuple[str, ...], neck: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        trained_name(backbone, deformable, True, neck, "here")
+        trained_name(backbone, deformable, True, neck, where="here")
 
 
 def test_a_recipe_names_itself_where_a_backbone_lacks_its_stages() -> None:
@@ -282,14 +282,14 @@ def test_cost_counts_the_deformed_convolutions_too() -> None:
 
 def test_a_task_model_on_a_deformable_backbone_is_built_again(tmp_path: Path) -> None:
     recipe = recipe_of(dict(**RECIPE, deformable=("C4", "C5")))
-    start = Start(learned(V2), V2, Path(), resolve("random:resnet18").preprocessing, False)
+    start = Start(learned(V2), V2, Path(), resolve("random:resnet18").preprocessing, is_random=False)
     torch.manual_seed(2)
     model = DETECT.build(start.backbone, recipe, 2, (64, 64)).eval()
 
     class Images:
         images, box_classes = torch.zeros(1, 64, 64, 3), ("a", "b")
 
-    save_model(tmp_path, model, model_facts(start, "detect", recipe, Images(), "stretch"))  # type: ignore[arg-type]
+    save_model(tmp_path, model, model_facts(start, "detect", recipe, Images(), resize="stretch"))  # type: ignore[arg-type]
     assert json.loads((tmp_path / "model.json").read_text())["backbone"] == V2
     assert equal(features(load_model(tmp_path).model.backbone), features(model.backbone), within=1e-5)
 
@@ -304,7 +304,7 @@ def test_group_norm_is_part_of_the_name(tmp_path: Path) -> None:
     assert trained_name("resnet18", (), True, "fpn", batch_norm="group") == name
     assert trained_name(name, (), True, "fpn") == name
     with pytest.raises(WeightsError, match=r'^here: `batch_norm = "group"` changes the backbone, .* of my\.py:build'):
-        trained_name("my.py:build", (), True, "fpn", "here", "group")
+        trained_name("my.py:build", (), True, "fpn", where="here", batch_norm="group")
     with pytest.raises(WeightsError, match=r"'vit_tiny_patch16_224' has no batch norm .*\. Leave norm=group out"):
         build_backbone("vit_tiny_patch16_224[norm=group]")
     plain = tmp_path / "plain.safetensors"

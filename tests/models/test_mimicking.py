@@ -71,11 +71,11 @@ def test_losses_by_hand():
         seen.append(len(images))
         return patches
 
-    losses = part.losses(torch.rand(1, 3, 64, 64), chosen, features, truth(1), read)
+    losses = part.losses(torch.rand(1, 3, 64, 64), chosen, features, truth(1), read=read)
     assert seen == [5]  # whatever the number of objects
     assert losses["mimic"].item() == pytest.approx(0.1 * (0 + (1 - 2**-0.5)) / 2)
     assert losses["mimic_classes"].item() == pytest.approx(0.1 * math.log(3))
-    same = part.losses(torch.rand(1, 3, 64, 64), chosen, features, truth(1), lambda _: features * 4)
+    same = part.losses(torch.rand(1, 3, 64, 64), chosen, features, truth(1), read=lambda _: features * 4)
     assert same["mimic"].item() == pytest.approx(0, abs=1e-7)
 
 
@@ -89,11 +89,11 @@ def test_an_object_that_fills_the_image_is_its_own_patch(neck: str):
         x = model.patch_features(image)
         assert model.mimic is not None
         model.mimic.count = 1
-        losses = model.mimic.losses(image, chosen, x, truth(1), model.patch_features)
+        losses = model.mimic.losses(image, chosen, x, truth(1), read=model.patch_features)
         assert losses["mimic"].item() == pytest.approx(0, abs=1e-6)
         corner = box / 4
         x = model.features(model.head.pool(model.maps(image), torch.tensor([[0.0, 0, 0, 16, 16]])))
-        losses = model.mimic.losses(image, chosen._replace(boxes=corner), x, truth(1), model.patch_features)
+        losses = model.mimic.losses(image, chosen._replace(boxes=corner), x, truth(1), read=model.patch_features)
         assert losses["mimic"].item() > 1e-5  # the corner within its image is not the corner alone
 
 
@@ -142,7 +142,7 @@ def test_mimicking_is_no_part_of_inference_and_for_two_stages_only():
 
 def mimic_loss(model: TwoStageDetector, images: ImageSet) -> float:
     """Mean over images of 1 - cosine, of the true boxes, in evaluation mode."""
-    batch = Batches(images, len(images), 0, False, False).batch(0)
+    batch = Batches(images, len(images), 0, False, quarter_turns=False).batch(0)
     pixels, found = Preprocessing().apply(batch.images), []
     assert model.mimic is not None
     for i, boxes in enumerate(batch.boxes_xyxy):
@@ -150,14 +150,16 @@ def mimic_loss(model: TwoStageDetector, images: ImageSet) -> float:
         chosen = Chosen(boxes[None], batch.box_labels[i][None], boxes[None], torch.ones(1, len(boxes)))
         image = pixels[i : i + 1]
         x = model.features(model.head.pool(model.maps(image), with_image(boxes[None])))
-        losses = model.mimic.losses(image, chosen, x, Targets([boxes], [batch.box_labels[i]]), model.patch_features)
+        losses = model.mimic.losses(
+            image, chosen, x, Targets([boxes], [batch.box_labels[i]]), read=model.patch_features
+        )
         found.append(losses["mimic"].item() / mimicking.WEIGHT)
     return sum(found) / len(found)
 
 
 def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Within the training, and against the same training in which it counts nothing."""
-    draw_set("base", 8, 0, 64, tmp_path, silent)
+    draw_set("base", 8, 0, 64, out=tmp_path, progress=silent)
     images = ImageSet.open(tmp_path)
     recipe = recipe_of(
         {
@@ -177,10 +179,10 @@ def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.Monk
     for weight in (0.1, 0.0):
         monkeypatch.setattr(mimicking, "WEIGHT", weight)
         torch.manual_seed(0)
-        start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+        start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
         state = tmp_path / f"state{weight}"
         state.mkdir()
-        model, curve = fit(start, "detect", images, recipe, 0, state, silent)
+        model, curve = fit(start, "detect", images, recipe, seed=0, state_dir=state, progress=silent)
         if weight:
             values = curve.values[:, curve.names.index("mimic")]
             assert values[-5:].mean() < 0.5 * values[:5].mean()

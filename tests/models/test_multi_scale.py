@@ -42,7 +42,7 @@ def test_soft_nms_is_the_plain_loop(count: int, seed: int, sigma: float) -> None
     corner = draws.uniform(0, 30, (count, 2))
     boxes = np.concatenate([corner, corner + draws.uniform(1, 20, (count, 2))], 1)
     scores, labels = draws.random(count).round(2), draws.integers(0, 3, count)
-    rows, found = soft_nms(boxes, scores, labels, sigma, 0.01)
+    rows, found = soft_nms(boxes, scores, labels, sigma, least=0.01)
     expected = sorted(plain(boxes, scores, labels, sigma, 0.01), key=lambda pair: (-pair[1], pair[0]))
     assert len(rows) == len(expected)
     assert found == pytest.approx([score for _, score in expected], abs=1e-12)

@@ -29,7 +29,7 @@ def boxes(*rows: list[float]) -> torch.Tensor:
 
 
 def proposal_network(proposals: int = 30) -> tuple[ProposalNetwork, list[torch.Tensor]]:
-    network = ProposalNetwork(8, 8, (8, 16), ((12.0,), (24.0,)), proposals)
+    network = ProposalNetwork(8, 8, (8, 16), ((12.0,), (24.0,)), proposals=proposals)
     for layer in (network.objectness, network.codes):
         torch.nn.init.normal_(layer.weight, std=0.5)
     return network, [torch.randn(2, 8, 8, 8), torch.randn(2, 8, 4, 4)]
@@ -67,7 +67,7 @@ def test_proposals_out_of_range_are_left_out_and_places_stay():
 
 
 def test_losses_of_the_proposals_by_hand():
-    network = ProposalNetwork(4, 4, (8,), ((8.0,),), 10)
+    network = ProposalNetwork(4, 4, (8,), ((8.0,),), proposals=10)
     raw = network([torch.randn(1, 4, 2, 2)])
     square = 4  # the second cell's anchor of ratio 1: exactly the box
     truth = Targets([boxes([8, 0, 16, 8])], [torch.tensor([0])])
@@ -95,7 +95,7 @@ def test_losses_of_the_proposals_by_hand():
 
 def head(**changes) -> RoiHead:
     settings = {"rois": 6, "positive_part": 1.0, "class_agnostic": False, "decoupled": False, "soft_background": False}
-    return RoiHead(RoiPool("align", 2, (8,), 4, 8), 16, 3, **(settings | changes))
+    return RoiHead(RoiPool("align", 2, (8,), 4, width=8), 16, 3, **(settings | changes))
 
 
 def test_rois_are_chosen_and_labelled_by_hand():
@@ -169,7 +169,7 @@ def test_scores_of_the_decoupled_head_are_products():
 def test_each_roi_is_read_from_the_level_of_its_size():
     maps = [torch.randn(1, 2, 64, 64), torch.randn(1, 2, 32, 32), torch.randn(1, 2, 16, 16)]
     rois = torch.tensor([[0.0, 0, 0, 111, 111], [0, 0, 0, 112, 112], [0, 0, 0, 224, 224], [0, 9, 9, 20, 30]])
-    found = RoiPool("align", 7, (4, 8, 16), 2, 8)(maps, rois)
+    found = RoiPool("align", 7, (4, 8, 16), 2, width=8)(maps, rois)
     for row, (level, stride) in enumerate(((0, 4), (1, 8), (2, 16), (0, 4))):
         alone = roi_align(maps[level], rois[row : row + 1], 7, 1 / stride, 2, aligned=True)
         assert torch.allclose(found[row : row + 1], alone)
@@ -203,7 +203,7 @@ def test_c4_runs_the_last_stage_on_rois_only():
 def test_images_without_boxes_have_finite_losses():
     for settings in (
         TwoStageSettings("plain", ("C5",), 16, proposals=9, rois=8),
-        TwoStageSettings("fpn", ("C4", "C5"), 16, (9, 18, 36), 9, 8),
+        TwoStageSettings("fpn", ("C4", "C5"), 16, (9, 18, 36), proposals=9, rois=8),
     ):
         model = TwoStageDetector(build_backbone("shapes-resnet"), 3, settings, 64)
         empty = Targets([boxes()] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)

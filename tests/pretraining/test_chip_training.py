@@ -27,7 +27,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("drawn")
     (out / "annotations").mkdir()
     for name, first, count in (("train2017", 0, TRAIN), ("val2017", 5000, VALIDATION)):
-        write_coco("base", count, first, 192, out / name, silent)
+        write_coco("base", count, first, 192, out=out / name, progress=silent)
         (out / name / "annotations" / "instances.json").replace(out / "annotations" / f"instances_{name}.json")
         for image in (out / name / "images").iterdir():
             image.replace(out / name / image.name)
@@ -45,8 +45,8 @@ def pixels_an_epoch(drawn: Path, layout: str) -> float:
         ChipLayout(layout, scales, recipe.sampling.size),
         32,
         0,
-        True,
-        256,  # type: ignore[arg-type]
+        flip=True,
+        window=256,  # type: ignore[arg-type]
     )
     order = batches._order(0).chips
     return float(sum(np.prod(batches._canvas(batches.epochs.of(0), row)) * len(row) for row in order))

@@ -80,7 +80,7 @@ def test_it_leaves_weights_with_their_facts_and_a_model_to_use(finished: Path, d
     assert [t["update"] for t in taken] == [metrics["train/updates"] // 2, metrics["train/updates"]]
     best = max(taken, key=lambda t: t["det/voc-area/map@0.5"])
     assert {k.removeprefix("best/"): v for k, v in metrics.items() if k.startswith("best/")} == best
-    found = predict_folder(finished / "model", data / "val2017", tmp_path / "p", 0.01, lambda line: None)
+    found = predict_folder(finished / "model", data / "val2017", tmp_path / "p", 0.01, say=lambda line: None)
     assert found.count == 3 and not found.failed
 
 
@@ -259,7 +259,7 @@ def test_two_processes_pretrain_on_chips_as_one(data: Path, tmp_path: Path) -> N
 
 def test_labels_of_a_recipe_of_boxes_see_as_many_pixels(data: Path, tmp_path: Path) -> None:
     done = [
-        api.pretrain(data, "shapes-chips", options(tmp_path / by, validation=""), by, ["epochs=1"])  # type: ignore[arg-type]
+        api.pretrain(data, "shapes-chips", options(tmp_path / by, validation=""), by, changes=["epochs=1"])  # type: ignore[arg-type]
         for by in ("boxes", "labels")
     ]
     assert done[0].metrics["train/updates"] == done[1].metrics["train/updates"]
@@ -283,7 +283,7 @@ def test_a_short_training_of_proposals_makes_negative_chips(data: Path, tmp_path
     (made,) = (tmp_path / "a" / "store").glob("proposals-*")
     assert (made / "proposals.parquet").is_file() and first.metrics["train/number_of_positives"] > 0
     looked = options(tmp_path / "a", validation="")
-    page = api.show_chips(data, "shapes-chips", tmp_path / "a.html", looked, None, changes)
+    page = api.show_chips(data, "shapes-chips", tmp_path / "a.html", looked, supervision=None, changes=changes)
     assert "negative chip N" in page.read_text() and "at most 2 negative chips" not in page.read_text()
     given = options(tmp_path / "b", proposals=made / "proposals.parquet", validation="")
     second = api.pretrain(data, "shapes-chips", given, changes=changes)

@@ -121,7 +121,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> str:
             backbone(torch.randn(4, 3, 64, 64))
     tensors = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
     facts = native.CheckpointFacts(
-        "start", "resnet18", IMAGENET.to_json(), [], "none", "a test", native.tensor_digest(tensors)
+        "start",
+        "resnet18",
+        IMAGENET.to_json(),
+        [],
+        licence="none",
+        source="a test",
+        digest=native.tensor_digest(tensors),
     )
     return f"file:{native.write(tmp_path_factory.mktemp('start'), tensors, facts)}"
 

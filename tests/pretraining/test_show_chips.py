@@ -35,7 +35,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn images; the first has a box of several objects, too, and one that is too long for every scale. What is
     below the boxes of some is cut away, so that not all are square."""
     out = tmp_path_factory.mktemp("drawn")
-    write_coco("base", IMAGES, 0, SIZE, out, silent)
+    write_coco("base", IMAGES, 0, SIZE, out=out, progress=silent)
     file = out / "annotations" / "instances.json"
     record = json.loads(file.read_text())
     common = {"image_id": 1, "category_id": 1, "area": 1}
@@ -95,7 +95,7 @@ def laid(drawn: Path) -> tuple[Annotations, ChipTable]:
     offsets = np.concatenate([[0], np.cumsum(np.bincount(image, minlength=len(table)))])
     boxes = np.clip(table.boxes_xyxy[kept], 0, SIZE)
     scales = scales_of(load_recipe("shapes-chips").sampling.scales)
-    return table, positive_chips(boxes, offsets, table.sizes_hw, scales, 0, 0, 160)
+    return table, positive_chips(boxes, offsets, table.sizes_hw, scales, seed=0, epoch=0, chip=160)
 
 
 def test_the_numbers_are_those_of_the_chip_table(drawn: Path, page: str) -> None:
@@ -223,7 +223,7 @@ def test_negative_chips_come_from_proposals_and_stand_apart(drawn: Path, tmp_pat
 )
 def test_recipes_without_chips(drawn, tmp_path, recipe, supervision, says) -> None:
     with pytest.raises(UsageError, match=f"recipe {recipe} {says}"):
-        api.show_chips(drawn, recipe, tmp_path / "a.html", OPTIONS, supervision)
+        api.show_chips(drawn, recipe, tmp_path / "a.html", OPTIONS, supervision=supervision)
     assert not (tmp_path / "a.html").exists()
 
 
@@ -245,7 +245,7 @@ def test_a_page_that_cannot_be_written(drawn: Path, tmp_path: Path, name: str) -
 def test_lines_that_would_cover_each_other_lie_side_by_side_and_numbers_beside_each_other() -> None:
     def drawn(*corners: tuple[float, float]) -> tuple[list[float], list[tuple[float, float]]]:
         regions = [Region((x, y, x + 100.0, y + 100.0), str(k + 1), "", k) for k, (x, y) in enumerate(corners)]
-        text = str(over_shared("i", (230, 230), regions, (), "v", "regions"))
+        text = str(over_shared("i", (230, 230), regions, (), place="v", alt="regions"))
         lines = [float(v) for v in re.findall(r'class="line" x="([\d.]+)"', text)]
         tabs = re.findall(r'class="tab k\d" style="left:([\d.]+)%;top:([\d.]+)%"', text)
         return lines, [(float(a), float(b)) for a, b in tabs]
@@ -260,6 +260,8 @@ def test_lines_that_would_cover_each_other_lie_side_by_side_and_numbers_beside_e
 
 def test_a_region_by_itself_shows_targets_above_what_is_ignored() -> None:
     boxes = [Outline((1, 1, 9, 9), "target", False), Outline((2, 2, 5, 5), "ignored", True)]
-    text = str(alone(np.zeros((20, 20, 3), np.uint8), boxes, Region((0, 0, 9, 9), "N1", "", None), "a <b>", 20))
+    text = str(
+        alone(np.zeros((20, 20, 3), np.uint8), boxes, Region((0, 0, 9, 9), "N1", "", None), "a <b>", max_side=20)
+    )
     assert text.index("<title>ignored") < text.index("<title>target") and text.count("stroke-dasharray") == 2
     assert '<span class="tab apart"' in text and "<title>a &lt;b&gt;</title>" in text

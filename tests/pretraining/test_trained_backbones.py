@@ -79,7 +79,7 @@ def test_a_pretraining_may_change_its_backbone(tmp_path: Path) -> None:
 def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_norm: str) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir(), (out / "resume").mkdir(parents=True)
-    draw_set("base", 4, 0, 48, images, silent)
+    draw_set("base", 4, 0, 48, out=images, progress=silent)
     changes = {
         "epochs": 1,
         "sampling.size": 48,
@@ -94,7 +94,7 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
             "batch_norm": batch_norm,
         },
     }
-    name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", "", batch_norm)
+    name = trained_name("shapes-resnet", ("C4", "C5"), True, "dc5", where="", batch_norm=batch_norm)
     assert name == f"shapes-resnet[deformable=C4+C5{',norm=group' if batch_norm == 'group' else ''}]"
     spec = resolve("random:shapes-resnet")
     where = StartPlace(str(tmp_path), spec)

@@ -34,7 +34,7 @@ def chosen(drawn: list[Drawn], first_class: str, tmp_path_factory: pytest.TempPa
     for record in records["annotations"]:
         record["difficult"] = int(record["category_id"] == 1)
     path.write_text(json.dumps(records))
-    return chosen_images(open_dataset(root), "boxes", (), None, "skip", silent)
+    return chosen_images(open_dataset(root), "boxes", (), None, on_empty_class="skip", progress=silent)
 
 
 def test_boxes_keep_their_names_when_a_class_is_left_out(chosen: Images, drawn: list[Drawn], first_class: str) -> None:

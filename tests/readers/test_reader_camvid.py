@@ -104,7 +104,14 @@ class TestColors:
         make_original(tmp_path / "camvid")
         table = open_dataset(tmp_path / "camvid")
         make_image_set(
-            table, np.arange(3), np.arange(3), "segment", (15, 20), "stretch", tmp_path / "out", lambda done, what: None
+            table,
+            np.arange(3),
+            np.arange(3),
+            "segment",
+            size_hw=(15, 20),
+            resize="stretch",
+            out=tmp_path / "out",
+            progress=lambda done, what: None,
         )
         opened = ImageSet.open(tmp_path / "out")
         assert opened.masks[0][:3, 0].tolist() == [0, 1, IGNORED]  # Rows 1, 3 and 5: road, sky, void.

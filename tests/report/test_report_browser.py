@@ -149,7 +149,7 @@ def test_the_page_of_a_check_is_quiet_and_readable(chromium, tmp_path, width, he
 @pytest.fixture(scope="module")
 def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("chips")
-    write_coco("base", 12, 0, 192, out / "drawn", silent)
+    write_coco("base", 12, 0, 192, out=out / "drawn", progress=silent)
     file = out / "drawn" / "annotations" / "instances.json"
     file.write_text(file.read_text().replace('"name": "', '"name": "<script>alert(1)</script>'))
     return show_chips(out / "drawn", "shapes-chips", out / "chips.html", PretrainingOptions(on_empty_class="skip"))

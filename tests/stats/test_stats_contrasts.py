@@ -29,7 +29,7 @@ def arms(num_seeds=3, resamples=200, noise=0.002, **means):
 
 def test_ranking_is_a_set():
     values, replicates = arms(random=0.3, a=0.700, b=0.701, mid=0.6)
-    result = ranking(values, replicates, 0.01, {"a": 1, "b": 2, "mid": 0.5, "random": 0.1}, "mid")
+    result = ranking(values, replicates, 0.01, {"a": 1, "b": 2, "mid": 0.5, "random": 0.1}, default="mid")
     assert [row["weights"] for row in result["rows"]][2:] == ["mid", "random"]
     assert result["best"] == result["rows"][0]["weights"] and set(result["best_set"]) == {"a", "b"}
     assert result["cheapest_adequate"] == "a"
@@ -45,7 +45,7 @@ def test_ranking_is_a_set():
 
 def test_families_are_adjusted_separately():
     values, replicates = arms(noise=0.02, a=0.5, b=0.47, c=0.45, d=0.43)
-    rows = ranking(values, replicates, 0.01, {}, "d")["rows"]
+    rows = ranking(values, replicates, 0.01, {}, default="d")["rows"]
     for which in ("to_best", "to_default"):
         effects = [row[which] for row in rows if row[which] and row[which]["effect"] != 0]
         assert len(effects) == 3
@@ -102,11 +102,13 @@ def test_an_arm_outside_the_best_set_needs_its_interval_within_the_margin():
 def test_all_that_a_ranking_says():
     """Names and numbers as in `metrics.json`, at a level that is nobody's default."""
     values, replicates = arms(noise=0.02, a=0.5, b=0.47, c=0.40)
-    result = ranking(values, replicates, 0.01, {"a": 3.0, "b": 2.0, "c": 1.0}, "c", level=0.6)
+    result = ranking(values, replicates, 0.01, {"a": 3.0, "b": 2.0, "c": 1.0}, default="c", level=0.6)
     assert [row["weights"] for row in result["rows"]] == [result["best"], *sorted({"a", "b"} - {result["best"]}), "c"]
 
     def effect(one, other, p_holm):
-        return paired_difference(values[one], replicates[one], values[other], replicates[other], 0.6).to_json(p_holm)
+        return paired_difference(values[one], replicates[one], values[other], replicates[other], level=0.6).to_json(
+            p_holm
+        )
 
     for row in result["rows"]:
         name, own = row["weights"], crossed_interval(values[row["weights"]], replicates[row["weights"]], 0.6)
@@ -160,7 +162,7 @@ def test_indistinct_by_noise_alone_is_not_adequate():
 
 def test_one_seed():
     values, replicates = arms(num_seeds=1, noise=0.01, a=0.700, b=0.705, c=0.3)
-    result = ranking(values, replicates, 0.01, {}, "c")
+    result = ranking(values, replicates, 0.01, {}, default="c")
     assert result["scope"] == "this trained model only"
     assert set(result["best_set"]) == {"a", "b"}
     assert all(row["to_best"]["p"] is None and row["to_best"]["p_holm"] is None for row in result["rows"])
@@ -177,7 +179,7 @@ def test_identical_arms_share_the_best_set():
 
 
 def test_one_arm():
-    result = ranking(*arms(only=0.5), 0.01, {"only": 1.0}, "only")
+    result = ranking(*arms(only=0.5), 0.01, {"only": 1.0}, default="only")
     assert result["best_set"] == ["only"] and result["cheapest_adequate"] == "only"
     assert result["rows"][0]["to_default"] is None
 
@@ -203,7 +205,7 @@ def test_an_arm_without_a_value_stands_last():
 def test_faults():
     values, replicates = arms(a=0.5, b=0.4)
     with pytest.raises(ValueError, match=r"the default 'c' is not among \['a', 'b'\]"):
-        ranking(values, replicates, 0.01, {}, "c")
+        ranking(values, replicates, 0.01, {}, default="c")
     with pytest.raises(ValueError, match="both need the same arms"):
         ranking(values, {}, 0.01, {})
     with pytest.raises(ValueError, match="cannot be paired"):

@@ -143,7 +143,7 @@ def test_search_is_the_same_for_every_candidate(tmp_path, card):
     data = voc_folder(tmp_path / "d", 8, {"train": range(4), "val": range(4, 6), "test": range(6, 8)})
     specs = [(u, resolve(u, tmp_path)) for u in (str(card), "random:shapes-resnet", "random:shapes-resnet")]
     for budget in ("quick", "normal"):
-        study = comparison(data, open_dataset(data), specs, ["detect"], budget, None)
+        study = comparison(data, open_dataset(data), specs, ["detect"], budget=budget, seeds=None)
         (task,) = study.tasks
         assert task.recipe is not None and len(task.recipe.rates) >= 3 and task.only == () and task.val
         assert [w.name for w in study.weights] == ["pretrained", "random-shapes-resnet-1", "random-shapes-resnet-2"]

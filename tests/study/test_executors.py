@@ -47,7 +47,7 @@ def expansion_of(jobs, store):
 
 def run(store, jobs, workers=2, threads=1, events=None):
     take = (lambda event: None) if events is None else events.append
-    return run_jobs(lambda: expansion_of(jobs, store), store, workers, threads, take, TINY)
+    return run_jobs(lambda: expansion_of(jobs, store), store, workers, threads, on_event=take, runners=TINY)
 
 
 def metrics(store, job):
@@ -108,7 +108,7 @@ def test_results_may_add_jobs(store):
         jobs = [first] + ([adds(10, first=first)] if store.find(first.name, first.key) else [])
         return expansion_of(jobs, store)
 
-    outcome = run_jobs(next_jobs, store, 1, 1, lambda event: None, TINY)
+    outcome = run_jobs(next_jobs, store, 1, 1, on_event=lambda event: None, runners=TINY)
     assert (outcome.finished, outcome.complete) == (2, True)
     assert metrics(store, adds(10, first=adds(1))) == {"value": 11}
 
@@ -193,7 +193,7 @@ if __name__ == "__main__":
 
 
 def counting(nap):
-    return Job("counts", Counting(40), {}, Pace(nap), "count to 40")
+    return Job("counts", Counting(40), {}, Pace(nap), label="count to 40")
 
 
 def started(script, tmp_path):

@@ -67,10 +67,10 @@ def test_predictions_are_equal_pixel_by_pixel(both, photos, tmp_path, monkeypatc
     for path in sorted((photos / "odd").iterdir())[:2]:
         (images / path.name).write_bytes(path.read_bytes())
     for label in (label for label in here if ", rate" in label):
-        predict_folder(here[label], images, tmp_path / "here", 0.0, lambda line: None)
+        predict_folder(here[label], images, tmp_path / "here", 0.0, say=lambda line: None)
         monkeypatch.setattr(devices, "gpus_there", lambda: {NAME: 2})
         with pretended(0):
-            predict_folder(there[label], images, tmp_path / "there", 0.0, lambda line: None)
+            predict_folder(there[label], images, tmp_path / "there", 0.0, say=lambda line: None)
         monkeypatch.undo()
         assert json.loads((tmp_path / "here" / "predictions.json").read_text())
         for path in (tmp_path / "here").iterdir():
@@ -134,7 +134,13 @@ def test_jobs_that_want_a_gpu_spread_over_all_and_the_others_stay_on_the_cpu(tmp
     jobs = [Job("features", {"number": n}, label=f"features {n}") for n in range(4)]
     jobs += [Job("probe", {"number": n}, label=f"probe {n}") for n in range(2)]
     outcome = run_jobs(
-        lambda: tiny_study(store, jobs), store, 1, 1, lambda event: None, "support.tiny_runners:SEATED", TWO
+        lambda: tiny_study(store, jobs),
+        store,
+        1,
+        1,
+        on_event=lambda event: None,
+        runners="support.tiny_runners:SEATED",
+        devices=TWO,
     )
     assert (outcome.finished, outcome.failed) == (6, [])
     seats = {job.label: json.loads((store.path(job.name) / "metrics.json").read_text()) for job in jobs}
@@ -155,7 +161,9 @@ def test_a_job_that_kills_its_gpu_worker_is_tried_again_alone(tmp_path):
     def next_jobs():
         return tiny_study(store, jobs)
 
-    outcome = run_jobs(next_jobs, store, 2, 1, events.append, "support.tiny_runners:SEATED", TWO)
+    outcome = run_jobs(
+        next_jobs, store, 2, 1, on_event=events.append, runners="support.tiny_runners:SEATED", devices=TWO
+    )
     assert outcome.finished == 3
     assert [label for label, _ in outcome.failed] == ["fatal"]
     assert "died when tried again alone, too" in outcome.failed[0][1]
@@ -176,7 +184,9 @@ def test_a_study_on_two_pretended_devices_says_what_it_says_on_the_cpu(photos, t
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     runs = {}
     for name, where in (("there", TWO), ("here", Devices())):
-        runs[name] = run(study, source, tmp_path, tmp_path / name, lambda event: None, 1, devices=where)
+        runs[name] = run(
+            study, source, tmp_path, tmp_path / name, on_event=lambda event: None, workers=1, devices=where
+        )
         assert runs[name].outcome.complete, runs[name].outcome.failed
     started = [line for line in (tmp_path / "there" / "log.txt").read_text().splitlines() if " started " in line]
     assert {line.rpartition(" on ")[2] for line in started if " on pretend:" in line} == {"pretend:0", "pretend:1"}

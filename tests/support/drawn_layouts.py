@@ -30,7 +30,7 @@ SIDE = 120
 
 def drawn_images(folder: Path, count: int) -> list[Drawn]:
     """Drawn once as a COCO data set."""
-    write_coco("base", count, 0, SIDE, folder, silent)
+    write_coco("base", count, 0, SIDE, out=folder, progress=silent)
     table = open_dataset(folder)
     return [
         Drawn(folder / "images" / Path(table.image_name(i)).name, own.xyxy, [table.box_classes[k] for k in own.labels])

@@ -74,13 +74,15 @@ def main(data: Path, out: Path) -> None:
     settings = recipe(batch_norm="group", precision="fp64", accumulate=2)
     torch.manual_seed(3)
     table = open_dataset(data)
-    batches = LabelBatches(table, range(len(table)), 32, settings.batch_size, 0, True)
-    model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), batches.source.several)
+    batches = LabelBatches(table, range(len(table)), 32, settings.batch_size, seed=0, flip=True)
+    model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), several=batches.source.several)
     model = set_norms(model, settings.batch_norm)
     with joined("cpu") as world:
         state = out / f"state{world.rank}"
         state.mkdir(parents=True)
-        train(model, TASK.losses, batches, Preprocessing(), settings, state, silent, world=world)
+        train(
+            model, TASK.losses, batches, Preprocessing(), recipe=settings, state_dir=state, progress=silent, world=world
+        )
         if world.leads:
             save_tensors(out / "model.safetensors", model_tensors(model))
 

@@ -61,10 +61,10 @@ def train_one(images: Path, out: Path, kind: str, world: World) -> None:
         )
     )
     torch.manual_seed(3)
-    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
     state = out / f"state{world.rank}"
     state.mkdir(parents=True)
-    model, _ = fit(start, task, ImageSet.open(images), recipe, 0, state, silent, world=world)
+    model, _ = fit(start, task, ImageSet.open(images), recipe, seed=0, state_dir=state, progress=silent, world=world)
     if world.leads:
         save_tensors(out / "model.safetensors", model_tensors(model))
 

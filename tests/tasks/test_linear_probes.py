@@ -40,14 +40,14 @@ def standard(train, other):
 def test_ridge_by_hand():
     # x is +-1 with variance 1, centered one-hot targets are +-0.5: W = 0.5 / (1 + strength), b = 0.5.
     # At strength 1 the score of class 1 is 0.5 + 0.25 x.
-    result = probe(X_HAND, Y_HAND, np.array([[1.0], [-1.0], [3.0]]), 2, "ridge", strengths=[1.0])
+    result = probe(X_HAND, Y_HAND, np.array([[1.0], [-1.0], [3.0]]), 2, kind="ridge", strengths=[1.0])
     np.testing.assert_allclose(result.logits[:, 1], [0.75, 0.25, 1.25], atol=1e-12)
     np.testing.assert_allclose(result.logits.sum(axis=1), 1.0, atol=1e-12)
 
 
 def test_logistic_by_hand():
     # By symmetry W = (-v, v), b = 0; log(1 + exp(-2v)) + strength v^2 is least at v = expit(-2v) / strength.
-    result = probe(X_HAND, Y_HAND, np.array([[1.0]]), 2, "logistic", strengths=[0.1])
+    result = probe(X_HAND, Y_HAND, np.array([[1.0]]), 2, kind="logistic", strengths=[0.1])
     v = result.logits[0, 1]
     assert v == pytest.approx(expit(-2 * v) / 0.1, abs=1e-5)
     assert result.logits[0, 0] == pytest.approx(-v, abs=1e-6)
@@ -58,14 +58,14 @@ def test_logistic_by_hand():
 def test_logistic_is_scikit_learns(strength):
     x, y = blobs(300)
     test, _ = blobs(50, seed=1)
-    found = probe(x, y, test, 4, "logistic", strengths=[strength])
+    found = probe(x, y, test, 4, kind="logistic", strengths=[strength])
     oracle = LogisticRegression(C=1 / (strength * len(x)), tol=1e-10, max_iter=10_000).fit(standard(x, x), y)
     np.testing.assert_allclose(softmax(found.logits, axis=1), oracle.predict_proba(standard(x, test)), atol=1e-4)
 
 
 def test_logistic_reaches_its_stated_tolerance():
     x, y = blobs(300)
-    found = probe(x, y, x, 4, "logistic", strengths=[1e-2])
+    found = probe(x, y, x, 4, kind="logistic", strengths=[1e-2])
     error = softmax(found.logits, axis=1) - np.eye(4)[y]
     # The constant's gradient is the mean error; its coordinates are stretched by sqrt(K) = 2.
     assert np.abs(2 * error.mean(axis=0)).max() < 10 * GRADIENT_TOLERANCE
@@ -76,7 +76,7 @@ def test_logistic_reaches_its_stated_tolerance():
 def test_ridge_is_scikit_learns(strength, n):
     x, y = blobs(n)
     test, _ = blobs(50, seed=1)
-    found = probe(x, y, test, 4, "ridge", strengths=[strength])
+    found = probe(x, y, test, 4, kind="ridge", strengths=[strength])
     oracle = Ridge(alpha=strength * n, solver="svd").fit(standard(x, x), np.eye(4)[y])
     np.testing.assert_allclose(found.logits, oracle.predict(standard(x, test)), atol=1e-7)
 
@@ -84,10 +84,10 @@ def test_ridge_is_scikit_learns(strength, n):
 @pytest.mark.parametrize("kind", ["logistic", "ridge"])
 def test_strength_is_the_best_on_the_validation_part(kind):
     x, y = blobs(240)
-    result = probe(x, y, x, 4, kind, seed=3)
+    result = probe(x, y, x, 4, kind=kind, seed=3)
     held_out = validation_part(y, 3)
     for strength, score in result.scores.items():
-        alone = probe(x[~held_out], y[~held_out], x[held_out], 4, kind, strengths=[strength])
+        alone = probe(x[~held_out], y[~held_out], x[held_out], 4, kind=kind, strengths=[strength])
         if kind == "logistic":
             by_hand = -np.log(softmax(alone.logits, axis=1)[np.arange(held_out.sum()), y[held_out]]).mean()
         else:
@@ -95,14 +95,17 @@ def test_strength_is_the_best_on_the_validation_part(kind):
         assert score == pytest.approx(by_hand, abs=2e-5)
     assert result.strength == min(result.scores, key=result.scores.get)
     assert not result.edge
-    refit = probe(x, y, x, 4, kind, strengths=[result.strength])
+    refit = probe(x, y, x, 4, kind=kind, strengths=[result.strength])
     np.testing.assert_allclose(result.logits, refit.logits, atol=1e-3)
 
 
 def test_grid_goes_on_beyond_an_end_that_wins():
     x, y = blobs(240)
-    inside = probe(x, y, x, 4, "ridge")
-    low, high = probe(x, y, x, 4, "ridge", strengths=[1e-4, 1e-3]), probe(x, y, x, 4, "ridge", strengths=[10.0, 100.0])
+    inside = probe(x, y, x, 4, kind="ridge")
+    low, high = (
+        probe(x, y, x, 4, kind="ridge", strengths=[1e-4, 1e-3]),
+        probe(x, y, x, 4, kind="ridge", strengths=[10.0, 100.0]),
+    )
     assert min(high.scores) < 10 and max(low.scores) > 1e-3
     for result in (low, high):
         assert 0.1 < result.strength / inside.strength < 10 and not result.edge
@@ -110,7 +113,7 @@ def test_grid_goes_on_beyond_an_end_that_wins():
 
 def test_an_edge_that_stays_is_said():
     x, y = np.zeros((80, 3)), np.arange(80) % 2  # nothing to learn: all strengths are equal, the greatest is taken
-    result = probe(x, y, x, 2, "ridge", strengths=[1.0, 10.0])
+    result = probe(x, y, x, 2, kind="ridge", strengths=[1.0, 10.0])
     assert result.edge and result.strength == max(result.scores) == pytest.approx(1e7)
     assert len(result.scores) == 8  # two given and six beyond
 
@@ -135,8 +138,8 @@ def test_strength_is_chosen_on_other_clusters():
     # Copies of the training images in the validation part would reward memory: the weakest strength wins there.
     x, y = blobs(60, features=40, noise=12.0)
     x, y, of = np.concatenate([x] * 4), np.concatenate([y] * 4), np.tile(np.arange(60), 4)
-    memory = probe(x, y, x, 4, "ridge").strength
-    assert probe(x, y, x, 4, "ridge", clusters=of).strength > 10 * memory
+    memory = probe(x, y, x, 4, kind="ridge").strength
+    assert probe(x, y, x, 4, kind="ridge", clusters=of).strength > 10 * memory
 
 
 def test_validation_part_is_stratified_and_seeded():
@@ -150,10 +153,10 @@ def test_validation_part_is_stratified_and_seeded():
 def test_scale_and_constant_features_do_not_matter():
     x, y = blobs(120)
     test, _ = blobs(30, seed=1)
-    plain = probe(x, y, test, 4, "logistic")
+    plain = probe(x, y, test, 4, kind="logistic")
     wide = [np.column_stack([7.0 * part - 3, np.full(len(part), 2.5)]).astype(np.float32) for part in (x, test)]
-    assert np.abs(probe(wide[0], y, wide[1], 4, "logistic").logits - plain.logits).max() < 1e-3
-    again = probe(x, y, test, 4, "logistic")
+    assert np.abs(probe(wide[0], y, wide[1], 4, kind="logistic").logits - plain.logits).max() < 1e-3
+    again = probe(x, y, test, 4, kind="logistic")
     assert again.logits.tobytes() == plain.logits.tobytes()
 
 
@@ -176,7 +179,7 @@ def test_folds_are_fitted_apart_and_scored_together():
     halves = [(slice(0, 120), slice(120, 200)), (slice(120, 200), slice(0, 120))]
     folds = [ProbeFold(x[a], y[a], x[b], y[b]) for a, b in halves]
     metrics, _, predictions = measure(folds, 4, np.ones((2, 200)), seed=5)
-    alone = [probe(f.train_x, f.train_y, f.test_x, 4, "logistic", 5).logits.argmax(axis=1) for f in folds]
+    alone = [probe(f.train_x, f.train_y, f.test_x, 4, kind="logistic", seed=5).logits.argmax(axis=1) for f in folds]
     np.testing.assert_array_equal(predictions["predicted"], np.concatenate(alone))
     np.testing.assert_array_equal(predictions["label"], np.concatenate([y[120:], y[:120]]))
     assert metrics["probe/logistic/top1"] == predictions["correct"].mean()
@@ -230,9 +233,9 @@ def test_flowers_on_published_weights(card, published, at_least):
     images = {part: np.stack([central_crop(path) for path in found]) for part, found in paths.items()}
     loaded = load(resolve(f"mobilenet_v1_{card}.toml", EXAMPLES), seed=0)
     x = {part: pooled_features(loaded.backbone, loaded.preprocessing, found)["C5"] for part, found in images.items()}
-    fixed = probe(x["train"], y["train"], x["test"], 17, "ridge", strengths=[0.1])
+    fixed = probe(x["train"], y["train"], x["test"], 17, kind="ridge", strengths=[0.1])
     assert np.mean(fixed.logits.argmax(axis=1) == y["test"]) == pytest.approx(published, abs=0.01)
     for kind in ("ridge", "logistic"):
-        result = probe(x["train"], y["train"], x["test"], 17, kind)
+        result = probe(x["train"], y["train"], x["test"], 17, kind=kind)
         assert result.converged and not result.edge
         assert np.mean(result.logits.argmax(axis=1) == y["test"]) >= at_least

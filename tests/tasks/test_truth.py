@@ -32,7 +32,7 @@ def silent(fraction: float, message: str) -> None:
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     folder = tmp_path_factory.mktemp("drawn")
-    write_coco("novel", 8, 0, 64, folder, silent)
+    write_coco("novel", 8, 0, 64, out=folder, progress=silent)
     return open_dataset(folder)
 
 
@@ -40,14 +40,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
 def prepared(table: Annotations, tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """The same images, half as wide."""
     folder = tmp_path_factory.mktemp("prepared")
-    make_image_set(table, np.arange(8), np.arange(8), "detect", (64, 32), "stretch", folder, silent)
+    make_image_set(
+        table, np.arange(8), np.arange(8), "detect", size_hw=(64, 32), resize="stretch", out=folder, progress=silent
+    )
     return ImageSet.open(folder)
 
 
 @pytest.fixture(scope="module")
 def model() -> FcosDetector:
     torch.manual_seed(0)
-    return FcosDetector(build_backbone("shapes-resnet"), 3, ("C4", "C5"), 8, 0, 1).eval()
+    return FcosDetector(build_backbone("shapes-resnet"), 3, ("C4", "C5"), 8, coarser=0, depth=1).eval()
 
 
 def perfect(truth: Truth) -> dict[str, np.ndarray]:
@@ -118,7 +120,7 @@ def test_whole_images_pass_alone_and_come_back_in_order(
     scales = (Scale("factor", 1.0, 0),)
     found = detect_images(model, Preprocessing(), table, scales, most=20)
     assert (np.diff(found["image_index"]) >= 0).all() and set(found["image_index"].tolist()) == set(range(8))
-    parts = detected(model, Preprocessing(), whole_images(table, range(8)), scales, 20)
+    parts = detected(model, Preprocessing(), whole_images(table, range(8)), scales, most=20)
     again = joined(of_image for part in parts for of_image in part)
     assert all(np.array_equal(found[name], again[name]) for name in COLUMNS)
 

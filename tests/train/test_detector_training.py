@@ -36,7 +36,7 @@ KINDS: dict[str, dict] = {
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 8, 0, 48, out, silent)
+    draw_set("base", 8, 0, 48, out=out, progress=silent)
     return ImageSet.open(out)
 
 
@@ -48,13 +48,15 @@ def recipe(name: str, **changes) -> Recipe:
 
 def start() -> Start:
     torch.manual_seed(7)
-    return Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    return Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
 
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("precision", ["bf16", "fp64"])
 def test_every_precision_trains(drawn: ImageSet, tmp_path: Path, name: str, precision: str) -> None:
-    model, curve = fit(start(), "detect", drawn, recipe(name, precision=precision), 5, tmp_path, silent)
+    model, curve = fit(
+        start(), "detect", drawn, recipe(name, precision=precision), seed=5, state_dir=tmp_path, progress=silent
+    )
     assert np.isfinite(curve.values).all()
     assert next(model.parameters()).dtype == (torch.float64 if precision == "fp64" else torch.float32)
 
@@ -66,14 +68,14 @@ def test_what_is_drawn_at_random_goes_on_after_a_stop(
     monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
     for folder in ("whole", "parts"):
         (tmp_path / folder).mkdir()
-    whole, _ = fit(start(), "detect", drawn, recipe(name), 5, tmp_path / "whole", silent)
+    whole, _ = fit(start(), "detect", drawn, recipe(name), seed=5, state_dir=tmp_path / "whole", progress=silent)
 
     def stop(model: torch.nn.Module) -> dict:
         return {2: lambda: (_ for _ in ()).throw(KeyboardInterrupt)}
 
     with pytest.raises(KeyboardInterrupt):
-        fit(start(), "detect", drawn, recipe(name), 5, tmp_path / "parts", silent, at_step=stop)
-    parts, _ = fit(start(), "detect", drawn, recipe(name), 5, tmp_path / "parts", silent)
+        fit(start(), "detect", drawn, recipe(name), seed=5, state_dir=tmp_path / "parts", progress=silent, at_step=stop)
+    parts, _ = fit(start(), "detect", drawn, recipe(name), seed=5, state_dir=tmp_path / "parts", progress=silent)
     found = model_tensors(parts)
     assert all(torch.equal(tensor, found[key]) for key, tensor in model_tensors(whole).items())
 
@@ -82,8 +84,8 @@ def test_what_is_drawn_at_random_goes_on_after_a_stop(
 def test_a_saved_detector_finds_the_same_again(drawn: ImageSet, tmp_path: Path, name: str) -> None:
     begin, (out, state) = start(), (tmp_path / "out", tmp_path / "state")
     out.mkdir(), state.mkdir()
-    model, _ = fit(begin, "detect", drawn, recipe(name, updates=1), 5, state, silent)
-    save_model(out, model, model_facts(begin, "detect", recipe(name, updates=1), drawn, "stretch"))
+    model, _ = fit(begin, "detect", drawn, recipe(name, updates=1), seed=5, state_dir=state, progress=silent)
+    save_model(out, model, model_facts(begin, "detect", recipe(name, updates=1), drawn, resize="stretch"))
     again = load_model(out).model
     images = Preprocessing().apply(pixels_of(drawn, slice(0, 4)))
     for before, after in zip(model.detect(images, 1e-3), again.detect(images, 1e-3), strict=True):  # type: ignore[operator]

@@ -28,7 +28,7 @@ PROGRAM = Path(__file__).parents[1] / "support" / "train_two.py"
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 32, 0, 64, out, silent)
+    draw_set("base", 32, 0, 64, out=out, progress=silent)
     return out
 
 
@@ -61,14 +61,14 @@ def test_two_processes_give_the_weights_of_one(trained: Callable[[str], Path], k
 
 
 def test_batches_are_the_same_whoever_makes_them(drawn: Path) -> None:
-    batches = Batches(ImageSet.open(drawn), 4, 0, True, True)
-    here, there = (list(fetched(batches, 3, 9, ALONE, workers)) for workers in (0, 2))
+    batches = Batches(ImageSet.open(drawn), 4, 0, True, quarter_turns=True)
+    here, there = (list(fetched(batches, 3, 9, ALONE, workers=workers)) for workers in (0, 2))
     assert [step for step, _ in here] == [step for step, _ in there] == [3, 4, 5, 6, 7, 8]
     assert all(
         torch.equal(a.images, b.images) and a.image_ids == b.image_ids
         for (_, a), (_, b) in zip(here, there, strict=True)
     )
-    halves = [next(fetched(batches, 5, 6, World(rank, 2), 0))[1] for rank in (0, 1)]
+    halves = [next(fetched(batches, 5, 6, World(rank, 2), workers=0))[1] for rank in (0, 1)]
     assert [*halves[0].image_ids, *halves[1].image_ids] == here[2][1].image_ids
     assert np.array_equal(torch.cat([h.images for h in halves]), here[2][1].images)
 

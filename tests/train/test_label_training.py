@@ -66,10 +66,10 @@ def test_classes_begin_as_rare() -> None:
 def learned(table, several: bool, tmp_path: Path, least_area: float) -> tuple[dict[str, float], nn.Module, LabelImages]:
     settings = recipe(updates=60, batch_size=8, lr=4e-3)
     torch.manual_seed(0)
-    batches = LabelBatches(table, range(len(table)), 32, 8, 0, True, least_area)
+    batches = LabelBatches(table, range(len(table)), 32, 8, seed=0, flip=True, least_area=least_area)
     assert batches.source.several == several
-    model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), several)
-    curve = train(model, TASK.losses, batches, Preprocessing(), settings, tmp_path, silent)
+    model = TASK.build(build_backbone("shapes-resnet"), settings, 3, (32, 32), several=several)
+    curve = train(model, TASK.losses, batches, Preprocessing(), recipe=settings, state_dir=tmp_path, progress=silent)
     assert curve.total[-5:].mean() < 0.5 * curve.total[:5].mean()
     images = LabelImages(batches.source, range(len(table)), 32, "stretch")
     predictions = TASK.predict(model, Preprocessing(), images, silent)
@@ -111,9 +111,9 @@ def test_images_of_which_nothing_is_known_are_not_evaluated(tmp_path: Path) -> N
     table = open_dataset(data)
     empty = [i for i, name in enumerate(table.image_ids) if name in ("8", "16")]
     with pytest.raises(DataError, match=r"train2017/(8|16)\.png: nothing is known of what image '(8|16)' shows"):
-        LabelBatches(table, range(len(table)), 32, 8, 0, True)
+        LabelBatches(table, range(len(table)), 32, 8, seed=0, flip=True)
     rows = [i for i in range(len(table)) if i not in empty]
-    source = LabelBatches(table, rows, 32, 8, 0, True).source
+    source = LabelBatches(table, rows, 32, 8, seed=0, flip=True).source
     images = LabelImages(source, range(len(table)), 32)
     assert images.left_out == 2 and images.rows.tolist() == rows
 

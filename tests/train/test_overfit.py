@@ -47,9 +47,18 @@ DETECTORS: dict[str, dict] = {
 def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("eight")
     if RACCOONS.is_dir():
-        make_image_set(open_dataset(RACCOONS), range(8), range(8), "detect", (SIZE, SIZE), "stretch", out, silent)
+        make_image_set(
+            open_dataset(RACCOONS),
+            range(8),
+            range(8),
+            "detect",
+            size_hw=(SIZE, SIZE),
+            resize="stretch",
+            out=out,
+            progress=silent,
+        )
     else:
-        draw_set("base", 8, 0, SIZE, out, silent)
+        draw_set("base", 8, 0, SIZE, out=out, progress=silent)
     return ImageSet.open(out)
 
 
@@ -72,8 +81,8 @@ def test_eight_images_are_learnt_by_heart(eight: ImageSet, tmp_path: Path, name:
         )
     )
     began = time.process_time()
-    start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, True)
-    model, curve = fit(start, "detect", eight, recipe, 0, tmp_path, silent)
+    start = Start(build_backbone("resnet18"), "resnet18", Path(), IMAGENET, is_random=True)
+    model, curve = fit(start, "detect", eight, recipe, seed=0, state_dir=tmp_path, progress=silent)
     seconds = time.process_time() - began
     found = detect.predict(model, IMAGENET, eight, silent)
     scores, _ = detect.score([found], [eight], None, "voc-area")

@@ -25,12 +25,21 @@ def parts():
 def saved(folder, step, last=1, key=KEY):
     model, optimizer = parts()
     losses = [torch.full((2,), float(k)) for k in range(step)]
-    save_state(folder, step, model, optimizer, History(("a", "b"), losses), WeightAverage(model, 0.9), last, key)
+    save_state(
+        folder,
+        step,
+        model,
+        optimizer,
+        history=History(("a", "b"), losses),
+        average=WeightAverage(model, 0.9),
+        last=last,
+        key=key,
+    )
 
 
 def loaded(folder, key=KEY):
     model, optimizer = parts()
-    return load_state(folder, model, optimizer, WeightAverage(model, 0.9), key)
+    return load_state(folder, model, optimizer, WeightAverage(model, 0.9), key=key)
 
 
 def test_a_state_comes_back(tmp_path):

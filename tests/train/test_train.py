@@ -28,7 +28,7 @@ HEADS = {"classify": "linear", "detect": "fcos", "segment": "pixel"}
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 32, 0, 64, out, silent)
+    draw_set("base", 32, 0, 64, out=out, progress=silent)
     return ImageSet.open(out)
 
 
@@ -39,7 +39,7 @@ def recipe(task: str = "classify", **changes) -> Recipe:
 
 def start() -> Start:
     torch.manual_seed(7)
-    return Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    return Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
 
 
 class Stopped(Exception):
@@ -49,7 +49,7 @@ class Stopped(Exception):
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch, task):
     monkeypatch.setattr(saving, "SAVE_EVERY_SECONDS", 0.0)
-    whole, curve = fit(start(), task, drawn, recipe(task), 5, _made(tmp_path / "whole"), silent)
+    whole, curve = fit(start(), task, drawn, recipe(task), seed=5, state_dir=_made(tmp_path / "whole"), progress=silent)
 
     folder = _made(tmp_path / "parts")
     for stop_at in (2, 3, 7):
@@ -58,8 +58,8 @@ def test_stopped_three_times_ends_in_the_same_bits(drawn, tmp_path, monkeypatch,
             return {at: _raise}
 
         with pytest.raises(Stopped):
-            fit(start(), task, drawn, recipe(task), 5, folder, silent, at_step=stop)
-    parts, curve_of_parts = fit(start(), task, drawn, recipe(task), 5, folder, silent)
+            fit(start(), task, drawn, recipe(task), seed=5, state_dir=folder, progress=silent, at_step=stop)
+    parts, curve_of_parts = fit(start(), task, drawn, recipe(task), seed=5, state_dir=folder, progress=silent)
     assert np.array_equal(curve.values, curve_of_parts.values)
     for name, tensor in model_tensors(whole).items():
         assert torch.equal(tensor, model_tensors(parts)[name]), name
@@ -77,7 +77,7 @@ def _made(folder):
 def test_a_torn_state_file_is_ignored(drawn, tmp_path):
     folder = _made(tmp_path / "run")
     (folder / STATE).write_bytes(b"half written")
-    _, curve = fit(start(), "classify", drawn, recipe(), 5, folder, silent)
+    _, curve = fit(start(), "classify", drawn, recipe(), seed=5, state_dir=folder, progress=silent)
     assert len(curve.values) == 8
 
 
@@ -85,9 +85,15 @@ def test_the_same_seed_gives_every_candidate_the_same_head(drawn, tmp_path):
     heads = []
     for k in (1, 2):
         torch.manual_seed(k)
-        other = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+        other = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
         model, _ = fit(
-            other, "classify", drawn, recipe(updates=1, warmup=0, lr=1e-12), 5, _made(tmp_path / str(k)), silent
+            other,
+            "classify",
+            drawn,
+            recipe(updates=1, warmup=0, lr=1e-12),
+            seed=5,
+            state_dir=_made(tmp_path / str(k)),
+            progress=silent,
         )
         heads.append(model.classes.weight.detach())
     assert torch.allclose(heads[0], heads[1], atol=1e-8)
@@ -114,7 +120,7 @@ def test_heads_only_leaves_the_backbone_untouched(drawn, tmp_path):
     begin = start()
     before = {k: v.clone() for k, v in model_tensors(begin.backbone).items()}
     settings = recipe(trainable="heads", reestimate_batch_norm=False, lr=1e-2)
-    fit(begin, "classify", drawn, settings, 5, _made(tmp_path / "run"), silent)
+    fit(begin, "classify", drawn, settings, seed=5, state_dir=_made(tmp_path / "run"), progress=silent)
     for name, tensor in model_tensors(begin.backbone).items():
         assert torch.equal(tensor, before[name]), name
 
@@ -147,9 +153,9 @@ def test_a_loss_that_is_not_finite_names_images_and_advice(drawn, tmp_path):
             "classify",
             drawn,
             recipe(reestimate_batch_norm=False),
-            5,
-            _made(tmp_path / "run"),
-            silent,
+            seed=5,
+            state_dir=_made(tmp_path / "run"),
+            progress=silent,
         )
 
 
@@ -163,8 +169,8 @@ def test_a_falling_curve_is_not_converged():
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
 def test_a_saved_model_predicts_the_same(drawn, tmp_path, task):
     begin = start()
-    model, _ = fit(begin, task, drawn, recipe(task), 5, _made(tmp_path / "run"), silent)
-    save_model(_made(tmp_path / "model"), model, model_facts(begin, task, recipe(task), drawn, "stretch"))
+    model, _ = fit(begin, task, drawn, recipe(task), seed=5, state_dir=_made(tmp_path / "run"), progress=silent)
+    save_model(_made(tmp_path / "model"), model, model_facts(begin, task, recipe(task), drawn, resize="stretch"))
     again = load_model(tmp_path / "model")
     kind = trained_task(task)
     first = kind.predict(model, begin.preprocessing, drawn, silent)
@@ -184,8 +190,8 @@ def test_losses_fall(drawn, tmp_path):
         "classify",
         drawn,
         recipe(updates=40, batch_size=8, lr=3e-3),
-        5,
-        _made(tmp_path / "run"),
-        silent,
+        seed=5,
+        state_dir=_made(tmp_path / "run"),
+        progress=silent,
     )
     assert curve.total[-5:].mean() < 0.8 * curve.total[:5].mean()

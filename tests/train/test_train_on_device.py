@@ -36,7 +36,7 @@ def device():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 8, 0, 48, out, silent)
+    draw_set("base", 8, 0, 48, out=out, progress=silent)
     return ImageSet.open(out)
 
 
@@ -108,7 +108,7 @@ def exhausting(part, backward: bool):
     ],
 )
 def test_out_of_memory_names_the_setting_to_change(drawn, tmp_path, batch_norm, words, backward):
-    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
     exhausting(start.backbone.layer3, backward)
     recipe = recipe_of(
         {
@@ -123,17 +123,17 @@ def test_out_of_memory_names_the_setting_to_change(drawn, tmp_path, batch_norm, 
         }
     )
     with pytest.raises(TrainingError, match=words) as caught:
-        fit(start, "classify", drawn, recipe, 5, tmp_path, silent)
+        fit(start, "classify", drawn, recipe, seed=5, state_dir=tmp_path, progress=silent)
     assert "training on 2 images of 48 x 48 pixels (CUDA out of memory. Tried" in str(caught.value)
     assert "more lines" not in str(caught.value)
 
 
 def test_out_of_memory_before_training_and_without_it(drawn, tmp_path):
-    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
     exhausting(start.backbone.layer3, backward=False)
     recipe = recipe_of({"name": "test", "updates": 1, "batch_size": 4, "lr": 1e-3, "head": "linear"})
     with pytest.raises(TrainingError, match="batch-norm statistics of 4 images of 48 x 48 pixels"):
-        fit(start, "classify", drawn, recipe, 5, tmp_path, silent)
+        fit(start, "classify", drawn, recipe, seed=5, state_dir=tmp_path, progress=silent)
     with pytest.raises(TrainingError, match=r"features of 64 x 32 pixels.*smaller images, or do"):  # noqa: SIM117
         with memory_for_images("features", (32, 64)):
             raise torch.OutOfMemoryError

@@ -50,18 +50,18 @@ USUAL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     out = tmp_path_factory.mktemp("drawn")
-    draw_set("base", 12, 0, 32, out, silent)
+    draw_set("base", 12, 0, 32, out=out, progress=silent)
     return ImageSet.open(out)
 
 
 def start() -> Start:
     torch.manual_seed(7)
-    return Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), False)
+    return Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=False)
 
 
 def trained(drawn: ImageSet, folder: Path, changes: dict[str, Any]) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
-    model, _ = fit(start(), "classify", drawn, recipe_of(USUAL | changes), SEED, folder, silent)
+    model, _ = fit(start(), "classify", drawn, recipe_of(USUAL | changes), seed=SEED, state_dir=folder, progress=silent)
     return model_tensors(model)
 
 
@@ -69,8 +69,8 @@ def by_hand(drawn: ImageSet, changes: dict[str, Any]) -> tuple[dict[str, Tensor]
     """Tensors after the updates, and the norm of every update's gradients before they are clipped."""
     now, begin = USUAL | changes, start()
     kind, recipe = trained_task("classify"), recipe_of(now)
-    model = assembled(begin, "classify", recipe, len(kind.classes_of(drawn)), (32, 32), SEED)
-    batches = Batches(drawn, 4, SEED, now.get("flip", True), now.get("quarter_turns", False))
+    model = assembled(begin, "classify", recipe, len(kind.classes_of(drawn)), size_hw=(32, 32), seed=SEED)
+    batches = Batches(drawn, 4, SEED, now.get("flip", True), quarter_turns=now.get("quarter_turns", False))
     if now.get("reestimate_batch_norm", True):
         reestimate_batch_norm(begin.backbone, batches, begin.preprocessing)
     model.double().train()
@@ -157,9 +157,11 @@ def test_a_first_update_is_as_long_as_its_clipped_gradients(drawn: ImageSet, tmp
     begin = start()
     settings = {"updates": 1, "warmup": 0, "drops": (0.999,), "weight_decay": 0.0, "clip_norm": 0.01}
     recipe = recipe_of(USUAL | settings)
-    before = assembled(begin, "classify", recipe, len(trained_task("classify").classes_of(drawn)), (32, 32), SEED)
+    before = assembled(
+        begin, "classify", recipe, len(trained_task("classify").classes_of(drawn)), size_hw=(32, 32), seed=SEED
+    )
     first = {name: p.detach().double().clone() for name, p in before.named_parameters()}
-    after, _ = fit(start(), "classify", drawn, recipe, SEED, tmp_path, silent)
+    after, _ = fit(start(), "classify", drawn, recipe, seed=SEED, state_dir=tmp_path, progress=silent)
     moved = torch.stack([(p.detach() - first[name]).norm() for name, p in after.named_parameters()]).norm()
     assert float(moved) == pytest.approx(RATE * 0.01, rel=1e-6)
 
@@ -193,6 +195,6 @@ def test_frozen_statistics_stay_while_their_weights_are_trained(drawn: ImageSet,
 
 def test_group_norm_takes_the_place_of_batch_norm(drawn: ImageSet, tmp_path: Path) -> None:
     recipe = recipe_of(USUAL | {"batch_norm": "group", "updates": 1})
-    model, _ = fit(start(), "classify", drawn, recipe, SEED, tmp_path, silent)
+    model, _ = fit(start(), "classify", drawn, recipe, seed=SEED, state_dir=tmp_path, progress=silent)
     kinds = {type(module) for module in model.modules()}
     assert nn.GroupNorm in kinds and nn.BatchNorm2d not in kinds

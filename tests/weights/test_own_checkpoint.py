@@ -136,7 +136,9 @@ def test_changed_values_and_changed_features_are_found(card: Path, monkeypatch: 
         (
             json.dumps(
                 dataclasses.asdict(
-                    native.CheckpointFacts("n", "resnet18", IMAGENET.to_json(), [], "", "", "", format=2)
+                    native.CheckpointFacts(
+                        "n", "resnet18", IMAGENET.to_json(), [], licence="", source="", digest="", format=2
+                    )
                 )
             ),
             r"is of format 2; this version reads format 1\. Update Headstart",

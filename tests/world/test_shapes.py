@@ -145,7 +145,7 @@ def test_body_and_part_stand_out_from_what_surrounds_them() -> None:
 
 def test_prepared_set(tmp_path: Path) -> None:
     told: list[float] = []
-    draw_set("novel", 5, 40, 64, tmp_path / "set", lambda fraction, what: told.append(fraction))
+    draw_set("novel", 5, 40, 64, out=tmp_path / "set", progress=lambda fraction, what: told.append(fraction))
     assert told[0] == 0.0 and told[-1] == 1.0
     images, masks, instances, parts = (
         np.load(tmp_path / "set" / f"{name}.npy", mmap_mode="r") for name in ("images", "masks", "instances", "parts")
@@ -190,7 +190,7 @@ def test_prepared_set(tmp_path: Path) -> None:
 
 def test_equal_sets_are_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        draw_set("base", 2, 0, 32, tmp_path / name, silent)
+        draw_set("base", 2, 0, 32, out=tmp_path / name, progress=silent)
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
@@ -230,7 +230,7 @@ def test_faults_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(UsageError, match=r"31 pixels a side are too small .* Ask for 32 or more\."):
         draw("base", 0, 31)
     with pytest.raises(UsageError, match=r"cannot draw 0 images"):
-        draw_set("base", 0, 0, 96, tmp_path / "set", silent)
+        draw_set("base", 0, 0, 96, out=tmp_path / "set", progress=silent)
     assert not (tmp_path / "set").exists()
     target = tmp_path / "annotations" / "instances.json"
     target.parent.mkdir()

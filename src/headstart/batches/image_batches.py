@@ -19,7 +19,7 @@ class Batches(Shuffled):
     """
 
     def __init__(
-        self, images: ImageSet, batch_size: int, seed: int, flip: bool, quarter_turns: bool, limit: int | None = None
+        self, images: ImageSet, batch_size: int, seed: int, flip: bool, *, quarter_turns: bool, limit: int | None = None
     ) -> None:
         super().__init__(min(len(images), limit or len(images)), batch_size, seed)
         self.images = images

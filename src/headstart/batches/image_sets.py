@@ -171,6 +171,7 @@ def make_image_set(
     indices: ArrayLike,
     clusters: ArrayLike,
     task: Target,
+    *,
     size_hw: tuple[int, int],
     resize: Literal["stretch", "crop"],
     out: Path,
@@ -187,7 +188,7 @@ def make_image_set(
     """
     rows = np.asarray(indices, np.int64)
     groups = np.asarray(clusters, np.int64)
-    _require_usable(annotations, rows, groups, task, resize)
+    _require_usable(annotations, rows, groups, task, resize=resize)
     out.mkdir(parents=True, exist_ok=True)
     names = ("images", "masks") if task == "segment" else ("images",)
     shapes = {"images": (len(rows), *size_hw, 3), "masks": (len(rows), *size_hw)}
@@ -217,13 +218,13 @@ def make_image_set(
         raise DataError(f"{annotations.root}: none of {len(rows)} images could be decoded; first: {skipped[0]['why']}")
     if on_bad_image == "skip":
         write_json(out / "skipped.json", skipped)
-    records = _records(annotations.select(rows[kept]), np.array(sizes, np.int32), size_hw, task, resize)
+    records = _records(annotations.select(rows[kept]), np.array(sizes, np.int32), size_hw, task, resize=resize)
     save_arrays(out / "records.npz", records | {"clusters": groups[kept]})
     progress(1.0, f"{len(kept)} images")
 
 
 def _require_usable(
-    annotations: Annotations, rows: NDArray[np.int64], groups: NDArray[np.int64], task: Target, resize: str
+    annotations: Annotations, rows: NDArray[np.int64], groups: NDArray[np.int64], task: Target, *, resize: str
 ) -> None:
     if len(groups) != len(rows):
         raise ValueError(f"clusters of {len(groups)} images for {len(rows)} rows")
@@ -281,7 +282,7 @@ def _require_boxes_inside(annotations: Annotations, row: int, size_hw: tuple[int
 
 
 def _records(
-    kept: Annotations, sizes_hw: NDArray[np.int32], size_hw: tuple[int, int], task: Target, resize: str
+    kept: Annotations, sizes_hw: NDArray[np.int32], size_hw: tuple[int, int], task: Target, *, resize: str
 ) -> dict[str, np.ndarray]:
     if resize == "crop":
         boxes, labels, flags = np.zeros((0, 4)), kept.box_labels[:0], kept.box_flags[:0]

@@ -45,6 +45,7 @@ class LabelBatches(Shuffled):
         rows: ArrayLike,
         size: int,
         batch_size: int,
+        *,
         seed: int,
         flip: bool,
         least_area: float = LEAST_AREA,

@@ -139,7 +139,7 @@ def label_source(table: Annotations) -> LabelSource:
     Raises DataError where it says nothing, or knows of one class only that every image has.
     """
     if len(table.image_classes) > 1 and not table.multi_label and (table.image_labels >= 0).any():
-        return LabelSource(table, "one", table.image_classes, True, table.image_labels)
+        return LabelSource(table, "one", table.image_classes, True, single=table.image_labels)
     if table.box_classes and table.boxes_known.any():
         return _of_boxes(table)
     if table.multi_label and len(table.verified_lists("present")[1]):
@@ -164,7 +164,7 @@ def _of_boxes(table: Annotations) -> LabelSource:
         if alone and np.array_equal(counts > 0, table.boxes_known):
             labels = np.full(len(table), -1, np.int32)
             labels[counts > 0] = first
-            return LabelSource(table, "one", classes, True, labels)
+            return LabelSource(table, "one", classes, True, single=labels)
     place = {name: k for k, name in enumerate(classes)}
     return LabelSource(
         table,

@@ -32,7 +32,16 @@ def check(
     from headstart import api
     from headstart.readers.options import assigned
 
-    done = api.check(data, images, out, fix, against, _shown(quiet or as_json), format, assigned(read or []))
+    done = api.check(
+        data,
+        images,
+        out,
+        fix,
+        against=against,
+        progress=_shown(quiet or as_json),
+        format=format,
+        read=assigned(read or []),
+    )
     if as_json:
         print(json.dumps(done.facts, indent=1))
     elif not quiet:

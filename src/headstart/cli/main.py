@@ -85,7 +85,9 @@ def run(
 
     if verbose:
         logging.getLogger("headstart").setLevel(logging.INFO)
-    _finish(api.run_study(study, out, workers, device, offline, overwrite, quiet), quiet, as_json)
+    _finish(
+        api.run_study(study, out, workers, device, offline=offline, overwrite=overwrite, quiet=quiet), quiet, as_json
+    )
 
 
 @app.command()
@@ -138,16 +140,16 @@ def compare(
         weights,
         task,
         seeds,
-        budget.value,
-        out,
-        workers,
-        device,
-        offline,
-        quiet,
-        overwrite,
-        format,
-        on_bad_image.value,
-        read_options(on_bad_box, on_bad_record, read),
+        budget=budget.value,
+        out=out,
+        workers=workers,
+        device=device,
+        offline=offline,
+        quiet=quiet,
+        overwrite=overwrite,
+        format=format,
+        on_bad_image=on_bad_image.value,
+        read=read_options(on_bad_box, on_bad_record, read),
     )
     _finish(summary, quiet, as_json)
 

@@ -90,27 +90,29 @@ def pretrain(
         out,
         dry_run,
         seed,
-        tuple(split or ()),
-        val,
-        proposals,
-        on_empty_class.value,
-        loaders,
-        device,
-        threads,
-        format,
-        read_options(on_bad_box, on_bad_record, read),
-        offline,
-        overwrite,
-        processes,
+        splits=tuple(split or ()),
+        validation=val,
+        proposals=proposals,
+        on_empty_class=on_empty_class.value,
+        loaders=loaders,
+        device=device,
+        threads=threads,
+        format=format,
+        read=read_options(on_bad_box, on_bad_record, read),
+        offline=offline,
+        overwrite=overwrite,
+        processes=processes,
     )
     by: Supervision | None = None
     if supervision:
         by = "boxes" if supervision is By.boxes else "labels"
     if show_chips:
-        page = api.show_chips(data, recipe, show_chips, options, by, change or (), _Telling(quiet))
+        page = api.show_chips(
+            data, recipe, show_chips, options, supervision=by, changes=change or (), progress=_Telling(quiet)
+        )
         print(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
         return
-    summary = api.pretrain(data, recipe, options, by, change or (), quiet=quiet)
+    summary = api.pretrain(data, recipe, options, by, changes=change or (), quiet=quiet)
     if as_json and summary.lines and not dry_run:
         print(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
     elif not quiet:

@@ -72,7 +72,7 @@ def import_(
     """Write any weights as a checkpoint of our own: the backbone under canonical names, with all its facts."""
     from headstart import api
 
-    for line in api.import_weights(weights, out, overwrite, trust_pickle, offline):
+    for line in api.import_weights(weights, out, overwrite, trust_pickle, offline=offline):
         print(line)
 
 
@@ -100,7 +100,9 @@ def export(
     """Write the backbone of any weights for another library, and say what to set there."""
     from headstart import api
 
-    for line in api.export_weights(weights, out, to.value, fold, overwrite, trust_pickle, offline):
+    for line in api.export_weights(
+        weights, out, to.value, fold, overwrite=overwrite, trust_pickle=trust_pickle, offline=offline
+    ):
         print(line)
 
 

@@ -22,9 +22,9 @@ def annotate(
     format: str,
     image_ids: Sequence[str] | pa.Array,
     paths: Sequence[str] | pa.Array | None,
+    *,
     sizes_hw: ArrayLike,
     splits: Sequence[str] | pa.Array,
-    *,
     groups: Sequence[str] | None = None,
     image_labels: ArrayLike | None = None,
     image_classes: Sequence[str] = (),
@@ -57,7 +57,7 @@ def annotate(
     """
     n = len(image_ids)
     boxes = boxes or no_boxes(n)
-    columns = image_columns(image_ids, paths, sizes_hw, splits, groups)
+    columns = image_columns(image_ids, paths, sizes_hw, splits, groups=groups)
     if not unique_ids:
         _require_unique(columns["id"], str(root))
     if present is None:

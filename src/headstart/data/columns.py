@@ -167,6 +167,7 @@ def image_columns(
     paths: Sequence[str] | pa.Array | None,
     sizes_hw: ArrayLike,
     splits: Sequence[str] | pa.Array,
+    *,
     groups: Sequence[str] | None,
 ) -> dict[str, pa.Array]:
     """The columns that every table has; without `paths`, a pattern in the facts gives them."""

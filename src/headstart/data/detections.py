@@ -88,7 +88,10 @@ def read_detections(
     }
     usable = (images >= 0) & (labels >= 0)
     if not allow_unknown:
-        told = [_told(path, columns, bad, f"are {kind}", names, advice) for kind, (bad, names, advice) in kinds.items()]
+        told = [
+            _told(path, columns, bad, f"are {kind}", values=names, advice=advice)
+            for kind, (bad, names, advice) in kinds.items()
+        ]
         if any(told):
             told.append("Or pass --allow-unknown to leave them out; they are then counted.")
             raise DataError("\n".join(filter(None, told)))
@@ -113,8 +116,8 @@ def read_detections(
         columns.format,
         left_out,
         len(rows) - len(np.unique(found.image_index)),
-        tuple(annotations.box_classes[k] for k in without),
-        notes,
+        classes_without=tuple(annotations.box_classes[k] for k in without),
+        notes=notes,
     )
 
 
@@ -208,24 +211,24 @@ def _require_sound(path: Path, columns: DetectionColumns, boxes: NDArray[np.floa
             columns,
             ~np.isfinite(scores) | (scores < 0),
             "have a score that is no number or below 0",
-            scores,
-            "A score is finite, 0 or more, and higher when surer.",
+            values=scores,
+            advice="A score is finite, 0 or more, and higher when surer.",
         ),
         _told(
             path,
             columns,
             ~finite,
             "have coordinates that are not finite",
-            numbers,
-            "Leave out boxes that the model could not compute.",
+            values=numbers,
+            advice="Leave out boxes that the model could not compute.",
         ),
         _told(
             path,
             columns,
             turned,
             f"have {sides}",
-            numbers,
-            f"Boxes are {_layout(columns.format)}; convert those that are something else.",
+            values=numbers,
+            advice=f"Boxes are {_layout(columns.format)}; convert those that are something else.",
         ),
     ]
     if any(told):
@@ -245,6 +248,7 @@ def _told(
     columns: DetectionColumns,
     bad: NDArray[np.bool_] | np.bool_,
     what: str,
+    *,
     values: Sequence | NDArray,
     advice: str,
 ) -> str:

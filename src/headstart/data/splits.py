@@ -60,7 +60,7 @@ def has_test(annotations: Annotations, task: Target) -> bool:
 
 
 def assign(
-    annotations: Annotations, task: Target, folds: int = 0, clusters: ArrayLike | None = None, seed: int = 0
+    annotations: Annotations, task: Target, folds: int = 0, clusters: ArrayLike | None = None, *, seed: int = 0
 ) -> Roles:
     """Rows for training, validation and test. Only images with annotation for the task take part.
 
@@ -80,24 +80,24 @@ def assign(
                 f"{annotations.root}: {len(official.test)} images are the data's own test images for "
                 f"{task}, so no folds are needed. Leave out `fold` and `folds`."
             )
-        return _from_official(annotations, task, official, groups, seed)
+        return _from_official(annotations, task, official, groups, seed=seed)
     if folds < 2:
         raise DataError(
             f"{annotations.root}: no images are set apart for testing {task}. Use folds (`folds` = "
             f"{DEFAULT_FOLDS}, and `fold` = 0, 1, ... in turn), or set a test part apart."
         )
     pool = _pool(annotations, task)
-    part = _deal(annotations, task, pool, groups, [1 / folds] * folds, seed)
+    part = _deal(annotations, task, pool, groups, shares=[1 / folds] * folds, seed=seed)
     dealt = []
     for k in range(folds):
-        train, val = _validation(annotations, task, pool[part != k], groups, seed)
+        train, val = _validation(annotations, task, pool[part != k], groups, seed=seed)
         dealt.append(Fold(train, val, pool[part == k]))
     _require_filled(annotations, task, dealt)
     return Roles(tuple(dealt), official=False, notes=_left_out(annotations, task, pool))
 
 
 def divide(
-    annotations: Annotations, task: Target, shares: Sequence[float], clusters: ArrayLike | None = None, seed: int = 0
+    annotations: Annotations, task: Target, shares: Sequence[float], clusters: ArrayLike | None = None, *, seed: int = 0
 ) -> tuple[NDArray[np.int64], ...]:
     """Rows of all images with annotation for the task, dealt into parts of the given shares; ascending.
 
@@ -107,7 +107,7 @@ def divide(
     if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise ValueError(f"shares {list(shares)} must be positive and sum to 1")
     rows = np.flatnonzero(annotations.supports(task))
-    part = _deal(annotations, task, rows, _groups(annotations, clusters), list(shares), seed)
+    part = _deal(annotations, task, rows, _groups(annotations, clusters), shares=list(shares), seed=seed)
     parts = tuple(rows[part == k] for k in range(len(shares)))
     if not all(len(p) for p in parts):
         raise DataError(
@@ -140,11 +140,11 @@ def _official(annotations: Annotations, task: Target) -> Fold | None:
 
 
 def _from_official(
-    annotations: Annotations, task: Target, official: Fold, groups: NDArray[np.int64], seed: int
+    annotations: Annotations, task: Target, official: Fold, groups: NDArray[np.int64], *, seed: int
 ) -> Roles:
     train, val, test = official.train, official.val, official.test
     if not len(val):
-        train, val = _validation(annotations, task, train, groups, seed)
+        train, val = _validation(annotations, task, train, groups, seed=seed)
     fold = Fold(train, val, test)
     _require_filled(annotations, task, [fold])
     notes = list(_left_out(annotations, task, np.concatenate([train, val, test])))
@@ -172,9 +172,9 @@ def _left_out(annotations: Annotations, task: Target, used: NDArray[np.int64]) -
 
 
 def _validation(
-    annotations: Annotations, task: Target, rows: NDArray[np.int64], groups: NDArray[np.int64], seed: int
+    annotations: Annotations, task: Target, rows: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    part = _deal(annotations, task, rows, groups, [1 - VALIDATION_SHARE, VALIDATION_SHARE], seed)
+    part = _deal(annotations, task, rows, groups, shares=[1 - VALIDATION_SHARE, VALIDATION_SHARE], seed=seed)
     return rows[part == 0], rows[part == 1]
 
 
@@ -183,6 +183,7 @@ def _deal(
     task: Target,
     rows: NDArray[np.int64],
     groups: NDArray[np.int64],
+    *,
     shares: list[float],
     seed: int,
 ) -> NDArray[np.int64]:

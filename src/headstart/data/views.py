@@ -124,8 +124,8 @@ def as_crops(table: Annotations, context: float = 0.0, least: int = 1, without: 
         table.format,
         [f"{ids[i]}#{k}" for i, k in zip(of.tolist(), number.tolist(), strict=True)],
         [names[i] for i in of.tolist()],
-        extent[kept, ::-1],
-        table.batch.column("split").take(arrow(of)),
+        sizes_hw=extent[kept, ::-1],
+        splits=table.batch.column("split").take(arrow(of)),
         groups=[ids[i] for i in of.tolist()],
         image_labels=table.box_labels[kept],
         image_classes=table.box_classes,
@@ -151,6 +151,7 @@ def by_area(
     least: float = 0.0,
     most: float = np.inf,
     of: Literal["every", "any"] = "every",
+    *,
     share: bool = False,
 ) -> Annotations:
     """Images of which every box, or any, has an area from `least` (included) to `most` (not included); with all boxes.

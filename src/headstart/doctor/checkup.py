@@ -59,6 +59,7 @@ def check(
     images: bool = False,
     format: str | None = None,
     progress: Callable[[int, int, str], None] = lambda done, of, what: None,
+    *,
     against: Path | str | None = None,
     **options: Any,
 ) -> Checkup:
@@ -83,4 +84,4 @@ def check(
         other = open_dataset(against, on_bad_box="skip", on_bad_record="skip")
         found, shared = check_against(table, other, progress)
         faults += found
-    return Checkup(table, findings(faults), statistics(table, sizes), images, shared)
+    return Checkup(table, findings(faults), statistics(table, sizes), images, overlap=shared)

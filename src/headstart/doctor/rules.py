@@ -207,5 +207,5 @@ def findings(faults: Iterable[Fault]) -> tuple[Finding, ...]:
     for code, members in by_rule.items():
         rule = RULES.get(code, OTHER)
         what = rule.what if code in RULES else code.replace("-", " ").capitalize()
-        found.append(Finding(code, rule.severity, what, rule.why, rule.fix, tuple(members)))
+        found.append(Finding(code, rule.severity, what, rule.why, fix=rule.fix, faults=tuple(members)))
     return tuple(sorted(found, key=lambda f: (f.severity, -f.count, f.rule)))

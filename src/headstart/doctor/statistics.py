@@ -157,7 +157,7 @@ def _classes(table: Annotations) -> tuple[ClassCount, ...]:
             int(total[k]),
             int(images[k]),
             {s: int(c[k]) for s, c in by_split.items()},
-            1.96 * math.sqrt(0.25 / int(tested[k])) if tested is not None and tested[k] else None,
+            resolves=1.96 * math.sqrt(0.25 / int(tested[k])) if tested is not None and tested[k] else None,
         )
         for k, name in enumerate(names)
     )

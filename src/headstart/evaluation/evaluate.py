@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class EvaluationRequest:
     iou_thresholds: tuple[float, ...] = ()
     split: str | None = None
     bootstrap: int = 1000
+    _: KW_ONLY
     clusters: bool = True
     by: tuple[str, ...] = ()
     errors: bool = False
@@ -149,6 +150,7 @@ def evaluate_detections(
     annotations: Annotations,
     request: EvaluationRequest,
     other: Path | None,
+    *,
     say: Callable[[str], None],
 ) -> Evaluation:
     """Read, score, resample, compare. `say` gets lines on what takes long.
@@ -171,7 +173,7 @@ def evaluate_detections(
     truth = truth_of(annotations, rows)
     clusters = _clusters(annotations, rows, request, say)
     weights = image_weights(clusters, request.bootstrap) if request.bootstrap else None
-    scored = [_scored(truth, annotations, side, request, weights) for side in sides]
+    scored = [_scored(truth, annotations, side, request, weights=weights) for side in sides]
     first = scored[0]
     means = [name for name in first.metrics if not is_of_class(name)]
     return Evaluation(
@@ -207,14 +209,24 @@ class _Scored:
 
 
 def _scored(
-    truth: Truth, annotations: Annotations, side: DetectionSet, request: EvaluationRequest, weights: np.ndarray | None
+    truth: Truth,
+    annotations: Annotations,
+    side: DetectionSet,
+    request: EvaluationRequest,
+    *,
+    weights: np.ndarray | None,
 ) -> _Scored:
     found = _Scored({}, {}, {})
     classes = annotations.box_classes
     for protocol in request.protocols:
         thresholds = request.iou_thresholds or THRESHOLDS[protocol]
         scores = score_detections(
-            _truth_for(protocol, truth, annotations), side.detections, protocol, classes, thresholds, weights
+            _truth_for(protocol, truth, annotations),
+            side.detections,
+            protocol,
+            classes,
+            iou_thresholds=thresholds,
+            image_weights=weights,
         )
         found.metrics.update(scores.metrics)
         found.replicates.update(scores.replicates)
@@ -291,7 +303,15 @@ def _side(path: Path, side: DetectionSet, annotations: Annotations, rows: NDArra
     if len(named) == 1 < len(scored) and (split := named.pop()):
         notes.append(f"every detection is on an image of split {split!r}; --split {split} scores these images only")
     count = len(side.detections.scores)
-    return ReadSide(path, side.format, count, side.left_out, side.images_without, side.classes_without, tuple(notes))
+    return ReadSide(
+        path,
+        side.format,
+        count,
+        side.left_out,
+        images_without=side.images_without,
+        classes_without=side.classes_without,
+        notes=tuple(notes),
+    )
 
 
 def _side_json(side: ReadSide) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def explain_protocols(truth: Truth, detections: Detections, iou: float = 0.5) ->
     last = float(average_precision(truth, detections, rules, COCO_THRESHOLDS).map.mean())
     chain.append(Step("IoU thresholds", f"{iou:g} -> mean over 0.5, 0.55, .. 0.95", last, last - value, "coco"))
     named = {f"{name}@{iou:g}": _map(truth, detections, rules, iou) for name, rules in PROTOCOLS.items()}
-    return Explanation(iou, named | {"coco@0.5:0.95": last}, start, tuple(chain), _alone(truth, detections, iou))
+    return Explanation(iou, named | {"coco@0.5:0.95": last}, start, tuple(chain), alone=_alone(truth, detections, iou))
 
 
 def _alone(truth: Truth, detections: Detections, iou: float) -> tuple[Step, ...]:

@@ -147,7 +147,7 @@ def measure(
     shares = coverage(instances, (h, w)).reshape(n, h * w)
     inside, outside = shares >= INSIDE_FROM, shares <= OUTSIDE_TO
     partner = shuffled_partners(inside.sum(axis=1), seed)
-    per_image, energy, raw = _per_image(maps, statistics, inside, outside, partner)
+    per_image, energy, raw = _per_image(maps, statistics, inside, outside, partner=partner)
     usable = np.isfinite(per_image["auroc/standardized"])
     metrics, replicates = {}, {}
     for name, values in per_image.items():
@@ -172,7 +172,7 @@ def _averaging(pixels: int, cells: int) -> np.ndarray:
 
 
 def _per_image(
-    maps: np.ndarray, statistics: ChannelStatistics, inside: np.ndarray, outside: np.ndarray, partner: np.ndarray
+    maps: np.ndarray, statistics: ChannelStatistics, inside: np.ndarray, outside: np.ndarray, *, partner: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Per-image numbers (n,), and the energy and raw maps (n, m), in chunks of images."""
     n, c = maps.shape[:2]

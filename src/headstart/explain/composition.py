@@ -120,6 +120,7 @@ def measure(
     correct: dict[str, np.ndarray],
     classes: np.ndarray,
     composition: Composition,
+    *,
     weights: np.ndarray,
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Everything that F4b and F4c need.

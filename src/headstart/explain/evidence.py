@@ -6,7 +6,7 @@ Imports no torch. Letters: S seeds, B bootstrap resamples.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class TaskFacts:
     kind: str
     test: str
     train_images: int
+    _: KW_ONLY
     test_images: int
     protocol: str = ""
 
@@ -69,9 +70,9 @@ def contrast(
     return total(1, 0) - total(-1, 0), total(1, 1) - total(-1, 1)
 
 
-def measures(name: str, unit: str, series: Series | None, sign: int, n_images: int) -> list[Measure]:
+def measures(name: str, unit: str, series: Series | None, sign: int, *, n_images: int) -> list[Measure]:
     """One measure with predicted sign, or none when there is nothing to measure it from."""
-    return [] if series is None else [as_measure(name, unit, crossed_interval(*series), sign, n_images)]
+    return [] if series is None else [as_measure(name, unit, crossed_interval(*series), sign, n_images=n_images)]
 
 
 def difference(
@@ -79,6 +80,7 @@ def difference(
     what: str,
     unit: str,
     key: str,
+    *,
     sign: int,
     n_images: int,
     plus: str = "boxes",
@@ -86,12 +88,16 @@ def difference(
 ) -> list[Measure]:
     """One metric of one role minus that of another, as `measures`."""
     series = contrast(roles, [(1, plus, key), (-1, minus, key)])
-    return measures(f"{what}, {plus} - {minus}", unit, series, sign, n_images)
+    return measures(f"{what}, {plus} - {minus}", unit, series, sign, n_images=n_images)
 
 
-def against_random(roles: Roles, what: str, unit: str, key: str, n_images: int) -> list[Measure]:
+def against_random(roles: Roles, what: str, unit: str, key: str, *, n_images: int) -> list[Measure]:
     """Each arm against random weights, where measured."""
-    return [m for arm in ("boxes", "labels") for m in difference(roles, what, unit, key, 1, n_images, arm, "random")]
+    return [
+        m
+        for arm in ("boxes", "labels")
+        for m in difference(roles, what, unit, key, sign=1, n_images=n_images, plus=arm, minus="random")
+    ]
 
 
 def image_count(roles: Roles, role: str, key: str) -> int:

@@ -102,14 +102,16 @@ def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Dr
         return _key(of, f"map@{iou}")
 
     def gain(iou: str) -> list[Measure]:
-        return difference(roles, f"mAP@{iou}", "points", at(iou), 1, n)
+        return difference(roles, f"mAP@{iou}", "points", at(iou), sign=1, n_images=n)
 
     drafts = []
     for iou, others in (("0.5", ("0.5:0.95",)), ("0.7", ("0.75", "0.5:0.95"))):
         what = f"mAP at IoU {iou} ({task.protocol}), {task.train_images} images to fine-tune on"
         alternatives = [m for other in others for m in gain(other)]
-        beside = against_random(roles, f"mAP@{iou}", "points", at(iou), n)
-        drafts.append(_draft(f"F1a@{iou}", suffix, what, "points", gain(iou), alternatives, beside=beside))
+        beside = against_random(roles, f"mAP@{iou}", "points", at(iou), n_images=n)
+        drafts.append(
+            _draft(f"F1a@{iou}", suffix, what, "points", primary=gain(iou), alternatives=alternatives, beside=beside)
+        )
     return [*drafts, _precision(roles, at, n, suffix), _by_images(roles, curve, at, suffix)]
 
 
@@ -124,17 +126,17 @@ def _precision(roles: Roles, at: Callable[[str], str], n: int, suffix: str) -> D
         terms = [(1, "boxes", at(iou)), (-1, "boxes", at("0.5")), (-1, "labels", at(iou)), (1, "labels", at("0.5"))]
         # A resample of few images can have a mAP of 0; bounding its log only widens the interval.
         series = contrast(roles, terms, lambda ap: np.log(np.maximum(ap, 1e-4)))
-        return measures(f"log[mAP@{iou} / mAP@0.5], boxes - labels", "log ratio", series, 1, n)
+        return measures(f"log[mAP@{iou} / mAP@0.5], boxes - labels", "log ratio", series, 1, n_images=n)
 
     ends = [(1, "boxes", at("0.7")), (-1, "boxes", at("0.5")), (-1, "labels", at("0.7")), (1, "labels", at("0.5"))]
-    slope = measures("gain in mAP@0.7 - gain in mAP@0.5 (not tested)", "points", contrast(roles, ends), 1, n)
+    slope = measures("gain in mAP@0.7 - gain in mAP@0.5 (not tested)", "points", contrast(roles, ends), 1, n_images=n)
     return _draft(
         "F1b",
         suffix,
         "retention: log of mAP at IoU 0.7 over mAP at IoU 0.5, boxes - labels",
         "log ratio",
-        retention("0.7"),
-        [*retention("0.75"), *retention("0.8")],
+        primary=retention("0.7"),
+        alternatives=[*retention("0.75"), *retention("0.8")],
         beside=[Measure(**{**m, "p": None}) for m in slope],
         untested=f"the mAP of an arm is below {LOWEST_AP} at IoU {' and '.join(fatal)}" if fatal else "",
     )
@@ -152,38 +154,49 @@ def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, Task
     def change(iou: str) -> list[Measure]:
         near, far = at(iou, few), at(iou, many)
         terms = [(1, "boxes", near), (-1, "labels", near), (-1, "boxes", far), (1, "labels", far)]
-        return measures(f"{what}@{iou}", "points", contrast(roles, terms), 1, few.test_images)
+        return measures(f"{what}@{iou}", "points", contrast(roles, terms), 1, n_images=few.test_images)
 
     beside: list[Measure] = []
     for task in curve:
         name, key = f"mAP@0.5 with {task.train_images} images", at("0.5", task)
-        beside += difference(roles, name, "points", key, 1, task.test_images)
+        beside += difference(roles, name, "points", key, sign=1, n_images=task.test_images)
     if few.train_images == many.train_images:
         what, reason = "gain in mAP@0.5 by number of images", "the study has one number of images to fine-tune on"
-        return _draft("F1c", suffix, what, "points", [], beside=beside, untested=reason)
-    return _draft("F1c", suffix, f"{what}@0.5", "points", change("0.5"), change("0.7"), beside=beside)
+        return _draft("F1c", suffix, what, "points", primary=[], beside=beside, untested=reason)
+    return _draft(
+        "F1c", suffix, f"{what}@0.5", "points", primary=change("0.5"), alternatives=change("0.7"), beside=beside
+    )
 
 
 def _segmentation(roles: Roles, task: TaskFacts, suffix: str) -> Draft:
     key, n = _key(task, "miou"), task.test_images
-    primary = difference(roles, "mIoU", "points", key, 1, n)
-    return _draft("F2a", suffix, "mIoU", "points", primary, beside=against_random(roles, "mIoU", "points", key, n))
+    primary = difference(roles, "mIoU", "points", key, sign=1, n_images=n)
+    return _draft(
+        "F2a",
+        suffix,
+        "mIoU",
+        "points",
+        primary=primary,
+        beside=against_random(roles, "mIoU", "points", key, n_images=n),
+    )
 
 
 def _probing(roles: Roles, task: TaskFacts, fine_tuned: Sequence[TaskFacts], suffix: str) -> Draft:
     n = task.test_images
     logistic = _key(task, "logistic/top1")
-    primary = difference(roles, "top-1 of the logistic probe", "points", logistic, -1, n)
+    primary = difference(roles, "top-1 of the logistic probe", "points", logistic, sign=-1, n_images=n)
     alternatives = [
-        *difference(roles, "top-1 of the ridge probe", "points", _key(task, "ridge/top1"), -1, n),
-        *difference(roles, "log-loss of the logistic probe", "nats", _key(task, "logistic/log_loss"), 1, n),
+        *difference(roles, "top-1 of the ridge probe", "points", _key(task, "ridge/top1"), sign=-1, n_images=n),
+        *difference(
+            roles, "log-loss of the logistic probe", "nats", _key(task, "logistic/log_loss"), sign=1, n_images=n
+        ),
     ]
-    beside = against_random(roles, "top-1 of the logistic probe", "points", logistic, n)
+    beside = against_random(roles, "top-1 of the logistic probe", "points", logistic, n_images=n)
     for other in fine_tuned:
         name, key = f"top-1 after fine-tuning on {other.name}", _key(other, "top1")
-        beside += difference(roles, name, "points", key, -1, other.test_images)
+        beside += difference(roles, name, "points", key, sign=-1, n_images=other.test_images)
     what = "top-1 of a linear probe on frozen features"
-    return _draft("F2b", suffix, what, "points", primary, alternatives, beside=beside)
+    return _draft("F2b", suffix, what, "points", primary=primary, alternatives=alternatives, beside=beside)
 
 
 def _neighbors(roles: Roles) -> Draft:
@@ -195,19 +208,21 @@ def _neighbors(roles: Roles) -> Draft:
 
     main = asymmetry("imbalance")
     alternatives = [
-        *measures(f"{what}, 50 neighbors", unit, asymmetry("imbalance_k50"), 1, n),
-        *measures(f"{what}, channels not standardized", unit, asymmetry("imbalance_raw"), 1, n),
+        *measures(f"{what}, 50 neighbors", unit, asymmetry("imbalance_k50"), 1, n_images=n),
+        *measures(f"{what}, channels not standardized", unit, asymmetry("imbalance_raw"), 1, n_images=n),
     ]
-    controls = measures("asymmetry after PCA to equal dimension", unit, asymmetry("imbalance_pca"), 1, n)
+    controls = measures("asymmetry after PCA to equal dimension", unit, asymmetry("imbalance_pca"), 1, n_images=n)
     missing = [] if controls else ["PCA to equal dimension"]
     for arm, name in (("early", "the labels arm stopped early"), ("random", "random weights")):
         beyond = _beyond(main, asymmetry("imbalance", arm))
-        controls += measures(f"asymmetry beyond that of {name} against labels", unit, beyond, 1, n)
+        controls += measures(f"asymmetry beyond that of {name} against labels", unit, beyond, 1, n_images=n)
         missing += [] if beyond else [name]
     untested = f"a control is missing: {', '.join(missing)}" if missing and main else ""
-    primary = measures(what, unit, main, 1, n)
+    primary = measures(what, unit, main, 1, n_images=n)
     what += ", first neighbor, standardized pooled C5"
-    return _draft("F3", "", what, unit, primary, alternatives, controls, untested=untested)
+    return _draft(
+        "F3", "", what, unit, primary=primary, alternatives=alternatives, controls=controls, untested=untested
+    )
 
 
 def _beyond(main: Series | None, control: Series | None) -> Series | None:
@@ -226,10 +241,18 @@ def _activations(roles: Roles) -> Draft:
         ("mean AUROC of single channels", "AUROC", "auroc/per_unit"),
         ("share of the object above a quarter of its peak", "points", "area/standardized"),
     ]
-    alternatives = [m for other in others for m in difference(roles, *other, 1, n)]
+    alternatives = [m for other in others for m in difference(roles, *other, sign=1, n_images=n)]
     what = "AUROC of the energy map, inside against outside the objects, less a shuffled-mask control"
-    beside = against_random(roles, *main, n)
-    return _draft("F4a", "", what, "AUROC", difference(roles, *main, 1, n), alternatives, beside=beside)
+    beside = against_random(roles, *main, n_images=n)
+    return _draft(
+        "F4a",
+        "",
+        what,
+        "AUROC",
+        primary=difference(roles, *main, sign=1, n_images=n),
+        alternatives=alternatives,
+        beside=beside,
+    )
 
 
 def _composition(roles: Roles, name: str) -> Draft:
@@ -237,7 +260,7 @@ def _composition(roles: Roles, name: str) -> Draft:
     finding, sign, per = ("F4b", 1, "instance") if name == "count" else ("F4c", -1, "e-fold of area")
 
     def coefficient(prefix: str, what: str, unit: str) -> list[Measure]:
-        return measures(what, f"{unit} per {per}", contrast(roles, [(1, "pair", f"{prefix}/{name}")]), sign, n)
+        return measures(what, f"{unit} per {per}", contrast(roles, [(1, "pair", f"{prefix}/{name}")]), sign, n_images=n)
 
     alternatives = [
         *coefficient("coef_total", "total area in place of mean instance area", "nats"),
@@ -245,7 +268,14 @@ def _composition(roles: Roles, name: str) -> Draft:
     ]
     what = "difference of the probes' log-losses, boxes - labels, regressed on count and log of mean instance area"
     primary = coefficient("coef", "difference of log-losses, boxes - labels", "nats")
-    return _draft(finding, "", f"{what} jointly, class effects removed", f"nats per {per}", primary, alternatives)
+    return _draft(
+        finding,
+        "",
+        f"{what} jointly, class effects removed",
+        f"nats per {per}",
+        primary=primary,
+        alternatives=alternatives,
+    )
 
 
 def _draft(
@@ -253,6 +283,7 @@ def _draft(
     suffix: str,
     measure: str,
     unit: str,
+    *,
     primary: Sequence[Measure],
     alternatives: Sequence[Measure] = (),
     controls: Sequence[Measure] = (),
@@ -273,7 +304,7 @@ def _draft(
 
 
 def _absent(finding: str, what: str) -> Draft:
-    return Draft(finding, CLAIMS[finding], "", "", None, untested=f"the study has {what}")
+    return Draft(finding, CLAIMS[finding], "", "", primary=None, untested=f"the study has {what}")
 
 
 def _key(task: TaskFacts, what: str) -> str:

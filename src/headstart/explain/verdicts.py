@@ -77,7 +77,7 @@ class Draft:
     untested: str = ""
 
 
-def as_measure(name: str, unit: str, interval: Interval, predicted_sign: int, n_images: int) -> Measure:
+def as_measure(name: str, unit: str, interval: Interval, predicted_sign: int, *, n_images: int) -> Measure:
     """An interval as a measure; numbers that are not finite become None."""
     return {
         "name": name,

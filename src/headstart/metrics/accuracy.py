@@ -147,7 +147,7 @@ def multilabel_ap(scores: ArrayLike, present: ArrayLike) -> MultilabelAP:
     _known(given)
     flags = known.astype(np.int8)
     ap = _label_ap(np.ones((1, len(given))), given, flags)[0]
-    return MultilabelAP(ap, float(mean_of_present(ap)), (flags == 1).sum(0), given, flags)
+    return MultilabelAP(ap, float(mean_of_present(ap)), (flags == 1).sum(0), given, present=flags)
 
 
 @dataclass(frozen=True, eq=False)

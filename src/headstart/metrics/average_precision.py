@@ -100,7 +100,9 @@ class APResult:
 
     def match_table(self) -> pyarrow.Table:
         """What became of every detection; columns: `headstart.metrics.match_table`."""
-        return match_table(self.truth, self.detections, self.matches, rules_of(self.protocol), self.iou_thresholds)
+        return match_table(
+            self.truth, self.detections, self.matches, rules_of(self.protocol), iou_thresholds=self.iou_thresholds
+        )
 
 
 def average_precision(

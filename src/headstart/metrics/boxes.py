@@ -90,6 +90,7 @@ class Truth:
         boxes_xywh: ArrayLike,
         labels: ArrayLike,
         flags: ArrayLike,
+        *,
         num_images: int,
         num_classes: int,
         areas: ArrayLike | None = None,
@@ -127,7 +128,7 @@ class Detections:
     ) -> Detections:
         """The same from x, y, width, height (d, 4) in float64, as in COCO's results files."""
         xyxy, box_areas = _edges(boxes_xywh)
-        return cls(image_index, xyxy, labels, scores, box_areas)  # type: ignore[arg-type]
+        return cls(image_index, xyxy, labels, scores, box_areas=box_areas)  # type: ignore[arg-type]
 
     def take(self, rows: NDArray, **changed: Any) -> Detections:
         """The detections `rows` (indices or a mask); columns may be given anew."""
@@ -143,59 +144,59 @@ def check_boxes(truth: Truth, detections: Detections) -> None:
     """
     for what, table in (("true boxes", truth), ("detections", detections)):
         boxes, images, labels = table.boxes_xyxy, table.image_index, table.labels
-        if _sound(boxes, images, truth.num_images, labels, truth.num_classes):
+        if _sound(boxes, images, truth.num_images, labels, num_classes=truth.num_classes):
             continue
         _refuse(
             np.any(~np.isfinite(boxes), axis=1),
             what,
             images,
             "coordinates that are not finite",
-            boxes,
-            "Give absolute pixels; leave out boxes that a model could not compute.",
+            values=boxes,
+            advice="Give absolute pixels; leave out boxes that a model could not compute.",
         )
         _refuse(
             np.any(boxes[:, 2:] < boxes[:, :2], axis=1),
             what,
             images,
             "x2 < x1 or y2 < y1",
-            boxes,
-            "Boxes are x1, y1, x2, y2; convert x, y, width, height first.",
+            values=boxes,
+            advice="Boxes are x1, y1, x2, y2; convert x, y, width, height first.",
         )
         _refuse(
             (labels < 0) | (labels >= truth.num_classes),
             what,
             images,
             f"a label outside 0..{truth.num_classes - 1}",
-            labels,
-            "Labels start at 0 and there is no background class.",
+            values=labels,
+            advice="Labels start at 0 and there is no background class.",
         )
         _refuse(
             (images < 0) | (images >= truth.num_images),
             what,
             images,
             f"an image index outside 0..{truth.num_images - 1}",
-            images,
-            "Leave out boxes on images that are not in the test set.",
+            values=images,
+            advice="Leave out boxes on images that are not in the test set.",
         )
     _refuse(
         np.isnan(truth.areas),
         "true boxes",
         truth.image_index,
         "an area that is not a number",
-        truth.areas,
-        "Give the area of every object, or none to use those of the boxes.",
+        values=truth.areas,
+        advice="Give the area of every object, or none to use those of the boxes.",
     )
     _refuse(
         np.isnan(detections.scores),
         "detections",
         detections.image_index,
         "a score that is not a number",
-        detections.scores,
-        "Leave out detections without a score.",
+        values=detections.scores,
+        advice="Leave out detections without a score.",
     )
 
 
-def _sound(boxes: NDArray, images: NDArray, num_images: int, labels: NDArray, num_classes: int) -> bool:
+def _sound(boxes: NDArray, images: NDArray, num_images: int, labels: NDArray, *, num_classes: int) -> bool:
     """Whether none of the faults is there: whole columns at once, a tenth of the time that naming the records takes."""
     if not len(boxes):
         return True
@@ -211,7 +212,7 @@ def _sound(boxes: NDArray, images: NDArray, num_images: int, labels: NDArray, nu
 
 
 def _refuse(
-    bad: NDArray[np.bool_], what: str, images: NDArray[np.int64], fault: str, values: NDArray[Any], advice: str
+    bad: NDArray[np.bool_], what: str, images: NDArray[np.int64], fault: str, *, values: NDArray[Any], advice: str
 ) -> None:
     where = np.flatnonzero(bad)
     if not len(where):

@@ -90,6 +90,7 @@ def coco_metrics(
     detections: Detections,
     iou_thresholds: Sequence[float] = COCO_THRESHOLDS,
     areas: Mapping[str, tuple[float, float]] = COCO_AREAS,
+    *,
     limits: Sequence[int] = COCO_LIMITS,
 ) -> CocoMetrics:
     """Protocol `coco` for every area range and limit.

@@ -63,6 +63,7 @@ def detection_errors(
     detections: Detections,
     protocol: Protocol | Rules = "coco",
     foreground: float = 0.5,
+    *,
     background: float = 0.1,
 ) -> DetectionErrors:
     """Errors by kind. Raises as `average_precision`, and ValueError unless 0 < background < foreground <= 1."""
@@ -94,7 +95,7 @@ def detection_errors(
             right = surest[kinds[surest] == k]
             fixed[right], labels = HIT, labels.copy()
             labels[right] = truth.labels[object_of[right]]
-        table = _refated(result.matches, truth, replace(detections, labels=labels), fixed, still, rules)
+        table = _refated(result.matches, truth, replace(detections, labels=labels), fixed, counted=still, rules=rules)
         ap = table.ap(np.ones((1, truth.num_images)), rules.levels())[0][0, 0, 0, 0]
         given_back[k] = np.where(np.isnan(ap), 1.0, ap) - result.ap[0]
 
@@ -141,6 +142,7 @@ def _refated(
     truth: Truth,
     detections: Detections,
     fate: NDArray[np.int8],
+    *,
     counted: NDArray[np.bool_],
     rules: Rules,
 ) -> Matches:

@@ -85,7 +85,7 @@ def ap_by_image(result: APResult, groups: ArrayLike, names: Sequence[str]) -> Gr
     of_truth = given[table.truth_images]
     kept = table.counted[0] & (of_truth >= 0)
     np.add.at(counts, (of_truth[kept], labels[kept]), 1)
-    return _grouped(result, table, images, counts, names)
+    return _grouped(result, table, images, counts, names=names)
 
 
 def ap_by_object(
@@ -99,7 +99,7 @@ def ap_by_object(
         outside = _group_column(detection_groups, len(result.detections.labels), "detection", names) != index
     thresholds = rules.thresholds(result.iou_thresholds)
     table = matched(result.truth, result.detections, rules, thresholds, left_out=given != index, outside=outside)
-    return _grouped(result, table, None, table.counts(), names)
+    return _grouped(result, table, None, table.counts(), names=names)
 
 
 def ap_by_area(result: APResult, bins: Sequence[Bin] = AREA_BINS) -> GroupedAP:
@@ -117,11 +117,25 @@ def ap_by_count(result: APResult, bins: Sequence[Bin] = COUNT_BINS) -> GroupedAP
 
 
 def _grouped(
-    result: APResult, table: Matches, images: NDArray[np.bool_] | None, counts: NDArray[np.int64], names: Sequence[str]
+    result: APResult,
+    table: Matches,
+    images: NDArray[np.bool_] | None,
+    counts: NDArray[np.int64],
+    *,
+    names: Sequence[str],
 ) -> GroupedAP:
     levels = rules_of(result.protocol).levels()
     ap = _ap(table, levels, images, np.ones((1, table.num_images)))[0]
-    return GroupedAP(tuple(names), result.iou_thresholds, ap, mean_of_present(ap), counts, table, levels, images)
+    return GroupedAP(
+        tuple(names),
+        result.iou_thresholds,
+        ap,
+        mean_of_present(ap),
+        counts=counts,
+        matches=table,
+        levels=levels,
+        images=images,
+    )
 
 
 def _ap(

@@ -33,7 +33,7 @@ MISS, HIT, IGNORED, LEFT_OUT = range(4)
 
 
 def match_table(
-    truth: Truth, detections: Detections, matches: Matches, rules: Rules, iou_thresholds: tuple[float, ...]
+    truth: Truth, detections: Detections, matches: Matches, rules: Rules, *, iou_thresholds: tuple[float, ...]
 ) -> pyarrow.Table:
     """The table of one evaluation, from the fields of its `APResult`."""
     import pyarrow as pa

@@ -85,7 +85,7 @@ def mean_iou(confusions: ArrayLike) -> MeanIoU:
 
 
 def boundary_sums(
-    target: ArrayLike, predicted: ArrayLike, num_classes: int, ignore: int = 255, dilation_ratio: float = 0.02
+    target: ArrayLike, predicted: ArrayLike, num_classes: int, ignore: int = 255, *, dilation_ratio: float = 0.02
 ) -> NDArray[np.int64]:
     """(3, K) boundary pixels of one image: common to both, of the truth, of the prediction.
 

@@ -14,7 +14,7 @@ ROW = 19.0
 
 
 def histogram(
-    edges: Sequence[str], counts: Sequence[float], title: str, description: str, x_label: str, y_label: str
+    edges: Sequence[str], counts: Sequence[float], title: str, description: str, *, x_label: str, y_label: str
 ) -> Markup:
     """Upright bars between named edges (one more than counts)."""
     highest = max([*counts, 1])

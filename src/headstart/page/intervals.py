@@ -51,6 +51,7 @@ def interval_chart(
     title: str,
     unit: str = "points",
     signed: bool = False,
+    *,
     bands: Sequence[Band] = (),
     zero: bool = False,
     limits: tuple[float, float] | None = None,
@@ -69,7 +70,7 @@ def interval_chart(
     under = [_grid(axis, marks), *(_band(axis, b, times) for b in bands)]
     if zero:
         under.append(Markup('<line class="zero" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="100%"/>').format(axis(0.0)))
-    body = [_row(r, axis, Markup("").join(under), unit, signed) for r in rows]
+    body = [_row(r, axis, Markup("").join(under), unit, signed=signed) for r in rows]
     body.append(_axis_row(axis, marks, unit))
     body.extend(_key(b) for b in bands if b.label)
     return Markup('<figure class="forest" role="group" aria-label="{}">{}</figure>').format(
@@ -89,7 +90,7 @@ def _band(axis: Scale, band: Band, times: float) -> Markup:
     return Markup('<rect class="band" x="{:.2f}%" width="{:.2f}%" y="0" height="100%"/>').format(left, right - left)
 
 
-def _row(row: IntervalRow, axis: Scale, under: Markup, unit: str, signed: bool) -> Markup:
+def _row(row: IntervalRow, axis: Scale, under: Markup, unit: str, *, signed: bool) -> Markup:
     times = factor(unit)
 
     def at(stored: float) -> float:

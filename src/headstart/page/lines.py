@@ -58,8 +58,8 @@ def line_chart(lines: Sequence[Line], title: str, description: str, axes: Axes) 
     y = Scale(*_y_domain(lines, axes), HEIGHT - bottom, TOP, axes.log_y)
     parts = [_y_axis(y, axes), _x_axis(x, axes, HEIGHT - bottom)]
     parts += [_band(line, x, y) for line in lines if line.lo and line.hi]
-    parts += [_path("thin", line.series, line.x, values, x, y) for line in lines for values in line.thin]
-    parts += [_path("line" if axes.markers else "line solid", line.series, line.x, line.y, x, y) for line in lines]
+    parts += [_path("thin", line.series, line.x, values, x=x, y=y) for line in lines for values in line.thin]
+    parts += [_path("line" if axes.markers else "line solid", line.series, line.x, line.y, x=x, y=y) for line in lines]
     parts += [_markers(line, x, y, axes.markers) for line in lines]
     return Markup(
         '<figure class="chart"><figcaption>{}</figcaption><svg viewBox="0 0 {:g} {:g}" role="img">'
@@ -143,7 +143,7 @@ def _runs(x_values: Sequence[float], *columns: Values) -> list[list[tuple[float,
     return [run for run in runs if run]
 
 
-def _path(kind: str, series: int, x_values: Sequence[float], values: Values, x: Scale, y: Scale) -> Markup:
+def _path(kind: str, series: int, x_values: Sequence[float], values: Values, *, x: Scale, y: Scale) -> Markup:
     runs = [[f"{x(a):.1f} {y(b):.1f}" for a, b in run] for run in _runs(x_values, values) if len(run) > 1]
     path = "".join("M" + "L".join(run) for run in runs)
     return Markup('<path class="{} s{}" d="{}"/>').format(kind, series % 7, path) if path else Markup("")

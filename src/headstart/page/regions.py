@@ -54,7 +54,7 @@ def shared_image(key: str, pixels: NDArray[np.uint8], max_side: int) -> Markup:
 
 
 def over_shared(
-    key: str, size_hw: tuple[int, int], regions: Sequence[Region], outlines: Sequence[Outline], place: str, alt: str
+    key: str, size_hw: tuple[int, int], regions: Sequence[Region], outlines: Sequence[Outline], *, place: str, alt: str
 ) -> Markup:
     """The shared image `key` with outlines and regions, dark (outlines, too) where no region is. place: unique on the
     page."""
@@ -69,7 +69,7 @@ def over_shared(
     return _framed(size_hw, drawn + _lines(regions, max(size_hw) / 115), alt, _tabs(regions, size_hw))
 
 
-def alone(pixels: NDArray[np.uint8], outlines: Sequence[Outline], name: Region, alt: str, max_side: int) -> Markup:
+def alone(pixels: NDArray[np.uint8], outlines: Sequence[Outline], name: Region, alt: str, *, max_side: int) -> Markup:
     """A region by itself, under its name and color, with outlines in its own pixels."""
     height, width = pixels.shape[:2]
     image = Markup('<image href="{}" width="{:g}" height="{:g}" preserveAspectRatio="none"/>').format(

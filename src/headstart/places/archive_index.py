@@ -59,7 +59,7 @@ class Found:
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Why -> names."""
 
-    def add(self, raw: str, offset: int, packed: int, size: int, crc: int, method: int) -> None:
+    def add(self, raw: str, offset: int, packed: int, size: int, *, crc: int, method: int) -> None:
         name = self.checked(raw)
         if name:
             if name in self.members:
@@ -211,7 +211,14 @@ def _scan_zip(path: Path, shown: Path) -> Found:
                     found.left_out["are links, which are not followed in zip files"].append(info.filename)
                 elif not info.is_dir():
                     method = ENCRYPTED if info.flag_bits & 1 else info.compress_type
-                    found.add(info.filename, info.header_offset, info.compress_size, info.file_size, info.CRC, method)
+                    found.add(
+                        info.filename,
+                        info.header_offset,
+                        info.compress_size,
+                        info.file_size,
+                        crc=info.CRC,
+                        method=method,
+                    )
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
         raise _unreadable(shown, "a zip file", error) from error
     return found
@@ -229,7 +236,7 @@ def _scan_tar(path: Path, shown: Path) -> Found:
                 elif info.issparse():
                     found.left_out["are sparse files, which have no bytes in one piece"].append(info.name)
                 elif info.isreg():
-                    found.add(info.name, info.offset_data, info.size, info.size, 0, IN_TAR)
+                    found.add(info.name, info.offset_data, info.size, info.size, crc=0, method=IN_TAR)
                 elif not info.isdir():
                     found.left_out["are no files"].append(info.name)
             end = archive.offset
@@ -241,7 +248,7 @@ def _scan_tar(path: Path, shown: Path) -> Found:
         if member is None:
             found.left_out["are links that do not lead to a file of the archive"].append(f"{name} -> {target}")
         else:
-            found.add(name, *member[1:])
+            found.add(name, member.offset, member.packed, member.size, crc=member.crc, method=member.method)
     return found
 
 

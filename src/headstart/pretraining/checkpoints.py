@@ -29,6 +29,7 @@ class Checkpoints:
         leads: bool,
         updates: int,
         evaluate: Callable[[], dict[str, float]],
+        *,
         save: Callable[[Path], None],
         progress: Progress,
     ) -> None:

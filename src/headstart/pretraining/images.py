@@ -59,6 +59,7 @@ def chosen_images(
     supervision: Supervision,
     splits: tuple[str, ...],
     validation: str | None,
+    *,
     on_empty_class: str,
     progress: Progress,
 ) -> Images:
@@ -71,13 +72,13 @@ def chosen_images(
     rows, held_out = chosen_rows(table, supervision, splits, validation)
     if supervision == "labels":
         held_table = table.select(held_out) if len(held_out) else None
-        return Images(table, rows, held_out, table.select(rows), held_table, ())
+        return Images(table, rows, held_out, table.select(rows), validation=held_table, classes=())
     told = lambda done, count: progress(done / count, f"reading sizes of images, {done}/{count}")  # noqa: E731
     train, held = with_sizes(table.select(rows), progress=told), with_sizes(table.select(held_out), progress=told)
     train, classes = _with_examples(train, on_empty_class)
     if held.box_classes != classes:
         held = with_classes(held, classes)
-    return Images(table, rows, held_out, train, held if len(held) else None, classes)
+    return Images(table, rows, held_out, train, validation=held if len(held) else None, classes=classes)
 
 
 def chosen_rows(
@@ -158,7 +159,7 @@ def layout_of(sampling: ScaledSampling) -> ChipLayout:
 
 
 def chip_batches(
-    images: Images, recipe: PretrainingRecipe, seed: int, folder: Path | None, proposals: Path | None = None
+    images: Images, recipe: PretrainingRecipe, seed: int, folder: Path | None, *, proposals: Path | None = None
 ) -> ChipBatches:
     """Batches of a training by boxes. folder: for the chips of each epoch. proposals: a Parquet file."""
     training, sampling = recipe.training, recipe.sampling
@@ -170,11 +171,11 @@ def chip_batches(
         layout_of(sampling),
         training.batch_size,
         seed,
-        training.flip,
-        sampling.window,
-        folder,
-        given,
-        SmallObjects(small.below, small.repeats, small.copies, small.share) if small else None,
+        flip=training.flip,
+        window=sampling.window,
+        folder=folder,
+        proposals=given,
+        small=SmallObjects(small.below, small.repeats, small.copies, small.share) if small else None,
     )
 
 
@@ -187,10 +188,10 @@ def label_batches(images: Images, recipe: PretrainingRecipe, seed: int, on_empty
         images.rows,
         sampling.size,
         training.batch_size,
-        seed,
-        training.flip,
-        sampling.least_area,
-        "leave_out" if on_empty_class == "skip" else "error",
+        seed=seed,
+        flip=training.flip,
+        least_area=sampling.least_area,
+        without_examples="leave_out" if on_empty_class == "skip" else "error",
     )
 
 
@@ -199,6 +200,7 @@ def score_labels(
     model: nn.Module,
     preprocessing: Preprocessing,
     rows: NDArray[np.int64],
+    *,
     sampling: CropSampling,
     world: World,
 ) -> dict[str, float]:

@@ -128,7 +128,7 @@ def require_chips(recipe: PretrainingRecipe) -> None:
 
 
 def shown_chips(
-    images: Images, recipe: PretrainingRecipe, seed: int, proposals: Path | None, progress: Progress
+    images: Images, recipe: PretrainingRecipe, seed: int, proposals: Path | None, *, progress: Progress
 ) -> ShownChips:
     """Lay the chips of the first epoch, count them, and draw those of a few images.
 
@@ -136,7 +136,7 @@ def shown_chips(
     chips; DataError as `chip_batches` does, and for images that cannot be read.
     """
     require_chips(recipe)
-    source = chip_batches(images, recipe, seed, None, proposals)
+    source = chip_batches(images, recipe, seed, None, proposals=proposals)
     table, boxes = source.epochs.of(EPOCH), source.epochs.boxes_of(EPOCH)
     held = np.zeros(len(boxes.xyxy), bool)
     held[table.box_rows] = True
@@ -151,12 +151,12 @@ def shown_chips(
         recipe,
         seed,
         recipe.sampling.size,
-        len(held),
-        int((~held).sum()),
-        counts,
-        _by_scale(source, table),
-        recipe.negatives > 0,
-        tuple(pictures),
+        boxes=len(held),
+        left_over=int((~held).sum()),
+        counts=counts,
+        scales=_by_scale(source, table),
+        wants_negatives=recipe.negatives > 0,
+        pictures=tuple(pictures),
     )
 
 
@@ -174,9 +174,9 @@ def _by_scale(source: ChipBatches, table: ChipTable) -> tuple[ScaleFacts, ...]:
                 int(own.sum()),
                 int((own & table.negative).sum()),
                 len(np.unique(rows)),
-                len(rows),
-                int(pixels[own].sum()),
-                int(whole.sum()),
+                targets=len(rows),
+                pixels=int(pixels[own].sum()),
+                pyramid=int(whole.sum()),
             )
         )
     return tuple(found)
@@ -211,7 +211,15 @@ def _picture(source: ChipBatches, table: ChipTable, i: int, classes: tuple[str, 
         xyxy = (x / factor, y / factor, (x + width) / factor, (y + height) / factor)
         name = f"{'N' if negative else ''}{numbers[negative]}"
         chips.append(
-            ShownChip(name, int(table.scales[chip]), factor, negative, xyxy, len(table.rows_of(chip)), cuts.get(chip))
+            ShownChip(
+                name,
+                int(table.scales[chip]),
+                factor,
+                negative,
+                xyxy=xyxy,
+                num_targets=len(table.rows_of(chip)),
+                cut=cuts.get(chip),
+            )
         )
     annotations = source.annotations
     size = annotations.size_hw(i)
@@ -220,13 +228,13 @@ def _picture(source: ChipBatches, table: ChipTable, i: int, classes: tuple[str, 
         annotations.image_name(i),
         source.decoded(i, EPOCH),
         factors,
-        _boxes(source, table, own, i, classes),
-        tuple(chips),
+        _boxes(source, table, own, i, classes=classes),
+        chips=tuple(chips),
     )
 
 
 def _boxes(
-    source: ChipBatches, table: ChipTable, own: NDArray[np.int64], i: int, classes: tuple[str, ...]
+    source: ChipBatches, table: ChipTable, own: NDArray[np.int64], i: int, *, classes: tuple[str, ...]
 ) -> tuple[ShownBox, ...]:
     scales: dict[int, set[int]] = {}
     for chip in own.tolist():

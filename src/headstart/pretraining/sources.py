@@ -78,9 +78,9 @@ class Source:
             sampling = self.recipe.sampling
             assert isinstance(self.batches, LabelBatches) and isinstance(sampling, CropSampling)
             rows = self.images.validation_rows
-            return chosen.score_labels(self.batches, model, preprocessing, rows, sampling, world)
+            return chosen.score_labels(self.batches, model, preprocessing, rows, sampling=sampling, world=world)
         scales = chosen.inference_scales(self.recipe)
-        found = detect_images(model, preprocessing, self.images.validation, scales, world, progress=progress)
+        found = detect_images(model, preprocessing, self.images.validation, scales, world=world, progress=progress)
         scores = score_images(self.images.validation, found, PROTOCOL)
         return {name: scores[name] for name in REPORTED}
 
@@ -90,6 +90,7 @@ def source_of(
     place: PretrainPlace,
     inputs: dict[str, Path],
     chips: Path | None,
+    *,
     progress: Progress,
 ) -> Source:
     """Open the images and lay the first epoch. chips: folder for the chips of each epoch.
@@ -102,29 +103,34 @@ def source_of(
     wanted = settings.table or TableSettings("", validation="")
     table = place.data.open() if place.data else table_of(inputs["images"])
     images = chosen.chosen_images(
-        table, recipe.supervision, wanted.splits, wanted.validation, wanted.on_empty_class, progress
+        table,
+        recipe.supervision,
+        wanted.splits,
+        wanted.validation,
+        on_empty_class=wanted.on_empty_class,
+        progress=progress,
     )
     side = chosen.size_of(recipe.sampling)
     if recipe.supervision == "boxes":
         proposals = inputs["proposals"] / "proposals.parquet" if "proposals" in inputs else None
         if isinstance(settings, PretrainSettings):
             proposals = place.proposals or proposals
-        batches = chosen.chip_batches(images, recipe, settings.seed, chips, proposals)
-        return Source(recipe, batches, batches, images.classes, (side, side), images)
+        batches = chosen.chip_batches(images, recipe, settings.seed, chips, proposals=proposals)
+        return Source(recipe, batches, batches, images.classes, size_hw=(side, side), images=images)
     labelled = chosen.label_batches(images, recipe, settings.seed, wanted.on_empty_class)
     counted: BatchSource = labelled
     if recipe.budget:  # as many updates as these chips make
         boxes = recipe.model_copy(update={"sampling": recipe.budget})
         counted = chosen.chip_batches(images, boxes, settings.seed, None)
-    return Source(recipe, labelled, counted, labelled.source.classes, (side, side), images)
+    return Source(recipe, labelled, counted, labelled.source.classes, size_hw=(side, side), images=images)
 
 
 def _fixed(settings: ProposalsSettings, inputs: dict[str, Path], sampling: FixedSampling) -> Source:
     images = ImageSet.open(inputs["images"])
     training = settings.recipe.training
-    batches = Batches(images, training.batch_size, settings.seed, training.flip, sampling.quarter_turns)
+    batches = Batches(images, training.batch_size, settings.seed, training.flip, quarter_turns=sampling.quarter_turns)
     validation = ImageSet.open(inputs["validation"]) if "validation" in inputs else None
     classes: Any = trained_task(KINDS[settings.recipe.supervision]).classes_of(images)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     names = tuple(map(str, np.asarray(classes)))
-    return Source(settings.recipe, batches, batches, names, size_hw, None, validation)
+    return Source(settings.recipe, batches, batches, names, size_hw=size_hw, images=None, validation=validation)

@@ -44,19 +44,19 @@ def pretrain(
     with together(pretrain, (settings, place, inputs, out), place, progress) as world:
         recipe, tell = settings.recipe, part(progress, 0.05, 1.0)
         start, spec, _ = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
-        source = source_of(settings, place, inputs, out / "resume" / "chips", part(progress, 0.0, 0.05))
+        source = source_of(settings, place, inputs, out / "resume" / "chips", progress=part(progress, 0.0, 0.05))
         training = recipe.recipe(source.updates)
         refuse_frozen_random(training, start.is_random)
         world.slice_of(training.batch_size)
         model = _model(start, source, settings.seed).to(world.device)
-        result = results.Result(settings, place, start, spec, source, training)
+        result = results.Result(settings, place, start, spec, source=source, training=training)
         checkpoints = Checkpoints(
             out,
             world.leads,
             training.updates,
             lambda: source.evaluate(model, start.preprocessing, world),
-            partial(result.save_model, model),
-            tell,
+            save=partial(result.save_model, model),
+            progress=tell,
         )
         steps = {k: [partial(checkpoints.take, k)] for k in checkpoint_steps(source, training.updates)}
         if settings.early and world.leads:
@@ -69,12 +69,12 @@ def pretrain(
             trained_task(source.kind).losses,
             source.batches,
             start.preprocessing,
-            training,
-            out / "resume",
-            tell,
-            {k: partial(_each, todo) for k, todo in steps.items()},
-            world,
-            loaders_of(place),
+            recipe=training,
+            state_dir=out / "resume",
+            progress=tell,
+            at_step={k: partial(_each, todo) for k, todo in steps.items()},
+            world=world,
+            workers=loaders_of(place),
             keeping=keeping(model, source, recipe.keep),
             key=out.name,
         )
@@ -94,7 +94,7 @@ def propose(
         sampling = settings.recipe.sampling
         assert isinstance(sampling, ChipSampling)
         start, _, _ = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
-        source = source_of(settings, place, inputs, out / "resume" / "chips", part(progress, 0.0, 0.05))
+        source = source_of(settings, place, inputs, out / "resume" / "chips", progress=part(progress, 0.0, 0.05))
         assert source.images
         updates = updates_of(source.batches, sampling.proposal_epochs)
         training = settings.recipe.recipe(updates).model_copy(update={"name": f"{settings.recipe.name}-proposals"})
@@ -105,17 +105,17 @@ def propose(
             trained_task("detect").losses,
             source.batches,
             start.preprocessing,
-            training,
-            out / "resume",
-            part(progress, 0.05, 0.6),
-            None,
-            world,
-            loaders_of(place),
+            recipe=training,
+            state_dir=out / "resume",
+            progress=part(progress, 0.05, 0.6),
+            at_step=None,
+            world=world,
+            workers=loaders_of(place),
             key=out.name,
         )
         images, scales = source.images.train, inference_scales(settings.recipe)
         show = part(progress, 0.6, 1.0)
-        found = detect_images(detector, start.preprocessing, images, scales, world, MOST, show)
+        found = detect_images(detector, start.preprocessing, images, scales, world=world, most=MOST, progress=show)
         if world.leads:
             write_proposals(out / "proposals.parquet", images, found)
         world.wait()
@@ -124,7 +124,9 @@ def propose(
 
 def _model(start: Start, source: Source, seed: int) -> nn.Module:
     more = {"several": True} if source.several else {}
-    return assembled(start, source.kind, source.recipe.recipe(1), len(source.classes), source.size_hw, seed, **more)
+    return assembled(
+        start, source.kind, source.recipe.recipe(1), len(source.classes), size_hw=source.size_hw, seed=seed, **more
+    )
 
 
 def checkpoint_steps(source: Source, updates: int) -> list[int]:

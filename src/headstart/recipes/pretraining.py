@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -223,6 +223,7 @@ class PretrainingOptions:
     """Where to write; None: `runs/pretrain-RECIPE-SUPERVISION-DATA`. What was begun there goes on."""
     dry_run: bool = False
     seed: int = 0
+    _: KW_ONLY
     splits: tuple[str, ...] = ()
     """Trained on; none: `train`, or all."""
     validation: str | None = None

@@ -80,11 +80,11 @@ def _scales(shown: ShownChips) -> Markup:
         for name in ("chips", "negatives", "targets", "pixels", "pyramid")
     }
     rows = [
-        _row(shown, sums["pyramid"], scale_words(f.scale), boxes_words(f.scale), f.admitted, vars(f))
+        _row(shown, sums["pyramid"], scale_words(f.scale), boxes_words(f.scale), boxes=f.admitted, counts=vars(f))
         for f in shown.scales
     ]
     if len(rows) > 1:
-        rows.append(_row(shown, sums["pyramid"], "All scales", "", shown.boxes - shown.left_over, sums))
+        rows.append(_row(shown, sums["pyramid"], "All scales", "", boxes=shown.boxes - shown.left_over, counts=sums))
     return render(
         "chips_scales",
         rows=rows,
@@ -100,7 +100,7 @@ def _scales(shown: ShownChips) -> Markup:
 
 
 def _row(
-    shown: ShownChips, largest: int, name: str, takes: str, boxes: int, counts: Mapping[str, int]
+    shown: ShownChips, largest: int, name: str, takes: str, *, boxes: int, counts: Mapping[str, int]
 ) -> dict[str, object]:
     return {
         "scale": name,
@@ -148,7 +148,12 @@ def _histogram(shown: ShownChips) -> Markup:
     edges = np.arange(0, most + 1 + width, width)
     counts = np.histogram(shown.counts, edges)[0].tolist()
     return histogram(
-        [str(e) for e in edges], counts, "Chips an image", "Distribution of the number of chips", "chips", "images"
+        [str(e) for e in edges],
+        counts,
+        "Chips an image",
+        "Distribution of the number of chips",
+        x_label="chips",
+        y_label="images",
     )
 
 
@@ -211,7 +216,12 @@ def _panel(shown: ShownChips, image: ShownImage, k: int, s: int) -> dict[str, ob
     factor = "" if shown.scales[s].scale.kind == "factor" else f"here {TIMES} {image.factors[s]:.4g}"
     alt = f"{image.name}, {title}: {', '.join(words)}"
     drawn = over_shared(
-        f"image-{k}", (height, width), [_region(chip, index) for index, chip in chips], outlines, f"veil-{k}-{s}", alt
+        f"image-{k}",
+        (height, width),
+        [_region(chip, index) for index, chip in chips],
+        outlines,
+        place=f"veil-{k}-{s}",
+        alt=alt,
     )
     return {
         "title": title,
@@ -247,5 +257,5 @@ def _cut(image: ShownImage, chip: ShownChip, index: int) -> dict[str, object]:
     region = _region(chip, index)
     words = [plural(len(chip.cut.targets), "target")] if not chip.negative else ["negative"]
     words += [f"{len(chip.cut.ignored)} ignored"] if len(chip.cut.ignored) else []
-    drawn = alone(chip.cut.pixels, outlines, region, f"{image.name}, {region.title}", CUT_SIDE)
+    drawn = alone(chip.cut.pixels, outlines, region, f"{image.name}, {region.title}", max_side=CUT_SIDE)
     return {"drawn": drawn, "factor": f"{TIMES} {chip.factor:.4g}", "words": ", ".join(words)}

@@ -85,7 +85,9 @@ def _chart(run: RunDir, curves: Sequence[dict[str, Any]], x_label: str, measure:
         return None
     names = [str(name) for name in curves[0]["names"]]
     curves = [c for c in curves if [str(n) for n in c["names"]] == names]
-    lines = [line for role in ("boxes", "labels") if (line := _line(run, curves, role, key, len(names), unit))]
+    lines = [
+        line for role in ("boxes", "labels") if (line := _line(run, curves, role, key, bins=len(names), unit=unit))
+    ]
     if not lines:
         return None
     numbers = [round(n) if (n := mean([c["n"][i] for c in curves])) else 0 for i in range(len(names))]
@@ -101,7 +103,7 @@ def _chart(run: RunDir, curves: Sequence[dict[str, Any]], x_label: str, measure:
     return line_chart(lines, f"{title} by {what}", f"{title} by {x_label}. {said}.", axes)
 
 
-def _line(run: RunDir, curves: Sequence[dict[str, Any]], role: str, key: str, bins: int, unit: str) -> Line | None:
+def _line(run: RunDir, curves: Sequence[dict[str, Any]], role: str, key: str, *, bins: int, unit: str) -> Line | None:
     columns = [[_drawn(c[role][key][i], unit) for c in curves if key in c.get(role, {})] for i in range(bins)]
     middle = [mean(column) for column in columns]
     if all(v is None for v in middle):

@@ -86,11 +86,11 @@ def _classes(stats: Statistics) -> Markup | None:
 
 def _boxes(stats: Statistics) -> list[Markup]:
     def drawn(
-        values: Histogram | None, names: Sequence[str], title: str, x_label: str, what: str = "boxes"
+        values: Histogram | None, names: Sequence[str], title: str, x_label: str, *, what: str = "boxes"
     ) -> list[Markup]:
         if values is None or not sum(values.counts):
             return []
-        return [histogram(names, values.counts, title, f"Distribution: {x_label}", x_label, what)]
+        return [histogram(names, values.counts, title, f"Distribution: {x_label}", x_label=x_label, y_label=what)]
 
     def edges(values: Histogram | None, text: str = "{:g}") -> list[str]:
         return [text.format(e) for e in values.edges] if values else []
@@ -101,7 +101,7 @@ def _boxes(stats: Statistics) -> list[Markup]:
     return [
         *drawn(sides, edges(sides), "Size of boxes", "square root of the area, pixels"),
         *drawn(shares, edges(shares), "Size of boxes in their images", "square root of box area over image area"),
-        *drawn(number, upto, "Boxes an image", "boxes", "images"),
+        *drawn(number, upto, "Boxes an image", "boxes", what="images"),
         *drawn(aspects, ratios, "Shape of boxes", "width to height"),
     ]
 

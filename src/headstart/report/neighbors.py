@@ -44,11 +44,11 @@ def _query(run: RunDir, arrays: dict[str, np.ndarray], index: int) -> dict[str, 
     return {
         "label": label,
         "image": picture(arrays["query"][index], f"query image, class {label}"),
-        "spaces": [_space(run, arrays, index, role, label) for role in ("boxes", "labels")],
+        "spaces": [_space(run, arrays, index, role, label=label) for role in ("boxes", "labels")],
     }
 
 
-def _space(run: RunDir, arrays: dict[str, np.ndarray], index: int, role: str, label: str) -> dict[str, object]:
+def _space(run: RunDir, arrays: dict[str, np.ndarray], index: int, role: str, *, label: str) -> dict[str, object]:
     names = [str(name) for name in arrays[f"near_{role}_labels"][index][:NEAREST]]
     images = arrays[f"near_{role}"][index][:NEAREST]
     near: list[tuple[Markup, str, bool]] = [

@@ -45,7 +45,7 @@ class RunDir:
                 "Delete the file and run the study again; finished jobs are kept."
             )
         run = cls(path, metrics, {}, {})
-        return cls(path, metrics, run._optional("study.json"), run._optional("env.json"), run.notes)
+        return cls(path, metrics, run._optional("study.json"), run._optional("env.json"), notes=run.notes)
 
     def _optional(self, name: str) -> dict[str, Any]:
         try:

@@ -48,7 +48,7 @@ def _task(run: RunDir, task: str) -> dict[str, Any]:
     names = [name for name in run.weights if run.trials(task, name)]
     names.sort(key=lambda name: list(ranked).index(name) if name in ranked else len(ranked))
     first = run.trials(task)[0]
-    rows = [_row(run, task, name, main, others, ranked.get(name)) for name in names]
+    rows = [_row(run, task, name, main, others=others, ranked=ranked.get(name)) for name in names]
     return {
         "heading": capital(task_words(run, task)),
         "metric": capital(metric_words(main)) if main else "",
@@ -63,7 +63,7 @@ def _task(run: RunDir, task: str) -> dict[str, Any]:
 
 
 def _row(
-    run: RunDir, task: str, weights: str, main: str | None, others: Sequence[str], ranked: dict[str, Any] | None
+    run: RunDir, task: str, weights: str, main: str | None, *, others: Sequence[str], ranked: dict[str, Any] | None
 ) -> dict[str, Any]:
     trials = {t["seed"]: t for t in run.trials(task, weights)}
     seeds = run.seeds or sorted(trials)

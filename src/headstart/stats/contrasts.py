@@ -38,8 +38,8 @@ def ranking(
     replicates: Mapping[str, ArrayLike],
     margin: float,
     costs: Mapping[str, float],
-    default: str | None = None,
     *,
+    default: str | None = None,
     higher_is_better: bool = True,
     level: float = LEVEL,
 ) -> dict[str, Any]:
@@ -73,8 +73,10 @@ def ranking(
     )
     best, *others = order
 
-    to_best = {name: paired_difference(*arms[name], *arms[best], level) for name in order}
-    to_default = {n: paired_difference(*arms[n], *arms[default], level) for n in order if default and n != default}
+    to_best = {name: paired_difference(*arms[name], *arms[best], level=level) for name in order}
+    to_default = {
+        n: paired_difference(*arms[n], *arms[default], level=level) for n in order if default and n != default
+    }
     p_best = dict(zip(others, holm([to_best[name].p for name in others]), strict=True))
     p_default = dict(zip(to_default, holm([effect.p for effect in to_default.values()]), strict=True))
     best_set = [best, *(n for n in others if _indistinct(to_best[n], p_best[n], level))]

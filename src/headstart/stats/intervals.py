@@ -99,7 +99,7 @@ def crossed_interval(values: ArrayLike, replicates: ArrayLike, level: float = LE
 
 
 def paired_difference(
-    values_a: ArrayLike, replicates_a: ArrayLike, values_b: ArrayLike, replicates_b: ArrayLike, level: float = LEVEL
+    values_a: ArrayLike, replicates_a: ArrayLike, values_b: ArrayLike, replicates_b: ArrayLike, *, level: float = LEVEL
 ) -> Interval:
     """Interval of a - b, seed by seed and resample by resample.
 

@@ -199,4 +199,4 @@ def _entry(path: Path) -> Entry:
     except StoreError:
         job = {}
     kind = path.name.rsplit("-", 1)[0]
-    return Entry(path.name, kind, str(job.get("label", "")), float(job.get("seconds") or 0.0), _size(path))
+    return Entry(path.name, kind, str(job.get("label", "")), float(job.get("seconds") or 0.0), size=_size(path))

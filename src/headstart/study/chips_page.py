@@ -45,10 +45,15 @@ def chips_to_show(data: str, recipe: PretrainingRecipe, options: PretrainingOpti
                 f"`headstart check {data}` shows what it has."
             )
         images = chosen_images(
-            table, recipe.supervision, options.splits, options.validation, options.on_empty_class, progress
+            table,
+            recipe.supervision,
+            options.splits,
+            options.validation,
+            on_empty_class=options.on_empty_class,
+            progress=progress,
         )
         proposals = options.proposals or _made(data, recipe, options)
-        return shown_chips(images, recipe, options.seed, proposals, progress)
+        return shown_chips(images, recipe, options.seed, proposals, progress=progress)
 
 
 def _made(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) -> Path | None:

@@ -42,6 +42,7 @@ def comparison(
     annotations: Annotations,
     candidates: list[tuple[str, WeightsSpec]],
     tasks: list[str],
+    *,
     budget: Budget,
     seeds: int | None,
     reading: dict[str, Any] | None = None,
@@ -55,7 +56,7 @@ def comparison(
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
-        made += _tasks_of(trained_task(task), data, annotations, budget, sets, reading or {})
+        made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {})
     default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
     names = _unique([spec.name for _, spec in candidates])
     return Study(
@@ -91,6 +92,7 @@ def _tasks_of(
     data: str | Path,
     annotations: Annotations,
     budget: Budget,
+    *,
     sets: dict[str, FolderSet],
     reading: dict[str, Any],
 ) -> list[Task]:

@@ -107,9 +107,9 @@ class Origins:
         inputs = inputs | images
         cost, recipe = self._cost(wanted), self._recipe(wanted)
         if wanted.recipe.negatives and given is None:
-            proposing = ProposalsSettings(recipe, start, table, seed, self.study.threads, self.device)
+            proposing = ProposalsSettings(recipe, start, table, seed, threads=self.study.threads, device=self.device)
             label = f"proposals for {name}, seed {seed}"
-            inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label, cost / 3)
+            inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label=label, cost=cost / 3)
         settings = PretrainSettings(
             recipe=recipe,
             weights=start,
@@ -120,7 +120,7 @@ class Origins:
             proposals=file_digest(given) if given else "",
             early=wanted.early,
         )
-        return Job("pretrain", settings, inputs, place, f"pre-train {name}, seed {seed}", cost)
+        return Job("pretrain", settings, inputs, place, label=f"pre-train {name}, seed {seed}", cost=cost)
 
     def _recipe(self, wanted: Pretraining) -> PretrainingRecipe:
         """The recipe as a job is told it: with the precision that it has on this kind of device."""
@@ -145,7 +145,9 @@ class Origins:
         for part in parts:
             resized = ResizeSettings(settings, part, wanted.recipe.supervision, sampling.size)  # type: ignore[arg-type]
             label = f"resize {wanted.images} ({part})"
-            jobs["images" if part == "train" else part] = Job("resize", resized, {}, place, label, len(table) / 60)
+            jobs["images" if part == "train" else part] = Job(
+                "resize", resized, {}, place, label=label, cost=len(table) / 60
+            )
         return None, None, jobs
 
     @staticmethod

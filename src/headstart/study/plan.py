@@ -56,7 +56,7 @@ class Planner:
     @cached_property
     def origins(self) -> Origins:
         """The study's own pre-trainings."""
-        return Origins(self.study, self.base, self.sets, self.device, self.offline)
+        return Origins(self.study, self.base, self.sets, self.device, offline=self.offline)
 
     def __post_init__(self) -> None:
         require_kinds(self.study)
@@ -86,9 +86,9 @@ class Planner:
             ready,
             not hidden and len(done) == len(known),
             trials,
-            explain,
-            hidden,
-            frozenset(done),
+            explain=explain,
+            hidden=hidden,
+            done=frozenset(done),
         )
 
     def spec(self, entry: WeightsEntry) -> WeightsSpec:
@@ -110,7 +110,10 @@ class Planner:
         """Trials of a candidate on a task; jobs of searches under way go into `known`; the number still hidden."""
         seeds = self.study.seeds
         if task.recipe is None:  # nothing is trained: it is a probe of frozen features
-            return [Trial(entry.name, task.name, s, self._probe(task, entry, s), (), (), False) for s in seeds], 0
+            return [
+                Trial(entry.name, task.name, s, self._probe(task, entry, s), transfers=(), rates=(), at_edge=False)
+                for s in seeds
+            ], 0
         searches = [self._search(task, entry, fold, lookup) for fold in range(len(task.train))]
         for job in [job for s in searches for job in s.jobs]:
             _collect(job, known)
@@ -119,10 +122,18 @@ class Planner:
         rates = tuple(s.rate for s in searches if s.rate is not None)
         trials = []
         for seed in seeds:
-            transfers = tuple(self.transfer(task, entry, seed, fold, rates[fold]) for fold in range(len(rates)))
+            transfers = tuple(self.transfer(task, entry, seed, fold, lr=rates[fold]) for fold in range(len(rates)))
             edge = any(s.at_edge for s in searches)
             trials.append(
-                Trial(entry.name, task.name, seed, self._evaluate(task, entry, seed, transfers), transfers, rates, edge)
+                Trial(
+                    entry.name,
+                    task.name,
+                    seed,
+                    self._evaluate(task, entry, seed, transfers),
+                    transfers=transfers,
+                    rates=rates,
+                    at_edge=edge,
+                )
             )
         return trials, 0
 
@@ -133,9 +144,9 @@ class Planner:
         if recipe.lr is not None:
             return Search(recipe.lr, False, ())
         seed = self.study.seeds[0]
-        return search_rate(task, recipe.rates, lambda lr: self.transfer(task, entry, seed, fold, lr), lookup)
+        return search_rate(task, recipe.rates, lambda lr: self.transfer(task, entry, seed, fold, lr=lr), lookup)
 
-    def transfer(self, task: Task, entry: WeightsEntry, seed: int, fold: int, lr: float) -> Job:
+    def transfer(self, task: Task, entry: WeightsEntry, seed: int, fold: int, *, lr: float) -> Job:
         """Job that trains one task model."""
         weights, inputs, start = self.start(entry, seed)
         assert task.recipe
@@ -156,15 +167,19 @@ class Planner:
         place = TransferPlace(start, self.sets.masks(task.val[fold]) if task.val else None)
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
-        return Job("transfer", settings, inputs, place, label, self._train_cost(task.recipe, task.train[fold]))
+        return Job(
+            "transfer", settings, inputs, place, label=label, cost=self._train_cost(task.recipe, task.train[fold])
+        )
 
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
         inputs |= {f"test{k}": self.sets.job(name) for k, name in enumerate(task.test)}
-        settings = EvaluateSettings(task.kind, task.protocol, self.study.bootstrap, self.study.threads, self.device)
+        settings = EvaluateSettings(
+            task.kind, task.protocol, self.study.bootstrap, self.study.threads, device=self.device
+        )
         cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
         label = f"test {task.name} from {entry.name}, seed {seed}"
-        return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label, cost)
+        return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label=label, cost=cost)
 
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
         """Pooled features of a set; one job for all seeds where the weights are the same file."""
@@ -172,7 +187,7 @@ class Planner:
         settings = FeaturesSettings(weights, self.study.threads, self.device)
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        return Job("features", settings, inputs | {"images": self.sets.job(images)}, place, label, cost)
+        return Job("features", settings, inputs | {"images": self.sets.job(images)}, place, label=label, cost=cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
         inputs = {}
@@ -181,7 +196,7 @@ class Planner:
             inputs[f"test{k}"] = self.features(entry, test, seed)
             inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.sets.job(train), self.sets.job(test)
         settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
-        return Job("probe", settings, inputs, None, f"{task.name} from {entry.name}, seed {seed}", 3.0)
+        return Job("probe", settings, inputs, None, label=f"{task.name} from {entry.name}, seed {seed}", cost=3.0)
 
     def _explain(self) -> list[tuple[str, int, Job]]:
         explain = self.study.explain
@@ -200,13 +215,13 @@ class Planner:
             if labels.pretraining and self.study.pretraining[labels.pretraining].early:
                 features["early"] = self.features(labels, explain.images, seed, early=True)
             label = f"neighbors, seed {seed}"
-            near = Job("neighbors", NeighborsSettings(*drawn), features | images, None, label, 8)
+            near = Job("neighbors", NeighborsSettings(*drawn), features | images, None, label=label, cost=8)
             jobs += [("neighbors", seed, near), ("activations", seed, self._activations(roles, seed))]
             if explain.probe:
                 task = next(t for t in self.study.tasks if t.name == explain.probe)
                 probes = {role: self._probe(task, roles[role], seed) for role in ("boxes", "labels")}
                 label = f"composition, seed {seed}"
-                composed = Job("composition", CompositionSettings(*drawn), probes | images, None, label, 4)
+                composed = Job("composition", CompositionSettings(*drawn), probes | images, None, label=label, cost=4)
                 jobs.append(("composition", seed, composed))
         return jobs
 
@@ -220,8 +235,8 @@ class Planner:
             inputs |= {f"weights_{role}": job for job in made.values()}
         inputs["images"] = self.sets.job(self.study.explain.images)
         inputs["statistics"] = self.sets.job(self.study.explain.statistics)
-        settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads, self.device)
-        return Job("activations", settings, inputs, places, f"activation maps, seed {seed}", 15)
+        settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads, device=self.device)
+        return Job("activations", settings, inputs, places, label=f"activation maps, seed {seed}", cost=15)
 
     def _pixels(self, name: str) -> float:
         return self.sets.count(name) * self.sets.pixels(name)

@@ -108,12 +108,12 @@ def run_pretraining(
         planner.origins.devices = devices.names
         job = planner.origins.job(recipe.name, options.seed)
         if options.dry_run:
-            lines = planned_lines(planner, job, recipe, out, world.size) if world.leads else []
-            return Pretrained(out, out, out, {}, lines)
+            lines = planned_lines(planner, job, recipe, out, processes=world.size) if world.leads else []
+            return Pretrained(out, out, out, {}, lines=lines)
         store = Store(out)
         done = world.leads and not options.overwrite and is_whole(planner, store, resolved(study, Path.cwd()))
         if world.gather(done)[0]:
-            return finished(planner, job, store, "it was finished before", world.leads)
+            return finished(planner, job, store, "it was finished before", leads=world.leads)
         with RunLock(out) if world.leads else nullcontext():
             if world.leads:
                 require_same(study, out, options.overwrite)
@@ -139,7 +139,7 @@ def run_pretraining(
 
                 write_results(out, Results(planner, store, expand()).summary())
                 seal(out, RESULTS)
-            return finished(planner, job, store, "", world.leads)
+            return finished(planner, job, store, "", leads=world.leads)
 
 
 def _silent(event: Event) -> None:
@@ -210,7 +210,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 80 else text[:76] + " ..."
 
 
-def planned_lines(planner: Planner, job: Job, recipe: PretrainingRecipe, out: Path, processes: int) -> list[str]:
+def planned_lines(planner: Planner, job: Job, recipe: PretrainingRecipe, out: Path, *, processes: int) -> list[str]:
     """What would be done; lays the chips of the first epoch, trains nothing."""
     from headstart.batches.chips.batches import ChipBatches
     from headstart.pretraining.images import chosen_images, updates_in
@@ -222,11 +222,18 @@ def planned_lines(planner: Planner, job: Job, recipe: PretrainingRecipe, out: Pa
     assert isinstance(data, TableSet)
     if recipe.sampling.layout == "fixed":
         table = planner.sets.annotations(data)
-        images = chosen_images(table, recipe.supervision, data.splits, wanted.validation, wanted.on_empty_class, silent)
+        images = chosen_images(
+            table,
+            recipe.supervision,
+            data.splits,
+            wanted.validation,
+            on_empty_class=wanted.on_empty_class,
+            progress=silent,
+        )
         classes: tuple[str, ...] = images.classes or table.image_classes
         updates = updates_in(len(images.train) / recipe.training.batch_size, recipe.epochs)
     else:
-        source = source_of(job.settings, job.place, {}, None, silent)
+        source = source_of(job.settings, job.place, {}, None, progress=silent)
         assert source.images
         images, classes, updates = source.images, source.classes, source.updates
         if isinstance(source.batches, ChipBatches):
@@ -250,13 +257,13 @@ def planned_lines(planner: Planner, job: Job, recipe: PretrainingRecipe, out: Pa
     ]
 
 
-def finished(planner: Planner, job: Job, store: Store, note: str, leads: bool) -> Pretrained:
+def finished(planner: Planner, job: Job, store: Store, note: str, *, leads: bool) -> Pretrained:
     """What is there, in lines."""
     folder = store.path(job.name)
     metrics = read_json(folder / "metrics.json")
     file = folder / native.FILE
     if not leads:
-        return Pretrained(store.root, folder, file, metrics, [])
+        return Pretrained(store.root, folder, file, metrics, lines=[])
     counts = ", ".join(
         f"{value:.1f} {name.removeprefix('train/number_of_').replace('_', ' ')}"
         for name, value in metrics.items()
@@ -280,4 +287,4 @@ def finished(planner: Planner, job: Job, store: Store, note: str, leads: bool) -
         f"lineage: {', then '.join(facts.lineage)}",
         f"with its head: headstart predict {folder / 'model'} IMAGES",
     ]
-    return Pretrained(store.root, folder, file, metrics, lines)
+    return Pretrained(store.root, folder, file, metrics, lines=lines)

@@ -108,7 +108,7 @@ class Results:
         default = next((w.name for w in self.study.weights if w.default and w.name in names), None)
         known = {n: cost["gflops"] for n, cost in costs.items() if cost["gflops"] is not None}
         ranked = ranking(
-            {n: values[n] for n in names}, {n: replicates[n] for n in names}, self.study.margin, known, default
+            {n: values[n] for n in names}, {n: replicates[n] for n in names}, self.study.margin, known, default=default
         )
         for row in ranked["rows"]:
             own = [t for t in trials if t.weights == row["weights"]]
@@ -148,8 +148,8 @@ class Results:
         found = next((self._trial(t) for t in trials if t.task == task.name), None)
         if found is None:
             return None
-        images = int(found["train_images"]), int(found["test_images"])
-        return TaskFacts(task.name, task.kind, task.test[0], *images, task.protocol)
+        train, test = int(found["train_images"]), int(found["test_images"])
+        return TaskFacts(task.name, task.kind, task.test[0], train, test_images=test, protocol=task.protocol)
 
     def _only_explains(self, task: Task) -> bool:
         """A probe on the classes of pre-training answers no finding where another probe asks for new classes: the

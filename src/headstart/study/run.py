@@ -54,6 +54,7 @@ def run(
     source: Path,
     base: Path,
     out: Path,
+    *,
     on_event: Callable[[Event], None],
     workers: int | None = None,
     offline: bool = False,
@@ -66,7 +67,7 @@ def run(
 
     Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
     """
-    claim(study, source, base, out, overwrite)
+    claim(study, source, base, out, overwrite=overwrite)
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
             empty_run(out, source)
@@ -79,7 +80,7 @@ def run(
         if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
             write_json(out / "env.json", environment(study, count, devices))
         outcome = run_jobs(
-            lambda: planner.expand(lookup(store)), store, count, study.threads, on_event, devices=devices
+            lambda: planner.expand(lookup(store)), store, count, study.threads, on_event=on_event, devices=devices
         )
         expansion = planner.expand(lookup(store))
         summary = Results(planner, store, expansion).summary()
@@ -126,7 +127,7 @@ def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU) -> E
     return Planner(study, base, device=devices.kind).expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
 
 
-def claim(study: Study, source: Path, base: Path, out: Path, overwrite: bool) -> None:
+def claim(study: Study, source: Path, base: Path, out: Path, *, overwrite: bool) -> None:
     """Refuse a directory that holds something else; an edited study file of the run itself goes on."""
     settled = out / "study.json"
     if not settled.is_file():

@@ -53,7 +53,7 @@ class Sets:
         annotations, place = self.annotations(settings), self.place(settings)
         count, data = len(annotations), annotations.fingerprint
         roles = SplitSettings(data, settings.task, settings.folds, settings.on_bad_image)
-        split = Job("split", roles, {}, place, "split the images", count / 100)
+        split = Job("split", roles, {}, place, label="split the images", cost=count / 100)
         wanted = PrepareSettings(
             data=data,
             task=settings.task,
@@ -64,7 +64,7 @@ class Sets:
             on_bad_image=settings.on_bad_image,
             resize=settings.resize,
         )
-        return Job("prepare", wanted, {"split": split}, place, f"prepare {name}", count / 60)
+        return Job("prepare", wanted, {"split": split}, place, label=f"prepare {name}", cost=count / 60)
 
     def masks(self, name: str) -> DataPlace | None:
         """Where the data set of a prepared set lies now: original masks are read from there."""

@@ -69,7 +69,7 @@ class Classify(TrainedTask):
         return tuple(str(c) for c in images.image_classes)
 
     def build(
-        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], several: bool = False
+        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], *, several: bool = False
     ) -> nn.Module:
         from headstart.models.classification import Classifier
 

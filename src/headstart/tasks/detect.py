@@ -72,7 +72,7 @@ class Detect(TrainedTask):
         return tuple(str(c) for c in images.box_classes)
 
     def build(
-        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], several: bool = False
+        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], *, several: bool = False
     ) -> nn.Module:
         """The detector that the recipe names. Raises WeightsError where the backbone has not what it asks for."""
         from headstart.errors import WeightsError
@@ -125,7 +125,15 @@ class Detect(TrainedTask):
         moved = [p | {"image_index": p["image_index"] + k} for p, k in zip(predictions, starts, strict=True)]
         found = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})
         truth, classes = truth_of_sets(sets), self.classes_of(sets[0])
-        scored = score_detections(truth, found, protocol, classes, COCO_THRESHOLDS, image_weights, per_class_at=(0.5,))
+        scored = score_detections(
+            truth,
+            found,
+            protocol,
+            classes,
+            iou_thresholds=COCO_THRESHOLDS,
+            image_weights=image_weights,
+            per_class_at=(0.5,),
+        )
         return scored.metrics, scored.replicates
 
     def show(
@@ -170,20 +178,20 @@ def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, 
             recipe.levels,
             recipe.channels,
             recipe.anchors,
-            recipe.proposals,
-            recipe.rois,
-            recipe.positive_part,
-            recipe.class_agnostic,
-            recipe.roi_pool,
-            recipe.decoupled,
-            recipe.soft_background,
-            recipe.reduce,
-            recipe.mimic,
+            proposals=recipe.proposals,
+            rois=recipe.rois,
+            positive_part=recipe.positive_part,
+            class_agnostic=recipe.class_agnostic,
+            roi_pool=recipe.roi_pool,
+            decoupled=recipe.decoupled,
+            soft_background=recipe.soft_background,
+            reduce=recipe.reduce,
+            mimic=recipe.mimic,
         )
         return TwoStageDetector(backbone, num_classes, settings, max(size_hw))
     kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
     coarser = 2 if recipe.neck == "fpn" else 0
-    return kind(backbone, num_classes, recipe.levels, recipe.channels, coarser, recipe.tower)
+    return kind(backbone, num_classes, recipe.levels, recipe.channels, coarser=coarser, depth=recipe.tower)
 
 
 TASK = Detect()

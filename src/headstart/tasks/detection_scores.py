@@ -33,6 +33,7 @@ def score_detections(
     detections: Detections,
     protocol: str,
     classes: Sequence[str],
+    *,
     iou_thresholds: Sequence[float] = COCO_THRESHOLDS,
     image_weights: np.ndarray | None = None,
     per_class_at: Sequence[float] | None = None,

@@ -60,6 +60,7 @@ def detected(
     preprocessing: Preprocessing,
     inputs: Iterable[Inputs],
     scales: Sequence[Scale] = (),
+    *,
     most: int = MOST,
 ) -> Iterator[list[ImageColumns]]:
     """Detections of every image of each `inputs`, computed on the model's own device and in its precision.

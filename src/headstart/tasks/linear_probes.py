@@ -66,6 +66,7 @@ def probe(
     train_y: np.ndarray,
     test_x: np.ndarray,
     num_classes: int,
+    *,
     kind: Kind = "logistic",
     seed: int = 0,
     strengths: Sequence[float] | None = None,
@@ -92,7 +93,9 @@ def probe(
         best, scores = _search(lambda s: part.validation_loss(part.fit(s).predict(x), y), grid)
     final = solver(train_x, train_y, num_classes).fit(best)
     edge = bool(scores) and best in (min(scores), max(scores))
-    return ProbeResult(kind, final.predict(test_x), best, edge, final.converged, dict(sorted(scores.items())))
+    return ProbeResult(
+        kind, final.predict(test_x), best, edge, converged=final.converged, scores=dict(sorted(scores.items()))
+    )
 
 
 def validation_part(
@@ -153,7 +156,12 @@ def measure(
     kinds: tuple[Kind, ...] = ("logistic", "ridge")
     grids: dict[Kind, Sequence[float] | None] = {"logistic": None, "ridge": (RIDGE_STRENGTH,)}
     results = {
-        k: [probe(f.train_x, f.train_y, f.test_x, num_classes, k, seed, grids[k], f.clusters) for f in folds]
+        k: [
+            probe(
+                f.train_x, f.train_y, f.test_x, num_classes, kind=k, seed=seed, strengths=grids[k], clusters=f.clusters
+            )
+            for f in folds
+        ]
         for k in kinds
     }
     truth = np.concatenate([f.test_y for f in folds])
@@ -211,7 +219,7 @@ class _Standardized:
         self.one_hot = np.eye(num_classes)[y]
 
     def linear(self, turned_weight: np.ndarray, bias: np.ndarray, converged: bool = True) -> _Linear:
-        return _Linear(self.mean, self.scale, self.vectors @ turned_weight, bias, converged)
+        return _Linear(self.mean, self.scale, self.vectors @ turned_weight, bias, converged=converged)
 
 
 class _Ridge(_Standardized):

@@ -35,7 +35,7 @@ class Predicted:
         return [f"{self.count} images: pictures and predictions.json are in {self.out}"]
 
 
-def predict_folder(model: Path, images: Path, out: Path, threshold: float, say: Callable[[str], None]) -> Predicted:
+def predict_folder(model: Path, images: Path, out: Path, threshold: float, *, say: Callable[[str], None]) -> Predicted:
     """Run the model on an image or on all images of a folder.
 
     `out` gets one PNG an image and `predictions.json`: for detection in COCO's results form with the image's name

@@ -98,7 +98,7 @@ class TrainedTask(Task, Protocol):
         ...
 
     def build(
-        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], several: bool = False
+        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], *, several: bool = False
     ) -> nn.Module:
         """The model, its head fresh from torch's generator. several: of images that may show several classes."""
         ...

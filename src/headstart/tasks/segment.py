@@ -71,7 +71,7 @@ class Segment(TrainedTask):
         return tuple(str(c) for c in images.mask_classes)
 
     def build(
-        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], several: bool = False
+        self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], *, several: bool = False
     ) -> nn.Module:
         from headstart.models.segmentation import Segmenter
         from headstart.recipes.schema import PixelRecipe

@@ -31,7 +31,7 @@ def start_of(
     assert spec
     loaded = load(spec, seed, place.offline)
     backbone = loaded.backbone.to(assigned_world().device).to(memory_format=torch.channels_last)
-    start = Start(backbone, spec.backbone, Path(place.base), loaded.preprocessing, spec.kind == "random")
+    start = Start(backbone, spec.backbone, Path(place.base), loaded.preprocessing, is_random=spec.kind == "random")
     return start, spec, loaded.report
 
 

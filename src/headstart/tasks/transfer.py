@@ -47,6 +47,7 @@ def fit(
     task: str,
     images: ImageSet,
     recipe: Recipe,
+    *,
     seed: int,
     state_dir: Path,
     progress: Progress,
@@ -61,9 +62,9 @@ def fit(
     so that the same seed gives every candidate the same head and the same batches. key: see `train`."""
     trained = trained_task(task)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
-    model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw, seed)
+    model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw=size_hw, seed=seed)
     model.to(world.device)
-    batches = Batches(images, recipe.batch_size, seed, recipe.flip, recipe.quarter_turns, limit)
+    batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, limit=limit)
     if recipe.reestimate_batch_norm:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
     steps = at_step(model) if at_step else None
@@ -72,20 +73,20 @@ def fit(
         trained.losses,
         batches,
         start.preprocessing,
-        recipe,
-        state_dir,
-        progress,
-        steps,
-        world,
-        workers,
-        stopped,
+        recipe=recipe,
+        state_dir=state_dir,
+        progress=progress,
+        at_step=steps,
+        world=world,
+        workers=workers,
+        stopped=stopped,
         key=key,
     )
     return model, curve
 
 
 def assembled(
-    start: Start, task: str, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], seed: int, **more: Any
+    start: Start, task: str, recipe: Recipe, num_classes: int, *, size_hw: tuple[int, int], seed: int, **more: Any
 ) -> nn.Module:
     """The model of a task as the loop trains it, with a fresh head that depends on `seed` only. more: for `build`."""
     refuse_frozen_random(recipe, start.is_random)
@@ -109,7 +110,7 @@ def save_model(out: Path, model: nn.Module, facts: dict[str, Any]) -> None:
     write_json(out / "model.json", facts)
 
 
-def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, resize: str) -> dict[str, Any]:
+def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, *, resize: str) -> dict[str, Any]:
     """What `load_model` needs to build the model again."""
     return {
         "backbone": start.backbone_name,
@@ -151,8 +152,8 @@ def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
         facts["task"],
         Preprocessing.from_json(facts["preprocessing"]),
         tuple(facts["classes"]),
-        size_hw,
-        facts["resize"],
-        tuple(Scale(**scale) for scale in facts.get("scales", ())),
-        bool(more),
+        size_hw=size_hw,
+        resize=facts["resize"],
+        scales=tuple(Scale(**scale) for scale in facts.get("scales", ())),
+        several=bool(more),
     )

@@ -24,10 +24,14 @@ def truth_of(annotations: Annotations, rows: ArrayLike | None = None) -> Truth:
     None: of all its images.
     """
     table = annotations if rows is None else annotations.select(rows)
-    truth = _truth([table.box_offsets], table.boxes_xyxy, table.box_labels, table.box_flags, len(table.box_classes))
+    truth = _truth(
+        [table.box_offsets], table.boxes_xyxy, table.box_labels, table.box_flags, num_classes=len(table.box_classes)
+    )
     if table.source_convention == "coco":
         columns = truth.image_index, table.boxes_source, truth.labels, truth.flags
-        truth = Truth.from_xywh(*columns, truth.num_images, truth.num_classes, table.box_areas)
+        truth = Truth.from_xywh(
+            *columns, num_images=truth.num_images, num_classes=truth.num_classes, areas=table.box_areas
+        )
     elif table.box_areas is not None:
         truth = replace(truth, areas=table.box_areas)
     return replace(truth, verified=_verified(table))
@@ -40,12 +44,12 @@ def truth_of_sets(sets: Sequence[ImageSet]) -> Truth:
         np.concatenate([s.boxes_source_xyxy for s in sets]),
         np.concatenate([s.box_labels for s in sets]),
         np.concatenate([s.box_flags for s in sets]),
-        len(sets[0].box_classes),
+        num_classes=len(sets[0].box_classes),
     )
 
 
 def _truth(
-    offsets: Sequence[NDArray[np.int64]], boxes: NDArray, labels: NDArray, flags: NDArray, num_classes: int
+    offsets: Sequence[NDArray[np.int64]], boxes: NDArray, labels: NDArray, flags: NDArray, *, num_classes: int
 ) -> Truth:
     per_image = np.concatenate([np.diff(of_table) for of_table in offsets])
     return Truth(

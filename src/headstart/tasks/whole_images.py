@@ -24,6 +24,7 @@ def detect_images(
     preprocessing: Preprocessing,
     annotations: Annotations,
     scales: Sequence[Scale],
+    *,
     world: World = ALONE,
     most: int = MOST,
     progress: Progress = silent,
@@ -34,7 +35,7 @@ def detect_images(
     """
     rows = world.share_of(len(annotations))
     columns: list[ImageColumns] = []
-    for of_image in detected(model, preprocessing, whole_images(annotations, rows), scales, most):
+    for of_image in detected(model, preprocessing, whole_images(annotations, rows), scales, most=most):
         columns += of_image
         progress(len(columns) / len(rows), f"validation image {len(columns)}/{len(rows)}")
     every = [of_image for of_process in world.gather(columns) for of_image in of_process]
@@ -45,5 +46,5 @@ def score_images(annotations: Annotations, found: dict[str, NDArray[Any]], proto
     """Average precision of detections in original pixels, by a protocol; names as in `score_detections`."""
     truth = truth_of(annotations)
     return score_detections(
-        truth, Detections(**found), protocol, annotations.box_classes, COCO_THRESHOLDS, per_class_at=()
+        truth, Detections(**found), protocol, annotations.box_classes, iou_thresholds=COCO_THRESHOLDS, per_class_at=()
     ).metrics

@@ -25,7 +25,7 @@ class Forward:
     """The model and its losses, on the device of this process and in the recipe's precision."""
 
     def __init__(
-        self, model: nn.Module, losses_of: Losses, preprocessing: Preprocessing, recipe: Recipe, world: World
+        self, model: nn.Module, losses_of: Losses, preprocessing: Preprocessing, recipe: Recipe, *, world: World
     ) -> None:
         self.recipe, self.world, self.preprocessing = recipe, world, preprocessing
         model.to(world.device)

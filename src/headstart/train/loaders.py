@@ -31,7 +31,7 @@ class BatchSource(Protocol):
 
 
 def fetched(
-    batches: BatchSource, first_step: int, updates: int, world: World, workers: int
+    batches: BatchSource, first_step: int, updates: int, world: World, *, workers: int
 ) -> Iterator[tuple[int, Batch]]:
     """(step, batch) from `first_step` on, made by so many processes ahead of time; this process's part of each.
 

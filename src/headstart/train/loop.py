@@ -62,6 +62,7 @@ def train(
     losses_of: Losses,
     batches: BatchSource,
     preprocessing: Preprocessing,
+    *,
     recipe: Recipe,
     state_dir: Path,
     progress: Progress,
@@ -83,12 +84,12 @@ def train(
     training, and `not_finite.json` beside the state then lists the batch's images.
     """
     rate = recipe.rate
-    forward = Forward(model, losses_of, preprocessing, recipe, world)
+    forward = Forward(model, losses_of, preprocessing, recipe, world=world)
     optimizer = make_optimizer(model, recipe)
     average = WeightAverage(model, recipe.average) if recipe.average else None
-    saver = Saver(state_dir, keeping, world, model, optimizer, average, key)
+    saver = Saver(state_dir, keeping, world, model, optimizer=optimizer, average=average, key=key)
     set_mode(model, recipe)
-    for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers)):
+    for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers=workers)):
         factor = rate_factor(recipe, step)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor

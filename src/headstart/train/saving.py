@@ -45,6 +45,7 @@ class Saver:
         keeping: Keeping,
         world: World,
         model: nn.Module,
+        *,
         optimizer: torch.optim.Optimizer,
         average: WeightAverage | None,
         key: str = "",
@@ -52,7 +53,7 @@ class Saver:
         self.folder, self.keeping, self.world = folder, keeping, world
         self.model, self.optimizer, self.average = model, optimizer, average
         self.key = key
-        self.step, self.history = load_state(folder, model, optimizer, average, key)
+        self.step, self.history = load_state(folder, model, optimizer, average, key=key)
         self._saved, self._at = self.step, time.monotonic()
 
     def done(self, step: int, names: tuple[str, ...], losses: torch.Tensor) -> None:
@@ -74,10 +75,10 @@ class Saver:
                 self.step,
                 self.model,
                 self.optimizer,
-                self.history,
-                self.average,
-                self.keeping.last,
-                self.key,
+                history=self.history,
+                average=self.average,
+                last=self.keeping.last,
+                key=self.key,
             )
         self._saved, self._at = self.step, time.monotonic()
 

@@ -14,7 +14,7 @@ def warmup_cosine(step: int, updates: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, updates - warmup)))
 
 
-def warmup_steps(step: int, updates: int, warmup: int, drops: Sequence[float], factor: float = 0.1) -> float:
+def warmup_steps(step: int, updates: int, warmup: int, drops: Sequence[float], *, factor: float = 0.1) -> float:
     """Factor of the rate: linear up, then constant, times `factor` from each of `drops` on (fractions of updates)."""
     warmup = min(warmup, updates // 2)
     if step < warmup:

@@ -97,6 +97,7 @@ def save_state(
     step: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    *,
     history: History,
     average: WeightAverage | None = None,
     last: int = 1,
@@ -139,6 +140,7 @@ def load_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None = None,
+    *,
     key: str = "",
 ) -> tuple[int, History]:
     """Step to go on at and the losses so far; (0, nothing) where there is no usable state.
@@ -152,7 +154,7 @@ def load_state(
             except StoreError as fault:
                 log.warning("%s: the training does not go on from it", fault)
             else:
-                return _restored(facts, tensors, model, optimizer, average)
+                return _restored(facts, tensors, model, optimizer, average=average)
     return 0, History((), [])
 
 
@@ -185,6 +187,7 @@ def _restored(
     tensors: dict[str, Tensor],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    *,
     average: WeightAverage | None,
 ) -> tuple[int, History]:
     with torch.no_grad():

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,15 +50,16 @@ class WeightsSpec:
     kind: Kind
     backbone: str
     """Built-in or timm name, or `/absolute/file.py:function`."""
-    file: str | None
+    _: KW_ONLY
+    file: str | None = None
     """Absolute path of the checkpoint; None for random, timm and torchvision weights."""
-    digest: str
+    digest: str = ""
     """SHA-256 of the file; for torchvision its first digits, for timm the name with its tag, "" for random."""
-    key_prefix: str | None
+    key_prefix: str | None = ""
     """Taken off the file's keys. None: found by looking for the backbone's keys."""
     preprocessing: Preprocessing
-    lineage: tuple[str, ...]
-    licence: str
+    lineage: tuple[str, ...] = ()
+    licence: str = ""
     backbone_digest: str = ""
     """SHA-256 of the user's file that defines the backbone, "" for other backbones."""
     checkpoint_key: str | None = None
@@ -131,7 +132,7 @@ def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> Weights
     if colon and scheme == "random":
         backbone, digest = _backbone(rest, base, uri)
         name = f"random-{rest.rpartition(':')[2]}"
-        return WeightsSpec(name, uri, "random", backbone, None, "", "", IMAGENET, (), "", digest)
+        return WeightsSpec(name, uri, "random", backbone, preprocessing=IMAGENET, backbone_digest=digest)
     if colon and scheme == "timm":
         return _public(libraries.timm_weights(rest))
     if colon and scheme == "tv":
@@ -160,12 +161,11 @@ def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
         entry.uri,
         kind,
         entry.backbone,
-        None,
-        entry.digest,
-        entry.key_prefix,
-        entry.preprocessing,
-        entry.lineage,
-        entry.licence,
+        digest=entry.digest,
+        key_prefix=entry.key_prefix,
+        preprocessing=entry.preprocessing,
+        lineage=entry.lineage,
+        licence=entry.licence,
         norm_eps=entry.norm_eps,
         url=entry.url,
         source=entry.source,
@@ -188,13 +188,13 @@ def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsS
         uri,
         "file",
         backbone,
-        str(file),
-        file_digest(file),
-        None,
-        IMAGENET,
-        ("not stated",),
-        "not stated",
-        backbone_digest,
+        file=str(file),
+        digest=file_digest(file),
+        key_prefix=None,
+        preprocessing=IMAGENET,
+        lineage=("not stated",),
+        licence="not stated",
+        backbone_digest=backbone_digest,
     )
 
 
@@ -207,13 +207,12 @@ def native_spec(file: Path, uri: str, base: Path = Path()) -> WeightsSpec:
         uri,
         "file",
         backbone,
-        str(file),
-        file_digest(file),
-        "",
-        Preprocessing.from_json(facts.preprocessing),
-        tuple(facts.lineage),
-        facts.licence,
-        backbone_digest,
+        file=str(file),
+        digest=file_digest(file),
+        preprocessing=Preprocessing.from_json(facts.preprocessing),
+        lineage=tuple(facts.lineage),
+        licence=facts.licence,
+        backbone_digest=backbone_digest,
         source=facts.source,
     )
 
@@ -264,12 +263,12 @@ def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool) -> Weights
         uri,
         "file",
         imported.backbone,
-        str(file),
-        digest,
-        None,
-        imported.preprocessing,
-        known.lineage if known else imported.lineage,
-        known.licence if known else imported.licence,
+        file=str(file),
+        digest=digest,
+        key_prefix=None,
+        preprocessing=imported.preprocessing,
+        lineage=known.lineage if known else imported.lineage,
+        licence=known.licence if known else imported.licence,
         norm_eps=known.norm_eps if known else imported.norm_eps,
         source=known.source if known else imported.source,
         layout=imported.layout,
@@ -361,15 +360,15 @@ def _card(path: Path, uri: str) -> WeightsSpec:
         uri,
         "card",
         backbone,
-        str(file),
-        file_digest(file),
-        card.key_prefix,
-        Preprocessing.from_json(given.model_dump()),
-        tuple(card.lineage),
-        card.licence,
-        backbone_digest,
-        card.checkpoint_key,
-        card.norm_eps,
+        file=str(file),
+        digest=file_digest(file),
+        key_prefix=card.key_prefix,
+        preprocessing=Preprocessing.from_json(given.model_dump()),
+        lineage=tuple(card.lineage),
+        licence=card.licence,
+        backbone_digest=backbone_digest,
+        checkpoint_key=card.checkpoint_key,
+        norm_eps=card.norm_eps,
         source=card.source,
     )
 

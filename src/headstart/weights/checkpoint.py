@@ -69,9 +69,9 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     wanted = {key: value for key, value in wanted.items() if key not in unlearned}
     where, found, left_over = spec.file or spec.uri, source.found, source.left_over
     filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}
-    report = load_report(spec, source.how, wanted, found, filled, left_over, source.reason)
+    report = load_report(spec, source.how, wanted, found, filled=filled, left_over=left_over, told=source.reason)
     if report.coverage < MINIMUM_COVERAGE:
-        raise WeightsError(misfit(spec, where, wanted, found, filled, source.names))
+        raise WeightsError(misfit(spec, where, wanted, found, filled=filled, keys=source.names))
     _require_offsets_wanted(spec, where, left_over)
     _require_same_norms(spec, where, wanted, left_over)
     deeper = surplus_blocks(wanted, [key.removeprefix(source.prefix) for key in left_over])
@@ -194,7 +194,7 @@ def _by_prefix(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say:
     """By looking for the backbone's own names, under a prefix."""
     tensors, how = _tensors(spec, offline, say)
     found, left_over, prefix = _strip(tensors, list(wanted), spec, spec.file or spec.uri)
-    return _Source(found, left_over, list(tensors), how + (f", prefix {prefix!r}" if prefix else ""), prefix)
+    return _Source(found, left_over, list(tensors), how + (f", prefix {prefix!r}" if prefix else ""), prefix=prefix)
 
 
 def _tensors(spec: WeightsSpec, offline: bool, say: downloads.Say) -> tuple[dict[str, Tensor], str]:

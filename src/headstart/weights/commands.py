@@ -28,6 +28,7 @@ def import_weights(
     out: Path,
     base: Path = Path(),
     overwrite: bool = False,
+    *,
     trust_pickle: bool = False,
     offline: bool = False,
     say: downloads.Say = to_stderr,
@@ -56,10 +57,10 @@ def import_weights(
         spec.backbone,
         spec.preprocessing.to_json(),
         list(spec.lineage),
-        spec.licence,
-        spec.source,
-        native.tensor_digest(tensors),
-        _provenance(spec, loaded.report),
+        licence=spec.licence,
+        source=spec.source,
+        digest=native.tensor_digest(tensors),
+        provenance=_provenance(spec, loaded.report),
         fingerprint=loaded.report.to_json()["fingerprint"] or {},
     )
     return native.write(out, tensors, facts), loaded.report
@@ -113,14 +114,14 @@ def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: b
 
 
 def export_weights(
-    uri: str, base: Path, out: Path, to: str, fold: bool, overwrite: bool, trust_pickle: bool, offline: bool
+    uri: str, base: Path, out: Path, to: str, *, fold: bool, overwrite: bool, trust_pickle: bool, offline: bool
 ) -> list[str]:
     """Write the backbone of these weights in another library's layout, and say what to set there."""
     from headstart.weights.export import export
 
     spec = resolve(uri, base, trust_pickle, offline)
     loaded = load(spec, 0, offline)
-    done = export(loaded, spec, out, to, fold, overwrite)  # type: ignore[arg-type]
+    done = export(loaded, spec, out, to, fold=fold, overwrite=overwrite)  # type: ignore[arg-type]
     given = done.preprocessing
     return [
         *loaded.report.summary().splitlines(),

@@ -21,7 +21,7 @@ def torchvision_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
 
     path = _in_torch_cache(spec.url)
     if not path.exists():
-        _announce(spec, spec.url, path, offline, say)
+        _announce(spec, spec.url, path, offline, say=say)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.digest, progress=False)
@@ -44,7 +44,7 @@ def url_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     if not path.exists():
         import torch
 
-        _announce(spec, spec.url, path, offline, say)
+        _announce(spec, spec.url, path, offline, say=say)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(spec.url, str(path), progress=False)
@@ -79,7 +79,7 @@ def timm_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     if not path.exists():
         import torch
 
-        _announce(spec, facts.url, path, offline, say)
+        _announce(spec, facts.url, path, offline, say=say)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(facts.url, str(path), progress=False)
@@ -98,7 +98,7 @@ def _hub_file(spec: WeightsSpec, facts: Any, offline: bool, say: Say) -> Path:
         found = try_to_load_from_cache(facts.hf_hub_id, name, cache_dir=cache)
         if isinstance(found, str):
             return Path(found)
-    _announce(spec, f"{facts.hf_hub_id} on the Hugging Face hub", cache, offline, say)
+    _announce(spec, f"{facts.hf_hub_id} on the Hugging Face hub", cache, offline, say=say)
     last: Exception | None = None
     for name in names:
         try:
@@ -119,7 +119,7 @@ def _in_torch_cache(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
-def _announce(spec: WeightsSpec, source: str, target: Path, offline: bool, say: Say) -> None:
+def _announce(spec: WeightsSpec, source: str, target: Path, offline: bool, *, say: Say) -> None:
     if is_offline(offline):
         raise WeightsError(
             f"{spec.uri} is not in the cache ({target}) and downloads are off (--offline, "

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class Exported:
 
 
 def export(
-    loaded: Loaded, spec: WeightsSpec, out: Path, to: Target, fold: bool = False, overwrite: bool = False
+    loaded: Loaded, spec: WeightsSpec, out: Path, to: Target, *, fold: bool = False, overwrite: bool = False
 ) -> Exported:
     """Write the backbone of `loaded`, which `spec` named, to `out` in the layout `to`.
 
@@ -81,7 +81,7 @@ def export(
     preprocessing = loaded.preprocessing
     if fold:
         preprocessing = usual_input(to, spec.backbone)
-        state = fold_preprocessing(state, loaded.backbone, spec.name, loaded.preprocessing, preprocessing)
+        state = fold_preprocessing(state, loaded.backbone, spec.name, loaded.preprocessing, after=preprocessing)
     facts = {
         "format": 1,
         "to": to,
@@ -92,7 +92,7 @@ def export(
         "weights": spec.name,
         "digest": spec.digest,
     }
-    notes = _WRITERS[to](out, state, spec.backbone, preprocessing, facts)
+    notes = _WRITERS[to](out, state, spec.backbone, preprocessing, facts=facts)
     return Exported(out, to, preprocessing, notes)
 
 
@@ -135,7 +135,7 @@ def _write(out: Path, write: Callable[[Path], Any]) -> None:
 
 
 def _timm(
-    out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, facts: dict[str, Any]
+    out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, *, facts: dict[str, Any]
 ) -> tuple[str, ...]:
     from safetensors.torch import save_file
 
@@ -152,7 +152,7 @@ def _timm(
 
 
 def _torchvision(
-    out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, facts: dict[str, Any]
+    out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, *, facts: dict[str, Any]
 ) -> tuple[str, ...]:
     base, options = split_options(backbone)
     if not base.startswith("tv-") and (base not in _TORCHVISION or set(options) - {"output_stride"}):
@@ -185,7 +185,7 @@ def _plain_resnet(state: dict[str, Tensor], backbone: str, library: str) -> tupl
 
 
 def _detectron2(
-    out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing, facts: dict[str, Any]
+    out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing, *, facts: dict[str, Any]
 ) -> tuple[str, ...]:
     base, options = _plain_resnet(state, backbone, "Detectron2")
     if base.endswith(("c", "d")):
@@ -209,7 +209,7 @@ def _detectron2(
 
 
 def _mmdetection(
-    out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing, facts: dict[str, Any]
+    out: Path, state: dict[str, Tensor], backbone: str, preprocessing: Preprocessing, *, facts: dict[str, Any]
 ) -> tuple[str, ...]:
     base, options = _plain_resnet(state, backbone, "MMDetection")
     config = _mm_config(base, options, preprocessing)
@@ -242,7 +242,19 @@ def _in_255(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:
     return mean, [round(value / preprocessing.scale, 6) for value in preprocessing.std]
 
 
-_Writer = Callable[[Path, dict[str, Tensor], str, Preprocessing, dict[str, Any]], tuple[str, ...]]
+class _Writer(Protocol):
+    def __call__(
+        self,
+        out: Path,
+        state: dict[str, Tensor],
+        backbone: str,
+        preprocessing: Preprocessing,
+        /,
+        *,
+        facts: dict[str, Any],
+    ) -> tuple[str, ...]: ...
+
+
 _WRITERS: Mapping[str, _Writer] = MappingProxyType(
     {"timm": _timm, "torchvision": _torchvision, "detectron2": _detectron2, "mmdetection": _mmdetection}
 )

@@ -14,7 +14,7 @@ COINCIDE = 1e-7
 
 
 def fold_preprocessing(
-    state: dict[str, Tensor], backbone: nn.Module, name: str, before: Preprocessing, after: Preprocessing
+    state: dict[str, Tensor], backbone: nn.Module, name: str, before: Preprocessing, *, after: Preprocessing
 ) -> dict[str, Tensor]:
     """The state with its first convolution changed so that it takes `after` where it took `before`.
 

@@ -49,9 +49,9 @@ def fetch(uri: str, offline: bool = False, say: object = to_stderr) -> HubFile:
     repository, revision, file = found[1], found[2] or "main", found[3]
     path = _cached(repository, revision, file)
     if path is None:
-        path = _download(uri, repository, revision, file, offline, say)
+        path = _download(uri, repository, revision, file, offline=offline, say=say)
     commit, name = _place(path)
-    return HubFile(path, repository, commit, name, _licence(path, name))
+    return HubFile(path, repository, commit, name, licence=_licence(path, name))
 
 
 def _cached(repository: str, revision: str, file: str | None) -> Path | None:
@@ -64,7 +64,7 @@ def _cached(repository: str, revision: str, file: str | None) -> Path | None:
     return None
 
 
-def _download(uri: str, repository: str, revision: str, file: str | None, offline: bool, say: object) -> Path:
+def _download(uri: str, repository: str, revision: str, file: str | None, *, offline: bool, say: object) -> Path:
     from huggingface_hub import HfApi, constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 

@@ -213,6 +213,7 @@ def load_report(
     source: str,
     wanted: dict[str, Tensor],
     found: dict[str, Tensor],
+    *,
     filled: set[str],
     left_over: list[str],
     told: Callable[[str], tuple[str, str] | None] = lambda _: None,
@@ -238,7 +239,14 @@ def load_report(
     stages = {name: StageLoad(*numbers) for name, numbers in counts.items()}
     coverage = (total - len(missing)) / total
     return LoadReport(
-        spec.name, source, stages, coverage, missing, tuple(counted(left_over)), initialized=fresh, reasons=reasons
+        spec.name,
+        source,
+        stages,
+        coverage,
+        missing=missing,
+        left_over=tuple(counted(left_over)),
+        initialized=fresh,
+        reasons=reasons,
     )
 
 
@@ -272,6 +280,7 @@ def misfit(
     where: str,
     wanted: dict[str, Tensor],
     found: dict[str, Tensor],
+    *,
     filled: set[str],
     keys: list[str],
 ) -> str:

@@ -105,7 +105,7 @@ def draw(world: str, index: int, size: int) -> Drawing:
     image = kernels.develop(canvas, _units(bits, size * size), 7.0)
     labels = np.array([thing.label for thing in things], np.int32)
     boxes_xyxy = kernels.extents(instances, len(things))
-    return Drawing(image, boxes_xyxy, labels, instances, parts, things[0].label)
+    return Drawing(image, boxes_xyxy, labels, instances, parts=parts, image_label=things[0].label)
 
 
 def _compose(
@@ -250,7 +250,7 @@ def image_id(world: str, index: int) -> str:
     return f"{world}-{index:06d}"
 
 
-def draw_set(world: str, count: int, first: int, size: int, out: Path, progress: Progress) -> None:
+def draw_set(world: str, count: int, first: int, size: int, *, out: Path, progress: Progress) -> None:
     """Draw images first .. first + count - 1 into a folder, as a prepared set (`headstart.batches.image_sets`).
 
     The folder is made where it does not exist. `progress` is told the fraction done and what is being done.
@@ -299,7 +299,7 @@ def draw_set(world: str, count: int, first: int, size: int, out: Path, progress:
     progress(1.0, f"drew {count} images of {world}")
 
 
-def write_coco(world: str, count: int, first: int, size: int, out: Path, progress: Progress) -> None:
+def write_coco(world: str, count: int, first: int, size: int, *, out: Path, progress: Progress) -> None:
     """Draw a slice of a world as a COCO folder: images/*.png and annotations/instances.json.
 
     Segmentations are uncompressed run lengths of the visible pixels. Each record in `images` has a `label` too: the
@@ -372,7 +372,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=96, help="height and width, pixels")
     given = parser.parse_args(arguments)
     try:
-        write_coco(given.world, given.count, given.first, given.size, given.out, lambda fraction, what: None)
+        write_coco(
+            given.world, given.count, given.first, given.size, out=given.out, progress=lambda fraction, what: None
+        )
     except HeadstartError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

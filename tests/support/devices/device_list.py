@@ -72,10 +72,12 @@ def trained(head: str, variant: str, images: ImageSet, device: torch.device, sta
     read = Recipe.family[changes["head"]].model_fields
     recipe = recipe_of({k: v for k, v in settings.items() if k in read} | changes | VARIANTS[variant])
     torch.manual_seed(7)
-    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), True)
+    start = Start(build_backbone("shapes-resnet"), "shapes-resnet", Path(), Preprocessing(), is_random=True)
     state.mkdir()
     world = World(device=device)
-    model, curve = fit(start, task, images, recipe, 5, state, silent, world=world, workers=loaders)
+    model, curve = fit(
+        start, task, images, recipe, seed=5, state_dir=state, progress=silent, world=world, workers=loaders
+    )
     assert {t.device for t in model.state_dict().values()} == {device}
     predictions = trained_task(task).predict(model, start.preprocessing, images, silent)
     return Trained(curve.values, {name: t.cpu() for name, t in model.state_dict().items()}, predictions)

@@ -105,7 +105,9 @@ def done_here(study: Study, run: Path, place: Seat) -> dict[str, Path]:
         while ready := planner.expand(lookup(store)).ready:
             for job in ready:
                 inputs = {role: folders[needed.label] for role, needed in job.inputs.items()}
-                order = JobOrder(job.kind, job.settings, job.place, inputs, store.partial(job.name), 1, RUNNERS)
+                order = JobOrder(
+                    job.kind, job.settings, job.place, inputs, out=store.partial(job.name), threads=1, runners=RUNNERS
+                )
                 report = execute(order)
                 assert not report.message, f"{job.label} on {place.device}: {report.trace}"
                 folders[job.label] = store.commit(job.name, job.key, {"kind": job.kind})

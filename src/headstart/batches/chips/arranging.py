@@ -29,7 +29,7 @@ class ChipOrder:
 
 
 def arrange(
-    images: NDArray[np.integer], buckets: NDArray[np.integer], batch_size: int, window: int, seed: int, epoch: int
+    images: NDArray[np.integer], buckets: NDArray[np.integer], batch_size: int, window: int, *, seed: int, epoch: int
 ) -> ChipOrder:
     """The order of an epoch's chips.
 

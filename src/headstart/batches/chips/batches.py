@@ -44,6 +44,7 @@ class ChipBatches:
         layout: ChipLayout,
         batch_size: int,
         seed: int,
+        *,
         flip: bool,
         window: int,
         folder: Path | None = None,
@@ -63,7 +64,7 @@ class ChipBatches:
             rows = small_rows(annotations, small.below)
             self.with_small[images_of(annotations, rows)] = True
             self.pasting = CopyPaste(annotations, rows, small, seed) if small.copies else None
-        self.epochs = ChipEpochs(self.boxes, layout, seed, folder, proposals, self.pasting)
+        self.epochs = ChipEpochs(self.boxes, layout, seed, folder, proposals=proposals, pasting=self.pasting)
         self._orders: dict[int, ChipOrder] = {}
         first = self.epochs.of(0)
         if not len(first):
@@ -98,7 +99,7 @@ class ChipBatches:
         ]
         pixels = self._pixels(epoch, chosen, canvases, [self.flip & drawn for drawn in flipped])
         return [
-            self._batch(epoch, chosen[k], pixels[k], flipped[k], draw_seeds(self.seed, t, self.batch_size)[part])
+            self._batch(epoch, chosen[k], pixels[k], flipped[k], seeds=draw_seeds(self.seed, t, self.batch_size)[part])
             for k, t in enumerate(steps)
         ]
 
@@ -106,7 +107,7 @@ class ChipBatches:
         """These chips of an epoch as one batch, to be looked at: as training gets them, but none mirrored."""
         unmirrored, canvas = np.zeros(len(chips), bool), self._canvas(self.epochs.of(epoch), chips)
         [pixels] = self._pixels(epoch, chips[None], [canvas], [unmirrored])
-        return self._batch(epoch, chips, pixels, unmirrored, np.zeros(len(chips), np.int64))
+        return self._batch(epoch, chips, pixels, unmirrored, seeds=np.zeros(len(chips), np.int64))
 
     def decoded(self, i: int, epoch: int) -> NDArray[np.uint8]:
         """Image i (h, w, 3) as it is shown in an epoch."""
@@ -133,14 +134,14 @@ class ChipBatches:
                 float(table.factors[chip]),
                 table.origins_xy[chip],
                 table.sizes_hw[chip],
-                scaled,
-                pixels[k][b],
-                bool(mirrored[k][b]),
+                scaled=scaled,
+                out=pixels[k][b],
+                mirror=bool(mirrored[k][b]),
             )
         return pixels
 
     def _batch(
-        self, epoch: int, chips: NDArray, pixels: NDArray[np.uint8], flipped: NDArray, seeds: NDArray[np.int64]
+        self, epoch: int, chips: NDArray, pixels: NDArray[np.uint8], flipped: NDArray, *, seeds: NDArray[np.int64]
     ) -> Batch:
         table = self.epochs.of(epoch)
         found = [self.targets_of(epoch, int(c), bool(self.flip and m)) for c, m in zip(chips, flipped, strict=True)]
@@ -171,10 +172,10 @@ class ChipBatches:
         size_hw = table.sizes_hw[chip]
         own = slice(int(boxes.offsets[image]), int(boxes.offsets[image + 1]))
         rows = np.arange(own.start, own.stop)
-        inside, seen = within(boxes.xyxy[own], factor, origin, size_hw, mirror)
+        inside, seen = within(boxes.xyxy[own], factor, origin, size_hw, mirror=mirror)
         targets = np.isin(rows, table.rows_of(chip)) & (inside[:, 2:] > inside[:, :2]).all(1)
         xyxy, offsets = self.groups
-        several, shown = within(xyxy[offsets[image] : offsets[image + 1]], factor, origin, size_hw, mirror)
+        several, shown = within(xyxy[offsets[image] : offsets[image + 1]], factor, origin, size_hw, mirror=mirror)
         labels = boxes.labels[own][targets].astype(np.int64)
         return inside[targets], labels, inside[seen & ~targets], several[shown]
 
@@ -206,7 +207,7 @@ class ChipBatches:
         if self.layout.layout != "chips":  # images of like shape need little padding
             buckets = 2 * table.scales.astype(np.int64) + (table.sizes_hw[:, 0] > table.sizes_hw[:, 1])
         chips, places = self.small.repeated(table.images, self.with_small)
-        order = arrange(places, buckets[chips], self.batch_size, self.window, self.seed, epoch)
+        order = arrange(places, buckets[chips], self.batch_size, self.window, seed=self.seed, epoch=epoch)
         return ChipOrder(chips[order.chips], order.windows)
 
     def _order(self, epoch: int) -> ChipOrder:
@@ -220,7 +221,7 @@ class ChipBatches:
 
 
 def within(
-    boxes_xyxy: NDArray[np.float64], factor: float, origin_xy: NDArray[np.float64], size_hw: NDArray, mirror: bool
+    boxes_xyxy: NDArray[np.float64], factor: float, origin_xy: NDArray[np.float64], size_hw: NDArray, *, mirror: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Boxes of an image in pixels of a chip, clipped to it (M, 4) float32, and whether something is left (M,)."""
     height, width = int(size_hw[0]), int(size_hw[1])

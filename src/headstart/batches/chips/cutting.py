@@ -19,6 +19,7 @@ def cut(
     factor: float,
     origin_xy: NDArray[np.float64],
     size_hw: NDArray[np.integer],
+    *,
     scaled: dict[float, NDArray[np.uint8]],
     out: NDArray[np.uint8],
     mirror: bool = False,

@@ -81,6 +81,7 @@ class ChipEpochs:
         layout: ChipLayout,
         seed: int,
         folder: Path | None = None,
+        *,
         proposals: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
         pasting: CopyPaste | None = None,
     ) -> None:
@@ -118,9 +119,13 @@ class ChipEpochs:
         if layout.layout != "chips":
             return whole_images(boxes, layout.scales if layout.layout == "pyramid" else layout.scales[:1])
         sizes = boxes.sizes_hw
-        table = positive_chips(boxes.xyxy, boxes.offsets, sizes, layout.scales, self.seed, epoch, layout.chip)
+        table = positive_chips(
+            boxes.xyxy, boxes.offsets, sizes, layout.scales, seed=self.seed, epoch=epoch, chip=layout.chip
+        )
         if layout.negatives and self.proposals is not None:
-            pool = negative_chips(*self.proposals, sizes, layout.scales, table, self.seed, epoch, layout.chip)
+            pool = negative_chips(
+                *self.proposals, sizes, layout.scales, positives=table, seed=self.seed, epoch=epoch, chip=layout.chip
+            )
             table = join(table, choose_negatives(pool, layout.negatives, self.seed, epoch))
         return table
 

@@ -18,6 +18,7 @@ def negative_chips(
     proposal_offsets: NDArray[np.int64],
     sizes_hw: NDArray[np.integer],
     scales: tuple[Scale, ...],
+    *,
     positives: ChipTable,
     seed: int,
     epoch: int,
@@ -29,7 +30,7 @@ def negative_chips(
     Arguments as in `positive_chips`; positives: its result for the same images, seed and epoch. `choose_negatives` then
     draws a few of them for an epoch.
     """
-    prepared = prepared_scales(sizes_hw, scales, seed, epoch, chip)
+    prepared = prepared_scales(sizes_hw, scales, seed, epoch, chip=chip)
     bounds = np.searchsorted(positives.images, np.arange(len(sizes_hw) + 1))
     laid = np.column_stack([positives.scales, positives.origins_xy]).astype(np.float64)
     chips = _negative(
@@ -43,7 +44,9 @@ def negative_chips(
         np.array(CLUSTERED, np.int64),
     )
     counts = np.zeros(len(chips), np.int64)
-    return as_table(chips, counts, np.zeros(0, np.int64), np.asarray(sizes_hw), prepared[1], chip, True)
+    return as_table(
+        chips, counts, np.zeros(0, np.int64), np.asarray(sizes_hw), factors=prepared[1], chip=chip, negative=True
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -102,6 +102,7 @@ def positive_chips(
     box_offsets: NDArray[np.int64],
     sizes_hw: NDArray[np.integer],
     scales: tuple[Scale, ...],
+    *,
     seed: int,
     epoch: int,
     chip: int = CHIP,
@@ -114,7 +115,7 @@ def positive_chips(
     give the chips that the whole gives. A box wider than what every grid position can hold is left to coarser scales.
     Raises DataError when no scale admits any box, or a size is not known.
     """
-    prepared = prepared_scales(sizes_hw, scales, seed, epoch, chip)
+    prepared = prepared_scales(sizes_hw, scales, seed, epoch, chip=chip)
     _require_admitted(boxes_xyxy, prepared, chip)
     counts, chips, rows = _positive(
         np.ascontiguousarray(boxes_xyxy, np.float64),
@@ -123,14 +124,14 @@ def positive_chips(
         float(chip),
         first_image,
     )
-    return as_table(chips, counts, rows, np.asarray(sizes_hw), prepared[1], chip, False)
+    return as_table(chips, counts, rows, np.asarray(sizes_hw), factors=prepared[1], chip=chip, negative=False)
 
 
 Prepared = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float, np.uint64]
 
 
 def prepared_scales(
-    sizes_hw: NDArray[np.integer], scales: tuple[Scale, ...], seed: int, epoch: int, chip: int
+    sizes_hw: NDArray[np.integer], scales: tuple[Scale, ...], seed: int, epoch: int, *, chip: int
 ) -> Prepared:
     """(sizes, factors (n, s), ranges (s, 3), stride, state). The third column of ranges: largest side at the scale."""
     require_sizes(sizes_hw)
@@ -266,6 +267,7 @@ def as_table(
     counts: NDArray[np.int64],
     rows: NDArray[np.int64],
     sizes_hw: NDArray[np.integer],
+    *,
     factors: NDArray[np.float64],
     chip: int,
     negative: bool,
@@ -297,7 +299,7 @@ def join(first: ChipTable, second: ChipTable) -> ChipTable:
 
 
 def choose_negatives(
-    pool: ChipTable, at_most: int, seed: int, epoch: int, images: ArrayLike | None = None
+    pool: ChipTable, at_most: int, seed: int, epoch: int, *, images: ArrayLike | None = None
 ) -> ChipTable:
     """At most so many of the pool's chips an image, drawn evenly and anew in every epoch.
 

@@ -20,7 +20,9 @@ from headstart.models.backbones.stages import Stage
 class ConvUnit(nn.Module):
     """Convolution without bias, norm, SiLU."""
 
-    def __init__(self, channels_in: int, channels: int, size: int = 1, stride: int = 1, pad: int | None = None) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, size: int = 1, stride: int = 1, *, pad: int | None = None
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels, size, stride, size // 2 if pad is None else pad, bias=False)
         self.bn = nn.BatchNorm2d(channels, 1e-3, 0.03)
@@ -93,8 +95,8 @@ class CSPBackbone(nn.Module):
     def __init__(self, family: str, channels: Sequence[int], repeats: Sequence[int]) -> None:
         super().__init__()
         stage = SplitStage if family == "v5" else DenseSplitStage
-        first = (6, 2, 2) if family == "v5" else (3, 2, 1)
-        layers: list[nn.Module] = [ConvUnit(3, channels[0], *first)]
+        size, pad = (6, 2) if family == "v5" else (3, 1)
+        layers: list[nn.Module] = [ConvUnit(3, channels[0], size, stride=2, pad=pad)]
         for before, width, count in zip(channels, channels[1:], repeats, strict=False):
             layers += [ConvUnit(before, width, 3, 2), stage(width, count)]
         self.layers = nn.ModuleList([*layers, PyramidPooling(channels[-1])])

@@ -37,6 +37,7 @@ class DeformConv2d(nn.Module):
         channels: int,
         size: int = 3,
         stride: int = 1,
+        *,
         dilation: int = 1,
         groups: int = 1,
         offset_groups: int = 1,
@@ -118,11 +119,11 @@ def _deformed(conv: nn.Conv2d, modulated: bool, offset_groups: int) -> DeformCon
         conv.out_channels,
         3,
         conv.stride[0],
-        conv.dilation[0],
-        conv.groups,
-        offset_groups,
-        modulated,
-        conv.bias is not None,
+        dilation=conv.dilation[0],
+        groups=conv.groups,
+        offset_groups=offset_groups,
+        modulated=modulated,
+        bias=conv.bias is not None,
     )
     layer.weight, layer.bias = conv.weight, conv.bias
     return layer
@@ -133,6 +134,7 @@ def deform_roi_pool(
     rois: Tensor,
     size: int,
     spatial_scale: float,
+    *,
     offsets: Tensor | None = None,
     masks: Tensor | None = None,
     sampling: int = 2,
@@ -207,4 +209,4 @@ class DeformRoIPool(nn.Module):
         bins = self.size * self.size
         offsets = TRANSLATION * learned[:, : 2 * bins].view(-1, self.size, self.size, 2)
         masks = learned[:, 2 * bins :].sigmoid().view(-1, self.size, self.size) if self.modulated else None
-        return deform_roi_pool(features, rois, self.size, spatial_scale, offsets, masks)
+        return deform_roi_pool(features, rois, self.size, spatial_scale, offsets=offsets, masks=masks)

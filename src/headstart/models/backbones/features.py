@@ -20,6 +20,7 @@ def pooled_features(
     preprocessing: Preprocessing,
     images: np.ndarray,
     batch_size: int = 64,
+    *,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Each stage averaged over its cells: images (n, H, W, 3) uint8 RGB -> {stage name: (n, c) float32}.
@@ -27,7 +28,7 @@ def pooled_features(
     Runs on the device of the backbone's parameters. `progress` is called with the fraction done after each batch.
     """
     parts: dict[str, list[np.ndarray]] = {stage.name: [] for stage in _stages(backbone)}
-    for maps in _batches(backbone, preprocessing, images, batch_size, progress):
+    for maps in _batches(backbone, preprocessing, images, batch_size, progress=progress):
         for name, rows in parts.items():
             rows.append(maps[name].mean(dim=(2, 3)).cpu().numpy())
     return {name: np.concatenate(rows) if rows else _none(backbone, name) for name, rows in parts.items()}
@@ -38,6 +39,7 @@ def stage_maps(
     preprocessing: Preprocessing,
     images: np.ndarray,
     stages: Sequence[str] = ("C5",),
+    *,
     batch_size: int = 64,
     dtype: type[np.floating] = np.float32,
     progress: Callable[[float], None] | None = None,
@@ -50,7 +52,7 @@ def stage_maps(
     if unknown := sorted(set(stages) - set(known)):
         raise ValueError(f"the backbone has no stage {', '.join(unknown)}; it has {', '.join(known)}")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in stages}
-    for maps in _batches(backbone, preprocessing, images, batch_size, progress):
+    for maps in _batches(backbone, preprocessing, images, batch_size, progress=progress):
         for name, rows in parts.items():
             rows.append(maps[name].cpu().numpy().astype(dtype))
     return {
@@ -64,6 +66,7 @@ def _batches(
     preprocessing: Preprocessing,
     images: np.ndarray,
     batch_size: int,
+    *,
     progress: Callable[[float], None] | None,
 ) -> Iterator[dict[str, Tensor]]:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:

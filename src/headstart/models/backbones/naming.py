@@ -108,12 +108,20 @@ def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()
 def trained_by(recipe: Training, backbone: str, where: str = "") -> str:
     """`trained_name` of what this training makes of a backbone."""
     if not isinstance(recipe, TowerHead | FasterRcnnHead):
-        return trained_name(backbone, (), True, "plain", where, recipe.batch_norm)
-    return trained_name(backbone, recipe.deformable, recipe.modulated, recipe.neck, where, recipe.batch_norm)
+        return trained_name(backbone, (), True, "plain", where=where, batch_norm=recipe.batch_norm)
+    return trained_name(
+        backbone, recipe.deformable, recipe.modulated, recipe.neck, where=where, batch_norm=recipe.batch_norm
+    )
 
 
 def trained_name(
-    backbone: str, deformable: Collection[str], modulated: bool, neck: str, where: str = "", batch_norm: str = "train"
+    backbone: str,
+    deformable: Collection[str],
+    modulated: bool,
+    neck: str,
+    *,
+    where: str = "",
+    batch_norm: str = "train",
 ) -> str:
     """Name of what a training makes of a backbone: with the stages that its recipe makes `deformable`, with C5 dilated
     for `neck` dc5, and with group norm for `batch_norm` group. What the backbone has already stays as it is.

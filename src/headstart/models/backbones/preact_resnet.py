@@ -57,7 +57,7 @@ class DeformableConv(nn.Module):
 class PreActBlock(nn.Module):
     """Norm, ReLU and convolution, three times; the shortcut starts after the first ReLU where it is a projection."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, deformable: bool) -> None:
+    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, *, deformable: bool) -> None:
         super().__init__()
         width = channels // 4
         self.bn1 = nn.BatchNorm2d(channels_in, EPS)
@@ -111,7 +111,11 @@ class PreActResNet(nn.Module):
             for block in range(depth):
                 blocks.append(
                     PreActBlock(
-                        channels_in, stage.channels, stride if block == 0 else 1, dilation, deformable and number == 4
+                        channels_in,
+                        stage.channels,
+                        stride if block == 0 else 1,
+                        dilation,
+                        deformable=deformable and number == 4,
                     )
                 )
                 channels_in = stage.channels

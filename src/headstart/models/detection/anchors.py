@@ -40,7 +40,7 @@ def anchors_of(size_hw: tuple[int, int], stride: int, sizes: Sequence[float], li
     return torch.cat([points - half, points + half], -1).reshape(-1, 4)
 
 
-def match(boxes: Tensor, anchors: Tensor, high: float, low: float, rescue: bool) -> Tensor:
+def match(boxes: Tensor, anchors: Tensor, high: float, low: float, *, rescue: bool) -> Tensor:
     """Row of the box that each anchor answers for (L,): IoU of at least `high`. BACKGROUND below `low`, else IGNORED.
 
     rescue: the anchors nearest to a box answer for the box that they overlap most, however little (arXiv 1506.01497);
@@ -58,7 +58,7 @@ def match(boxes: Tensor, anchors: Tensor, high: float, low: float, rescue: bool)
 
 
 def leave_out(
-    matched: Tensor, boxes: Tensor, ignored: Tensor, group_of: Tensor, least_iou: float, positives_too: bool
+    matched: Tensor, boxes: Tensor, ignored: Tensor, group_of: Tensor, *, least_iou: float, positives_too: bool
 ) -> Tensor:
     """`matched` with IGNORED for boxes (L, 4) that overlap an ignored box by an IoU of more than `least_iou`, and for
     background that lies in a group-of box. positives_too: also where a box answers for a target."""
@@ -78,7 +78,9 @@ def part_within(boxes: Tensor, others: Tensor) -> Tensor:
     return (high - low).clamp(min=0).prod(-1) / area.clamp(min=1e-6)[:, None]
 
 
-def sample(matched: Tensor, count: int, positive_part: float, seed: Tensor | None = None, purpose: int = 0) -> Tensor:
+def sample(
+    matched: Tensor, count: int, positive_part: float, seed: Tensor | None = None, *, purpose: int = 0
+) -> Tensor:
     """Which to train on (L,) bool: `count` at random, at most `positive_part` of them positive, else background.
 
     Drawn from the image's own number `seed` (a scalar int64 tensor) and the `purpose` alone, so that it does not depend

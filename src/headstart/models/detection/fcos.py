@@ -38,6 +38,7 @@ class FcosDetector(nn.Module):
         num_classes: int,
         levels: tuple[str, ...],
         channels: int,
+        *,
         coarser: int = 0,
         depth: int = 1,
     ) -> None:
@@ -99,7 +100,7 @@ class FcosDetector(nn.Module):
             def boxes_of(rows: Tensor, labels: Tensor, side: Tensor = side) -> Tensor:
                 return sides_to_boxes(points[rows], side[rows])
 
-            found.append(select(score, boxes_of, size_hw, score_threshold, SUPPRESSED_FROM, max_detections))
+            found.append(select(score, boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections))
         return found
 
 

@@ -42,7 +42,7 @@ class Mimicking(nn.Module):
         nn.init.zeros_(self.classes.bias)
 
     def losses(
-        self, images: Tensor, chosen: Chosen, features: Tensor, targets: Targets, read: Callable[[Tensor], Tensor]
+        self, images: Tensor, chosen: Chosen, features: Tensor, targets: Targets, *, read: Callable[[Tensor], Tensor]
     ) -> dict[str, Tensor]:
         """`mimic`, 1 - cosine of the features of RoI and patch, and `mimic_classes`, the patches' cross-entropy: means
         over the objects chosen, times 0.1.

@@ -16,7 +16,7 @@ class TopDown(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, levels: tuple[str, ...], channels: int, coarser: int = 0, smooth: bool = False
+        self, backbone: nn.Module, levels: tuple[str, ...], channels: int, coarser: int = 0, *, smooth: bool = False
     ) -> None:
         super().__init__()
         stages = {s.name: s for s in backbone.stages}  # type: ignore[union-attr]

@@ -43,6 +43,7 @@ class RetinaNetDetector(nn.Module):
         num_classes: int,
         levels: tuple[str, ...],
         channels: int,
+        *,
         coarser: int = 2,
         depth: int = 4,
     ) -> None:
@@ -74,7 +75,9 @@ class RetinaNetDetector(nn.Module):
         rows, wanted, labels = [], [], []
         for i, boxes in enumerate(targets.boxes_xyxy):
             row = match(boxes, anchors, POSITIVE, NEGATIVE, rescue=True)
-            row = leave_out(row, anchors, targets.ignored_of(i), targets.groups_of(i), IGNORED_FROM, True)
+            row = leave_out(
+                row, anchors, targets.ignored_of(i), targets.groups_of(i), least_iou=IGNORED_FROM, positives_too=True
+            )
             given = torch.cat([boxes.to(anchors.dtype), anchors[:1]])  # one more, for images without boxes
             wanted.append(encode(given[row.clamp(min=0)], anchors))
             labels.append(torch.cat([targets.labels[i], targets.labels[i].new_zeros(1)])[row.clamp(min=0)])
@@ -98,5 +101,7 @@ class RetinaNetDetector(nn.Module):
             def boxes_of(rows: Tensor, labels: Tensor, code: Tensor = code) -> Tensor:
                 return decode(code[rows], anchors[rows])
 
-            found.append(select(sure.sigmoid(), boxes_of, size_hw, score_threshold, SUPPRESSED_FROM, max_detections))
+            found.append(
+                select(sure.sigmoid(), boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections)
+            )
         return found

@@ -35,7 +35,7 @@ Features = Callable[[Tensor], Tensor]
 class RoiPool(nn.Module):
     """RoI align, or deformable RoI pooling, on the level that fits each RoI's size."""
 
-    def __init__(self, kind: Pooling, size: int, strides: Sequence[int], channels: int, width: int) -> None:
+    def __init__(self, kind: Pooling, size: int, strides: Sequence[int], channels: int, *, width: int) -> None:
         super().__init__()
         self.size, self.strides = size, tuple(strides)
         self.deform = None if kind == "align" else DeformRoIPool(channels, size, width, kind == "deform-modulated")
@@ -78,6 +78,7 @@ class RoiHead(nn.Module):
         width: int,
         num_classes: int,
         rois: int,
+        *,
         positive_part: float,
         class_agnostic: bool,
         decoupled: bool,
@@ -104,7 +105,12 @@ class RoiHead(nn.Module):
             candidates, usable = torch.cat([boxes, true]), torch.cat([usable, given])
             rows = match(true, candidates, OBJECT_FROM, OBJECT_FROM, rescue=False)
             rows = leave_out(
-                rows, candidates, targets.ignored_of(i), targets.groups_of(i), OBJECT_FROM, positives_too=False
+                rows,
+                candidates,
+                targets.ignored_of(i),
+                targets.groups_of(i),
+                least_iou=OBJECT_FROM,
+                positives_too=False,
             )
             rows = torch.where(usable, rows, IGNORED)
             chosen = sample(rows, self.rois, self.positive_part, targets.seed_of(i), purpose=1)
@@ -140,6 +146,7 @@ class RoiHead(nn.Module):
         proposals: Tensor,
         scores: Tensor,
         features: Features,
+        *,
         size_hw: tuple[int, int],
         threshold: float,
         most: int,
@@ -155,7 +162,7 @@ class RoiHead(nn.Module):
             def boxes_of(rows: Tensor, labels: Tensor, i: int = i, boxes: Tensor = boxes) -> Tensor:
                 return decode(codes[i, rows, 0 if self.class_agnostic else labels], boxes[rows], DEVIATIONS)
 
-            found.append(select(sure[i], boxes_of, size_hw, threshold, SUPPRESSED_FROM, most))
+            found.append(select(sure[i], boxes_of, size_hw, threshold, iou=SUPPRESSED_FROM, most=most))
         return found
 
 

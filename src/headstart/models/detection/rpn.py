@@ -55,7 +55,13 @@ class ProposalNetwork(nn.Module):
     """
 
     def __init__(
-        self, channels_in: int, channels: int, strides: Sequence[int], sizes: Sequence[Sequence[float]], proposals: int
+        self,
+        channels_in: int,
+        channels: int,
+        strides: Sequence[int],
+        sizes: Sequence[Sequence[float]],
+        *,
+        proposals: int,
     ) -> None:
         super().__init__()
         self.strides, self.sizes, self.proposals = tuple(strides), tuple(map(tuple, sizes)), proposals
@@ -83,7 +89,14 @@ class ProposalNetwork(nn.Module):
         matched, wanted = [], []
         for i, boxes in enumerate(targets.boxes_xyxy):
             rows = match(boxes, raw.anchors, POSITIVE, NEGATIVE, rescue=True)
-            rows = leave_out(rows, raw.anchors, targets.ignored_of(i), targets.groups_of(i), IGNORED_FROM, True)
+            rows = leave_out(
+                rows,
+                raw.anchors,
+                targets.ignored_of(i),
+                targets.groups_of(i),
+                least_iou=IGNORED_FROM,
+                positives_too=True,
+            )
             given = torch.cat([boxes.to(raw.anchors.dtype), raw.anchors[:1]])  # one more, for images without boxes
             wanted.append(encode(given[rows.clamp(min=0)], raw.anchors))
             matched.append(rows)

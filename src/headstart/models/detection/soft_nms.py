@@ -13,7 +13,7 @@ LEAST = 1e-3
 
 
 def soft_nms(
-    boxes_xyxy: ArrayLike, scores: ArrayLike, labels: ArrayLike, sigma: float = SIGMA, least: float = LEAST
+    boxes_xyxy: ArrayLike, scores: ArrayLike, labels: ArrayLike, sigma: float = SIGMA, *, least: float = LEAST
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Rows kept and their new scores, falling; of equal scores the first row comes first.
 

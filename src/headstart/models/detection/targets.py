@@ -72,6 +72,7 @@ def select(
     boxes_of: Callable[[Tensor, Tensor], Tensor],
     size_hw: tuple[int, int],
     threshold: float,
+    *,
     iou: float,
     most: int,
 ) -> Detected:

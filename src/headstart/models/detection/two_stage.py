@@ -83,7 +83,7 @@ class TwoStageDetector(nn.Module):
         else:
             strides, channels = _joined(stages, self.levels)
             sizes = [list(settings.anchors) or [size * s for s in SINGLE_SIZES]]
-        self.rpn = ProposalNetwork(channels, settings.channels, strides, sizes, settings.proposals)
+        self.rpn = ProposalNetwork(channels, settings.channels, strides, sizes, proposals=settings.proposals)
         bins = BINS * (stages["C5"].stride // stages["C4"].stride) if settings.neck == "c4" else BINS
         width = stages["C5"].channels if settings.neck == "c4" else 4 * settings.channels
         self.reduce = nn.Sequential()
@@ -92,17 +92,17 @@ class TwoStageDetector(nn.Module):
                 nn.Sequential(nn.Conv2d(channels, settings.channels, 1), nn.ReLU()),
                 settings.channels,
             )
-        pool = RoiPool(settings.roi_pool, bins, strides, channels, 4 * settings.channels)
+        pool = RoiPool(settings.roi_pool, bins, strides, channels, width=4 * settings.channels)
         self.layers = nn.Sequential() if settings.neck == "c4" else _two_layers(channels * BINS * BINS, width)
         self.head = RoiHead(
             pool,
             width,
             num_classes,
             settings.rois,
-            settings.positive_part,
-            settings.class_agnostic,
-            settings.decoupled,
-            settings.soft_background,
+            positive_part=settings.positive_part,
+            class_agnostic=settings.class_agnostic,
+            decoupled=settings.decoupled,
+            soft_background=settings.soft_background,
         )
         objects = max(1, int(settings.rois * settings.positive_part))
         self.mimic = Mimicking(width, num_classes, objects) if settings.mimic else None
@@ -141,7 +141,7 @@ class TwoStageDetector(nn.Module):
         losses = self.rpn.losses(raw, targets) | self.head.losses(x, chosen)
         if self.mimic is not None:
             with norms_at_rest(self):
-                losses |= self.mimic.losses(images, chosen, x, targets, self.patch_features)
+                losses |= self.mimic.losses(images, chosen, x, targets, read=self.patch_features)
         return losses
 
     @torch.no_grad()
@@ -156,7 +156,13 @@ class TwoStageDetector(nn.Module):
         maps = self.maps(images)
         proposals, scores = self.rpn.propose(self.rpn(maps), _size(images), valid_range)
         return self.head.detect(
-            self.roi_maps(maps), proposals, scores, self.features, _size(images), score_threshold, max_detections
+            self.roi_maps(maps),
+            proposals,
+            scores,
+            self.features,
+            size_hw=_size(images),
+            threshold=score_threshold,
+            most=max_detections,
         )
 
 

@@ -66,15 +66,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             f"{_line(others[0], images)}"
         )
     splits = _partition(
-        root, options.partition, {_line(path, images): k for k, path in enumerate(paths)}, faults, notes
+        root, options.partition, {_line(path, images): k for k, path in enumerate(paths)}, faults, notes=notes
     )
     return annotate(
         root,
         "sun397",
         [_line(path, images).lstrip("/").removesuffix(path.suffix) for path in paths],
         [path.relative for path in paths],
-        [(0, 0)] * len(paths),
-        splits,
+        sizes_hw=[(0, 0)] * len(paths),
+        splits=splits,
         image_labels=labels,
         image_classes=[line.split("/", 2)[2] for line in classes],
         image_class_ids=classes,
@@ -121,7 +121,7 @@ def _line(path: DataPath, images: DataPath) -> str:
     return "/" + path.relative.removeprefix(images.relative).lstrip("/")
 
 
-def _partition(root: DataPath, number: int, row_of: dict[str, int], faults: Faults, notes: list[str]) -> list[str]:
+def _partition(root: DataPath, number: int, row_of: dict[str, int], faults: Faults, *, notes: list[str]) -> list[str]:
     """Split of each image."""
     splits = [""] * len(row_of)
     if number == 0:

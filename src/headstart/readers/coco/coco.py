@@ -74,23 +74,23 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Image ids are the file's ids; where those of two files coincide, its name goes before: `train/17`.
     Raises DataError for files that cannot be read, for images that are nowhere, and for bad records.
     """
-    return _read(root, options, "coco", _instances, INSTANCES)
+    return _read(root, options, "coco", _instances, prefix=INSTANCES)
 
 
 def read_lvis(root: DataPath, options: ReadOptions) -> Annotations:
     """As COCO; besides, the classes verified of each image: present (those with boxes, and those not boxed
     exhaustively), absent (`neg_category_ids`) and partial (`not_exhaustive_category_ids`); and each class's frequency.
     """
-    return _read(root, options, "lvis", lambda r: named_files(r, LVIS), LVIS)
+    return _read(root, options, "lvis", lambda r: named_files(r, LVIS), prefix=LVIS)
 
 
 def read_objects365(root: DataPath, options: ReadOptions) -> Annotations:
     """As COCO; images are found by the last parts of their names (`patch8/objects365_v1_00420917.jpg`)."""
-    return _read(root, options, "objects365", lambda r: named_files(r, OBJECTS365), OBJECTS365)
+    return _read(root, options, "objects365", lambda r: named_files(r, OBJECTS365), prefix=OBJECTS365)
 
 
 def _read(
-    root: DataPath, options: ReadOptions, format: str, find: Callable[[DataPath], list[DataPath]], prefix: str
+    root: DataPath, options: ReadOptions, format: str, find: Callable[[DataPath], list[DataPath]], *, prefix: str
 ) -> Annotations:
     paths = [root] if root.is_file() else find(root)
     if not paths:
@@ -116,20 +116,20 @@ def _read(
         for member, own in zip(found, images, strict=True)
     ]
     require_apart(found, paths_of)
-    parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
+    parts = [part_of(file, own, classes, faults, notes=notes) for file, own in zip(files, images, strict=True)]
     boxes = columns_of(parts, [[True] * len(own.names) for own in images], classes)
     federated = prefix == LVIS
     labels = [entry.get("label") for own in images for entry in own.entries]
     texts = [label for label in labels if isinstance(label, str)]
     kinds = tuple(sorted(set(texts))) if len(texts) == len(labels) and not federated else ()
-    verified = _federated(files, images, classes, boxes, faults) if federated else dict[str, Lists]()
+    verified = _federated(files, images, classes, boxes, faults=faults) if federated else dict[str, Lists]()
     return annotate(
         root,
         format,
         image_ids(found, images),
         [path for group in paths_of for path in group],
-        np.concatenate([own.sizes_hw for own in images]),
-        [member.split for member, own in zip(found, images, strict=True) for _ in own.names],
+        sizes_hw=np.concatenate([own.sizes_hw for own in images]),
+        splits=[member.split for member, own in zip(found, images, strict=True) for _ in own.names],
         boxes=boxes,
         notes=notes,
         left_out=faults.found,
@@ -172,7 +172,7 @@ def _frequencies(classes: Classes) -> dict[str, str]:
 
 
 def _federated(
-    files: Sequence[CocoFile], images: Sequence[ImageRows], classes: Classes, boxes: BoxColumns, faults: Faults
+    files: Sequence[CocoFile], images: Sequence[ImageRows], classes: Classes, boxes: BoxColumns, *, faults: Faults
 ) -> dict[str, Lists]:
     """The verified classes of every image."""
     lists = {}
@@ -180,7 +180,7 @@ def _federated(
         rows, labels, first = [], [], 0
         for file, own in zip(files, images, strict=True):
             for row, entry in enumerate(own.entries, first):
-                known = _verified(file, entry, key, classes.index, faults)
+                known = _verified(file, entry, key, classes.index, faults=faults)
                 labels += known
                 rows += [row] * len(known)
             first += len(own.entries)
@@ -192,7 +192,7 @@ def _federated(
 
 
 def _verified(
-    file: CocoFile, entry: dict[str, object], key: str, index: dict[int | str, int], faults: Faults
+    file: CocoFile, entry: dict[str, object], key: str, index: dict[int | str, int], *, faults: Faults
 ) -> list[int]:
     """Class indices that an image's record lists under `key`; ids that are none are reported and left out."""
     listed = entry.get(key) or []

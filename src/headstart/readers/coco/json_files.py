@@ -254,7 +254,7 @@ def parse(path: DataPath) -> CocoFile:
             "list `annotations`. Move them there, or take them out."
         )
     strays = [(k, entry) for k, entry in others if not (isinstance(entry, dict) and "segments_info" in entry)]
-    return CocoFile(path, images, categories or [], parser.rows, strays, panoptic)
+    return CocoFile(path, images, categories or [], parser.rows, strays=strays, panoptic=panoptic)
 
 
 def _loaded(path: DataPath, parser: _Parser) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         for member, own in zip(found, images, strict=True)
     ]
     require_apart(found, paths_of)
-    parts = [part_of(file, own, classes, faults, notes) for file, own in zip(files, images, strict=True)]
-    drawn = [_masks(file, own, part, faults, notes) for file, own, part in zip(files, images, parts, strict=True)]
+    parts = [part_of(file, own, classes, faults, notes=notes) for file, own in zip(files, images, strict=True)]
+    drawn = [_masks(file, own, part, faults, notes=notes) for file, own, part in zip(files, images, parts, strict=True)]
     masks = [mask for own, _ in drawn for mask in own]
     boxes = columns_of(parts, [known for _, known in drawn], classes)
     few = len(classes.names) <= IGNORED
@@ -65,8 +65,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "coco-panoptic",
         image_ids(found, images),
         [path for group in paths_of for path in group],
-        np.concatenate([own.sizes_hw for own in images]),
-        [member.split for member, own in zip(found, images, strict=True) for _ in own.names],
+        sizes_hw=np.concatenate([own.sizes_hw for own in images]),
+        splits=[member.split for member, own in zip(found, images, strict=True) for _ in own.names],
         boxes=boxes,
         mask_paths=masks,
         mask_classes=classes.names if few and any(masks) else (),
@@ -79,7 +79,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
 
 def _masks(
-    file: CocoFile, images: ImageRows, part: Part, faults: Faults, notes: list[str]
+    file: CocoFile, images: ImageRows, part: Part, faults: Faults, *, notes: list[str]
 ) -> tuple[list[str], list[bool]]:
     """Path of each image's PNG ('' without one), and whether the file has an annotation for the image."""
     folder = file.path.parent / file.path.stem

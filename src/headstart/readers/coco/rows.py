@@ -44,14 +44,14 @@ class _Sieve:
         number = self.rows.ids[row]
         return f"annotation number {row}" if number is None else f"annotation {short(number)}"
 
-    def leave_out(self, row: int, rule: str, why: str, fix: str, about_box: bool = False) -> None:
+    def leave_out(self, row: int, rule: str, why: str, fix: str, *, about_box: bool = False) -> None:
         if self.good[row]:
             fault = Fault(rule, self.path, self.record(row), why, fix if about_box else f"{fix}.")
             (self.faults.box if about_box else self.faults.record)(fault)
             self.good[row] = False
 
 
-def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults, notes: list[str]) -> Part:
+def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults, *, notes: list[str]) -> Part:
     """Reports every annotation that cannot be to `faults`, and tells in `notes` what is merely odd.
 
     Ids of panoptic segments are unique within their image, others within their file.
@@ -69,9 +69,9 @@ def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults,
         )
     image = _places(rows.image_ids, images.index)
     label = _places(rows.category_ids, classes.index)
-    _sieve_references(sieve, image, label, images, notes)
-    for odd in rows.odd:
-        sieve.leave_out(*odd)
+    _sieve_references(sieve, image, label, images, notes=notes)
+    for row, rule, why, fix, about_box in rows.odd:
+        sieve.leave_out(row, rule, why, fix, about_box=about_box)
     _sieve_outlines(sieve, image, images)
     ids = _ids(sieve, image if file.panoptic else np.zeros(len(rows), np.int64), notes)
     boxes = np.frombuffer(rows.boxes, np.float64).reshape(-1, 4)
@@ -131,7 +131,7 @@ def _places(ids: list[Any], index: dict[Any, int]) -> NDArray[np.int64]:
 
 
 def _sieve_references(
-    sieve: _Sieve, image: NDArray[np.int64], label: NDArray[np.int64], images: ImageRows, notes: list[str]
+    sieve: _Sieve, image: NDArray[np.int64], label: NDArray[np.int64], images: ImageRows, *, notes: list[str]
 ) -> None:
     """Leaves out annotations of images and categories that are not there."""
     gone = 0

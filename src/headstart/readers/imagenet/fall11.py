@@ -79,7 +79,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         notes.append(f"{images}: {aside} folders are of classes that were not chosen, and were left aside")
     read_files = read_xmls(files, faults)
     sizes = [file.size_hw or (0, 0) if file else (0, 0) for file in read_files]
-    boxes = boxes_of_xmls(read_files, sizes, classes, chosen is not None, faults, notes)
+    boxes = boxes_of_xmls(read_files, sizes, classes, chosen is not None, faults=faults, notes=notes)
     without = sum(1 for file in read_files if file is None)
     if without:
         notes.append(f"{images}: {without} of {len(paths)} images have no boxes and take no part in detection")
@@ -89,8 +89,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "imagenet-fall11",
         [path.stem for path in paths],
         [path.relative for path in paths],
-        sizes,
-        [""] * len(paths),
+        sizes_hw=sizes,
+        splits=[""] * len(paths),
         image_labels=[number_of[wnid] for wnid in wnids],
         image_classes=classes.names,
         image_class_ids=classes.wnids,

@@ -93,11 +93,11 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         solutions = {"train": _solution(tops, "train", faults), "val": validated, "test": {}}
         files = [solutions[split].get(path.stem) for path, split in zip(found.paths, found.splits, strict=True)]
     wnids = [_class_of(k, found, files, faults) for k in range(len(found.paths))]
-    keep = _kept(found, wnids, classes, chosen is not None, faults, notes)
+    keep = _kept(found, wnids, classes, chosen is not None, faults=faults, notes=notes)
     files = [files[k] for k in keep]
     sizes = [file.size_hw or (0, 0) if file else (0, 0) for file in files]
     number_of = classes.number_of
-    boxes = boxes_of_xmls(files, sizes, classes, chosen is not None, faults, notes)
+    boxes = boxes_of_xmls(files, sizes, classes, chosen is not None, faults=faults, notes=notes)
     without = sum(1 for k, file in zip(keep, files, strict=True) if file is None and found.splits[k] != "test")
     if without:
         notes.append(f"{base}: {without} training and validation images have no boxes and take no part in detection")
@@ -106,8 +106,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "imagenet-loc",
         [found.paths[k].stem for k in keep],
         [found.paths[k].relative for k in keep],
-        sizes,
-        [found.splits[k] for k in keep],
+        sizes_hw=sizes,
+        splits=[found.splits[k] for k in keep],
         image_labels=[number_of.get(wnids[k], -1) for k in keep],
         image_classes=classes.names,
         image_class_ids=classes.wnids,
@@ -124,26 +124,26 @@ def _base(root: DataPath) -> DataPath | None:
 def _images(base: DataPath, trained: dict[str, DataPath], solution: Solution, faults: Faults) -> _Images:
     found = _Images()
     for wnid, folder in trained.items():
-        _folder(folder, base / ANNOTATIONS / "train" / wnid, "train", wnid, found, faults)
+        _folder(folder, base / ANNOTATIONS / "train" / wnid, "train", wnid, into=found, faults=faults)
     val = base / DATA / "val"
     if has_wnid_folders(val):
         for wnid, folder in wnid_folders(val).items():
             xmls = base / ANNOTATIONS / "val"
-            _folder(folder, xmls / wnid if (xmls / wnid).is_dir() else xmls, "val", wnid, found, None)
+            _folder(folder, xmls / wnid if (xmls / wnid).is_dir() else xmls, "val", wnid, into=found, faults=None)
     else:
         first = len(found.paths)
-        _folder(val, base / ANNOTATIONS / "val", "val", "", found, faults)
+        _folder(val, base / ANNOTATIONS / "val", "val", "", into=found, faults=faults)
         for k in range(first, len(found.paths)):
             told = solution.get(found.paths[k].stem)
             found.wnids[k] = told.objects[0].name if told and told.objects else ""
-    _folder(base / DATA / "test", base / ANNOTATIONS / "test", "test", "", found, faults)
+    _folder(base / DATA / "test", base / ANNOTATIONS / "test", "test", "", into=found, faults=faults)
     if not found.paths:
         raise DataError(f"{base / DATA}: holds no images. Put the images into train/<wnid>/, val/ and test/.")
     return found
 
 
 def _folder(
-    folder: DataPath, xml_folder: DataPath, split: str, wnid: str, into: _Images, faults: Faults | None
+    folder: DataPath, xml_folder: DataPath, split: str, wnid: str, *, into: _Images, faults: Faults | None
 ) -> None:
     """Adds the images of a folder with their XML files; with `faults`, XML files without image are reported."""
     xmls = xml_files(xml_folder)
@@ -175,7 +175,7 @@ def read_solution(path: DataPath, faults: Faults) -> Solution:
                 continue
             objects = _objects(fields[1]) if len(fields) == 2 else None
             if objects and fields[0] not in rows:
-                rows[fields[0]] = VocFile(path, fields[0], None, objects, f"line {reader.line_num}, ")
+                rows[fields[0]] = VocFile(path, fields[0], None, objects, within=f"line {reader.line_num}, ")
                 continue
             shown = ",".join(fields)[:80]
             why = f"is {shown!r}; an image and, for each object, a WordNet id and four numbers are expected"
@@ -267,7 +267,7 @@ def _class_of(k: int, found: _Images, files: list[VocFile | None], faults: Fault
 
 
 def _kept(
-    found: _Images, wnids: list[str], classes: Synsets, selected: bool, faults: Faults, notes: list[str]
+    found: _Images, wnids: list[str], classes: Synsets, selected: bool, *, faults: Faults, notes: list[str]
 ) -> list[int]:
     """Images of the classes, and those without class of the test part; others are reported, or left aside."""
     known = set(classes.wnids)

@@ -74,12 +74,20 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             )
             continue
         lines = _lines(folder / f"{wnid}_boxes.txt", 5, faults)
-        _pair(folder / "images", folder / f"{wnid}_boxes.txt", "train", wnid, lines, found, faults)
+        _pair(folder / "images", folder / f"{wnid}_boxes.txt", "train", wnid, lines=lines, into=found, faults=faults)
     if (root / "val").is_dir():
         lines = _lines(root / "val" / "val_annotations.txt", 6, faults)
-        _pair(root / "val" / "images", root / "val" / "val_annotations.txt", "val", "", lines, found, faults)
+        _pair(
+            root / "val" / "images",
+            root / "val" / "val_annotations.txt",
+            "val",
+            "",
+            lines=lines,
+            into=found,
+            faults=faults,
+        )
     for image in files_in(root / "test" / "images"):
-        _add(found, image, "test", "", None, ("", ""))
+        _add(found, image, "test", "", box=None, where=("", ""))
     missing = sorted(listed - set(found.wnids))
     if missing:
         notes.append(
@@ -98,14 +106,14 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
                     "Correct the line, or add the class there.",
                 )
             )
-    boxes, sizes = _boxes(found, number_of, classes.names, classes.wnids, faults, notes)
+    boxes, sizes = _boxes(found, number_of, classes.names, classes.wnids, faults=faults, notes=notes)
     return annotate(
         root,
         "tiny-imagenet",
         [path.stem for path in found.paths],
         [path.relative for path in found.paths],
-        sizes,
-        found.splits,
+        sizes_hw=sizes,
+        splits=found.splits,
         image_labels=[number_of.get(wnid, -1) for wnid in found.wnids],
         image_classes=classes.names,
         image_class_ids=classes.wnids,
@@ -166,6 +174,7 @@ def _pair(
     path: DataPath,
     split: str,
     wnid: str,
+    *,
     lines: dict[str, tuple[str, str, Box]],
     into: _Images,
     faults: Faults,
@@ -175,7 +184,7 @@ def _pair(
     for name, image in images.items():
         if name in lines:
             record, own, box = lines[name]
-            _add(into, image, split, wnid or own, box, (str(path), record))
+            _add(into, image, split, wnid or own, box=box, where=(str(path), record))
             continue
         what = "box" if wnid else "class"
         faults.record(
@@ -188,7 +197,7 @@ def _pair(
             )
         )
         if wnid:  # Its folder tells the class.
-            _add(into, image, split, wnid, None, ("", ""))
+            _add(into, image, split, wnid, box=None, where=("", ""))
     for name, (record, _, _) in lines.items():
         if name not in images:
             faults.record(
@@ -202,7 +211,7 @@ def _pair(
             )
 
 
-def _add(into: _Images, image: DataPath, split: str, wnid: str, box: Box | None, where: tuple[str, str]) -> None:
+def _add(into: _Images, image: DataPath, split: str, wnid: str, *, box: Box | None, where: tuple[str, str]) -> None:
     into.paths.append(image)
     into.splits.append(split)
     into.wnids.append(wnid)
@@ -215,6 +224,7 @@ def _boxes(
     number_of: dict[str, int],
     names: tuple[str, ...],
     wnids: tuple[str, ...],
+    *,
     faults: Faults,
     notes: list[str],
 ) -> tuple[BoxColumns, list[tuple[int, int]]]:

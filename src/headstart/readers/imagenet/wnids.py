@@ -109,6 +109,7 @@ def boxes_of_xmls(
     sizes_hw: Sequence[tuple[int, int]],
     classes: Synsets,
     selected: bool,
+    *,
     faults: Faults,
     notes: list[str],
 ) -> BoxColumns:
@@ -141,7 +142,7 @@ def boxes_of_xmls(
         kept.append(replace(file, objects=tuple(item for item in file.objects if item.name in known)))
     if aside:
         notes.append(f"{aside} objects are of classes that were not chosen, and were left aside")
-    columns, odd = place_boxes(kept, sizes_hw, classes.wnids, faults, "inclusive")
+    columns, odd = place_boxes(kept, sizes_hw, classes.wnids, faults, convention="inclusive")
     notes += odd
     return replace(columns, classes=classes.names, class_ids=classes.wnids)
 

@@ -58,6 +58,7 @@ def list_boxes(
     images: Sequence[DataPath],
     lists: Sequence[ImageList],
     options: ReadOptions,
+    *,
     faults: Faults,
     notes: list[str],
     named: list[str],

@@ -63,7 +63,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     rows = ListRows()
     for one in lists:
         folders = [image_root] if image_root else _folders(one.path.parent, top)
-        _read_rows(one, folders, files, rows, faults)
+        _read_rows(one, folders, files, rows, faults=faults)
     images = list(rows.splits)
     if not images:
         raise DataError(
@@ -73,7 +73,9 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     notes += _not_listed(images)
     named = _class_names(top)
     has_boxes = any(one.box for one in lists)
-    boxes, sizes = list_boxes(rows, images, lists, options, faults, notes, named) if has_boxes else (None, None)
+    boxes, sizes = (
+        list_boxes(rows, images, lists, options, faults=faults, notes=notes, named=named) if has_boxes else (None, None)
+    )
     classes, ids = ((), ()) if has_boxes else class_order(rows.labels.values(), named, lists[0].path)
     number_of = {own: k for k, own in enumerate(map(str, ids))}
     return annotate(
@@ -81,8 +83,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "file-list",
         [relative(image, image_root or top) for image in images],
         [image.relative for image in images],
-        np.zeros((len(images), 2), np.int32) if sizes is None else sizes,
-        list(rows.splits.values()),
+        sizes_hw=np.zeros((len(images), 2), np.int32) if sizes is None else sizes,
+        splits=list(rows.splits.values()),
         groups=[rows.groups.get(i, "") for i in images] if any("group" in one.columns for one in lists) else None,
         image_labels=None if has_boxes else [number_of.get(rows.labels.get(i, ""), -1) for i in images],
         image_classes=classes,
@@ -143,7 +145,9 @@ def _folders(beside: DataPath, top: DataPath) -> list[DataPath]:
     return list(dict.fromkeys(folders))
 
 
-def _read_rows(one: ImageList, folders: Sequence[DataPath], files: NamedFiles, into: ListRows, faults: Faults) -> None:
+def _read_rows(
+    one: ImageList, folders: Sequence[DataPath], files: NamedFiles, into: ListRows, *, faults: Faults
+) -> None:
     where, split = str(one.path), _list_split(one.path)
     for line, fields in one.rows:
         record = f"line {line}"
@@ -186,11 +190,11 @@ def _read_rows(one: ImageList, folders: Sequence[DataPath], files: NamedFiles, i
             )
             continue
         into.first.setdefault(image, (where, record))
-        _read_row(one, fields, image, record, into, faults)
+        _read_row(one, fields, image, record, into=into, faults=faults)
 
 
 def _read_row(
-    one: ImageList, fields: tuple[str, ...], image: DataPath, record: str, into: ListRows, faults: Faults
+    one: ImageList, fields: tuple[str, ...], image: DataPath, record: str, *, into: ListRows, faults: Faults
 ) -> None:
     where, label, group = str(one.path), one.field(fields, "label"), one.field(fields, "group")
     if group and into.groups.setdefault(image, group) != group:

@@ -210,8 +210,8 @@ class _File:
             for row, corner, at in hard[: state[one_pass.HARD]].tolist():
                 rows.boxes[row, corner] = float(_text(chunk, at).partition(",")[0])
             found = faults[: state[one_pass.FAULTS]]
-            for fault in found[found[:, 2] != one_pass.BLANK].tolist():
-                self._report(chunk, *fault)
+            for line, at, wrong, column, row in found[found[:, 2] != one_pass.BLANK].tolist():
+                self._report(chunk, line, at, wrong, column=column, row=row)
             if rows.with_boxes:
                 self._settle(first_row, first_line, found[found[:, 4] < 0, 0].tolist())
 
@@ -232,7 +232,7 @@ class _File:
                 out.append(name if name.strip() and name.isascii() else b",")
         return b"\n".join([*out, b""])
 
-    def _report(self, chunk: NDArray[np.uint8], line: int, at: int, wrong: int, column: int, row: int) -> None:
+    def _report(self, chunk: NDArray[np.uint8], line: int, at: int, wrong: int, *, column: int, row: int) -> None:
         """A row that is at fault, by its text."""
         if row >= 0:
             self.rows.left_out += 1

@@ -100,7 +100,7 @@ def layout(root: DataPath) -> Layout:
         labels,
         _only(small or full),
         _only(full) if full else None,
-        _only(trees) if trees else None,
+        hierarchy=_only(trees) if trees else None,
     )
 
 
@@ -167,7 +167,7 @@ def read_hierarchy(path: DataPath, classes: Classes) -> dict[str, tuple[str, ...
         tree = json.loads(read_text(path))
         names = dict(zip(classes.ids, classes.names, strict=True))
         above: dict[str, list[str]] = {}
-        _walk(tree, (), names, above, classes.file)
+        _walk(tree, (), names, above, described=classes.file)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: no hierarchy of classes ({type(error).__name__}: {error}). Fetch the file again."
@@ -176,7 +176,12 @@ def read_hierarchy(path: DataPath, classes: Classes) -> dict[str, tuple[str, ...
 
 
 def _walk(
-    node: dict[str, Any], ancestors: tuple[str, ...], names: dict[str, str], above: dict[str, list[str]], described: str
+    node: dict[str, Any],
+    ancestors: tuple[str, ...],
+    names: dict[str, str],
+    above: dict[str, list[str]],
+    *,
+    described: str,
 ) -> None:
     """ancestors: ids from the root down. above: filled. described: where the classes are from."""
     own = node["LabelName"]
@@ -187,7 +192,7 @@ def _walk(
     if ancestors and ancestors[-1] in names:
         above.setdefault(names[own], []).append(names[ancestors[-1]])
     for child in node.get("Subcategory", []):
-        _walk(child, (*ancestors, own), names, above, described)
+        _walk(child, (*ancestors, own), names, above, described=described)
 
 
 def image_folders(base: DataPath, first_ids: dict[str, list[str]]) -> tuple[dict[str, str], list[str]]:

@@ -72,7 +72,9 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         labeled = _Images.of(label_rows, faults)
         ids, file_of, place = _joined(boxes, labeled, files.labels[0].parent, faults)
         present, absent, note = labeled.lists(label_rows, place, len(ids), len(label_classes.ids))
-        columns = _with_label_images(columns, boxes, ids, file_of, present, {split_of_file(p) for p in files.boxes})
+        columns = _with_label_images(
+            columns, boxes, ids, file_of, present=present, boxed={split_of_file(p) for p in files.boxes}
+        )
         more_notes += note
     else:
         more_notes.append(
@@ -87,8 +89,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "openimages",
         ids,
         None,
-        np.zeros((len(ids), 2), np.int32),
-        pa.DictionaryArray.from_arrays(arrow(file_of), strings(SPLITS)),
+        sizes_hw=np.zeros((len(ids), 2), np.int32),
+        splits=pa.DictionaryArray.from_arrays(arrow(file_of), strings(SPLITS)),
         boxes=columns,
         present=present,
         absent=absent,
@@ -227,7 +229,7 @@ def _joined(
 
 
 def _with_label_images(
-    columns: BoxColumns, boxes: _Images, ids: pa.Array, file_of: NDArray[np.int8], present: Lists, boxed: set[str]
+    columns: BoxColumns, boxes: _Images, ids: pa.Array, file_of: NDArray[np.int8], *, present: Lists, boxed: set[str]
 ) -> BoxColumns:
     """Columns for images that only labels name, too, at the end."""
     more = len(ids) - len(boxes.ids)

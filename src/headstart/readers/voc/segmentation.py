@@ -103,7 +103,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     if not rows:
         raise DataError(f"{root}: no image of it is listed and has a mask. Check the lists in ImageSets/Segmentation.")
     convention: Convention = "edges" if options.zero_based else "voc"
-    boxes = _boxes(files, sizes, faults, convention, notes)
+    boxes = _boxes(files, sizes, faults, convention, notes=notes)
     named = named_values(root / CLASSES_FILE) if (root / CLASSES_FILE).is_file() else dict(enumerate(CLASSES))
     void = sorted({VOID, *(value for value, name in named.items() if name.lower() in VOID_NAMES)})
     values = [value for value in sorted(named) if value not in void]
@@ -114,8 +114,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "voc-segmentation",
         [row.name for row in rows],
         [row.image.relative for row in rows],
-        sizes,
-        [row.split for row in rows],
+        sizes_hw=sizes,
+        splits=[row.split for row in rows],
         boxes=boxes,
         mask_paths=[row.mask.relative if row.mask else "" for row in rows],
         mask_lut=lut,
@@ -208,11 +208,16 @@ def _size_hw(row: _Row, faults: Faults) -> tuple[int, int] | None:
 
 
 def _boxes(
-    files: list[VocFile | None], sizes: list[tuple[int, int]], faults: Faults, convention: Convention, notes: list[str]
+    files: list[VocFile | None],
+    sizes: list[tuple[int, int]],
+    faults: Faults,
+    convention: Convention,
+    *,
+    notes: list[str],
 ) -> BoxColumns | None:
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
     if not classes:
         return None
-    boxes, odd = place_boxes(files, sizes, classes, faults, convention, numbered=True)
+    boxes, odd = place_boxes(files, sizes, classes, faults, convention=convention, numbered=True)
     notes += odd
     return boxes

@@ -72,15 +72,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             f"{root}: none of the {len(files)} XML files holds an object. Check that this is the annotated folder."
         )
     convention: Convention = "edges" if options.zero_based else "voc"
-    boxes, odd = place_boxes(files, sizes, classes, faults, convention)
+    boxes, odd = place_boxes(files, sizes, classes, faults, convention=convention)
     listed = _listed(root, ids, faults)
     return annotate(
         root,
         "voc",
         ids,
         [image.relative for image in images],
-        sizes,
-        [listed.get(i, "") for i in ids] if listed else splits,
+        sizes_hw=sizes,
+        splits=[listed.get(i, "") for i in ids] if listed else splits,
         boxes=boxes,
         notes=[*notes, *odd],
         left_out=faults.found,

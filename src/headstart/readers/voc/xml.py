@@ -111,6 +111,7 @@ def place_boxes(
     sizes_hw: Sequence[tuple[int, int]],
     classes: tuple[str, ...],
     faults: Faults,
+    *,
     convention: Convention = "voc",
     numbered: bool = False,
 ) -> tuple[BoxColumns, list[str]]:

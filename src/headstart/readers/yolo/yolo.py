@@ -83,12 +83,12 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     lines = _Labels()
     images: list[DataPath] = []
     for image in found:
-        if image not in existing or _read_labels(existing[image], config, len(images), lines, faults):
+        if image not in existing or _read_labels(existing[image], config, len(images), lines, faults=faults):
             images.append(image)
     headers = headers_of(images, on_bad_image="skip")
     sizes = np.array([header[0] if header else (0, 0) for header in headers], np.int32).reshape(-1, 2)
     known = np.array([image in existing or options.missing_labels == "empty" for image in images], bool)
-    boxes = _columns(lines, sizes, known, config, faults, notes)
+    boxes = _columns(lines, sizes, known, config, faults=faults, notes=notes)
     without = [image for image in images if image not in existing]
     if without and options.missing_labels != "empty":
         notes.append(
@@ -100,8 +100,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         "yolo",
         [relative(image, top).removesuffix(image.suffix) for image in images],
         [image.relative for image in images],
-        sizes,
-        [found[image] for image in images],
+        sizes_hw=sizes,
+        splits=[found[image] for image in images],
         boxes=boxes,
         notes=notes,
         left_out=faults.found,
@@ -114,7 +114,7 @@ def _images(config: YoloConfig, files: NamedFiles, faults: Faults, notes: list[s
     shared: list[DataPath] = []
     for split, entries in config.splits.items():
         for entry in entries:
-            for image in _listed(config, split, entry, files, faults, notes):
+            for image in _listed(config, split, entry, files, faults=faults, notes=notes):
                 other = splits.setdefault(image, split)
                 if other != split and split == "test":
                     raise DataError(
@@ -133,7 +133,7 @@ def _images(config: YoloConfig, files: NamedFiles, faults: Faults, notes: list[s
 
 
 def _listed(
-    config: YoloConfig, split: str, entry: str, files: NamedFiles, faults: Faults, notes: list[str]
+    config: YoloConfig, split: str, entry: str, files: NamedFiles, *, faults: Faults, notes: list[str]
 ) -> Iterator[DataPath]:
     """Images of one folder or list file that a split names."""
     places = located(config, entry)
@@ -219,7 +219,7 @@ def _report_orphans(label_files: dict[DataPath, DataPath], faults: Faults) -> No
                 )
 
 
-def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, faults: Faults) -> bool:
+def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, *, faults: Faults) -> bool:
     """Adds the lines of one file. False when it cannot be read and faults are skipped."""
     try:
         text = read_text(path)
@@ -300,6 +300,7 @@ def _columns(
     sizes: NDArray[np.int32],
     known: NDArray[np.bool_],
     config: YoloConfig,
+    *,
     faults: Faults,
     notes: list[str],
 ) -> BoxColumns:

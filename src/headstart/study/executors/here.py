@@ -36,6 +36,7 @@ def run_here(
     store: Store,
     on_event: Callable[[Event], None],
     world: World,
+    *,
     runners: str = RUNNERS,
 ) -> int:
     """Run every job that can be run and put it into the store; returns how many that were.

@@ -35,6 +35,7 @@ def run_jobs(
     store: Store,
     workers: int,
     threads: int,
+    *,
     on_event: Callable[[Event], None],
     runners: str = RUNNERS,
     devices: Devices = ON_CPU,
@@ -53,7 +54,7 @@ def run_jobs(
     pools = pools_for(devices, workers, store.root / "log.txt")
     with threads_in_environment(threads), terminate_as_interrupt():
         try:
-            return _Dispatcher(next_jobs, store, pools, threads, on_event, runners).work()
+            return _Dispatcher(next_jobs, store, pools, threads, on_event=on_event, runners=runners).work()
         except KeyboardInterrupt:
             _let_states_be_saved(pools)
             raise Interrupted("stopped; the same command goes on") from None
@@ -107,7 +108,9 @@ class _Dispatcher:
         left = [job.label for job in missing if job.name not in self.failed]
         complete = expansion.complete and not missing
         seconds = time.monotonic() - began
-        return Outcome(self.finished, list(self.failed.values()), left, complete, seconds, self.exit_code)
+        return Outcome(
+            self.finished, list(self.failed.values()), left, complete, seconds=seconds, exit_code=self.exit_code
+        )
 
     @property
     def running(self) -> list[Job]:
@@ -152,7 +155,7 @@ class _Dispatcher:
             inputs[role] = path
         out = self.store.partial(job.name)
         note_path(out).unlink(missing_ok=True)
-        return JobOrder(job.kind, job.settings, job.place, inputs, out, self.threads, self.runners)
+        return JobOrder(job.kind, job.settings, job.place, inputs, out=out, threads=self.threads, runners=self.runners)
 
     def _watch(self) -> None:
         """Wait a moment; tell the progress of what runs and take in what ended."""

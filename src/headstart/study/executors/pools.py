@@ -33,7 +33,7 @@ def default_workers(threads: int) -> int:
 class Pool:
     """Worker processes at one place, started with the first job that is given to them and kept for all."""
 
-    def __init__(self, seat: Seat, size: int, log: Path, on_cpu: bool, on_gpu: bool) -> None:
+    def __init__(self, seat: Seat, size: int, log: Path, on_cpu: bool, *, on_gpu: bool) -> None:
         self.seat, self.size, self.log = seat, size, log
         self.on_cpu, self.on_gpu = on_cpu, on_gpu
         self.running: dict[Future[JobReport], Job] = {}

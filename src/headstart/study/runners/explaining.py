@@ -108,7 +108,7 @@ def composition(settings: CompositionSettings, place: None, inputs: Inputs, out:
         tested = load_arrays(inputs[role] / "predictions.npz")
         losses[role], correct[role] = tested["log_loss"], tested["correct"]
     weights = image_weights(images.clusters, settings.bootstrap)
-    metrics, replicates, examples = measure(losses, correct, images.image_labels, main_class(images), weights)
+    metrics, replicates, examples = measure(losses, correct, images.image_labels, main_class(images), weights=weights)
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "examples.npz", examples)
     return metrics

@@ -20,7 +20,7 @@ def draw(settings: DrawSettings, place: None, inputs: Inputs, out: Path, progres
     """A slice of the embedded world as a prepared set."""
     from headstart.world.shapes import draw_set
 
-    draw_set(settings.world, settings.count, settings.first, settings.size, out, progress)
+    draw_set(settings.world, settings.count, settings.first, settings.size, out=out, progress=progress)
     return {"images": settings.count}
 
 
@@ -61,10 +61,10 @@ def prepare(settings: PrepareSettings, place: DataPlace, inputs: Inputs, out: Pa
         indices,
         clusters[indices],
         settings.task,
-        settings.size_hw,
-        settings.resize,
-        out,
-        progress,
-        settings.on_bad_image,
+        size_hw=settings.size_hw,
+        resize=settings.resize,
+        out=out,
+        progress=progress,
+        on_bad_image=settings.on_bad_image,
     )
     return {"images": float(len(indices))}

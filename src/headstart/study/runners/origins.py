@@ -39,12 +39,17 @@ def resize(settings: ResizeSettings, place: DataPlace, inputs: Inputs, out: Path
 
     wanted, training = settings.table, settings.part == "train"
     images = chosen_images(
-        place.open(), settings.supervision, wanted.splits, wanted.validation, wanted.on_empty_class, progress
+        place.open(),
+        settings.supervision,
+        wanted.splits,
+        wanted.validation,
+        on_empty_class=wanted.on_empty_class,
+        progress=progress,
     )
     table = images.train if training else images.validation
     assert table is not None
     rows = np.arange(len(table))
     task = {"boxes": "detect", "labels": "classify"}[settings.supervision]
     size_hw = (settings.size, settings.size)
-    make_image_set(table, rows, rows, task, size_hw, "stretch", out, progress)  # type: ignore[arg-type]
+    make_image_set(table, rows, rows, task, size_hw=size_hw, resize="stretch", out=out, progress=progress)  # type: ignore[arg-type]
     return {"images": float(len(rows))}

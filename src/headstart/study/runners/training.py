@@ -59,10 +59,10 @@ def transfer(
             settings.task,
             images,
             recipe,
-            settings.seed,
-            resume_folder(out),
-            lambda f, m: progress(0.9 * f, m),
-            settings.limit,
+            seed=settings.seed,
+            state_dir=resume_folder(out),
+            progress=lambda f, m: progress(0.9 * f, m),
+            limit=settings.limit,
             key=out.name,
             world=assigned_world(),
             workers=seat().loaders,
@@ -79,7 +79,7 @@ def transfer(
         found = task.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
         scores, _ = task.score([found], [held_out], None, settings.protocol or "")
         metrics |= {validation(name): value for name, value in scores.items()}
-    save_model(out, model, model_facts(start, settings.task, recipe, images, settings.resize))
+    save_model(out, model, model_facts(start, settings.task, recipe, images, resize=settings.resize))
     save_curve(out / "curve.npz", curve)
     save_cost(out, model.backbone, size_hw)
     return metrics
@@ -158,7 +158,7 @@ def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progr
         count, num_classes = min(len(images), settings.limit or len(images)), len(images.image_classes)
         train_x, test_x = last_stage(inputs[f"train{k}"])[:count], last_stage(inputs[f"test{k}"])
         labels, alike = images.image_labels[:count], images.clusters[:count]
-        folds.append(ProbeFold(train_x, labels, test_x, tested.image_labels, alike))
+        folds.append(ProbeFold(train_x, labels, test_x, tested.image_labels, clusters=alike))
         clusters.append(tested.clusters)
     weights = image_weights(np.concatenate(clusters), settings.bootstrap)
     metrics, replicates, predictions = measure(folds, num_classes, weights, settings.seed)

@@ -30,7 +30,7 @@ def find(file: CheckpointView) -> Imported | None:
     if backbone is None:
         return None
     told = "its author is DenseCL" if extracted else "names under backbone. beside OpenSelfSup's encoders"
-    return Imported(LAYOUT, backbone, names, told, SOURCE, under=file.under, reasons=REASONS, lineage=LINEAGE)
+    return Imported(LAYOUT, backbone, names, told, source=SOURCE, under=file.under, reasons=REASONS, lineage=LINEAGE)
 
 
 def is_extracted(file: CheckpointView) -> bool:

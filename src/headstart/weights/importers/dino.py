@@ -32,7 +32,7 @@ def find(file: CheckpointView) -> Imported | None:
         backbone,
         names,
         "a teacher beside a student",
-        SOURCE,
+        source=SOURCE,
         under=("teacher",),
         reasons=(("head.", "projection head"), ("module.head.", "projection head")),
         lineage=("self-supervision (DINO); data not stated in the file",),

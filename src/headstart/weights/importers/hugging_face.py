@@ -51,7 +51,7 @@ def find(file: CheckpointView) -> Imported | None:
             backbone,
             names,
             f"names of DETR's backbone{told}",
-            DETR,
+            source=DETR,
             under=file.under,
             reasons=REASONS,
             notes=note,
@@ -87,7 +87,14 @@ def _rt_detr(file: CheckpointView) -> Imported | None:
         return None
     backbone = with_options(backbone, first_shortcut="projection" if projected_first_stage(shapes) else "")
     return Imported(
-        LAYOUT, backbone, names, "names of RT-DETR's ResNet-D", RT_DETR, RGB_01, under=file.under, reasons=REASONS
+        LAYOUT,
+        backbone,
+        names,
+        "names of RT-DETR's ResNet-D",
+        source=RT_DETR,
+        preprocessing=RGB_01,
+        under=file.under,
+        reasons=REASONS,
     )
 
 

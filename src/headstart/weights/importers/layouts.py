@@ -81,7 +81,7 @@ def _exported(file: CheckpointView, facts: dict[str, Any]) -> Imported:
     """A file that Headstart wrote: its names are those of the layout, its facts are in it."""
     if facts.get("to") in ("timm", "torchvision"):
         names = {name: name for name in file.tensors}
-        one = Imported(classifiers.LAYOUT, "", names, "", classifiers.SOURCE, under=file.under)
+        one = Imported(classifiers.LAYOUT, "", names, "", source=classifiers.SOURCE, under=file.under)
     else:
         found = detectron2.find(file) or openmmlab.find(file)
         if found is None:

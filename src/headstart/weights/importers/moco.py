@@ -41,6 +41,13 @@ def find(file: CheckpointView) -> Imported | None:
             ("module.predictor.", "prediction head"),
         )
         return Imported(
-            LAYOUT, backbone, names, f"names under {prefix}", source, under=file.under, lineage=LINEAGE, reasons=reasons
+            LAYOUT,
+            backbone,
+            names,
+            f"names under {prefix}",
+            source=source,
+            under=file.under,
+            lineage=LINEAGE,
+            reasons=reasons,
         )
     return None

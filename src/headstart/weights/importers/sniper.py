@@ -66,8 +66,8 @@ def find(file: CheckpointView) -> Imported | None:
         with_options(backbone, stage4="deformable" if deformable else ""),
         names,
         f"names of SNIPER's pre-activation ResNet{told}",
-        SOURCE,
-        INPUT,
+        source=SOURCE,
+        preprocessing=INPUT,
         reasons=REASONS,
         constants={"stem.input_norm.weight": 1.0},
     )

@@ -28,7 +28,7 @@ def find(file: CheckpointView) -> Imported | None:
         backbone,
         names,
         "torchvision's names beside a projection head and prototypes",
-        SOURCE,
+        source=SOURCE,
         under=file.under,
         reasons=reasons,
         lineage=("self-supervision (SwAV); data not stated in the file",),

@@ -53,7 +53,7 @@ def find(file: CheckpointView) -> Imported | None:
         backbone,
         names,
         f"names under backbone.body. beside torchvision's heads{evidence}",
-        SOURCE,
+        source=SOURCE,
         norm_eps=eps,
         under=file.under,
         reasons=REASONS,
@@ -97,7 +97,14 @@ def _mobilenet(file: CheckpointView, body: dict[str, str]) -> Imported | None:
     evidence = "MobileNetV3 under backbone.body. beside torchvision's heads"
     # Built with the norm's own epsilon there, 1e-5; the classifier and the segmenters have 1e-3.
     return Imported(
-        LAYOUT, "tv-mobilenet_v3_large", names, evidence, SOURCE, norm_eps=1e-5, under=file.under, reasons=REASONS
+        LAYOUT,
+        "tv-mobilenet_v3_large",
+        names,
+        evidence,
+        source=SOURCE,
+        norm_eps=1e-5,
+        under=file.under,
+        reasons=REASONS,
     )
 
 
@@ -112,8 +119,8 @@ def _ssd(file: CheckpointView) -> Imported:
         with_options("vgg16", pool3="ceil"),
         names,
         "VGG-16 in two parts and SSD's scale",
-        SOURCE,
-        SSD_INPUT,
+        source=SOURCE,
+        preprocessing=SSD_INPUT,
         under=file.under,
         reasons=REASONS,
     )
@@ -147,8 +154,8 @@ def _ssdlite(file: CheckpointView) -> Imported | None:
         with_options("tv-mobilenet_v3_large", tail=tail),
         names,
         "MobileNetV3 in the two parts of SSDlite's backbone",
-        SOURCE,
-        SSDLITE_INPUT,
+        source=SOURCE,
+        preprocessing=SSDLITE_INPUT,
         under=file.under,
         reasons=REASONS,
     )

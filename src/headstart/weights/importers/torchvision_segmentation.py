@@ -40,4 +40,4 @@ def find(file: CheckpointView) -> Imported | None:
             return None
         backbone = with_options(base, output_stride="8")
     evidence = f"names under backbone. beside {head}'s head; torchvision dilates the last stages of these"
-    return Imported(LAYOUT, backbone, names, evidence, SOURCE, under=file.under, reasons=REASONS)
+    return Imported(LAYOUT, backbone, names, evidence, source=SOURCE, under=file.under, reasons=REASONS)

@@ -25,4 +25,4 @@ def find(file: CheckpointView) -> Imported | None:
     backbone = resnet_name({name: tuple(tensors[key].shape) for name, key in names.items()})
     if backbone is None:
         return None
-    return Imported(LAYOUT, backbone, names, f"names under {'.'.join((*under, prefix))}", SOURCE, under=under)
+    return Imported(LAYOUT, backbone, names, f"names under {'.'.join((*under, prefix))}", source=SOURCE, under=under)
