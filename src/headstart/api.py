@@ -92,12 +92,12 @@ def compare(
     out: Path | None = None,
     workers: int | None = None,
     device: str = "auto",
-    offline: bool = False,
-    quiet: bool = False,
-    overwrite: bool = False,
     format: str | None = None,
     on_bad_image: str = "error",
     read: dict[str, Any] | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
@@ -158,18 +158,18 @@ def compare(
 def check(
     data: str,
     images: bool = False,
-    out: Path | None = None,
-    fix: Path | None = None,
     *,
     against: str | None = None,
-    progress: Callable[[int, int, str], None] = lambda done, of, what: None,
+    fix: Path | None = None,
+    out: Path | None = None,
     format: str | None = None,
     read: dict[str, Any] | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, of, what: None,
 ) -> CheckSummary:
     """What is in a data set and what is wrong with it: a page and `findings.json` in `out` (default `runs/check-DATA`).
 
-    images: decode every image and mask too. fix: write a clean copy of the annotations into this new folder. against:
-    another data set, whose images are searched for near-duplicates of this one's. format, read: as in `open_dataset`.
+    images: decode every image and mask too. against: another data set, whose images are searched for near-duplicates of
+    this one's. fix: write a clean copy of the annotations into this new folder. format, read: as in `open_dataset`.
     """
     from headstart.doctor.checkup import check as examine
     from headstart.doctor.clean import write_clean
@@ -196,7 +196,7 @@ def pretrain(
     *,
     changes: Sequence[str] = (),
     progress: Progress = silent,
-    quiet: bool = True,
+    quiet: bool = False,
 ) -> Pretrained:
     """Pre-train a backbone by boxes or by labels, or go on with it: a study of this one job, in this process.
 
@@ -265,29 +265,29 @@ def evaluate(
     detections: Path,
     data: str | Path,
     protocol: str = "coco",
-    iou_thresholds: tuple[float, ...] = (),
+    iou: tuple[float, ...] = (),
     *,
     split: str | None = None,
     bootstrap: int = 1000,
-    compare: Path | None = None,
-    explain: bool = False,
-    allow_unknown: bool = False,
     clusters: bool = True,
+    compare: Path | None = None,
     by: tuple[str, ...] = (),
     errors: bool = False,
+    explain: bool = False,
+    allow_unknown: bool = False,
     format: str | None = None,
     read: dict[str, Any] | None = None,
-    quiet: bool = True,
+    quiet: bool = False,
 ) -> Evaluation:
     """Score anyone's detections against the boxes of a data set; needs no model and imports no torch.
 
     detections: COCO results (.json), Parquet, a folder of the VOC devkit's text files, or a folder of YOLO text files
-    with confidence. protocol: voc07-11pt, voc-area, coco, openimages, or all. iou_thresholds: none for the protocol's
+    with confidence. protocol: voc07-11pt, voc-area, coco, openimages, or all. iou: thresholds; none for the protocol's
     own. bootstrap: resamples of the images for intervals, 0 for none; near-duplicate images are drawn together unless
-    `clusters` is off. compare: a second set of detections; the difference is paired image by image. explain: which
-    rule moves the number. allow_unknown: leave out, and count, detections of unknown images and classes. by: "area" and
-    "count" (of objects in the image) for numbers of such groups. errors: kinds of errors and what each costs. format,
-    read: of the data set, as in `open_dataset` (read: its options).
+    `clusters` is off. compare: a second set of detections; the difference is paired image by image. by: "area" and
+    "count" (of objects in the image) for numbers of such groups. errors: kinds of errors and what each costs. explain:
+    which rule moves the number. allow_unknown: leave out, and count, detections of unknown images and classes. format,
+    read: of the data set, as in `open_dataset` (read: its options). quiet: say nothing on standard error meanwhile.
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
     from headstart.evaluation.evaluate import EvaluationRequest, evaluate_detections
@@ -297,7 +297,7 @@ def evaluate(
     names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
     asked = EvaluationRequest(
         names,
-        tuple(iou_thresholds),
+        tuple(iou),
         split,
         bootstrap,
         clusters=clusters,
@@ -328,11 +328,11 @@ def environment() -> dict[str, Any]:
     return environment.machine()
 
 
-def describe_weights(uri: str) -> list[str]:
+def describe_weights(weights: str) -> list[str]:
     """Facts of some weights and how they fit their backbone, as lines to print. Downloads nothing."""
     from headstart.weights import listing
 
-    return listing.described(uri, Path.cwd())
+    return listing.described(weights, Path.cwd())
 
 
 def list_weights(
@@ -347,7 +347,7 @@ def list_weights(
 
 
 def import_weights(
-    weights: str, out: Path, overwrite: bool = False, trust_pickle: bool = False, *, offline: bool = False
+    weights: str, out: Path, *, trust_pickle: bool = False, offline: bool = False, overwrite: bool = False
 ) -> list[str]:
     """Write any weights (a URI, or the path of a file) as a native checkpoint, and say how they were loaded.
 
@@ -367,9 +367,9 @@ def export_weights(
     to: str,
     fold: bool = False,
     *,
-    overwrite: bool = False,
     trust_pickle: bool = False,
     offline: bool = False,
+    overwrite: bool = False,
 ) -> list[str]:
     """Write the backbone of any weights in the layout of another library, and say what to set there.
 

@@ -1,5 +1,6 @@
 """The command line: quick help, one-line faults, exit codes, and nothing between it and the API but parsing."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import typer
 
 import headstart
+from headstart import api as real
 from headstart.cli.main import app, main
 from headstart.cli.show import bytes_text, print_mapping, print_table
 from headstart.errors import Interrupted, StudyError, TrainingError
@@ -36,6 +38,18 @@ def api(monkeypatch):
     monkeypatch.setitem(sys.modules, "headstart.api", fake)
     monkeypatch.setattr(headstart, "api", fake, raising=False)
     return fake
+
+
+def taken(seen, function, answer):
+    """A stand-in that refuses what `function` would refuse, and keeps the arguments that differ from its defaults."""
+    signature = inspect.signature(function)
+
+    def take(*given, **named):
+        arguments = signature.bind(*given, **named).arguments
+        seen.append({k: v for k, v in arguments.items() if v != signature.parameters[k].default})
+        return answer
+
+    return take
 
 
 @pytest.fixture
@@ -74,17 +88,18 @@ def test_help_names_every_command(command):
 
 def test_run_hands_everything_to_the_api(api, command):
     seen = []
-    api.run_study = lambda *given: seen.append(given) or Summary()
+    api.run_study = taken(seen, real.run_study, Summary())
     assert command("run", "shapes") == (0, "report: runs/x/report.html\n", "")
-    assert seen == [("shapes", None, None, "auto", False, False, False)]
+    assert seen == [{"study": "shapes"}]
     words = ("run", "a.toml", "--out", "r", "--workers", 3, "--device", "cuda:0,1", "--offline", "--overwrite", "-q")
     assert command(*words) == (0, "", "")
-    assert seen[1] == ("a.toml", Path("r"), 3, "cuda:0,1", True, True, True)
+    named = {"study": "a.toml", "out": Path("r"), "workers": 3, "device": "cuda:0,1"}
+    assert seen[1] == named | {"offline": True, "overwrite": True, "quiet": True}
 
 
 def test_run_with_failures_names_them_and_ends_with_1(api, command):
     failed = [("voc from random, seed 1", "the loss is not finite")]
-    api.run_study = lambda *given: Summary(failed=failed, exit_code=1)
+    api.run_study = lambda *given, **named: Summary(failed=failed, exit_code=1)
     code, out, err = command("run", "shapes")
     assert code == 1
     assert out == "report: runs/x/report.html\n"
@@ -92,13 +107,13 @@ def test_run_with_failures_names_them_and_ends_with_1(api, command):
 
 
 def test_a_run_whose_input_cannot_be_read_ends_with_2(api, command):
-    api.run_study = lambda *given: Summary(failed=[("prepare train", "a.jpg: cannot be decoded")], exit_code=2)
+    api.run_study = lambda *given, **named: Summary(failed=[("prepare train", "a.jpg: cannot be decoded")], exit_code=2)
     code, _, err = command("run", "shapes")
     assert (code, err) == (2, "failed: prepare train: a.jpg: cannot be decoded\n")
 
 
 def test_run_as_json(api, command):
-    api.run_study = lambda *given: Summary(failed=[("a", "b")], done_already=True)
+    api.run_study = lambda *given, **named: Summary(failed=[("a", "b")], done_already=True)
     code, out, err = command("run", "shapes", "--json")
     assert code == 1
     assert json.loads(out) == {
@@ -119,7 +134,7 @@ def test_run_as_json(api, command):
     ],
 )
 def test_faults_are_one_line(api, command, fault, code, said):
-    def run_study(*given):
+    def run_study(*given, **named):
         raise fault
 
     api.run_study = run_study
@@ -127,7 +142,7 @@ def test_faults_are_one_line(api, command, fault, code, said):
 
 
 def test_an_interrupt_ends_with_130(api, command):
-    def run_study(*given):
+    def run_study(*given, **named):
         raise KeyboardInterrupt
 
     api.run_study = run_study
@@ -137,7 +152,7 @@ def test_an_interrupt_ends_with_130(api, command):
 
 
 def test_unforeseen_faults_keep_their_traceback(api, monkeypatch):
-    def run_study(*given):
+    def run_study(*given, **named):
         raise ZeroDivisionError
 
     api.run_study = run_study
@@ -164,14 +179,23 @@ def test_wrong_usage_ends_with_2(command, words, said):
 
 def test_compare_hands_everything_to_the_api(api, command):
     seen = []
-    api.compare = lambda *given: seen.append(given) or Summary()
+    api.compare = taken(seen, real.compare, Summary())
     words = ("compare", "photos", "-w", "random:resnet50", "-w", "timm:resnet50.a1_in1k", "--task", "detect")
     assert command(*words, "--seeds", 5, "--budget", "quick", "--out", "r", "--offline")[0] == 0
     assert command("compare", "photos", "-w", "card.toml", "--device", "cpu")[0] == 0
     both = ["random:resnet50", "timm:resnet50.a1_in1k"]
     assert seen == [
-        ("photos", both, "detect", 5, "quick", Path("r"), None, "auto", True, False, False, None, "error", {}),
-        ("photos", ["card.toml"], None, None, "normal", None, None, "cpu", False, False, False, None, "error", {}),
+        {
+            "data": "photos",
+            "weights": both,
+            "task": "detect",
+            "seeds": 5,
+            "budget": "quick",
+            "out": Path("r"),
+            "read": {},
+            "offline": True,
+        },
+        {"data": "photos", "weights": ["card.toml"], "device": "cpu", "read": {}},
     ]
 
 
@@ -179,7 +203,7 @@ def test_plan_predict_report_weights_and_env(api, command):
     api.plan_study = lambda study, out, device: [f"study {study}", f"2 jobs on {device}"]
     api.predict = lambda *given: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
-    api.describe_weights = lambda uri: [uri, "license: MIT"]
+    api.describe_weights = lambda weights: [weights, "license: MIT"]
     asked = []
     api.list_weights = lambda *given: asked.append(given) or [{"uri": "random:resnet50", "kind": "random"}]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
@@ -192,13 +216,14 @@ def test_plan_predict_report_weights_and_env(api, command):
     assert command("weights", "list", "--license", "mit", "--json")[0] == 0
     assert asked == [(None, None, False), ("boxes", "commercial", False), (None, "mit", True)]
     kept = []
-    api.import_weights = lambda *given: kept.append(given) or ["written: o"]
+    api.import_weights = taken(kept, real.import_weights, ["written: o"])
     api.verify_weights = lambda *given: (["all well" if given[0] == "a.pth" else "WARNING: look"], given[0] == "a.pth")
     assert command("weights", "import", "a.pth", "o", "--overwrite", "--offline") == (0, "written: o\n", "")
-    assert kept == [("a.pth", Path("o"), True, False, True)]
-    api.export_weights = lambda *given: [repr(given[2:])]
+    assert kept == [{"weights": "a.pth", "out": Path("o"), "offline": True, "overwrite": True}]
+    api.export_weights = taken(kept, real.export_weights, ["written: o.pkl"])
     written = command("weights", "export", "a.pth", "o.pkl", "--to", "detectron2", "--fold")
-    assert written == (0, "('detectron2', True, False, False, False)\n", "")
+    assert written == (0, "written: o.pkl\n", "")
+    assert kept[1] == {"weights": "a.pth", "out": Path("o.pkl"), "to": "detectron2", "fold": True}
     assert command("weights", "export", "a.pth", "o.pkl", "--to", "caffe")[0] == 2
     assert command("weights", "verify", "a.pth") == (0, "all well\n", "")
     assert command("weights", "verify", "b.pth") == (1, "WARNING: look\n", "")

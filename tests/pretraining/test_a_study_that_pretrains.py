@@ -148,7 +148,7 @@ def test_the_command_finds_the_job_of_the_study_done(folder: Path) -> None:
     changes = [f"{key.strip()}={value.strip()}" for key, _, value in (line.partition("=") for line in labels[:3])]
     for pair in re.findall(r"(\w+) = ([^,}]+)", labels[3].partition("{")[2]):
         changes.append(f"training.{pair[0]}={pair[1].strip()}")
-    options = PretrainingOptions(out=run, splits=("train",), validation="val", threads=study.threads)
+    options = PretrainingOptions(out=run, split=("train",), val="val", threads=study.threads)
     done = api.pretrain(folder / "coco", "imagenet-classification", options, changes=changes)
     assert done.lines[0] == "nothing to do: it was finished before"
     assert before == {p: p.stat().st_mtime_ns for p in (run / "store").rglob("*")}

@@ -259,7 +259,7 @@ def test_two_processes_pretrain_on_chips_as_one(data: Path, tmp_path: Path) -> N
 
 def test_labels_of_a_recipe_of_boxes_see_as_many_pixels(data: Path, tmp_path: Path) -> None:
     done = [
-        api.pretrain(data, "shapes-chips", options(tmp_path / by, validation=""), by, changes=["epochs=1"])  # type: ignore[arg-type]
+        api.pretrain(data, "shapes-chips", options(tmp_path / by, val=""), by, changes=["epochs=1"])  # type: ignore[arg-type]
         for by in ("boxes", "labels")
     ]
     assert done[0].metrics["train/updates"] == done[1].metrics["train/updates"]
@@ -279,13 +279,13 @@ def test_a_short_training_of_proposals_makes_negative_chips(data: Path, tmp_path
         "sampling.proposal_epochs=1",
         "epochs=1",
     ]
-    first = api.pretrain(data, "shapes-chips", options(tmp_path / "a", validation=""), changes=changes)
+    first = api.pretrain(data, "shapes-chips", options(tmp_path / "a", val=""), changes=changes)
     (made,) = (tmp_path / "a" / "store").glob("proposals-*")
     assert (made / "proposals.parquet").is_file() and first.metrics["train/number_of_positives"] > 0
-    looked = options(tmp_path / "a", validation="")
+    looked = options(tmp_path / "a", val="")
     page = api.show_chips(data, "shapes-chips", tmp_path / "a.html", looked, supervision=None, changes=changes)
     assert "negative chip N" in page.read_text() and "at most 2 negative chips" not in page.read_text()
-    given = options(tmp_path / "b", proposals=made / "proposals.parquet", validation="")
+    given = options(tmp_path / "b", proposals=made / "proposals.parquet", val="")
     second = api.pretrain(data, "shapes-chips", given, changes=changes)
     assert not list((tmp_path / "b" / "store").glob("proposals-*"))
     assert second.metrics == first.metrics
@@ -329,7 +329,7 @@ def test_recipes_and_data_that_do_not_go_together(data: Path, tmp_path: Path) ->
     with pytest.raises(DataError, match=r"photos: read as class-folders, it has no boxes.*--supervision labels"):
         api.pretrain(folders, "sniper-coco", options(tmp_path / "o"))
     with pytest.raises(DataError, match=r"it has no split 'tune'\. It has: train, val"):
-        api.pretrain(data, "shapes-boxes", options(tmp_path / "o", splits=("tune",)))
+        api.pretrain(data, "shapes-boxes", options(tmp_path / "o", split=("tune",)))
     with pytest.raises(DataError, match=r"none of \d+ boxes is in the range of a scale.*Choose a recipe"):
         scales = 'sampling.scales=[{kind="factor", value=1.0, lo=5000}]'
         api.pretrain(data, "shapes-chips", options(tmp_path / "o"), changes=[scales])

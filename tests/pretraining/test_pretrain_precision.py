@@ -38,7 +38,7 @@ def test_a_compiled_backbone_trains_as_the_plain_one(data: Path, tmp_path: Path)
     for compiled in ("false", "true"):
         out = tmp_path / compiled
         changes = ["epochs=1", "training.batch_size=4", f"training.compile={compiled}"]
-        done = api.pretrain(data, "shapes-chips", options(out, validation=""), changes=changes)
+        done = api.pretrain(data, "shapes-chips", options(out, val=""), changes=changes)
         with np.load(done.folder / "curve.npz") as curve:
             losses.append(curve["loss"])
     # Sums are taken in another order, and every update doubles the difference or more.

@@ -144,7 +144,7 @@ def test_the_loss_halves(name: str, drawn: list[Drawn], start: str, tmp_path: Pa
     if recipe.training.freeze and not weights:
         changes.append("training.freeze=[]")
     splits = ("train", "val") if name.endswith("voc") else ()
-    options = PretrainingOptions(weights, tmp_path / "out", splits=splits, on_empty_class="skip", loaders=0, threads=1)
+    options = PretrainingOptions(weights, tmp_path / "out", split=splits, on_empty_class="skip", loaders=0, threads=1)
     done = api.pretrain(data, name, options, changes=changes)
     with np.load(done.folder / "curve.npz") as curve:
         loss = curve["loss"]

@@ -35,12 +35,12 @@ def check(
     done = api.check(
         data,
         images,
-        out,
-        fix,
         against=against,
-        progress=_shown(quiet or as_json),
+        fix=fix,
+        out=out,
         format=format,
         read=assigned(read or []),
+        progress=_shown(quiet or as_json),
     )
     if as_json:
         print(json.dumps(done.facts, indent=1))

@@ -73,11 +73,11 @@ def evaluate(
         bool, typer.Option("--allow-unknown", help="Leave out detections of unknown images and classes; count them.")
     ] = False,
     format: Format = None,
-    read: Read = None,
     on_bad_box: OnBadBox = OnBad.error,
     on_bad_record: OnBadRecord = OnBad.error,
-    as_json: AsJson = False,
+    read: Read = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the result and faults.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score any detector's results against a data set: no model is needed."""
     from headstart import api
@@ -90,12 +90,12 @@ def evaluate(
         thresholds_of(iou or []),
         split=split,
         bootstrap=bootstrap,
-        compare=compare,
-        explain=explain,
-        allow_unknown=allow_unknown,
         clusters=clusters,
+        compare=compare,
         by=tuple(kind.value for kind in by or ()),
         errors=errors,
+        explain=explain,
+        allow_unknown=allow_unknown,
         format=format,
         read=read_options(on_bad_box, on_bad_record, read),
         quiet=quiet,

@@ -119,14 +119,14 @@ def compare(
         int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
     ] = None,
     budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
+    out: Out = None,
+    workers: Workers = None,
+    device: Device = "auto",
     format: Format = None,
     on_bad_box: OnBadBox = OnBad.error,
     on_bad_record: OnBadRecord = OnBad.error,
     on_bad_image: OnBadImage = OnBad.error,
     read: Read = None,
-    out: Out = None,
-    workers: Workers = None,
-    device: Device = "auto",
     offline: Offline = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -144,12 +144,12 @@ def compare(
         out=out,
         workers=workers,
         device=device,
-        offline=offline,
-        quiet=quiet,
-        overwrite=overwrite,
         format=format,
         on_bad_image=on_bad_image.value,
         read=read_options(on_bad_box, on_bad_record, read),
+        offline=offline,
+        overwrite=overwrite,
+        quiet=quiet,
     )
     _finish(summary, quiet, as_json)
 

@@ -90,18 +90,18 @@ def pretrain(
         out,
         dry_run,
         seed,
-        splits=tuple(split or ()),
-        validation=val,
+        split=tuple(split or ()),
+        val=val,
         proposals=proposals,
         on_empty_class=on_empty_class.value,
         loaders=loaders,
+        processes=processes,
         device=device,
         threads=threads,
         format=format,
         read=read_options(on_bad_box, on_bad_record, read),
         offline=offline,
         overwrite=overwrite,
-        processes=processes,
     )
     by: Supervision | None = None
     if supervision:

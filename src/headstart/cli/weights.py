@@ -52,12 +52,12 @@ TrustPickle = Annotated[
 
 @app.command()
 def show(
-    uri: Which,
+    weights: Which,
 ) -> None:
     """Say what these weights are: lineage, preprocessing, license, and how they fit their backbone."""
     from headstart import api
 
-    for line in api.describe_weights(uri):
+    for line in api.describe_weights(weights):
         print(line)
 
 
@@ -65,14 +65,14 @@ def show(
 def import_(
     weights: Which,
     out: Annotated[Path, typer.Argument(help="A folder, or a file that ends in .safetensors.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     trust_pickle: TrustPickle = False,
     offline: Offline = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write any weights as a checkpoint of our own: the backbone under canonical names, with all its facts."""
     from headstart import api
 
-    for line in api.import_weights(weights, out, overwrite, trust_pickle, offline=offline):
+    for line in api.import_weights(weights, out, trust_pickle=trust_pickle, offline=offline, overwrite=overwrite):
         print(line)
 
 
@@ -93,15 +93,15 @@ def export(
     fold: Annotated[
         bool, typer.Option("--fold", help="Put the preprocessing into the first convolution, where that is exact.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     trust_pickle: TrustPickle = False,
     offline: Offline = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write the backbone of any weights for another library, and say what to set there."""
     from headstart import api
 
     for line in api.export_weights(
-        weights, out, to.value, fold, overwrite=overwrite, trust_pickle=trust_pickle, offline=offline
+        weights, out, to.value, fold, trust_pickle=trust_pickle, offline=offline, overwrite=overwrite
     ):
         print(line)
 

@@ -224,9 +224,9 @@ class PretrainingOptions:
     dry_run: bool = False
     seed: int = 0
     _: KW_ONLY
-    splits: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
     """Trained on; none: `train`, or all."""
-    validation: str | None = None
+    val: str | None = None
     """Split that is evaluated on; None: `val` where there is one; "": none."""
     proposals: Path | None = None
     """Parquet for negative chips; None: made first where the recipe wants them."""
@@ -234,6 +234,8 @@ class PretrainingOptions:
     """Classes without examples are an error, or left out."""
     loaders: int | None = None
     """Processes that make batches, for each that trains; None: by the CPUs."""
+    processes: int | None = None
+    """Processes that train together on this machine; None: one a GPU, or one. torchrun's where it started several."""
     device: str = "auto"
     """auto, cpu, cuda, or some GPUs: cuda:0,1; each process takes one."""
     threads: int | None = None
@@ -244,8 +246,6 @@ class PretrainingOptions:
     offline: bool = False
     overwrite: bool = False
     """Delete another pre-training in `out`."""
-    processes: int | None = None
-    """Processes that train together on this machine; None: one a GPU, or one. torchrun's where it started several."""
 
 
 def builtin_names(supervision: Supervision | None = None) -> list[str]:

@@ -47,8 +47,8 @@ def chips_to_show(data: str, recipe: PretrainingRecipe, options: PretrainingOpti
         images = chosen_images(
             table,
             recipe.supervision,
-            options.splits,
-            options.validation,
+            options.split,
+            options.val,
             on_empty_class=options.on_empty_class,
             progress=progress,
         )

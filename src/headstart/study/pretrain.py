@@ -60,12 +60,12 @@ class Pretrained:
 def study_of(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) -> Study:
     """The study that this pre-training is."""
     read = {key: value for key, value in (options.read or {}).items() if value is not None}
-    images = TableSet(path=absolute(data, Path.cwd()), splits=options.splits, format=options.format, read=read)
+    images = TableSet(path=absolute(data, Path.cwd()), splits=options.split, format=options.format, read=read)
     wanted = Pretraining(
         images=IMAGES,
         recipe=recipe,
         start=uri_of(options.weights) if options.weights else "",
-        validation=options.validation,
+        validation=options.val,
         proposals=str(options.proposals) if options.proposals else "",
         on_empty_class=options.on_empty_class,
         early=None,
