@@ -190,8 +190,8 @@ def test_an_epoch_is_its_positive_chips_and_a_draw_of_the_negative_ones() -> Non
     training = TrainingBoxes(boxes, offsets, np.zeros(len(boxes), np.int64), sizes)
     epochs = ChipEpochs(training, ChipLayout("chips", COCO_SCALES, negatives=2), 5, proposals=proposals)
     for epoch in (0, 3):
-        positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, 5, epoch)
-        pool = negative_chips(*proposals, sizes, COCO_SCALES, positives, 5, epoch)
+        positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=5, epoch=epoch)
+        pool = negative_chips(*proposals, sizes, COCO_SCALES, positives=positives, seed=5, epoch=epoch)
         assert equal(epochs.of(epoch), join(positives, choose_negatives(pool, 2, 5, epoch)))
         assert 0 < epochs.of(epoch).negative.sum() <= 12
     without = ChipEpochs(training, ChipLayout("chips", COCO_SCALES), 5, proposals=proposals)
@@ -205,8 +205,8 @@ def test_every_negative_chip_of_an_image_is_as_likely() -> None:
     """Of an image's chips two are kept: over 300 epochs each about as often, wherever it stands."""
     sizes = np.tile([[480, 640]], (6, 1))
     boxes, offsets = boxes_in(sizes, 1, 2)
-    positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, 0, 0)
-    pool = negative_chips(*boxes_in(sizes, 400, 3), sizes, COCO_SCALES, positives, 0, 0)
+    positives = positive_chips(boxes, offsets, sizes, COCO_SCALES, seed=0, epoch=0)
+    pool = negative_chips(*boxes_in(sizes, 400, 3), sizes, COCO_SCALES, positives=positives, seed=0, epoch=0)
     numbered = replace(pool, factors=np.arange(len(pool), dtype=np.float64))
     times = np.zeros(len(pool))
     for epoch in range(300):

@@ -153,7 +153,7 @@ def test_a_box_outside_an_image_whose_size_was_not_known_is_named(annotations: A
 
 
 def test_the_true_mask_of_a_drawn_image_is_the_prepared_one(tmp_path: Path) -> None:
-    draw_set("novel", 3, 0, 48, tmp_path / "drawn", told)
+    draw_set("novel", 3, 0, 48, out=tmp_path / "drawn", progress=told)
     images = ImageSet.open(tmp_path / "drawn")
     assert images.masks is not None
     assert all(np.array_equal(images.true_mask(i), images.masks[i]) for i in range(3))
