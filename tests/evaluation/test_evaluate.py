@@ -337,7 +337,7 @@ def test_the_example_that_makes_detections(data, tmp_path):
 def test_needs_no_torch(data, tmp_path):
     path = detections(tmp_path / "r.json", 3)
     code = "import sys, pathlib; from headstart import api; paths = map(pathlib.Path, sys.argv[1:])\n"
-    code += "api.evaluate(*paths, 'all', explain=True, bootstrap=10); print('torch' in sys.modules)"
+    code += "api.evaluate(*paths, 'all', explain=True, bootstrap=10, quiet=True); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, path, data], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 

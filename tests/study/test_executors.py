@@ -185,7 +185,7 @@ from headstart.study.executors.local import run_jobs
 if __name__ == "__main__":
     store = Store(Path(sys.argv[1]))
     try:
-        run_jobs(lambda: expansion_of([counting(0.5)], store), store, 1, 1, lambda event: None, TINY)
+        run_jobs(lambda: expansion_of([counting(0.5)], store), store, 1, 1, on_event=lambda event: None, runners=TINY)
     except HeadstartError as fault:
         print(fault)
         sys.exit(fault.exit_code)
