@@ -90,7 +90,7 @@ def test_no_group_is_left_where_a_training_is_done(drawn: Annotations) -> None:
     """It goes on from a state of its last update when it was killed right after."""
     source = batches(drawn)
     for stop in range(2 * source.per_epoch + 1):
-        assert list(source.together(stop, stop)) == [] == list(fetched(source, stop, stop, World(0, 1), 0))
+        assert list(source.together(stop, stop)) == [] == list(fetched(source, stop, stop, World(0, 1), workers=0))
 
 
 @pytest.mark.parametrize("layout", ["chips", "pyramid"])
