@@ -5,6 +5,8 @@
    KILL_POINTS_COUNTER  file of 16 bytes, shared by all processes: operations so far, and the one to die at (0: none)
    KILL_POINTS_LOG      where each operation is written down, a line each
 
+   A process that was started without these counts nothing until `kill_points_begin` is called with them.
+
    What the C library does inside itself (fopen, fwrite) does not pass through its own symbols, so stdio is seen by its
    functions. Pages that are mapped and written are not seen: the kernel writes them when it likes. */
 
@@ -31,10 +33,9 @@ static int log_file = -1;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-__attribute__((constructor)) static void begin(void) {
-    folder = getenv("KILL_POINTS_FOLDER");
-    const char *counter = getenv("KILL_POINTS_COUNTER"), *log = getenv("KILL_POINTS_LOG");
-    if (!folder || !counter) { folder = NULL; return; }
+void kill_points_begin(const char *below, const char *counter, const char *log) {
+    if (!below || !counter) return;
+    folder = strdup(below);
     folder_length = strlen(folder);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, counter, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0) { folder = NULL; return; }
@@ -42,6 +43,10 @@ __attribute__((constructor)) static void begin(void) {
     syscall(SYS_close, fd);
     if (shared == MAP_FAILED) folder = NULL;
     if (log) log_file = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+}
+
+__attribute__((constructor)) static void begin(void) {
+    kill_points_begin(getenv("KILL_POINTS_FOLDER"), getenv("KILL_POINTS_COUNTER"), getenv("KILL_POINTS_LOG"));
 }
 
 static int below(const char *path) {
