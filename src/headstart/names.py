@@ -65,6 +65,12 @@ def is_of_class(name: str) -> bool:
     return parts is not None and parts.measure == "ap" and parts.of is not None
 
 
+def is_of_images(name: str) -> bool:
+    """Whether a name is that of a measure of classification."""
+    parts = parse(name)
+    return parts is not None and parts.family == "cls"
+
+
 def validation(name: str) -> str:
     """The name that a metric has when it is measured on validation images."""
     return VALIDATION + name

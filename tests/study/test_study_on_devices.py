@@ -170,8 +170,8 @@ def test_a_job_that_kills_its_gpu_worker_is_tried_again_alone(tmp_path):
     assert {e.job.label for e in events if e.what == "retried"} == {"fragile", "fatal"}
 
 
-def test_the_tiny_runners_have_no_kind_that_wants_a_gpu():
-    assert not WANTS_GPU & set(TINY_RUNNERS)
+def test_of_the_tiny_runners_only_the_one_that_saves_its_state_wants_a_gpu():
+    assert WANTS_GPU & set(TINY_RUNNERS) == {"transfer"}
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from headstart.batches.image_sets import ImageSet
 from headstart.batches.image_tables import table_of
 from headstart.batches.label_batches import LabelBatches
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.names import is_of_images
 from headstart.pretraining import images as chosen
 from headstart.pretraining.settings import PretrainPlace, PretrainSettings, ProposalsSettings, TableSettings
 from headstart.progress import Progress, silent
@@ -71,7 +72,7 @@ class Source:
             task = trained_task(self.kind)
             found = task.predict(model, preprocessing, self.validation, progress)
             scores, _ = task.score([found], [self.validation], None, PROTOCOL)
-            return {name: value for name, value in scores.items() if name in REPORTED or name.startswith("cls/")}
+            return {name: value for name, value in scores.items() if name in REPORTED or is_of_images(name)}
         if self.images is None or self.images.validation is None:
             return {}
         if self.recipe.supervision == "labels":

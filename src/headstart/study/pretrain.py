@@ -13,7 +13,7 @@ from typing import Any
 from headstart.config.pretraining import Pretraining
 from headstart.config.sets import TableSet
 from headstart.config.study import Study
-from headstart.errors import StudyError, UsageError
+from headstart.errors import StoreError, StudyError, UsageError
 from headstart.places.paths import absolute
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.recipes.sampling import ChipSampling
@@ -111,7 +111,7 @@ def run_pretraining(
             lines = planned_lines(planner, job, recipe, out, processes=world.size) if world.leads else []
             return Pretrained(out, out, out, {}, lines=lines)
         store = Store(out)
-        done = world.leads and not options.overwrite and is_whole(planner, store, resolved(study, Path.cwd()))
+        done = world.leads and not options.overwrite and is_done(planner, job, store)
         if world.gather(done)[0]:
             return finished(planner, job, store, "it was finished before", leads=world.leads)
         with RunLock(out) if world.leads else nullcontext():
@@ -144,6 +144,17 @@ def run_pretraining(
 
 def _silent(event: Event) -> None:
     """Only process 0 tells."""
+
+
+def is_done(planner: Planner, job: Job, store: Store) -> bool:
+    """Whether the job is there: in another study's run that is all, in one of this command its results, too."""
+    try:
+        name = read_json(store.root / "study.json").get("name")
+    except (StoreError, AttributeError):
+        name = None  # missing or damaged: such a folder is read, and mended, as one of this command
+    if name not in (None, planner.study.name):
+        return store.find(job.name, job.key) is not None
+    return is_whole(planner, store, resolved(planner.study, Path.cwd()))
 
 
 def is_whole(planner: Planner, store: Store, settings: dict[str, Any]) -> bool:
