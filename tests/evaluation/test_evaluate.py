@@ -386,6 +386,7 @@ def test_coco_numbers_are_those_of_pycocotools(tmp_path, capsys):
     theirs.summarize()
     capsys.readouterr()
     found = api.evaluate(path, COCO, "coco", split="val", bootstrap=0).metrics
+    measured = ("APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
     names = [
         "map@0.5:0.95",
         "map@0.5",
