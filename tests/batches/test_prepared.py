@@ -14,7 +14,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet, make_image_set
+from headstart.batches.label_source import label_source
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
@@ -100,6 +102,24 @@ def test_boxes_are_scaled_and_kept_as_they_were(annotations: Annotations, tmp_pa
     assert boxes.labels.tolist() == [1, 0] and boxes.flags.tolist() == [0, 1]
     assert images.box_classes.tolist() == ["cat", "dog"] and images.image_labels.tolist() == [1, 0]
     assert images.masks is None and images.mask_paths.tolist() == ["", ""] and images.mask_classes.tolist() == []
+
+
+def test_labels_of_whole_images_come_from_boxes_where_images_have_none(
+    annotations: Annotations, tmp_path: Path
+) -> None:
+    """Image a shows a dog and a cat, c nothing: what each shows is known for both classes."""
+    unlabelled = with_column(annotations, "label", [-1] * 3)
+    with pytest.raises(DataError, match="image 'c' has no annotation for classify"):
+        made(unlabelled, "classify", tmp_path / "refused")
+    images = made(unlabelled, "classify", tmp_path / "out", labels=label_source(unlabelled))
+    assert images.label_table is not None and images.label_table.tolist() == [[0, 0], [1, 1]]
+    assert images.image_classes.tolist() == ["cat", "dog"] and images.image_labels.tolist() == [-1, -1]
+    batches = Batches(images, 2, seed=0, flip=False, quarter_turns=False)
+    batch = batches.batch(0)
+    order = [images.image_ids.tolist().index(i) for i in batch.image_ids]
+    assert batch.label_table is not None and batch.label_table.tolist() == images.label_table[order].tolist()
+    with pytest.raises(ValueError, match="label_table has 1 rows, 2 are expected"):
+        replace(images, label_table=images.label_table[:1]).write(tmp_path / "short")
 
 
 def test_masks_at_both_sizes(annotations: Annotations, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from headstart.config.study import Study
 from headstart.study.jobs import Expansion, Job, as_json
 from headstart.study.plan import PIXELS_PER_SECOND
+from headstart.study.results import study_digest
 from support.drawn_layouts import as_coco, drawn_images
 from support.small_studies import DETECT, drawn, photos, planner
 
@@ -310,3 +311,15 @@ def test_folds_are_searched_each_and_tested_together() -> None:
     assert list(needs(trial.evaluate)) == ["model0", "model1", "test0", "test1"]
     assert needs(trial.evaluate)["test1"] == "draw most"
     assert trial.evaluate.cost == pytest.approx((20 * 48**2 + 10 * 64**2) / (3 * PIXELS_PER_SECOND) + 2)
+
+
+def test_a_study_is_the_same_whatever_makes_its_batches() -> None:
+    """Not where several processes train together: sums are in another order."""
+    study = planner(drawn()).study
+
+    def with_all(**more: int) -> str:
+        changed = {name: wanted.model_copy(update=more) for name, wanted in study.pretraining.items()}
+        return study_digest(study.model_copy(update={"pretraining": changed}))
+
+    assert study.pretraining and with_all(loaders=4) == with_all(loaders=0) == study_digest(study)
+    assert with_all(processes=2) != study_digest(study)

@@ -41,6 +41,7 @@ class Batches(Shuffled):
             boxes_xyxy=[torch.from_numpy(b) for b in boxes],
             box_labels=[torch.from_numpy(k) for k in labels],
             image_labels=torch.from_numpy(self.images.image_labels[indices].astype(np.int64)),
+            label_table=None if self.images.label_table is None else torch.from_numpy(self.images.label_table[indices]),
             masks=None if masks[0] is None else torch.from_numpy(np.stack(masks).astype(np.int64)),
             image_ids=[str(self.images.image_ids[i]) for i in indices],
             group_of=[torch.from_numpy(g) for g in groups] if any(map(len, groups)) else None,

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.batches.label_source import LabelSource
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import impossible, to_edges
 from headstart.data.flags import Target
@@ -28,7 +29,7 @@ from headstart.store.files import write_json
 
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
-OPTIONAL = ("segment_ids", "mask_colors")
+OPTIONAL = ("segment_ids", "mask_colors", "label_table")
 REPORT_EVERY = 32
 
 
@@ -77,6 +78,9 @@ class ImageSet:
     """(m,) where `mask_paths` are panoptic: the ids that stand for the boxes in them."""
     masks: NDArray[np.uint8] | None = None
     """(n, h, w) class or 255, memory-mapped."""
+    label_table: NDArray[np.int8] | None = None
+    """(n, K) where images may have several of the K `image_classes`: 1 present, 0 absent, -1 not known; `image_labels`
+    are -1 then."""
     instances: NDArray[np.uint8] | None = None
     """(n, h, w) 0 background, k: visible pixels of the image's k-th box, counted from 1."""
     parts: NDArray[np.uint8] | None = None
@@ -150,7 +154,7 @@ class ImageSet:
 
     def _fault(self) -> str:
         n, m = len(self.image_ids), len(self.box_labels)
-        per_image = ("images", "sizes_hw", "image_labels", "clusters", "mask_paths", "masks", "instances", "parts")
+        per_image = ("images", "sizes_hw", "image_labels", "label_table", "clusters", "mask_paths", *MAPPED[1:])
         for name, count in [
             *((k, n) for k in per_image),
             *((k, m) for k in ("boxes_xyxy", "boxes_source_xyxy", "box_flags", "segment_ids")),
@@ -177,18 +181,21 @@ def make_image_set(
     out: Path,
     progress: Progress,
     on_bad_image: Literal["error", "skip"] = "error",
+    labels: LabelSource | None = None,
 ) -> None:
     """Decode the k rows `indices` and write them as a prepared set into `out`.
 
     clusters (k,): of these rows. Image labels always come along; boxes when images are stretched; masks for
     `segment`. `crop` is for `classify` alone, and drops boxes. Image sizes that the reader did not know are filled in.
+    labels: what the same table says about whole images, for `classify`; None: its image labels.
     Raises DataError with path for an image or mask that cannot be decoded or does not fit its annotation; with
     `on_bad_image="skip"` it is left out and listed in `skipped.json` (image_id, path, why) instead.
     Raises DataError too when a row has no annotation for the task.
     """
     rows = np.asarray(indices, np.int64)
     groups = np.asarray(clusters, np.int64)
-    _require_usable(annotations, rows, groups, task, resize=resize)
+    supported = annotations.supports(task) if labels is None else labels.known
+    _require_usable(annotations, rows, groups, task, resize=resize, supported=supported)
     out.mkdir(parents=True, exist_ok=True)
     names = ("images", "masks") if task == "segment" else ("images",)
     shapes = {"images": (len(rows), *size_hw, 3), "masks": (len(rows), *size_hw)}
@@ -219,18 +226,26 @@ def make_image_set(
     if on_bad_image == "skip":
         write_json(out / "skipped.json", skipped)
     records = _records(annotations.select(rows[kept]), np.array(sizes, np.int32), size_hw, task, resize=resize)
+    if labels is not None:
+        records |= _label_records(labels, rows[kept])
     save_arrays(out / "records.npz", records | {"clusters": groups[kept]})
     progress(1.0, f"{len(kept)} images")
 
 
 def _require_usable(
-    annotations: Annotations, rows: NDArray[np.int64], groups: NDArray[np.int64], task: Target, *, resize: str
+    annotations: Annotations,
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    task: Target,
+    *,
+    resize: str,
+    supported: NDArray[np.bool_],
 ) -> None:
     if len(groups) != len(rows):
         raise ValueError(f"clusters of {len(groups)} images for {len(rows)} rows")
     if resize == "crop" and task != "classify":
         raise DataError(f'{annotations.root}: `crop` would cut boxes and masks. Use `resize` = "stretch" for {task}.')
-    lacking = rows[~annotations.supports(task)[rows]]
+    lacking = rows[~supported[rows]]
     if len(lacking) or not len(rows):
         what = (
             f"image {str(annotations.image_ids[lacking[0]])!r} has no annotation"
@@ -312,6 +327,14 @@ def _records(
         "mask_classes": np.array(kept.mask_classes if masked else (), np.str_),
         "mask_paths": np.array([m if masked else "" for m in kept.mask_paths.tolist()], np.str_),
         "mask_lut": kept.mask_lut,
+    }
+
+
+def _label_records(labels: LabelSource, rows: NDArray[np.int64]) -> dict[str, np.ndarray]:
+    several = {"label_table": labels.label_table(rows)} if labels.several else {}
+    return several | {
+        "image_labels": labels.labels(rows).astype(np.int32),
+        "image_classes": np.array(labels.classes, np.str_),
     }
 
 

@@ -17,7 +17,7 @@ from headstart.batches.chips.epochs import ChipLayout
 from headstart.batches.chips.scales import Scale, scales_of
 from headstart.batches.chips.small_objects import SmallObjects
 from headstart.batches.label_batches import LabelBatches, LabelImages
-from headstart.batches.label_source import label_source
+from headstart.batches.label_source import LabelSource, label_source, with_examples
 from headstart.data.annotations import Annotations
 from headstart.data.classes import with_classes
 from headstart.data.sizes import with_sizes
@@ -191,8 +191,20 @@ def label_batches(images: Images, recipe: PretrainingRecipe, seed: int, on_empty
         seed=seed,
         flip=training.flip,
         least_area=sampling.least_area,
-        without_examples="leave_out" if on_empty_class == "skip" else "error",
+        without_examples=_without_examples(on_empty_class),
     )
+
+
+def labels_of(images: Images, on_empty_class: str) -> LabelSource:
+    """What is known of the images, with the classes that the training images show.
+
+    Raises DataError for classes without examples, which `on_empty_class="skip"` leaves out.
+    """
+    return with_examples(label_source(images.table), images.rows, _without_examples(on_empty_class))
+
+
+def _without_examples(on_empty_class: str) -> Literal["error", "leave_out"]:
+    return "leave_out" if on_empty_class == "skip" else "error"
 
 
 def score_labels(

@@ -56,7 +56,9 @@ class Source:
     @property
     def several(self) -> bool:
         """Whether a classifier's images may show several classes."""
-        return isinstance(self.batches, LabelBatches) and self.batches.source.several
+        if isinstance(self.batches, LabelBatches):
+            return self.batches.source.several
+        return isinstance(self.batches, Batches) and self.batches.images.label_table is not None
 
     @property
     def updates(self) -> int:

@@ -267,13 +267,14 @@ def measured(rows: list[dict[str, Finished]], study_seeds: int) -> Measured:
 
 
 def study_digest(study: Study) -> str:
-    """Identity of a study whatever the places of its files."""
+    """Identity of a study whatever the places of its files, and whatever makes its batches: results do not change."""
     values = study.model_dump(mode="json")
     values["sets"] = {name: _set_facts(s) for name, s in study.sets.items()}
     values["backbone"] = study.backbone and _without_folders(f"random:{study.backbone}")
     for wanted in values["pretraining"].values():
         wanted["start"] = _without_folders(wanted["start"])
         wanted["proposals"] = Path(wanted["proposals"]).name
+        del wanted["loaders"]
     for entry in values["weights"]:
         entry["uri"] = entry["uri"] and _without_folders(entry["uri"])
     return digest(values)

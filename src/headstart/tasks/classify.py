@@ -112,11 +112,10 @@ class Classify(TrainedTask):
         """
         import numpy as np
 
-        from headstart.batches.label_batches import LabelImages
         from headstart.metrics.accuracy import accuracy, log_losses, multilabel_ap
 
         table = np.concatenate([p["log_probabilities"] for p in predictions])
-        known = [s.label_table for s in sets if isinstance(s, LabelImages) and s.label_table is not None]
+        known = [s.label_table for s in sets if s.label_table is not None]
         if known:
             name, ranked = metric(self.family, "map"), multilabel_ap(table, np.concatenate(known))
             return {name: ranked.map}, {} if image_weights is None else {name: ranked.replicates(image_weights)}

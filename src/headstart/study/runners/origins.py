@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from headstart.pretraining.settings import PretrainPlace, PretrainSettings, ProposalsSettings, ResizeSettings
@@ -31,13 +32,14 @@ def proposals(
 
 
 def resize(settings: ResizeSettings, place: DataPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Images of a table at one size, for the layout `fixed`."""
+    """Images of a table at one size, for the layout `fixed`: with their boxes, or with labels by the rule of
+    `headstart.batches.label_source`."""
     import numpy as np
 
     from headstart.batches.image_sets import make_image_set
-    from headstart.pretraining.images import chosen_images
+    from headstart.pretraining.images import chosen_images, labels_of
 
-    wanted, training = settings.table, settings.part == "train"
+    wanted = settings.table
     images = chosen_images(
         place.open(),
         settings.supervision,
@@ -46,10 +48,16 @@ def resize(settings: ResizeSettings, place: DataPlace, inputs: Inputs, out: Path
         on_empty_class=wanted.on_empty_class,
         progress=progress,
     )
-    table = images.train if training else images.validation
-    assert table is not None
-    rows = np.arange(len(table))
-    task = {"boxes": "detect", "labels": "classify"}[settings.supervision]
-    size_hw = (settings.size, settings.size)
-    make_image_set(table, rows, rows, task, size_hw=size_hw, resize="stretch", out=out, progress=progress)  # type: ignore[arg-type]
+    write = partial(make_image_set, size_hw=(settings.size, settings.size), resize="stretch", out=out)
+    training = settings.part == "train"
+    if settings.supervision == "labels":
+        labels = labels_of(images, wanted.on_empty_class)
+        rows = images.rows if training else images.validation_rows
+        rows = rows[labels.known[rows]]
+        write(images.table, rows, rows, "classify", progress=progress, labels=labels)
+    else:
+        table = images.train if training else images.validation
+        assert table is not None
+        rows = np.arange(len(table))
+        write(table, rows, rows, "detect", progress=progress)
     return {"images": float(len(rows))}
