@@ -250,12 +250,13 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
 def predict(model: Path | str, images: Path, out: Path | None = None, threshold: float = 0.5) -> Predicted:
     """Run a task model on an image or a folder: pictures and `predictions.json` in `out`.
 
-    model: folder of a trial's model or of a pre-training, or `run:RUN#NAME`.
+    model: folder of a trial's model or of a pre-training, a run with one pre-training, or `run:RUN#NAME`.
     """
     from headstart.tasks.predict import predict_folder
-    from headstart.weights.cards import resolve
+    from headstart.weights.cards import resolve, uri_of
 
-    folder = Path(resolve(str(model)).file or "").parent if str(model).startswith("run:") else Path(model)
+    uri = uri_of(str(model))
+    folder = Path(resolve(uri).file or "").parent if uri.startswith("run:") else Path(model)
     return predict_folder(
         folder, images, out or Path("predictions"), threshold, say=lambda line: print(line, file=sys.stderr)
     )
@@ -331,8 +332,9 @@ def environment() -> dict[str, Any]:
 def describe_weights(weights: str) -> list[str]:
     """Facts of some weights and how they fit their backbone, as lines to print. Downloads nothing."""
     from headstart.weights import listing
+    from headstart.weights.cards import uri_of
 
-    return listing.described(weights, Path.cwd())
+    return listing.described(uri_of(weights), Path.cwd())
 
 
 def list_weights(

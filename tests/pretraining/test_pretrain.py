@@ -22,7 +22,6 @@ from headstart.errors import DataError, Interrupted, TrainingError, UsageError, 
 from headstart.processes import ask_to_stop
 from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
-from headstart.tasks.predict import predict_folder
 from headstart.weights import native
 from headstart.weights.commands import verify
 from support.drawn_layouts import as_coco, drawn_images
@@ -80,7 +79,8 @@ def test_it_leaves_weights_with_their_facts_and_a_model_to_use(finished: Path, d
     assert [t["update"] for t in taken] == [metrics["train/updates"] // 2, metrics["train/updates"]]
     best = max(taken, key=lambda t: t["det/voc-area/map@0.5"])
     assert {k.removeprefix("best/"): v for k, v in metrics.items() if k.startswith("best/")} == best
-    found = predict_folder(finished / "model", data / "val2017", tmp_path / "p", 0.01, say=lambda line: None)
+    assert api.describe_weights(str(run_of(finished)))[0] == "shapes-chips"
+    found = api.predict(run_of(finished), data / "val2017", tmp_path / "p", 0.01)
     assert found.count == 3 and not found.failed
 
 

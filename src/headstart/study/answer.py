@@ -87,6 +87,10 @@ def _precisions(study: Study, devices: Devices) -> str:
     return ", ".join([f"trained in {usual}", *sorted(others)])
 
 
+def _cpu_minutes(seconds: float) -> str:
+    return f"about {seconds / 60:6.1f} CPU minutes" if seconds >= 3 else "a few CPU seconds"
+
+
 def plan_lines(study: Study, expansion: Expansion, devices: Devices = ON_CPU) -> list[str]:
     """Trials, jobs, devices and expected time, without running anything."""
     waiting = {job.key for job in expansion.known} - expansion.done
@@ -96,9 +100,7 @@ def plan_lines(study: Study, expansion: Expansion, devices: Devices = ON_CPU) ->
             kinds.setdefault(job.kind, []).append(job.cost)
     lines = [f"{study.name}: {len(study.weights)} weights x {len(study.tasks)} tasks x {len(study.seeds)} seeds"]
     lines.append(f"networks run on: {devices}; {_precisions(study, devices)}")
-    lines += [
-        f"  {kind:<12} {len(costs):4d} jobs, about {sum(costs) / 60:6.1f} CPU minutes" for kind, costs in kinds.items()
-    ]
+    lines += [f"  {kind:<12} {len(costs):4d} jobs, {_cpu_minutes(sum(costs))}" for kind, costs in kinds.items()]
     if expansion.hidden:
         lines.append(f"  and at least {expansion.hidden} jobs more once rates are chosen on validation")
     done = len(expansion.known) - len(waiting)

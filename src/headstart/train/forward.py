@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,10 @@ from headstart.train.memory import memory_for_update
 
 Losses = Callable[[nn.Module, Batch, Tensor], dict[str, Tensor]]
 """(model, batch, preprocessed images) -> losses to be added, by name."""
+
+_NEW = "forward_sync_buffers" in signature(nn.parallel.DistributedDataParallel).parameters
+BUFFERS_STAY: dict[str, Any] = {"forward_sync_buffers" if _NEW else "broadcast_buffers": False}
+"""Each process keeps the statistics of its own images; torch has renamed how that is said."""
 
 
 class Forward:
@@ -40,7 +46,7 @@ class Forward:
         self.losses: nn.Module = _LossesOf(model, losses_of)
         if world.size > 1:
             device_ids = [world.device] if world.device.type == "cuda" else None
-            self.losses = nn.parallel.DistributedDataParallel(self.losses, device_ids, broadcast_buffers=False)
+            self.losses = nn.parallel.DistributedDataParallel(self.losses, device_ids, **BUFFERS_STAY)
 
     def backward(self, batch: Batch, step: int, lr: float) -> dict[str, Tensor]:
         """Gradients of the batch's mean loss; returns the losses, detached, means over parts and processes;
