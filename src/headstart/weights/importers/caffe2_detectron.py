@@ -12,7 +12,7 @@ import re
 from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.detectron2 import is_norm_weight
 from headstart.weights.importers.imported import BGR_255, CheckpointView, Imported
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 from headstart.weights.wrappers import arrays
 
 LAYOUT = "caffe2-detectron"
@@ -46,12 +46,12 @@ _PARTS = {
 def find(file: CheckpointView) -> Imported | None:
     blobs = file.at("blobs")
     tensors, under = (blobs, ("blobs",)) if blobs else (arrays(file.tree), ())
-    names = {}
+    candidates = {}
     for source in tensors:
         name = None if source.endswith("_momentum") else _canonical(source)
-        if name is not None and is_resnet_name(name):
-            names[name] = source
-    backbone = resnet_name({name: tuple(tensors[source].shape) for name, source in names.items()})
+        if name is not None:
+            candidates[name] = source
+    backbone, names = resnet_among(tensors, candidates)
     if backbone is None or "res2_0_branch2a_w" not in tensors:
         return None
     # An AffineChannel is a norm with mean 0 and variance 1 - epsilon.
@@ -79,9 +79,7 @@ def _canonical(source: str) -> str | None:
     """`res3_1_branch2b_bn_s` -> `layer2.1.bn2.weight`; None for what is none of these."""
     if source == "conv1_w":
         return "conv1.weight"
-    if found := re.match(r"res_conv1_bn_(\w+)$", source):
-        return f"bn1.{_PARTS[found[1]]}" if found[1] in _PARTS else None
-    if found := re.match(r"conv1_bn_(\w+)$", source):
+    if found := re.match(r"(?:res_)?conv1_bn_(\w+)$", source):
         return f"bn1.{_PARTS[found[1]]}" if found[1] in _PARTS else None
     found = re.match(r"res([2-5])_(\d+)_branch(1|2[abc])_(w|bn_(\w+))$", source)
     if not found:

@@ -42,13 +42,13 @@ def find(file: CheckpointView) -> Imported | None:
         )
     notes: tuple[str, ...] = ()
     if (name := resnet_name(shapes)) is not None:
-        kept = [key for key in tensors if is_resnet_name(key)]
+        keys = [key for key in tensors if is_resnet_name(key)]
     elif (name := vit_name(shapes)) is not None:
-        kept, notes = [key for key in tensors if not key.startswith(("head.", "fc_norm."))], (HEADS_NOTE,)
+        keys, notes = [key for key in tensors if not key.startswith(("head.", "fc_norm."))], (HEADS_NOTE,)
     elif (name := vgg_name(shapes)) is not None:
-        kept = [key for key in tensors if key.startswith("features.")]
+        keys = [key for key in tensors if key.startswith("features.")]
     elif shapes.get("features.16.0.weight", (0,))[0] == 960 and "features.1.block.0.0.weight" in shapes:
-        name, kept = "tv-mobilenet_v3_large", [key for key in tensors if key.startswith("features.")]
+        name, keys = "tv-mobilenet_v3_large", [key for key in tensors if key.startswith("features.")]
     else:
         return None
     classes = next(
@@ -61,11 +61,11 @@ def find(file: CheckpointView) -> Imported | None:
     )
     evidence = f"names and shapes of {name}" + (f" with {classes} classes" if classes else " without a classifier")
     lineage = (f"labels of {classes} classes (data not stated in the file)",) if classes else NOT_STATED
-    kept = [key for key in kept if not key.endswith("num_batches_tracked")]
+    keys = [key for key in keys if not key.endswith("num_batches_tracked")]
     return Imported(
         LAYOUT,
         name,
-        {key: key for key in kept},
+        {key: key for key in keys},
         evidence,
         source=SOURCE,
         preprocessing=IMAGENET,

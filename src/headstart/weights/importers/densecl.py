@@ -7,7 +7,7 @@ repeats it; extracted files have `author` beside `state_dict`), openselfsup/mode
 from __future__ import annotations
 
 from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 
 LAYOUT = "densecl"
 SOURCE = "WXinlong/DenseCL tools/extract_backbone_weights.py, openselfsup/models/densecl.py"
@@ -25,8 +25,7 @@ def find(file: CheckpointView) -> Imported | None:
     prefix = "" if extracted else "backbone."
     if not extracted and not any(name.startswith(("encoder_q.", "online_net.")) for name in file.tensors):
         return None
-    names = {name: key for name, key in without_prefix(file.tensors, prefix).items() if is_resnet_name(name)}
-    backbone = resnet_name({name: tuple(file.tensors[key].shape) for name, key in names.items()})
+    backbone, names = resnet_among(file.tensors, without_prefix(file.tensors, prefix))
     if backbone is None:
         return None
     told = "its author is DenseCL" if extracted else "names under backbone. beside OpenSelfSup's encoders"

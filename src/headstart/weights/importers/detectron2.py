@@ -13,7 +13,7 @@ from typing import Any
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights.importers.imported import BGR_255, CheckpointView, Imported, takes_wide_input, values_of
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 
 LAYOUT = "detectron2"
 SOURCE = (
@@ -39,13 +39,13 @@ def find(file: CheckpointView) -> Imported | None:
     prefix = next((start for start in PREFIXES if f"{start}stem.conv1.weight" in file.tensors), None)
     if prefix is None:
         return None
-    names: dict[str, str] = {}
+    candidates: dict[str, str] = {}
     for source in file.tensors:
         inner = source.removeprefix("roi_heads.") if source.startswith("roi_heads.res5.") else source
         name = canonical(inner.removeprefix(prefix)) if inner.startswith((prefix, "res5.")) else None
-        if name is not None and is_resnet_name(name):
-            names[name] = source
-    backbone = resnet_name({name: tuple(file.tensors[source].shape) for name, source in names.items()})
+        if name is not None:
+            candidates[name] = source
+    backbone, names = resnet_among(file.tensors, candidates)
     if backbone is None:
         return None
     preprocessing, told = _input(file, names, backbone)
@@ -123,9 +123,9 @@ def _input(file: CheckpointView, names: dict[str, str], backbone: str) -> tuple[
     """(preprocessing, what told it): the file's own mean and std, its author, or the first convolution's scale."""
     mean, std = (file.tensors.get(name) for name in ("pixel_mean", "pixel_std"))
     if mean is not None and std is not None:
-        found = _stated(values_of(mean).ravel().tolist(), values_of(std).ravel().tolist())
-        if found is not None:
-            return found, "mean and std are in the file"
+        stated = _stated(values_of(mean).ravel().tolist(), values_of(std).ravel().tolist())
+        if stated is not None:
+            return stated, "mean and std are in the file"
     author = str(file.fact("__author__") or "")
     if author.lower() in ("torchvision", "moco"):
         return RGB_255, f"made from {author}'s weights: RGB"

@@ -6,7 +6,7 @@ hubconf.py. The teacher is what DINO publishes and evaluates.
 
 from __future__ import annotations
 
-from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, shapes_by, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vit_name
 
 LAYOUT = "dino"
@@ -19,7 +19,7 @@ def find(file: CheckpointView) -> Imported | None:
         return None
     prefix = "module.backbone." if any(name.startswith("module.backbone.") for name in teacher) else "backbone."
     inner = without_prefix(teacher, prefix)
-    shapes = {name: tuple(teacher[key].shape) for name, key in inner.items()}
+    shapes = shapes_by(teacher, inner)
     backbone = resnet_name(shapes)
     if backbone is not None:
         names = {name: key for name, key in inner.items() if is_resnet_name(name)}

@@ -12,8 +12,8 @@ import re
 from typing import Any
 
 from headstart.models.backbones.naming import with_options
-from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, without_prefix
-from headstart.weights.importers.resnet_names import is_resnet_name, projected_first_stage, resnet_name
+from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, shapes_by, without_prefix
+from headstart.weights.importers.resnet_names import projected_first_stage, resnet_among, resnet_name
 from headstart.weights.stored import Stub
 
 LAYOUT = "huggingface"
@@ -39,8 +39,7 @@ def find(file: CheckpointView) -> Imported | None:
     if any(".embedder.embedder.0.convolution.weight" in name for name in file.tensors):
         return _rt_detr(file)
     for prefix in PREFIXES:
-        names = {name: source for name, source in without_prefix(file.tensors, prefix).items() if is_resnet_name(name)}
-        backbone = resnet_name({name: tuple(file.tensors[source].shape) for name, source in names.items()})
+        backbone, names = resnet_among(file.tensors, without_prefix(file.tensors, prefix))
         if backbone is None:
             continue
         dilated, told = _is_dilated(file)
@@ -81,7 +80,7 @@ def _rt_detr(file: CheckpointView) -> Imported | None:
         name = _rt_name(source)
         if name is not None and not name.endswith("num_batches_tracked"):
             names[name] = source
-    shapes = {name: tuple(file.tensors[source].shape) for name, source in names.items()}
+    shapes = shapes_by(file.tensors, names)
     backbone = resnet_name(shapes)
     if backbone is None:
         return None

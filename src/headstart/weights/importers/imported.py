@@ -45,10 +45,10 @@ class CheckpointView:
     @cached_property
     def _usual(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         try:
-            found, taken = wrappers.state_dict(self.path, self.tree)
+            tensors, taken = wrappers.state_dict(self.path, self.tree)
         except WeightsError:
             return {}, ()
-        return found, tuple(taken.split(".")) if taken else ()
+        return tensors, tuple(taken.split(".")) if taken else ()
 
     def at(self, *keys: str) -> dict[str, Any]:
         """Tensors at another place of the file."""
@@ -103,14 +103,14 @@ class Imported:
         """Tensors by the backbone's names. tree: with torch tensors; shapes: of the backbone, for constants."""
         import torch
 
-        state, found = self.state(tree), {}
+        state, tensors = self.state(tree), {}
         for name, source in self.names.items():
             value = torch.as_tensor(state[source])
-            found[name] = self.edits[name](value) if name in self.edits else value
+            tensors[name] = self.edits[name](value) if name in self.edits else value
         for name, constant in self.constants.items():
             if name in shapes:
-                found[name] = torch.full(tuple(shapes[name]), constant)
-        return found
+                tensors[name] = torch.full(tuple(shapes[name]), constant)
+        return tensors
 
     def state(self, tree: Any) -> dict[str, Any]:
         """The state dict in the file's tree."""
@@ -125,6 +125,11 @@ class Imported:
 
 def shapes_of(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def shapes_by(tensors: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Shapes under other names. names: {other name: name in `tensors`}."""
+    return {name: tuple(tensors[source].shape) for name, source in names.items()}
 
 
 def values_of(tensor: Any) -> np.ndarray:

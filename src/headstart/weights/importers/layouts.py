@@ -61,17 +61,17 @@ def recognize(contents: containers.Contents) -> Imported:
     file = CheckpointView(contents.path, contents.kind, contents.tree, contents.classes)
     if (facts := contents.exported()) is not None:
         return _exported(file, facts)
-    found = _fitting(file)
-    for prefix in OUTER if not found else ():
-        found = [_put_back(one, prefix, file.under) for one in _fitting(_inside(file, prefix))]
-        if found:
+    backbones = _fitting(file)
+    for prefix in OUTER if not backbones else ():
+        backbones = [_put_back(one, prefix, file.under) for one in _fitting(_inside(file, prefix))]
+        if backbones:
             break
-    if len(found) == 1:
-        return found[0]
-    if found:
-        told = "; ".join(f"{one.layout} ({one.evidence})" for one in found)
+    if len(backbones) == 1:
+        return backbones[0]
+    if backbones:
+        told = "; ".join(f"{one.layout} ({one.evidence})" for one in backbones)
         raise WeightsError(
-            f"{contents.path} could be of {len(found)} layouts: {told}. Say which backbone is meant: "
+            f"{contents.path} could be of {len(backbones)} layouts: {told}. Say which backbone is meant: "
             "file:PATH@BACKBONE, or a weights card with key_prefix."
         )
     raise WeightsError(unknown(file))
@@ -83,13 +83,13 @@ def _exported(file: CheckpointView, facts: dict[str, Any]) -> Imported:
         names = {name: name for name in file.tensors}
         one = Imported(classifiers.LAYOUT, "", names, "", source=classifiers.SOURCE, under=file.under)
     else:
-        found = detectron2.find(file) or openmmlab.find(file)
-        if found is None:
+        recognized = detectron2.find(file) or openmmlab.find(file)
+        if recognized is None:
             raise WeightsError(
                 f"{file.path} says that Headstart exported it, but its tensors are of no layout. "
                 "The file is damaged; export it again."
             )
-        one = found
+        one = recognized
     try:
         return replace(
             one,
@@ -109,10 +109,10 @@ def _exported(file: CheckpointView, facts: dict[str, Any]) -> Imported:
 
 def again(layout: str, contents: containers.Contents) -> Imported:
     """As `recognize`, and it must be this layout: for a file that was looked at before."""
-    found = recognize(contents)
-    if found.layout != layout:
-        raise WeightsError(f"{contents.path} is of layout {found.layout}, not {layout}. Correct the layout.")
-    return found
+    imported = recognize(contents)
+    if imported.layout != layout:
+        raise WeightsError(f"{contents.path} is of layout {imported.layout}, not {layout}. Correct the layout.")
+    return imported
 
 
 def _fitting(file: CheckpointView) -> list[Imported]:
@@ -158,8 +158,8 @@ def key_groups(names: Iterable[str]) -> dict[str, int]:
     groups: dict[str, int] = {}
     for name in names:
         parts = name.split(".")
-        kept = parts[:1] if len(parts) < 3 or parts[1].isdigit() else parts[:2]
-        group = ".".join([*kept, "*"]) if len(parts) > len(kept) else name
+        beginning = parts[:1] if len(parts) < 3 or parts[1].isdigit() else parts[:2]
+        group = ".".join([*beginning, "*"]) if len(parts) > len(beginning) else name
         groups[group] = groups.get(group, 0) + 1
     return groups
 

@@ -7,7 +7,7 @@ Names: v1 and v2 `module.encoder_q.` (facebookresearch/moco detection/convert-pr
 from __future__ import annotations
 
 from headstart.models.backbones.naming import with_options
-from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
+from headstart.weights.importers.imported import CheckpointView, Imported, shapes_by, without_prefix
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vit_name
 
 LAYOUT = "moco"
@@ -23,7 +23,7 @@ def find(file: CheckpointView) -> Imported | None:
         inner = without_prefix(file.tensors, prefix)
         if not inner:
             continue
-        shapes = {name: tuple(file.tensors[key].shape) for name, key in inner.items()}
+        shapes = shapes_by(file.tensors, inner)
         backbone = resnet_name(shapes)
         if backbone is not None:
             names = {name: key for name, key in inner.items() if is_resnet_name(name)}

@@ -21,7 +21,7 @@ from headstart.weights.importers.imported import (
     takes_wide_input,
     without_prefix,
 )
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 from headstart.weights.importers.swin_names import swin
 
 LAYOUT = "mmdetection"
@@ -71,22 +71,20 @@ def find(file: CheckpointView) -> Imported | None:
         return None
     if any(name.startswith(("encoder_q.", "encoder_k.", "queue")) for name in tensors):
         return None  # OpenSelfSup
-    found = swin(body, tensors)
-    if found is not None:
+    transformer = swin(body, tensors)
+    if transformer is not None:
         return Imported(
             LAYOUT,
-            found.backbone,
-            found.names,
+            transformer.backbone,
+            transformer.names,
             "names of MMDetection's Swin under backbone.",
             source=SOURCE,
             under=file.under,
             lineage=_lineage(file),
-            edits=found.edits,
+            edits=transformer.edits,
             reasons=REASONS,
         )
-    names = {canonical(name): source for name, source in body.items()}
-    names = {name: source for name, source in names.items() if is_resnet_name(name)}
-    backbone = resnet_name({name: tuple(tensors[source].shape) for name, source in names.items()})
+    backbone, names = resnet_among(tensors, {canonical(name): source for name, source in body.items()})
     if backbone is None:
         return None
     config = _config(meta)

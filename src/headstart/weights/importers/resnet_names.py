@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headstart.weights.importers.imported import shapes_by
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -35,13 +38,19 @@ def is_resnet_name(name: str) -> bool:
     return _NAME.match(name) is not None and not name.endswith("num_batches_tracked")
 
 
+def resnet_among(tensors: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
+    """(`resnet_name`, its part of `names`) of the ResNet without classifier among names.
+
+    names: {in torchvision's names: the name in `tensors`}.
+    """
+    names = {name: source for name, source in names.items() if is_resnet_name(name)}
+    return resnet_name(shapes_by(tensors, names)), names
+
+
 def resnet_name(shapes: Shapes) -> str | None:
     """Name of the ResNet in timm, or None where it is none of those that are known here."""
-    depths = [0, 0, 0, 0]
-    for name in shapes:
-        if found := re.match(r"layer([1-4])\.(\d+)\.conv1\.weight$", name):
-            depths[int(found[1]) - 1] = max(depths[int(found[1]) - 1], int(found[2]) + 1)
-    depth = _DEPTHS.get(("layer1.0.conv3.weight" in shapes, tuple(depths)))
+    blocks = stage_blocks(shapes, r"layer([1-4])\.(\d+)\.conv1\.weight$")
+    depth = _DEPTHS.get(("layer1.0.conv3.weight" in shapes, blocks))
     second = shapes.get("layer1.0.conv2.weight", ())
     if depth is None or len(second) != 4 or ("bn1.running_var" not in shapes and "bn1.weight" not in shapes):
         return None
@@ -56,6 +65,17 @@ def resnet_name(shapes: Shapes) -> str | None:
     if groups == 1 and second[0] == 64:
         return f"resnet{depth}"
     return _WIDER.get((depth, groups, second[1]))
+
+
+def stage_blocks(names: Iterable[str], pattern: str, first: int = 1) -> tuple[int, ...]:
+    """Numbers of blocks of the four stages. pattern: of a name that every block has; its groups are the stage, counted
+    from `first`, and the block."""
+    blocks = [0, 0, 0, 0]
+    for name in names:
+        if found := re.match(pattern, name):
+            stage = int(found[1]) - first
+            blocks[stage] = max(blocks[stage], int(found[2]) + 1)
+    return tuple(blocks)
 
 
 def projected_first_stage(shapes: Shapes) -> bool:

@@ -11,6 +11,7 @@ import re
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights.importers.imported import CheckpointView, Imported
+from headstart.weights.importers.resnet_names import stage_blocks
 from headstart.weights.wrappers import arrays
 
 LAYOUT = "sniper"
@@ -51,11 +52,7 @@ def find(file: CheckpointView) -> Imported | None:
     for source in tensors:
         if (name := _canonical(source)) is not None:
             names[name] = source
-    depths = [0, 0, 0, 0]
-    for name in names:
-        if found := re.match(r"layer(\d)\.(\d+)\.conv1\.weight$", name):
-            depths[int(found[1]) - 1] = max(depths[int(found[1]) - 1], int(found[2]) + 1)
-    backbone = DEPTHS.get(tuple(depths))
+    backbone = DEPTHS.get(stage_blocks(names, r"layer(\d)\.(\d+)\.conv1\.weight$"))
     if backbone is None or "stem.input_norm.bias" not in names:
         return None
     names.pop("stem.input_norm.weight", None)

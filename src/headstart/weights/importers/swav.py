@@ -7,7 +7,7 @@ is the same as the convolution's own padding.
 from __future__ import annotations
 
 from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 
 LAYOUT = "swav"
 SOURCE = "facebookresearch/swav src/resnet50.py, hubconf.py"
@@ -18,8 +18,7 @@ def find(file: CheckpointView) -> Imported | None:
     inner = without_prefix(file.tensors, prefix)
     if not any(name.startswith(("projection_head.", "prototypes.")) for name in inner):
         return None
-    names = {name: key for name, key in inner.items() if is_resnet_name(name)}
-    backbone = resnet_name({name: tuple(file.tensors[key].shape) for name, key in names.items()})
+    backbone, names = resnet_among(file.tensors, inner)
     if backbone is None:
         return None
     reasons = ((f"{prefix}projection_head.", "projection head"), (f"{prefix}prototypes.", "prototypes"))

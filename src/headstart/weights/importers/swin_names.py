@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.weights.importers.imported import Edit
+from headstart.weights.importers.resnet_names import stage_blocks
 
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
     (96, (2, 2, 6, 2)): "tiny",
@@ -32,14 +33,11 @@ class Swin:
 
 def swin(body: Mapping[str, str], tensors: Mapping[str, Any]) -> Swin | None:
     """body: {name below `backbone.`: name in the file}. None where it is no Swin that timm has."""
-    depths = [0, 0, 0, 0]
-    for name in body:
-        if found := re.match(r"stages\.(\d)\.blocks\.(\d+)\.attn\.w_msa\.qkv\.weight", name):
-            depths[int(found[1])] = max(depths[int(found[1])], int(found[2]) + 1)
+    blocks = stage_blocks(body, r"stages\.(\d)\.blocks\.(\d+)\.attn\.w_msa\.qkv\.weight", first=0)
     projection = body.get("patch_embed.projection.weight")
     if projection is None:
         return None
-    size = _SIZES.get((tensors[projection].shape[0], tuple(depths)))
+    size = _SIZES.get((tensors[projection].shape[0], blocks))
     table = body.get("stages.0.blocks.0.attn.w_msa.relative_position_bias_table")
     window = {13 * 13: 7, 23 * 23: 12}.get(tensors[table].shape[0]) if table else None
     if size is None or window is None:

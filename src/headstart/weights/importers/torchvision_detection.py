@@ -11,8 +11,8 @@ import re
 
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.weights.importers.imported import CheckpointView, Imported, shapes_of, without_prefix
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.imported import CheckpointView, Imported, shapes_by, shapes_of, without_prefix
+from headstart.weights.importers.resnet_names import resnet_among
 
 LAYOUT = "torchvision-detection"
 SOURCE = "pytorch/vision torchvision/models/detection/{backbone_utils,faster_rcnn,retinanet,fcos,ssd,ssdlite}.py"
@@ -43,8 +43,7 @@ def find(file: CheckpointView) -> Imported | None:
     body = without_prefix(tensors, "backbone.body.")
     if "0.0.weight" in body:
         return _mobilenet(file, body)
-    names = {name: source for name, source in body.items() if is_resnet_name(name)}
-    backbone = resnet_name({name: tuple(tensors[source].shape) for name, source in names.items()})
+    backbone, names = resnet_among(tensors, body)
     if backbone is None:
         return None
     eps, evidence, notes = _epsilon(file, backbone)
@@ -89,7 +88,7 @@ def _epsilon(file: CheckpointView, backbone: str) -> tuple[float | None, str, tu
 
 
 def _mobilenet(file: CheckpointView, body: dict[str, str]) -> Imported | None:
-    shapes = {name: tuple(file.tensors[source].shape) for name, source in body.items()}
+    shapes = shapes_by(file.tensors, body)
     large = shapes.get("16.0.weight", (0,))[0] == 960
     if not large:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 
 LAYOUT = "torchvision-segmentation"
 SOURCE = "pytorch/vision torchvision/models/segmentation/{deeplabv3,fcn,lraspp}.py"
@@ -34,8 +34,7 @@ def find(file: CheckpointView) -> Imported | None:
             return None
         backbone = with_options("tv-mobilenet_v3_large", dilated="yes")
     else:
-        names = {name: source for name, source in body.items() if is_resnet_name(name)}
-        base = resnet_name({name: tuple(tensors[source].shape) for name, source in names.items()})
+        base, names = resnet_among(tensors, body)
         if base is None:
             return None
         backbone = with_options(base, output_stride="8")

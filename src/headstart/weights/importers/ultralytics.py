@@ -8,7 +8,7 @@ are taken. `ema` is the one that Ultralytics uses, where it is there.
 from __future__ import annotations
 
 from headstart.models.backbones.csp_sizes import SIZES, widths_and_repeats
-from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, without_prefix
+from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, shapes_by, without_prefix
 
 LAYOUT = "ultralytics"
 SOURCE = "ultralytics/yolov5 models/yolov5n.yaml; ultralytics/ultralytics ultralytics/cfg/models/v8/yolov8.yaml"
@@ -19,15 +19,15 @@ def find(file: CheckpointView) -> Imported | None:
     ema = file.at("ema")
     tensors, under = (ema, ("ema",)) if ema else (file.tensors, file.under)
     inner = without_prefix(tensors, "model.")
-    shapes = {name: tuple(tensors[key].shape) for name, key in inner.items()}
+    shapes = shapes_by(tensors, inner)
     if "0.conv.weight" not in shapes or "9.cv2.conv.weight" not in shapes:
         return None
     family = "v5" if "2.cv3.conv.weight" in shapes else "v8"
     for name in (size for size in SIZES if size.startswith(f"csp-{family}")):
         channels, repeats = widths_and_repeats(name)
-        found = [shapes.get(f"{layer}.conv.weight", (0,))[0] for layer in (0, 1, 3, 5, 7)]
+        widths = [shapes.get(f"{layer}.conv.weight", (0,))[0] for layer in (0, 1, 3, 5, 7)]
         blocks = [sum(f"{layer}.m.{k}.cv1.conv.weight" in shapes for k in range(20)) for layer in (2, 4, 6, 8)]
-        if (found, blocks) == (channels, repeats):
+        if (widths, blocks) == (channels, repeats):
             break
     else:
         return None

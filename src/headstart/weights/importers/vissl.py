@@ -7,7 +7,7 @@ Names: facebookresearch/vissl extra_scripts/convert_vissl_to_torchvision.py (`cl
 from __future__ import annotations
 
 from headstart.weights.importers.imported import CheckpointView, Imported, without_prefix
-from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name
+from headstart.weights.importers.resnet_names import resnet_among
 
 LAYOUT = "vissl"
 SOURCE = "facebookresearch/vissl extra_scripts/convert_vissl_to_torchvision.py"
@@ -21,8 +21,7 @@ def find(file: CheckpointView) -> Imported | None:
     prefix = next((name.partition(marker)[0] + marker for name in tensors if marker in name), None)
     if prefix is None:
         return None
-    names = {name: key for name, key in without_prefix(tensors, prefix).items() if is_resnet_name(name)}
-    backbone = resnet_name({name: tuple(tensors[key].shape) for name, key in names.items()})
+    backbone, names = resnet_among(tensors, without_prefix(tensors, prefix))
     if backbone is None:
         return None
     return Imported(LAYOUT, backbone, names, f"names under {'.'.join((*under, prefix))}", source=SOURCE, under=under)
