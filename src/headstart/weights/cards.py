@@ -182,37 +182,44 @@ def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsS
     backbone, backbone_digest = _backbone(name, base, uri)
     if (base / path).exists() and (written := native.find((base / path).resolve())):
         return replace(native_spec(written, uri, base), backbone=backbone, backbone_digest=backbone_digest)
-    file = _existing(base / path, uri)
-    return WeightsSpec(
-        file.stem,
+    return _of_file(
+        _existing(base / path, uri),
         uri,
-        "file",
-        backbone,
-        file=str(file),
-        digest=file_digest(file),
+        (backbone, backbone_digest),
         key_prefix=None,
         preprocessing=IMAGENET,
         lineage=("not stated",),
         licence="not stated",
-        backbone_digest=backbone_digest,
+    )
+
+
+def _of_file(
+    file: Path, uri: str, backbone: tuple[str, str], name: str | None = None, *, kind: Kind = "file", **facts: Any
+) -> WeightsSpec:
+    """The weights in a file. backbone: of `_backbone`; facts: other fields."""
+    return WeightsSpec(
+        file.stem if name is None else name,
+        uri,
+        kind,
+        backbone[0],
+        backbone_digest=backbone[1],
+        file=str(file),
+        digest=file_digest(file),
+        **facts,
     )
 
 
 def native_spec(file: Path, uri: str, base: Path = Path()) -> WeightsSpec:
     """A native checkpoint, as an import or a pre-training wrote it: everything is in its header."""
     facts = native.read_facts(file)
-    backbone, backbone_digest = _backbone(facts.backbone, base, uri)
-    return WeightsSpec(
-        facts.name,
+    return _of_file(
+        file,
         uri,
-        "file",
-        backbone,
-        file=str(file),
-        digest=file_digest(file),
+        _backbone(facts.backbone, base, uri),
+        facts.name,
         preprocessing=Preprocessing.from_json(facts.preprocessing),
         lineage=tuple(facts.lineage),
         licence=facts.licence,
-        backbone_digest=backbone_digest,
         source=facts.source,
     )
 
@@ -255,16 +262,12 @@ def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool) -> Weights
 
     contents = containers.read(file, trust_pickle) if trust_pickle else containers.look(file)
     imported = layouts.recognize(contents)
-    digest = file_digest(file)
-    known = catalogue.of_file(file, digest)
+    known = catalogue.of_file(file, file_digest(file))
     _backbone(imported.backbone, base, uri)
-    return WeightsSpec(
-        file.stem,
+    return _of_file(
+        file,
         uri,
-        "file",
-        imported.backbone,
-        file=str(file),
-        digest=digest,
+        (imported.backbone, ""),
         key_prefix=None,
         preprocessing=imported.preprocessing,
         lineage=known.lineage if known else imported.lineage,
@@ -352,21 +355,17 @@ def _card(path: Path, uri: str) -> WeightsSpec:
             f"{path}: {error.error_count()} faults in this weights card:{faults}\n"
             f"Keys of a card: {', '.join(_Card.model_fields)}."
         ) from error
-    backbone, backbone_digest = _backbone(card.backbone, path.parent, str(path))
-    file = _existing(path.parent / card.file, str(path))
-    given = card.preprocessing
-    return WeightsSpec(
-        card.name,
+    backbone = _backbone(card.backbone, path.parent, str(path))
+    return _of_file(
+        _existing(path.parent / card.file, str(path)),
         uri,
-        "card",
         backbone,
-        file=str(file),
-        digest=file_digest(file),
+        card.name,
+        kind="card",
         key_prefix=card.key_prefix,
-        preprocessing=Preprocessing.from_json(given.model_dump()),
+        preprocessing=Preprocessing.from_json(card.preprocessing.model_dump()),
         lineage=tuple(card.lineage),
         licence=card.licence,
-        backbone_digest=backbone_digest,
         checkpoint_key=card.checkpoint_key,
         norm_eps=card.norm_eps,
         source=card.source,
@@ -382,13 +381,13 @@ def _fault(fault: Any, text: str) -> str:
 
 def _line(text: str, keys: list[str]) -> int | None:
     """Line of the key, or of its table where the key is missing or in an inline table; None if neither is found."""
-    table, found = "", None
+    table, last = "", None
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = header[1].strip()
-            found = number if table == keys[0] else found
+            last = number if table == keys[0] else last
         elif assigned := re.match(r"\s*([\w.-]+)\s*=", line):
             here = [*([table] if table else []), *assigned[1].split(".")]
             if here == keys[: len(here)]:
-                found = number
-    return found
+                last = number
+    return last

@@ -143,8 +143,8 @@ def _architectures() -> dict[str, dict[str, Any]]:
 def _read(name: str) -> Iterator[PublicWeights]:
     families = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     for shared in families.values():
-        for own in shared.pop("weights"):
-            facts = shared | own
+        for entry in shared.pop("weights"):
+            facts = shared | entry
             if facts.get("uri", "").startswith("tv:"):
                 facts["sha256"] = facts["url"].rpartition("-")[2].removesuffix(".pth")
             facts["uri"] = facts.get("uri", facts.get("url", ""))
@@ -213,8 +213,8 @@ def nearest(word: str, more: list[str] | tuple[str, ...] = ()) -> list[str]:
     """Up to three known URIs, or names among `more`, most like `word`."""
     known = [*(e.address for e in CATALOGUE), *(f"random:{name}" for name in BUILTIN_NAMES + ARCHITECTURES), *more]
     lowered = {name.lower(): name for name in known} | {entry.name: entry.address for entry in CATALOGUE}
-    found = difflib.get_close_matches(word.lower(), list(lowered), n=3, cutoff=0.5)
-    return list(dict.fromkeys(lowered[name] for name in found))
+    close = difflib.get_close_matches(word.lower(), list(lowered), n=3, cutoff=0.5)
+    return list(dict.fromkeys(lowered[name] for name in close))
 
 
 def timm_lineage(tag: str) -> tuple[str, ...]:

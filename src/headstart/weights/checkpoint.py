@@ -22,6 +22,7 @@ from headstart.weights.catalogue import TRIED_LAYOUTS
 from headstart.weights.importers import layouts
 from headstart.weights.load_report import (
     MINIMUM_COVERAGE,
+    Fit,
     LoadReport,
     StageLoad,
     load_report,
@@ -65,13 +66,12 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
             if not key.startswith(fresh)
         }
         source = _imported(spec, wanted, offline, say) if spec.layout else _by_prefix(spec, wanted, offline, say)
-    unlearned = _unlearned_offsets(backbone, source.found)
+    unlearned = _unlearned_offsets(backbone, source.tensors)
     wanted = {key: value for key, value in wanted.items() if key not in unlearned}
-    where, found, left_over = spec.file or spec.uri, source.found, source.left_over
-    filled = {key for key, value in found.items() if key in wanted and wanted[key].shape == value.shape}
-    report = load_report(spec, source.how, wanted, found, filled=filled, left_over=left_over, told=source.reason)
+    where, fit, left_over = spec.file or spec.uri, Fit(wanted, source.tensors), source.left_over
+    report = load_report(spec, source.how, fit, left_over, told=source.reason)
     if report.coverage < MINIMUM_COVERAGE:
-        raise WeightsError(misfit(spec, where, wanted, found, filled=filled, keys=source.names))
+        raise WeightsError(misfit(spec, where, fit, source.names))
     _require_offsets_wanted(spec, where, left_over)
     _require_same_norms(spec, where, wanted, left_over)
     deeper = surplus_blocks(wanted, [key.removeprefix(source.prefix) for key in left_over])
@@ -81,8 +81,8 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
             f"({', '.join(deeper[:3])}, ..): it is of a deeper network. Name its backbone."
         )
     with torch.no_grad():
-        for key in filled:
-            wanted[key].copy_(found[key])
+        for key in fit.filled:
+            wanted[key].copy_(fit.tensors[key])
     notes = source.notes + _check_values(backbone, where, 1e-5 if spec.norm_eps is None else spec.norm_eps)
     if spec.norm_eps is not None:
         notes += _fold_eps(backbone, spec.norm_eps)
@@ -101,19 +101,19 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=True))
 
 
-def _unlearned_offsets(backbone: nn.Module, found: dict[str, Tensor]) -> frozenset[str]:
+def _unlearned_offsets(backbone: nn.Module, tensors: dict[str, Tensor]) -> frozenset[str]:
     """Names of the tensors that learn offsets, where the file has none of them: they are fresh, not missing."""
     names = frozenset(source_key(backbone, name) for name in offset_names(backbone))
-    return frozenset() if names & found.keys() else names
+    return frozenset() if names & tensors.keys() else names
 
 
 def _require_same_norms(spec: WeightsSpec, where: str, wanted: dict[str, Tensor], left_over: list[str]) -> None:
     """Raise WeightsError for batch norms that would be taken for group norms: names and shapes of their scales fit."""
     ends = tuple(f".{key.removesuffix('.weight')}.running_mean" for key in wanted if key.endswith(".weight"))
-    found = [key for key in left_over if f".{key}".endswith(ends)]
-    if found and "norm=group" in spec.backbone:
+    batch_norms = [key for key in left_over if f".{key}".endswith(ends)]
+    if batch_norms and "norm=group" in spec.backbone:
         raise WeightsError(
-            f"{where} holds {len(found)} batch norms ({found[0]}, ..), and backbone {spec.backbone} has "
+            f"{where} holds {len(batch_norms)} batch norms ({batch_norms[0]}, ..), and backbone {spec.backbone} has "
             "group norms: it is another network. Leave norm=group out."
         )
 
@@ -124,11 +124,11 @@ _LEARNS_OFFSETS = re.compile(r"layer(\d)\.\d+\.conv2\.(?:conv_)?offset\.weight$"
 def _require_offsets_wanted(spec: WeightsSpec, where: str, left_over: list[str]) -> None:
     """Raise WeightsError where a file's network is deformable and the backbone is not: it would compute other things
     than what was trained, with every tensor filled."""
-    found = [match for match in map(_LEARNS_OFFSETS.search, left_over) if match]
-    if found:
-        stages = "+".join(sorted({f"C{int(match[1]) + 1}" for match in found}))
+    learners = [match for match in map(_LEARNS_OFFSETS.search, left_over) if match]
+    if learners:
+        stages = "+".join(sorted({f"C{int(match[1]) + 1}" for match in learners}))
         raise WeightsError(
-            f"{where} holds {len(found)} layers that learn offsets ({found[0].string}, ..), which "
+            f"{where} holds {len(learners)} layers that learn offsets ({learners[0].string}, ..), which "
             f"backbone {spec.backbone} lacks: its network is deformable. Name the backbone with the "
             f"option deformable={stages}, and modulated=no for version 1."
         )
@@ -152,7 +152,7 @@ def _unchanged(spec: WeightsSpec) -> None:
 class _Source:
     """Tensors by the backbone's names, and where they come from."""
 
-    found: dict[str, Tensor]
+    tensors: dict[str, Tensor]
     left_over: list[str]
     names: list[str]
     """All names of the file."""
@@ -179,9 +179,9 @@ def _imported(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: 
         name for name in wrappers.arrays(imported.state(contents.tree)) if not name.endswith("num_batches_tracked")
     ]
     taken = set(imported.names.values())
-    found = imported.canonical(contents.tree, {key: value.shape for key, value in wanted.items()})
+    tensors = imported.canonical(contents.tree, {key: value.shape for key, value in wanted.items()})
     return _Source(
-        found,
+        tensors,
         [name for name in names if name not in taken],
         names,
         f"file {path.name}, layout {imported.layout}: {imported.evidence}",
@@ -193,8 +193,8 @@ def _imported(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: 
 def _by_prefix(spec: WeightsSpec, wanted: dict[str, Tensor], offline: bool, say: downloads.Say) -> _Source:
     """By looking for the backbone's own names, under a prefix."""
     tensors, how = _tensors(spec, offline, say)
-    found, left_over, prefix = _strip(tensors, list(wanted), spec, spec.file or spec.uri)
-    return _Source(found, left_over, list(tensors), how + (f", prefix {prefix!r}" if prefix else ""), prefix=prefix)
+    known, left_over, prefix = _strip(tensors, list(wanted), spec, spec.file or spec.uri)
+    return _Source(known, left_over, list(tensors), how + (f", prefix {prefix!r}" if prefix else ""), prefix=prefix)
 
 
 def _tensors(spec: WeightsSpec, offline: bool, say: downloads.Say) -> tuple[dict[str, Tensor], str]:
@@ -227,13 +227,13 @@ def _strip(
         prefix = _find_prefix(list(tensors), wanted, where)
     elif not prefix.startswith("module.") and all(key.startswith("module.") for key in tensors):
         prefix = f"module.{prefix}"  # written by DataParallel
-    known = set(wanted)
-    found = {
+    names = set(wanted)
+    known = {
         key.removeprefix(prefix): value
         for key, value in tensors.items()
-        if key.startswith(prefix) and key.removeprefix(prefix) in known
+        if key.startswith(prefix) and key.removeprefix(prefix) in names
     }
-    return found, [key for key in tensors if not (key.startswith(prefix) and key.removeprefix(prefix) in known)], prefix
+    return known, [key for key in tensors if not (key.startswith(prefix) and key.removeprefix(prefix) in names)], prefix
 
 
 def _find_prefix(keys: list[str], wanted: list[str], where: str) -> str:

@@ -11,6 +11,7 @@ from headstart.weights import downloads, native
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
 from headstart.weights.checkpoint import load
 from headstart.weights.export import canonical_state
+from headstart.weights.listing import input_words
 from headstart.weights.load_report import LoadReport
 from headstart.weights.proof import same_fingerprint
 
@@ -122,10 +123,9 @@ def export_weights(
     spec = resolve(uri, base, trust_pickle, offline)
     loaded = load(spec, 0, offline)
     done = export(loaded, spec, out, to, fold=fold, overwrite=overwrite)  # type: ignore[arg-type]
-    given = done.preprocessing
     return [
         *loaded.report.summary().splitlines(),
         f"written: {done.path}",
-        f"input: {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+        f"input: {input_words(done.preprocessing)}",
         *done.notes,
     ]

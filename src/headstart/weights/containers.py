@@ -195,7 +195,7 @@ def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
     length = int.from_bytes(data[:8], "little")
     if length > len(data) - 8:
         raise EOFError(f"its header has {length:,} bytes and the file {len(data):,}")
-    found, header = {}, {}
+    tensors, header = {}, {}
     for name, facts in json.loads(bytes(data[8 : 8 + length])).items():
         if name == "__metadata__":
             header = {str(key): str(value) for key, value in facts.items()}
@@ -206,9 +206,11 @@ def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
         raw, dtype = data[begin:end], _SAFETENSORS[facts["dtype"]]
         if len(raw) != end - begin or len(raw) % DTYPES[dtype]:
             raise EOFError(f"the tensor {name!r} ends at byte {end:,} of {len(data):,}")
-        found[name] = StoredArray(Storage(dtype, len(raw) // DTYPES[dtype], partial(bytes, raw)), tuple(facts["shape"]))
-        found[name].check()
-    return found, header
+        tensors[name] = StoredArray(
+            Storage(dtype, len(raw) // DTYPES[dtype], partial(bytes, raw)), tuple(facts["shape"])
+        )
+        tensors[name].check()
+    return tensors, header
 
 
 def _archive(path: Path) -> Contents:

@@ -17,49 +17,18 @@ Say = Callable[[str], None]
 
 def torchvision_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     """torchvision's file of these weights in torch's cache (TORCH_HOME), with the digest in its name checked."""
-    import torch
-
-    path = _in_torch_cache(spec.url)
-    if not path.exists():
-        _announce(spec, spec.url, path, offline, say=say)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.digest, progress=False)
-        except Exception as error:
-            raise _failed(spec, spec.url, f"put the file at {path}", error) from error
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not digest.startswith(spec.digest):
-        raise WeightsError(
-            f"{path} is not the file that {spec.uri} names: its SHA-256 begins with {digest[:8]}, not "
-            f"{spec.digest}. Delete it, so that it is fetched again."
-        )
+    path = _in_torch_cache(spec, spec.url, offline, say, hash_prefix=spec.digest)
+    _require_digest(path, spec.uri, "sha256", spec.digest, called="SHA-256")
     return path
 
 
 def url_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
     """The file of a catalogue entry in torch's cache, checked against the digest that its makers published, if any."""
     entry = catalogue.find(spec.uri)
-    path = _in_torch_cache(spec.url)
-    if not path.exists():
-        import torch
-
-        _announce(spec, spec.url, path, offline, say=say)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(spec.url, str(path), progress=False)
-        except Exception as error:
-            raise _failed(spec, spec.url, f"put the file at {path}", error) from error
+    path = _in_torch_cache(spec, spec.url, offline, say)
     for kind in ("sha256", "md5"):
-        digest = getattr(entry, kind, "")
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, kind).hexdigest() if digest else ""
-        if not found.startswith(digest):
-            begin = found[: len(digest)]
-            raise WeightsError(
-                f"{path} is not the file that {spec.name} names: its {kind} begins with {begin}, not "
-                f"{digest}. Delete it, so that it is fetched again."
-            )
+        if digest := getattr(entry, kind, ""):
+            _require_digest(path, spec.name, kind, digest, called=kind)
     return path
 
 
@@ -75,17 +44,7 @@ def timm_file(spec: WeightsSpec, offline: bool, say: Say) -> Path:
             f"{spec.uri}: this version of timm has no trained weights of that name. Use timm:NAME.TAG "
             "as listed by timm.list_pretrained()."
         )
-    path = _in_torch_cache(facts.url)
-    if not path.exists():
-        import torch
-
-        _announce(spec, facts.url, path, offline, say=say)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(facts.url, str(path), progress=False)
-        except Exception as error:
-            raise _failed(spec, facts.url, f"put the file at {path}", error) from error
-    return path
+    return _in_torch_cache(spec, facts.url, offline, say)
 
 
 def _hub_file(spec: WeightsSpec, facts: Any, offline: bool, say: Say) -> Path:
@@ -95,9 +54,9 @@ def _hub_file(spec: WeightsSpec, facts: Any, offline: bool, say: Say) -> Path:
     names = [facts.hf_hub_filename] if facts.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
     cache = Path(constants.HF_HUB_CACHE)
     for name in names:
-        found = try_to_load_from_cache(facts.hf_hub_id, name, cache_dir=cache)
-        if isinstance(found, str):
-            return Path(found)
+        cached = try_to_load_from_cache(facts.hf_hub_id, name, cache_dir=cache)
+        if isinstance(cached, str):
+            return Path(cached)
     _announce(spec, f"{facts.hf_hub_id} on the Hugging Face hub", cache, offline, say=say)
     last: Exception | None = None
     for name in names:
@@ -113,10 +72,30 @@ def _hub_file(spec: WeightsSpec, facts: Any, offline: bool, say: Say) -> Path:
     raise _failed(spec, facts.hf_hub_id, advice, last) from last
 
 
-def _in_torch_cache(url: str) -> Path:
+def _in_torch_cache(spec: WeightsSpec, url: str, offline: bool, say: Say, *, hash_prefix: str | None = None) -> Path:
+    """The file of this address in torch's cache, fetched where it is not there."""
     import torch
 
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not path.exists():
+        _announce(spec, url, path, offline, say=say)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_prefix, progress=False)
+        except Exception as error:
+            raise _failed(spec, url, f"put the file at {path}", error) from error
+    return path
+
+
+def _require_digest(path: Path, weights: str, kind: str, begin: str, *, called: str) -> None:
+    """Raise WeightsError unless the file's digest begins so. kind: of `hashlib`; called: its name in the message."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, kind).hexdigest()
+    if not digest.startswith(begin):
+        raise WeightsError(
+            f"{path} is not the file that {weights} names: its {called} begins with {digest[: len(begin)]}, not "
+            f"{begin}. Delete it, so that it is fetched again."
+        )
 
 
 def _announce(spec: WeightsSpec, source: str, target: Path, offline: bool, *, say: Say) -> None:

@@ -58,9 +58,9 @@ def _cached(repository: str, revision: str, file: str | None) -> Path | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     for name in (file,) if file else USUAL:
-        found = try_to_load_from_cache(repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
-        if isinstance(found, str):
-            return Path(found)
+        cached = try_to_load_from_cache(repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
     return None
 
 

@@ -97,8 +97,10 @@ def torchvision_weights(name: str) -> PublicWeights:
     backbone = network[1].lower() if network else PREFIX + names[0]
     lineage = (f"{'COCO boxes' if detector else 'ImageNet-1k labels'} (earlier training not stated)",)
     sha256 = weights.url.rpartition("-")[2].removesuffix(".pth")
-    given = weights.transforms()
-    preprocessing = catalogue.IMAGENET if detector else Preprocessing(mean=tuple(given.mean), std=tuple(given.std))
+    transforms = weights.transforms()
+    preprocessing = (
+        catalogue.IMAGENET if detector else Preprocessing(mean=tuple(transforms.mean), std=tuple(transforms.std))
+    )
     return PublicWeights(
         canonical.removeprefix("tv:"),
         canonical,

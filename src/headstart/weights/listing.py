@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UsageError
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.store.files import write_text
 from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights, find
 
@@ -58,9 +59,10 @@ def _random_row(backbone: str) -> dict[str, Any]:
 
 def full_rows(supervision: str | None = None, licence: str | None = None) -> list[dict[str, Any]]:
     """The rows with every fact, for `--json`."""
-    found = rows(supervision, licence)
     entries = {entry.address: entry for entry in CATALOGUE}
-    return [row | facts(entries[row["weights"]]) if row["weights"] in entries else row for row in found]
+    return [
+        row | facts(entries[row["weights"]]) if row["weights"] in entries else row for row in rows(supervision, licence)
+    ]
 
 
 def facts(entry: PublicWeights) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def facts(entry: PublicWeights) -> dict[str, Any]:
 
 def entry_lines(entry: PublicWeights) -> list[str]:
     """Every fact of an entry, one a line, for `weights show`."""
-    given, eps = entry.preprocessing, entry.norm_eps
+    eps = entry.norm_eps
     cost = [
         f"{entry.parameters:,} parameters" if entry.parameters else "parameters unknown",
         f"{entry.gflops} GFLOPs at 224x224" if entry.gflops else "GFLOPs unknown",
@@ -97,7 +99,7 @@ def entry_lines(entry: PublicWeights) -> list[str]:
         f"  license        {entry.licence}" + (f" ({entry.licence_note})" if entry.licence_note else ""),
         f"  backbone       {entry.backbone}" + ("" if eps is None else f"; batch norm's epsilon {eps:g}"),
         f"  cost           {', '.join(cost)}",
-        f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+        f"  preprocessing  {input_words(entry.preprocessing)}",
         f"  published      {entry.published or UNKNOWN}",
         f"  fetched from   {entry.url or entry.where or entry.uri}",
         f"  digest         {_digest(entry)}",
@@ -115,20 +117,25 @@ def described(uri: str, base: Path) -> list[str]:
     if entry is not None:
         return entry_lines(entry)
     spec = resolve(uri, base, offline=True)
-    given = spec.preprocessing
     lines = [
         spec.name,
         f"  lineage        {' -> '.join(spec.lineage) or 'none: random values'}",
         f"  license        {spec.licence or 'none'}",
         f"  backbone       {spec.backbone}",
         f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
-        f"  preprocessing  {given.channel_order}, scale {given.scale:.4g}, mean {given.mean}, std {given.std}",
+        f"  preprocessing  {input_words(spec.preprocessing)}",
     ]
     if spec.kind in ("tv", "timm"):
         return [*lines, "  not loaded here: it may have to be downloaded first"]
     from headstart.weights.checkpoint import load
 
     return lines + ["  " + line for line in load(spec, 0, offline=True).report.text().splitlines()]
+
+
+def input_words(preprocessing: Preprocessing) -> str:
+    """What a network takes, on one line."""
+    mean, std = preprocessing.mean, preprocessing.std
+    return f"{preprocessing.channel_order}, scale {preprocessing.scale:.4g}, mean {mean}, std {std}"
 
 
 def _digest(entry: PublicWeights) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -208,31 +209,44 @@ def _stage_of(key: str) -> str:
     return "stem" if parts[0] in ("conv1", "bn1", "stem", "conv_stem", "patch_embed") else parts[0]
 
 
+@dataclass(frozen=True)
+class Fit:
+    """Tensors of the backbone and of a file, both by the backbone's names."""
+
+    wanted: dict[str, Tensor]
+    tensors: dict[str, Tensor]
+
+    @cached_property
+    def filled(self) -> set[str]:
+        """Names of the file's tensors that have their place in the backbone, in their shape."""
+        wanted = self.wanted
+        return {key for key, value in self.tensors.items() if key in wanted and wanted[key].shape == value.shape}
+
+
 def load_report(
     spec: WeightsSpec,
     source: str,
-    wanted: dict[str, Tensor],
-    found: dict[str, Tensor],
-    *,
-    filled: set[str],
+    fit: Fit,
     left_over: list[str],
+    *,
     told: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> LoadReport:
     """told: (group, why it is left over) of a name in the file, where the file's layout says so."""
+    wanted, tensors = fit.wanted, fit.tensors
     reasons = dict(filter(None, map(told, left_over)))
     counts: dict[str, list[int]] = {}
     for key in counted(wanted):
-        counts.setdefault(_stage_of(key), [0, 0, 0])[0 if key in filled else 1] += 1
+        counts.setdefault(_stage_of(key), [0, 0, 0])[0 if key in fit.filled else 1] += 1
     for key in counted(left_over):
         known, parts = told(key), key.split(".")
         group = known[0] if known else ".".join(parts[:2]) if parts[0] == "module" else parts[0]
         counts.setdefault(group, [0, 0, 0])[2] += 1
     missing = tuple(
-        f"{key} (shape {tuple(found[key].shape)} in the file, {tuple(wanted[key].shape)} in the backbone)"
-        if key in found
+        f"{key} (shape {tuple(tensors[key].shape)} in the file, {tuple(wanted[key].shape)} in the backbone)"
+        if key in tensors
         else key
         for key in counted(wanted)
-        if key not in filled
+        if key not in fit.filled
     )
     total = len(counted(wanted))
     fresh = tuple(f"{key.partition(' ')[0]}, not in the file: random values from the seed" for key in missing)
@@ -252,8 +266,8 @@ def load_report(
 
 def random_report(spec: WeightsSpec, backbone: nn.Module, seed: int) -> LoadReport:
     counts: dict[str, int] = {}
-    own = (key for key in backbone.state_dict() if not key.startswith(fresh_prefixes(backbone)))
-    for key in counted(source_key(backbone, key) for key in own):
+    loadable = (key for key in backbone.state_dict() if not key.startswith(fresh_prefixes(backbone)))
+    for key in counted(source_key(backbone, key) for key in loadable):
         counts[_stage_of(key)] = counts.get(_stage_of(key), 0) + 1
     stages = {name: StageLoad(missing=count) for name, count in counts.items()}
     fresh = (f"the whole backbone, from seed {seed}",)
@@ -275,28 +289,21 @@ def _block_free(key: str) -> str:
     return ".".join([stage, *("#" if part.isdigit() else part for part in rest)])
 
 
-def misfit(
-    spec: WeightsSpec,
-    where: str,
-    wanted: dict[str, Tensor],
-    found: dict[str, Tensor],
-    *,
-    filled: set[str],
-    keys: list[str],
-) -> str:
-    names = counted(wanted)
-    reshaped = [k for k in names if k in found and k not in filled]
-    absent = [k for k in names if k not in found]
+def misfit(spec: WeightsSpec, where: str, fit: Fit, keys: list[str]) -> str:
+    """Why too few tensors are filled, and what to do. keys: all names of the file."""
+    names, filled = counted(fit.wanted), len(counted(fit.filled))
+    reshaped = [k for k in names if k in fit.tensors and k not in fit.filled]
+    absent = [k for k in names if k not in fit.tensors]
     backbone = spec.backbone.rpartition("/")[2]
     lines = [
-        f"{where} fills {len(counted(filled))} of the {len(names)} tensors of backbone {backbone} "
-        f"({len(counted(filled)) / len(names):.1%}; at least {MINIMUM_COVERAGE:.0%} are needed)."
+        f"{where} fills {filled} of the {len(names)} tensors of backbone {backbone} "
+        f"({filled / len(names):.1%}; at least {MINIMUM_COVERAGE:.0%} are needed)."
     ]
     if absent:
         lines.append(
             f"  missing: {', '.join(absent[:4])}" + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
         )
-    shown = [f"{k} {tuple(found[k].shape)}, backbone {tuple(wanted[k].shape)}" for k in reshaped[:4]]
+    shown = [f"{k} {tuple(fit.tensors[k].shape)}, backbone {tuple(fit.wanted[k].shape)}" for k in reshaped[:4]]
     if reshaped:
         more = f" and {len(reshaped) - 4} more" if len(reshaped) > 4 else ""
         lines.append(f"  of another shape: {'; '.join(shown)}{more}")

@@ -65,13 +65,13 @@ def read_params(data: memoryview) -> dict[str, StoredArray]:
     names = [str(source.bytes(source.number("Q")), "utf-8") for _ in range(named)]
     if source.at != len(data):
         raise ValueError(f"{len(data) - source.at:,} bytes follow the last name")
-    found = {}
+    by_name = {}
     for name, array in zip(names or map(str, range(count)), arrays, strict=True):
         if isinstance(array, str):
             raise Refused(f"the array {name!r}", f"which is {array}; only dense arrays can be read")
         if array is not None:
-            found[name] = array
-    return found
+            by_name[name] = array
+    return by_name
 
 
 def _array(source: _Reader) -> StoredArray | str | None:

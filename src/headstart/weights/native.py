@@ -55,18 +55,18 @@ def read_facts(path: Path) -> CheckpointFacts:
     """CheckpointFacts of the native checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
     try:
         written = json.loads(_header(path)[KEY])
-        found = CheckpointFacts(**written)
+        facts = CheckpointFacts(**written)
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(
             f"{path}: the header of this checkpoint is damaged or of a newer format ({error}). "
             "Import the original again: headstart weights import FILE OUT."
         ) from error
-    if found.format != FORMAT:
+    if facts.format != FORMAT:
         raise WeightsError(
-            f"{path} is of format {found.format}; this version reads format {FORMAT}. Update Headstart, "
+            f"{path} is of format {facts.format}; this version reads format {FORMAT}. Update Headstart, "
             "or import the original again."
         )
-    return found
+    return facts
 
 
 def names(path: Path) -> frozenset[str]:
@@ -76,8 +76,8 @@ def names(path: Path) -> frozenset[str]:
 
 def _header(path: Path) -> dict[str, Any]:
     """The metadata of a safetensors file, {} where there are none."""
-    found = _whole_header(path).get("__metadata__", {})
-    return found if isinstance(found, dict) else {}
+    metadata = _whole_header(path).get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _whole_header(path: Path) -> dict[str, Any]:

@@ -112,11 +112,11 @@ class RestrictedUnpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Global:
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-        found = Global(module, name)
+        reference = Global(module, name)
         of_python = module.partition(".")[0] in sys.stdlib_module_names | _OLD_LIBRARY
-        if of_python and str(found) not in _PLAIN_OBJECTS and str(found) not in _REBUILD:
-            raise Refused(str(found), "a part of Python that weights do not need")
-        return found
+        if of_python and str(reference) not in _PLAIN_OBJECTS and str(reference) not in _REBUILD:
+            raise Refused(str(reference), "a part of Python that weights do not need")
+        return reference
 
     def get_extension(self, code: int) -> None:
         raise Refused(f"extension {code}", "a name that only the program that wrote the file knows")
@@ -216,17 +216,17 @@ class RestrictedUnpickler(pickle._Unpickler):
 
     @staticmethod
     def _list(target: Any) -> list[Any]:
-        found = target.values if isinstance(target, Stub) else target
-        if not isinstance(found, list):
+        entries = target.values if isinstance(target, Stub) else target
+        if not isinstance(entries, list):
             raise pickle.UnpicklingError("entries for something that is no list")
-        return found
+        return entries
 
     @staticmethod
     def _dict(target: Any) -> dict[Any, Any]:
-        found = target.items if isinstance(target, Stub) else target
-        if not isinstance(found, dict):
+        entries = target.items if isinstance(target, Stub) else target
+        if not isinstance(entries, dict):
             raise pickle.UnpicklingError("entries for something that is no dictionary")
-        return found
+        return entries
 
     for _op, _method in (
         (pickle.REDUCE, load_reduce),

@@ -121,10 +121,10 @@ def color_order(backbone: nn.Module, preprocessing: Preprocessing) -> ColorOrder
     fits: then only a contradiction between means and order can be found. Nothing is decided without batch norm.
     """
     declared = preprocessing.channel_order
-    found = _remembered(backbone)
-    if found is None:
+    remembered = _remembered(backbone)
+    if remembered is None:
         return ColorOrder(declared, "undecided", "the first norm keeps no means of a linear function of the image")
-    inputs, covariance = found
+    inputs, covariance = remembered
     std, mean, unit = np.array(preprocessing.std), np.array(preprocessing.mean), preprocessing.scale * 255
     flip = slice(None, None, 1 if declared == "rgb" else -1)
     rgb = ((inputs * std + mean) / unit)[flip]

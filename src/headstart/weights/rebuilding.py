@@ -74,17 +74,17 @@ def from_bytes(raw: Any, dtype: Any, shape: tuple[int, ...], fortran: bool) -> S
         for n in shape[:-1]:
             steps.append(steps[-1] * n)
         strides = tuple(steps[: len(shape)])
-    found = StoredArray(Storage(name, values.size, lambda: data), shape, strides)
-    found.check()
-    return found
+    array = StoredArray(Storage(name, values.size, lambda: data), shape, strides)
+    array.check()
+    return array
 
 
 def tensor(_: Any, storage: Any, offset: int, size: Any, stride: Any, *rest: Any) -> StoredArray:
     if not isinstance(storage, Storage):
         raise pickle.UnpicklingError("a tensor without values")
-    found = StoredArray(storage, tuple(size), tuple(stride), offset)
-    found.check()
-    return found
+    array = StoredArray(storage, tuple(size), tuple(stride), offset)
+    array.check()
+    return array
 
 
 def tensor_v3(

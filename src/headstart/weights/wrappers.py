@@ -32,15 +32,15 @@ def state_dict(
         while (inner := _wrapper(tree)) is not None:
             tree = tree[inner]
             taken.append(inner)
-    found = arrays(tree)
-    if not found:
+    tensors = arrays(tree)
+    if not tensors:
         where = f" under {'.'.join(taken)!r}" if taken else ""
         unread = f" Objects of classes that are not loaded: {', '.join(classes[:5])}." if classes else ""
         raise WeightsError(
             f"{path} has no tensors by name{where}; it has: {_keys(tree)}.{unread} Name the place of "
             "the state dict by `checkpoint_key` in a weights card."
         )
-    return found, ".".join(taken)
+    return tensors, ".".join(taken)
 
 
 def arrays(tree: Any) -> dict[str, Any]:
