@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from headstart.data.annotations import Annotations
 from headstart.data.table_cache import cached
@@ -29,6 +29,12 @@ from headstart.readers.voc import voc
 from headstart.readers.yolo import yolo
 
 
+class _ReaderModule(Protocol):
+    def looks_like(self, root: DataPath, /) -> str | None: ...
+
+    def read(self, root: DataPath, options: ReadOptions, /) -> Annotations: ...
+
+
 @dataclass(frozen=True)
 class Reader:
     """One format on disk.
@@ -45,88 +51,71 @@ class Reader:
     version: int = 1
 
 
+def _reader(module: _ReaderModule, layout: str, *takes: str) -> Reader:
+    """The format that a module reads alone."""
+    return Reader(module.looks_like, module.read, layout, takes)
+
+
 READERS = {
     "lvis": Reader(coco.looks_like_lvis, coco.read_lvis, "annotations/lvis_v1_*.json", takes=("images",)),
     "objects365": Reader(
         coco.looks_like_objects365, coco.read_objects365, "annotations/zhiyuan_objv2_*.json", takes=("images",)
     ),
-    "coco-panoptic": Reader(
-        coco_panoptic.looks_like, coco_panoptic.read, "panoptic_*.json beside folders of PNG files of the same names"
-    ),
-    "coco": Reader(
-        coco.looks_like,
-        coco.read,
+    "coco-panoptic": _reader(coco_panoptic, "panoptic_*.json beside folders of PNG files of the same names"),
+    "coco": _reader(
+        coco,
         "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
-        takes=("images",),
+        "images",
     ),
-    "openimages": Reader(
-        openimages.looks_like,
-        openimages.read,
+    "openimages": _reader(
+        openimages,
         "*-annotations-bbox.csv with class-descriptions-boxable.csv, here or in annotations/",
-        takes=("images", "expand_hierarchy"),
+        "images",
+        "expand_hierarchy",
     ),
-    "oxford-pets": Reader(
-        pets.looks_like, pets.read, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
-    ),
-    "voc-segmentation": Reader(
-        voc_segmentation.looks_like,
-        voc_segmentation.read,
+    "oxford-pets": _reader(pets, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"),
+    "voc-segmentation": _reader(
+        voc_segmentation,
         "SegmentationClass/*.png with JPEGImages/ and ImageSets/Segmentation/*.txt; or a VOCdevkit of several years",
-        takes=("sbd", "zero_based"),
+        "sbd",
+        "zero_based",
     ),
-    "voc": Reader(
-        voc.looks_like,
-        voc.read,
+    "voc": _reader(
+        voc,
         "Annotations/*.xml with JPEGImages/ or images/; a VOCdevkit of several years; or XML files beside the images",
-        takes=("zero_based",),
+        "zero_based",
     ),
-    "imagenet-loc": Reader(
-        imagenet_loc.looks_like,
-        imagenet_loc.read,
-        "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv",
-        takes=("classes",),
+    "imagenet-loc": _reader(
+        imagenet_loc, "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv", "classes"
     ),
-    "imagenet-fall11": Reader(
-        imagenet_fall11.looks_like,
-        imagenet_fall11.read,
-        "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/",
-        takes=("classes",),
+    "imagenet-fall11": _reader(
+        imagenet_fall11, "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/", "classes"
     ),
-    "tiny-imagenet": Reader(
-        tiny_imagenet.looks_like, tiny_imagenet.read, "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"
+    "tiny-imagenet": _reader(tiny_imagenet, "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"),
+    "imagenet": _reader(imagenet, "train/<wnid>/ and val/ without folders, with a list of the labels of val"),
+    "sun397": _reader(
+        sun397, "ClassName.txt with SUN397/a/abbey/ and so on; Training_01.txt, Testing_01.txt", "partition"
     ),
-    "imagenet": Reader(
-        imagenet.looks_like, imagenet.read, "train/<wnid>/ and val/ without folders, with a list of the labels of val"
-    ),
-    "sun397": Reader(
-        sun397.looks_like,
-        sun397.read,
-        "ClassName.txt with SUN397/a/abbey/ and so on; Training_01.txt, Testing_01.txt",
-        takes=("partition",),
-    ),
-    "caltech256": Reader(caltech256.looks_like, caltech256.read, "256_ObjectCategories/001.ak47/ and so on"),
-    "flowers102": Reader(flowers102.looks_like, flowers102.read, "jpg/ with imagelabels.mat and setid.mat"),
-    "yolo": Reader(
-        yolo.looks_like,
-        yolo.read,
+    "caltech256": _reader(caltech256, "256_ObjectCategories/001.ak47/ and so on"),
+    "flowers102": _reader(flowers102, "jpg/ with imagelabels.mat and setid.mat"),
+    "yolo": _reader(
+        yolo,
         "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/",
-        takes=("labels", "missing_labels"),
+        "labels",
+        "missing_labels",
     ),
-    "file-list": Reader(
-        file_lists.looks_like,
-        file_lists.read,
+    "file-list": _reader(
+        file_lists,
         "a CSV file whose header names columns for image and class or box; or labels.txt with lines `NAME NUMBER`",
-        takes=("images", "box_convention"),
+        "images",
+        "box_convention",
     ),
-    "camvid": Reader(
-        camvid.looks_like,
-        camvid.read,
+    "camvid": _reader(
+        camvid,
         "train.txt, val.txt, test.txt with lines `IMAGE MASK`; or images and masks `x_L.png` with label_colors.txt",
     ),
-    "index-masks": Reader(index_masks.looks_like, index_masks.read, "images/ with masks/; or train/ with trainannot/"),
-    "class-folders": Reader(
-        class_folders.looks_like, class_folders.read, "two or more <class>/ of images; or train/<class>/"
-    ),
+    "index-masks": _reader(index_masks, "images/ with masks/; or train/ with trainannot/"),
+    "class-folders": _reader(class_folders, "two or more <class>/ of images; or train/<class>/"),
 }
 """Most specific first, as they are named in messages."""
 EVERY_READER = ("on_bad_box", "on_bad_record")
@@ -147,9 +136,9 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
     images = image_place(path, chosen.images) if chosen.images else None
 
     def read(place: Place) -> Annotations:
-        found = reader.read(DataPath(place, root.relative), chosen)
+        table = reader.read(DataPath(place, root.relative), chosen)
         notes = (*place.notes, *(images.notes if images else ()))
-        return found.with_facts(notes=(*notes, *found.notes)) if notes else found
+        return table.with_facts(notes=(*notes, *table.notes)) if notes else table
 
     settings = {
         "reader": name,
@@ -228,9 +217,9 @@ def _unknown(root: DataPath) -> str:
             "Name the folder of the data set, or say what it is with --format."
         )
     entries = [entry.name + ("/" if is_folder else "") for entry, is_folder in root.iterdir()]
-    found = ", ".join(entries[:FOUND_SHOWN]) + (
+    shown = ", ".join(entries[:FOUND_SHOWN]) + (
         f" and {len(entries) - FOUND_SHOWN} more" if len(entries) > FOUND_SHOWN else ""
     )
     inside = [entry for entry, is_folder in root.iterdir() if is_folder and recognize(entry)]
     advice = f"Did you mean {inside[0]}?" if inside else "Bring it into one of these layouts, or name its folder."
-    return f"{root}: in no known format. Looked for: {looked}. Found: {found or 'nothing'}. {advice}"
+    return f"{root}: in no known format. Looked for: {looked}. Found: {shown or 'nothing'}. {advice}"

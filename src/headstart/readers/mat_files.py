@@ -21,9 +21,9 @@ def mat_variable(path: DataPath, name: str) -> NDArray[Any]:
 
     try:
         content = path.read_bytes()
-        found = loadmat(io.BytesIO(content), variable_names=[name], squeeze_me=True)
+        variables = loadmat(io.BytesIO(content), variable_names=[name], squeeze_me=True)
     except Exception as error:  # On damaged files SciPy's reader raises whatever its parts raise.
         raise DataError(f"{path}: cannot be read as a MATLAB file ({error}). Fetch the file again.") from error
-    if name not in found:
+    if name not in variables:
         raise DataError(f"{path}: holds no variable {name!r}. Fetch the file again.")
-    return np.atleast_1d(np.asarray(found[name]))
+    return np.atleast_1d(np.asarray(variables[name]))

@@ -52,7 +52,7 @@ class ReadOptions:
 def assigned(words: Sequence[str]) -> dict[str, Any]:
     """Options from words such as "zero_based=true" or "partition=3". Raises UsageError."""
     defaults = {f.name: f.default for f in fields(ReadOptions)}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or name not in defaults:
@@ -60,11 +60,11 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
         if isinstance(defaults[name], bool):
             if text.lower() not in ("true", "false"):
                 raise UsageError(f"--read {word}: {name} is either true or false.")
-            found[name] = text.lower() == "true"
+            values[name] = text.lower() == "true"
         elif isinstance(defaults[name], int):
             if not text.isdecimal():
                 raise UsageError(f"--read {word}: {name} is a whole number.")
-            found[name] = int(text)
+            values[name] = int(text)
         else:
-            found[name] = text
-    return found
+            values[name] = text
+    return values

@@ -41,14 +41,14 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Raises DataError when a class of val or test has no training images.
     """
     parts = {split: (folder, _with_images(folder)) for split, folder in _parts(root).items()}
-    classes = sorted({name for split, (_, found) in parts.items() if split in TRAINING for name in found})
+    classes = sorted({name for split, (_, folders) in parts.items() if split in TRAINING for name in folders})
     notes: list[str] = []
     ids: list[str] = []
     paths: list[str] = []
     labels: list[int] = []
     splits: list[str] = []
-    for split, (folder, found) in parts.items():
-        for name, images_in in found.items():
+    for split, (folder, class_folders) in parts.items():
+        for name, images_in in class_folders.items():
             if name not in classes:
                 raise DataError(
                     f"{images_in}: class {name!r} has no training images, so it cannot be learned. "
@@ -60,7 +60,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             labels += [classes.index(name)] * len(images)
             splits += [split] * len(images)
             notes += _left_aside(images_in, len(images))
-        missing = [name for name in classes if name not in found]
+        missing = [name for name in classes if name not in class_folders]
         if missing:
             notes.append(f"{folder}: no images of {len(missing)} of {len(classes)} classes; first: {missing[0]}")
     return annotate(
@@ -78,11 +78,11 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
 def _parts(root: DataPath) -> dict[str, DataPath]:
     """Split -> folder that holds the class folders; '' when there are no splits."""
-    found = [(split, folder) for name, folder in subfolders(root).items() if (split := split_of(name))]
-    if not any(split in TRAINING and _classes(folder) for split, folder in found):
+    of_splits = [(split, folder) for name, folder in subfolders(root).items() if (split := split_of(name))]
+    if not any(split in TRAINING and _classes(folder) for split, folder in of_splits):
         return {"": root}
     parts: dict[str, DataPath] = {}
-    for split, folder in found:
+    for split, folder in of_splits:
         if _with_images(folder):
             if split in parts:
                 raise DataError(
@@ -94,10 +94,10 @@ def _parts(root: DataPath) -> dict[str, DataPath]:
 
 def _classes(folder: DataPath) -> dict[str, DataPath]:
     """Name -> folder of two or more classes; empty when the folders look like something else."""
-    found = _with_images(folder)
-    doubtful = [name for name in found if name.lower() in PERHAPS or _like_a_split(name)]
+    folders = _with_images(folder)
+    doubtful = [name for name in folders if name.lower() in PERHAPS or _like_a_split(name)]
     other = any(name.lower() in OTHER_FORMATS for name in subfolders(folder))
-    return {} if other or len(found) < 2 or len(doubtful) > 1 else found
+    return {} if other or len(folders) < 2 or len(doubtful) > 1 else folders
 
 
 def _with_images(folder: DataPath) -> dict[str, DataPath]:

@@ -46,8 +46,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     paths: list[DataPath] = []
     labels: list[int] = []
     for label, line in enumerate(classes):
-        found = files_in(images / line)
-        if not found:
+        images_of_class = files_in(images / line)
+        if not images_of_class:
             faults.record(
                 Fault(
                     "class-without-examples",
@@ -57,8 +57,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
                     "Put them there, or take the line out.",
                 )
             )
-        paths += found
-        labels += [label] * len(found)
+        paths += images_of_class
+        labels += [label] * len(images_of_class)
     others = [folder for folder in _with_images(images) if _line(folder, images) not in classes]
     if others:
         notes.append(
@@ -112,8 +112,8 @@ def _classes(path: DataPath) -> list[str]:
 
 
 def _with_images(folder: DataPath) -> list[DataPath]:
-    found = [folder] if files_in(folder) else []
-    return found + [below for sub in subfolders(folder).values() for below in _with_images(sub)]
+    folders = [folder] if files_in(folder) else []
+    return folders + [below for sub in subfolders(folder).values() for below in _with_images(sub)]
 
 
 def _line(path: DataPath, images: DataPath) -> str:
@@ -126,8 +126,8 @@ def _partition(root: DataPath, number: int, row_of: dict[str, int], faults: Faul
     splits = [""] * len(row_of)
     if number == 0:
         return splits
-    found = {part: _find(root, f"{part}_{number:02d}.txt") for part in PARTS}
-    missing = [f"{part}_{number:02d}.txt" for part, path in found.items() if path is None]
+    lists = {part: _find(root, f"{part}_{number:02d}.txt") for part in PARTS}
+    missing = [f"{part}_{number:02d}.txt" for part, path in lists.items() if path is None]
     if len(missing) == len(PARTS) and number == 1:
         notes.append(f"{root}: there is neither {' nor '.join(missing)}, so there are no official splits")
         return splits
@@ -136,7 +136,7 @@ def _partition(root: DataPath, number: int, row_of: dict[str, int], faults: Faul
             f"{root}: {' and '.join(missing)} of partition {number} is not there. Put it into Partitions/, "
             "or say partition=0 for no official splits."
         )
-    for part, path in found.items():
+    for part, path in lists.items():
         assert path is not None
         lines = read_text(path).splitlines()
         if not any(line.strip() for line in lines):

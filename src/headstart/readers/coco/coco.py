@@ -21,9 +21,10 @@ from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.coco.json_files import CocoFile, parse, short
-from headstart.readers.coco.layout import Member, image_folder, is_like_coco, json_files, members
-from headstart.readers.coco.lists import Classes, ImageRows, classes_of, images_of
-from headstart.readers.coco.rows import columns_of, part_of
+from headstart.readers.coco.layout import is_like_coco, json_files, members
+from headstart.readers.coco.lists import Classes, ImageRows
+from headstart.readers.coco.rows import columns_of
+from headstart.readers.coco.sets import read_set
 from headstart.readers.folders import relative
 from headstart.readers.options import ReadOptions
 
@@ -100,8 +101,8 @@ def _read(
         )
     base = root.parent if root.is_file() else root
     base = base.parent if base.name == "annotations" else base
-    found = members(base, paths, prefix)
-    files = [parse(member.path) for member in found]
+    json_members = members(base, paths, prefix)
+    files = [parse(member.path) for member in json_members]
     for file in files:
         if file.panoptic:
             raise DataError(
@@ -109,27 +110,21 @@ def _read(
                 "Read it with --format coco-panoptic."
             )
     faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
-    classes = classes_of(files)
-    images = [images_of(file, faults) for file in files]
-    paths_of = [
-        image_folder(base, member, own.names, options.images).relative(own.names) if own.names else []
-        for member, own in zip(found, images, strict=True)
-    ]
-    require_apart(found, paths_of)
-    parts = [part_of(file, own, classes, faults, notes=notes) for file, own in zip(files, images, strict=True)]
-    boxes = columns_of(parts, [[True] * len(own.names) for own in images], classes)
+    data = read_set(base, json_members, files, options.images, faults=faults, notes=notes)
+    classes, images = data.classes, data.images
+    boxes = columns_of(data.parts, [[True] * len(rows.names) for rows in images], classes)
     federated = prefix == LVIS
-    labels = [entry.get("label") for own in images for entry in own.entries]
+    labels = [entry.get("label") for rows in images for entry in rows.entries]
     texts = [label for label in labels if isinstance(label, str)]
     kinds = tuple(sorted(set(texts))) if len(texts) == len(labels) and not federated else ()
     verified = _federated(files, images, classes, boxes, faults=faults) if federated else dict[str, Lists]()
     return annotate(
         root,
         format,
-        image_ids(found, images),
-        [path for group in paths_of for path in group],
-        sizes_hw=np.concatenate([own.sizes_hw for own in images]),
-        splits=[member.split for member, own in zip(found, images, strict=True) for _ in own.names],
+        data.image_ids,
+        data.image_paths,
+        sizes_hw=data.sizes_hw,
+        splits=data.splits,
         boxes=boxes,
         notes=notes,
         left_out=faults.found,
@@ -141,28 +136,6 @@ def _read(
         absent=verified.get("absent"),
         partial=verified.get("partial"),
     )
-
-
-def image_ids(found: Sequence[Member], images: Sequence[ImageRows]) -> list[str]:
-    """The files' own ids as texts; those of several files that coincide get the names of their files before them."""
-    own = [[str(entry["id"]) for entry in each.entries] for each in images]
-    flat = [number for ids in own for number in ids]
-    if len(set(flat)) == len(flat):
-        return flat
-    return [f"{member.name}/{number}" for member, ids in zip(found, own, strict=True) for number in ids]
-
-
-def require_apart(found: Sequence[Member], paths: Sequence[Sequence[str]]) -> None:
-    """Raises DataError when an image file is in two of the JSON files: training on test images must not happen."""
-    seen: dict[str, Member] = {}
-    for member, own in zip(found, paths, strict=True):
-        for path in own:
-            if (other := seen.get(path, member)) is not member:
-                raise DataError(
-                    f"{member.path}: the image {path!r} is in {other.path.name} too. Name the one file to "
-                    "read, or take the image out of one of them."
-                )
-        seen |= dict.fromkeys(own, member)
 
 
 def _frequencies(classes: Classes) -> dict[str, str]:
@@ -178,12 +151,12 @@ def _federated(
     lists = {}
     for name, key in (("absent", "neg_category_ids"), ("partial", "not_exhaustive_category_ids")):
         rows, labels, first = [], [], 0
-        for file, own in zip(files, images, strict=True):
-            for row, entry in enumerate(own.entries, first):
+        for file, of_file in zip(files, images, strict=True):
+            for row, entry in enumerate(of_file.entries, first):
                 known = _verified(file, entry, key, classes.index, faults=faults)
                 labels += known
                 rows += [row] * len(known)
-            first += len(own.entries)
+            first += len(of_file.entries)
         lists[name] = (np.array(rows, np.int64), np.array(labels, np.int64))
     boxed = np.repeat(np.arange(len(boxes.known)), np.diff(boxes.offsets))
     partial_rows, partial_labels = lists["partial"]

@@ -247,10 +247,10 @@ def parse(path: DataPath) -> CocoFile:
         )
     others = [(k, entry) for k, entry in enumerate(entries) if entry is not ROW]
     panoptic = [entry for _, entry in others if isinstance(entry, dict) and "segments_info" in entry]
-    own = len(entries) - len(others) + sum(entry["segments_info"] for entry in panoptic)
-    if own != len(parser.rows):
+    inside = len(entries) - len(others) + sum(entry["segments_info"] for entry in panoptic)
+    if inside != len(parser.rows):
         raise DataError(
-            f"{path}: {len(parser.rows) - own} objects with an image_id or a category_id stand outside the "
+            f"{path}: {len(parser.rows) - inside} objects with an image_id or a category_id stand outside the "
             "list `annotations`. Move them there, or take them out."
         )
     strays = [(k, entry) for k, entry in others if not (isinstance(entry, dict) and "segments_info" in entry)]

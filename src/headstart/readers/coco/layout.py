@@ -34,23 +34,23 @@ def members(root: DataPath, paths: Sequence[DataPath], prefix: str) -> list[Memb
 
     The split is told by the file's name (`instances_train2017`, `train`), else by its folder.
     """
-    found = [Member(path, _split(path, prefix), _name(path, root, prefix)) for path in paths]
+    json_members = [Member(path, _split(path, prefix), _name(path, root, prefix)) for path in paths]
     for split in SPLITS:
-        same = [member.path for member in found if member.split == split]
+        same = [member.path for member in json_members if member.split == split]
         if len(same) > 1:
             what = f"the {split} split" if split else "of no split that their names tell"
             raise DataError(
                 f"{same[0].parent}: {' and '.join(path.name for path in same)} are both {what}. "
                 "Name the one file to read instead of its folder."
             )
-    return sorted(found, key=lambda member: SPLITS.index(member.split))
+    return sorted(json_members, key=lambda member: SPLITS.index(member.split))
 
 
 def _split(path: DataPath, prefix: str) -> str:
     stem = path.stem.lower().removeprefix(prefix)
     words = [word for word in re.split(r"[_.\s-]+", stem) if word]
-    found = split_of(stem) or next((s for word in reversed(words) if (s := split_of(word))), None)
-    return found or split_of(path.parent.name) or ""
+    split = split_of(stem) or next((s for word in reversed(words) if (s := split_of(word))), None)
+    return split or split_of(path.parent.name) or ""
 
 
 def _name(path: DataPath, root: DataPath, prefix: str) -> str:
@@ -103,9 +103,9 @@ def image_folder(root: DataPath, member: Member, names: Sequence[str], images: s
         for parts in (0, 2, 1):
             if parts and not any(name.count("/") >= parts for name in shown):
                 continue
-            found = sum((folder / _last(name, parts)).is_file() for name in shown)
-            if found > most and (parts == 0 or len({_last(n, parts) for n in names}) == len(set(names))):
-                best, most = ImageFolder(folder, parts), found
+            there = sum((folder / _last(name, parts)).is_file() for name in shown)
+            if there > most and (parts == 0 or len({_last(n, parts) for n in names}) == len(set(names))):
+                best, most = ImageFolder(folder, parts), there
         if most == len(shown):
             break
     if best is None:

@@ -36,10 +36,10 @@ class Classes:
 def classes_of(files: Sequence[CocoFile]) -> Classes:
     """Of all files together. Raises DataError for categories without id or name, for ids that mean two things, and for
     two categories of one name that are both used (one that is not used is left out)."""
-    found: dict[CategoryId, dict[str, Any]] = {}
+    categories: dict[CategoryId, dict[str, Any]] = {}
     first: dict[CategoryId, str] = {}
     for file in files:
-        own: set[CategoryId] = set()
+        seen: set[CategoryId] = set()
         for k, entry in enumerate(file.categories):
             number, name = entry.get("id"), entry.get("name")
             if type(number) not in (int, str) or not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
@@ -47,12 +47,12 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
                     f"{file.path}: category number {k} has id {short(number)} and name {short(name)}. "
                     "Give every category an id and a name."
                 )
-            if number in own:
+            if number in seen:
                 raise DataError(f"{file.path}: two categories have the id {short(number)}. Give each an id of its own.")
             assert number is not None
-            other = found.setdefault(number, entry)
+            other = categories.setdefault(number, entry)
             source = first.setdefault(number, file.path.name)
-            own.add(number)
+            seen.add(number)
             if other["name"] != name:
                 raise DataError(
                     f"{file.path}: category {short(number)} is {name!r} here and {other['name']!r} in "
@@ -60,7 +60,7 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
                 )
     used = {c for file in files for c in file.rows.category_ids if type(c) in (int, str)}
     by_name: dict[str, list[CategoryId]] = {}
-    for number, entry in found.items():
+    for number, entry in categories.items():
         by_name.setdefault(entry["name"].strip(), []).append(number)
     for name, numbers in by_name.items():
         if len(numbers) > 1:
@@ -71,9 +71,9 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
                     f"{name!r}. Give each a name of its own, or join them."
                 )
             for number in idle if len(idle) < len(numbers) else idle[1:]:
-                del found[number]
-    ids = sorted(found, key=lambda number: (isinstance(number, str), number))
-    return Classes(tuple(found[i]["name"].strip() for i in ids), tuple(ids), tuple(found[i] for i in ids))
+                del categories[number]
+    ids = sorted(categories, key=lambda number: (isinstance(number, str), number))
+    return Classes(tuple(categories[i]["name"].strip() for i in ids), tuple(ids), tuple(categories[i] for i in ids))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ImageRows:
 
 def images_of(file: CocoFile, faults: Faults) -> ImageRows:
     """Reports images without id or name, with an impossible size, and ids that stand for two images."""
-    kept: dict[Any, tuple[dict[str, Any], str, tuple[int, int]]] = {}
+    images: dict[Any, tuple[dict[str, Any], str, tuple[int, int]]] = {}
     out: set[Any] = set()
     for k, entry in enumerate(file.images):
         number = entry.get("id")
@@ -107,26 +107,26 @@ def images_of(file: CocoFile, faults: Faults) -> ImageRows:
         elif size is None:
             said = f"{short(entry.get('width'))} x {short(entry.get('height'))}"
             fault = ("size-impossible", f"has the size {said}", "Write its width and height in pixels")
-        elif number in kept or number in out:
-            same = number in kept and kept[number][1] == name
+        elif number in images or number in out:
+            same = number in images and images[number][1] == name
             what = "stands twice" if same else "stands for two images, so whose its annotations are cannot be known"
             fault = ("id-not-unique", f"{what} ({short(name)})", "Give every image an id of its own")
             if not same:
-                kept.pop(number, None)
+                images.pop(number, None)
                 out.add(number)
         else:
             assert name is not None and size is not None
-            kept[number] = (entry, name, size)
+            images[number] = (entry, name, size)
         if fault:
             faults.record(Fault(fault[0], str(file.path), record, fault[1], f"{fault[2]}."))
             if fault[0] != "id-not-unique" and type(number) in (int, str):
                 out.add(number)
-    values = list(kept.values())
+    values = list(images.values())
     return ImageRows(
         entries=[entry for entry, _, _ in values],
         names=[name for _, name, _ in values],
         sizes_hw=np.array([size for _, _, size in values], np.int32).reshape(-1, 2),
-        index={number: k for k, number in enumerate(kept)},
+        index={number: k for k, number in enumerate(images)},
         left_out=out,
     )
 

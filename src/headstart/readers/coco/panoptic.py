@@ -16,11 +16,12 @@ from headstart.data.faults import Fault, Faults
 from headstart.data.flags import IGNORED
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
-from headstart.readers.coco.coco import PANOPTIC, evidence, image_ids, named_files, require_apart
+from headstart.readers.coco.coco import PANOPTIC, evidence, named_files
 from headstart.readers.coco.json_files import CocoFile, parse, short
-from headstart.readers.coco.layout import LOOKED_AT, image_folder, members
-from headstart.readers.coco.lists import Classes, ImageRows, classes_of, images_of
-from headstart.readers.coco.rows import Part, columns_of, part_of
+from headstart.readers.coco.layout import LOOKED_AT, members
+from headstart.readers.coco.lists import Classes, ImageRows
+from headstart.readers.coco.rows import Part, columns_of
+from headstart.readers.coco.sets import read_set
 from headstart.readers.options import ReadOptions
 
 
@@ -40,20 +41,17 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         raise DataError(f"{root}: no file panoptic_*.json is there. Name the folder that holds it.")
     base = root.parent if root.is_file() else root
     base = base.parent if base.name in ("annotations", "panoptic") else base
-    found = members(base, paths, PANOPTIC)
-    files = [parse(member.path) for member in found]
+    json_members = members(base, paths, PANOPTIC)
+    files = [parse(member.path) for member in json_members]
     faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
-    classes = classes_of(files)
-    images = [images_of(file, faults) for file in files]
-    paths_of = [
-        image_folder(base, member, own.names, None).relative(own.names) if own.names else []
-        for member, own in zip(found, images, strict=True)
+    data = read_set(base, json_members, files, None, faults=faults, notes=notes)
+    classes = data.classes
+    drawn = [
+        _masks(file, images, part, faults, notes=notes)
+        for file, images, part in zip(files, data.images, data.parts, strict=True)
     ]
-    require_apart(found, paths_of)
-    parts = [part_of(file, own, classes, faults, notes=notes) for file, own in zip(files, images, strict=True)]
-    drawn = [_masks(file, own, part, faults, notes=notes) for file, own, part in zip(files, images, parts, strict=True)]
-    masks = [mask for own, _ in drawn for mask in own]
-    boxes = columns_of(parts, [known for _, known in drawn], classes)
+    masks = [mask for of_file, _ in drawn for mask in of_file]
+    boxes = columns_of(data.parts, [known for _, known in drawn], classes)
     few = len(classes.names) <= IGNORED
     if not few:
         notes.append(
@@ -63,10 +61,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     return annotate(
         root,
         "coco-panoptic",
-        image_ids(found, images),
-        [path for group in paths_of for path in group],
-        sizes_hw=np.concatenate([own.sizes_hw for own in images]),
-        splits=[member.split for member, own in zip(found, images, strict=True) for _ in own.names],
+        data.image_ids,
+        data.image_paths,
+        sizes_hw=data.sizes_hw,
+        splits=data.splits,
         boxes=boxes,
         mask_paths=masks,
         mask_classes=classes.names if few and any(masks) else (),
@@ -89,7 +87,7 @@ def _masks(
             f"{file.path.stem}.zip beside the JSON file."
         )
     masks, known = [""] * len(images.names), [False] * len(images.names)
-    kept = np.bincount(part.images, minlength=len(images.names))
+    segments = np.bincount(part.images, minlength=len(images.names))
     lessened = []
     for k, entry in enumerate(file.panoptic):
         number, name = entry["image_id"], entry["file_name"]
@@ -124,7 +122,7 @@ def _masks(
             known[row] = True
         else:
             known[row] = True
-            masks[row] = (folder / name).relative if kept[row] == entry["segments_info"] else ""
+            masks[row] = (folder / name).relative if segments[row] == entry["segments_info"] else ""
             lessened += [] if masks[row] else [images.names[row]]
     if lessened:
         notes.append(

@@ -14,6 +14,7 @@ from headstart.data.boxes import leaving, to_edges
 from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
 from headstart.data.rle import FARTHEST
+from headstart.readers.boxes import offsets_of
 from headstart.readers.coco.json_files import OTHER_FLAGS, CocoFile, short
 from headstart.readers.coco.lists import Classes, ImageRows
 
@@ -108,11 +109,11 @@ def columns_of(parts: Sequence[Part], known: Sequence[Sequence[bool]], classes: 
     firsts = np.cumsum([0, *map(len, known)])
     of_image = np.concatenate([part.images + first for part, first in zip(parts, firsts, strict=False)])
     return BoxColumns(
-        offsets=np.concatenate([[0], np.cumsum(np.bincount(of_image, minlength=int(firsts[-1])))]).astype(np.int64),
+        offsets=offsets_of(of_image, int(firsts[-1])),
         source=np.concatenate([part.source for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         flags=np.concatenate([part.flags for part in parts]),
-        known=np.concatenate([np.asarray(own, bool) for own in known]),
+        known=np.concatenate([np.asarray(of_file, bool) for of_file in known]),
         classes=classes.names,
         class_ids=classes.ids,
         convention="coco",
@@ -251,10 +252,10 @@ def _lists(
 
 
 def _joined(columns: list[tuple[NDArray[Any] | None, int]], missing: float) -> NDArray[Any] | None:
-    given = [column for column, _ in columns if column is not None]
-    if not given:
+    present = [column for column, _ in columns if column is not None]
+    if not present:
         return None
-    return np.concatenate([np.full(n, missing, given[0].dtype) if c is None else c for c, n in columns])
+    return np.concatenate([np.full(n, missing, present[0].dtype) if c is None else c for c, n in columns])
 
 
 def _joined_polygons(parts: Sequence[Part]) -> pa.Array | None:

@@ -103,19 +103,19 @@ Told = dict[str, tuple[str, str, str]]
 
 def _labels(root: DataPath, val: list[DataPath], wnids: tuple[str, ...], faults: Faults) -> Told:
     kits = [root / kit if kit else root for kit in KITS]
-    found = {name: kit / name for kit in kits for name in (SOLUTION, CAFFE, *TRUTHS, *MAPS) if (kit / name).is_file()}
-    if SOLUTION in found:
-        rows = read_solution(found[SOLUTION], faults)
+    files = {name: kit / name for kit in kits for name in (SOLUTION, CAFFE, *TRUTHS, *MAPS) if (kit / name).is_file()}
+    if SOLUTION in files:
+        rows = read_solution(files[SOLUTION], faults)
         return {stem: (row.objects[0].name, str(row.path), f"image {stem!r}") for stem, row in rows.items()}
-    if CAFFE in found:
-        return dict(_caffe(found[CAFFE], wnids, faults))
-    truth = next((found[name] for name in TRUTHS if name in found), None)
+    if CAFFE in files:
+        return dict(_caffe(files[CAFFE], wnids, faults))
+    truth = next((files[name] for name in TRUTHS if name in files), None)
     if truth is None:
         raise DataError(
             f"{root / 'val'}: nothing tells the classes of its {len(val)} images. Put LOC_val_solution.csv, "
             f"val.txt or {TRUTHS[0]} with meta.mat into {root}, or sort the images into val/<wnid>/."
         )
-    meaning = next((found[name] for name in MAPS if name in found), None)
+    meaning = next((files[name] for name in MAPS if name in files), None)
     if meaning is None:
         raise DataError(
             f"{truth}: its numbers are those of the development kit. Put meta.mat or map_clsloc.txt beside it."

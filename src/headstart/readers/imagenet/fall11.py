@@ -8,7 +8,6 @@ as `classes`, and only images with an XML file are read unless a class has none.
 
 from __future__ import annotations
 
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.faults import Faults
 from headstart.errors import DataError
@@ -16,6 +15,8 @@ from headstart.places.paths import DataPath
 from headstart.readers.folders import files_in, has_files
 from headstart.readers.imagenet.wnids import (
     XML,
+    ClassImages,
+    annotate_classes,
     boxes_of_xmls,
     read_class_list,
     read_words,
@@ -59,44 +60,33 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             f"{images}: {len(lost)} of {len(chosen or ())} chosen classes have no folder of images; first: {lost[0]}"
         )
     classes = synsets(chosen or set(folders), read_words([root]))
-    paths: list[DataPath] = []
-    wnids: list[str] = []
+    class_images = ClassImages()
     files: list[DataPath | None] = []
     aside = 0
     for wnid, folder in folders.items():
         if chosen is not None and wnid not in chosen:
             aside += 1
             continue
-        own = xml_files(xmls / wnid)
+        xmls_of_class = xml_files(xmls / wnid)
         inside = files_in(folder)
-        report_orphans(own, {image.stem for image in inside}, folder, faults)
-        paths += inside
-        wnids += [wnid] * len(inside)
-        files += [own.get(image.stem) for image in inside]
-    if not paths:
+        report_orphans(xmls_of_class, {image.stem for image in inside}, folder, faults)
+        class_images.paths += inside
+        class_images.splits += [""] * len(inside)
+        class_images.wnids += [wnid] * len(inside)
+        files += [xmls_of_class.get(image.stem) for image in inside]
+    if not class_images.paths:
         raise DataError(f"{images}: none of the {len(classes.wnids)} classes has an image. Check the list of classes.")
     if aside:
         notes.append(f"{images}: {aside} folders are of classes that were not chosen, and were left aside")
     read_files = read_xmls(files, faults)
-    sizes = [file.size_hw or (0, 0) if file else (0, 0) for file in read_files]
-    boxes = boxes_of_xmls(read_files, sizes, classes, chosen is not None, faults=faults, notes=notes)
+    boxes, sizes = boxes_of_xmls(read_files, classes, chosen is not None, faults, notes=notes)
     without = sum(1 for file in read_files if file is None)
     if without:
-        notes.append(f"{images}: {without} of {len(paths)} images have no boxes and take no part in detection")
-    number_of = classes.number_of
-    return annotate(
-        root,
-        "imagenet-fall11",
-        [path.stem for path in paths],
-        [path.relative for path in paths],
-        sizes_hw=sizes,
-        splits=[""] * len(paths),
-        image_labels=[number_of[wnid] for wnid in wnids],
-        image_classes=classes.names,
-        image_class_ids=classes.wnids,
-        boxes=boxes,
-        notes=notes,
-        left_out=faults.found,
+        notes.append(
+            f"{images}: {without} of {len(class_images.paths)} images have no boxes and take no part in detection"
+        )
+    return annotate_classes(
+        root, "imagenet-fall11", class_images, classes, sizes_hw=sizes, boxes=boxes, notes=notes, faults=faults
     )
 
 

@@ -19,7 +19,6 @@ import csv
 import io
 from dataclasses import dataclass, field
 
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
@@ -28,7 +27,9 @@ from headstart.readers.fields import number
 from headstart.readers.folders import files_in, read_text
 from headstart.readers.imagenet.wnids import (
     WNID,
+    ClassImages,
     Synsets,
+    annotate_classes,
     boxes_of_xmls,
     has_wnid_folders,
     read_class_list,
@@ -50,12 +51,9 @@ Solution = dict[str, VocFile]
 
 
 @dataclass
-class _Images:
-    """Images in order. `wnids`: '' where the class is not told by a folder or a solution."""
+class _Images(ClassImages):
+    """`wnids`: '' where the class is not told by a folder or a solution."""
 
-    paths: list[DataPath] = field(default_factory=list)
-    splits: list[str] = field(default_factory=list)
-    wnids: list[str] = field(default_factory=list)
     xmls: list[DataPath | None] = field(default_factory=list)
 
 
@@ -86,34 +84,24 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     trained = wnid_folders(base / DATA / "train")
     classes = synsets(chosen or set(words) or set(trained), words)
     validated = _solution(tops, "val", faults)
-    found = _images(base, trained, validated, faults)
-    _check_lists(base, found, faults, notes)
-    files = read_xmls(found.xmls, faults)
-    if not any(found.xmls):
+    images = _images(base, trained, validated, faults)
+    _check_lists(base, images, faults, notes)
+    files = read_xmls(images.xmls, faults)
+    if not any(images.xmls):
         solutions = {"train": _solution(tops, "train", faults), "val": validated, "test": {}}
-        files = [solutions[split].get(path.stem) for path, split in zip(found.paths, found.splits, strict=True)]
-    wnids = [_class_of(k, found, files, faults) for k in range(len(found.paths))]
-    keep = _kept(found, wnids, classes, chosen is not None, faults=faults, notes=notes)
+        files = [solutions[split].get(path.stem) for path, split in zip(images.paths, images.splits, strict=True)]
+    wnids = [_class_of(k, images, files, faults) for k in range(len(images.paths))]
+    keep = _kept(images, wnids, classes, chosen is not None, faults=faults, notes=notes)
     files = [files[k] for k in keep]
-    sizes = [file.size_hw or (0, 0) if file else (0, 0) for file in files]
-    number_of = classes.number_of
-    boxes = boxes_of_xmls(files, sizes, classes, chosen is not None, faults=faults, notes=notes)
-    without = sum(1 for k, file in zip(keep, files, strict=True) if file is None and found.splits[k] != "test")
+    boxes, sizes = boxes_of_xmls(files, classes, chosen is not None, faults, notes=notes)
+    without = sum(1 for k, file in zip(keep, files, strict=True) if file is None and images.splits[k] != "test")
     if without:
         notes.append(f"{base}: {without} training and validation images have no boxes and take no part in detection")
-    return annotate(
-        root,
-        "imagenet-loc",
-        [found.paths[k].stem for k in keep],
-        [found.paths[k].relative for k in keep],
-        sizes_hw=sizes,
-        splits=[found.splits[k] for k in keep],
-        image_labels=[number_of.get(wnids[k], -1) for k in keep],
-        image_classes=classes.names,
-        image_class_ids=classes.wnids,
-        boxes=boxes,
-        notes=notes,
-        left_out=faults.found,
+    chosen_images = ClassImages(
+        [images.paths[k] for k in keep], [images.splits[k] for k in keep], [wnids[k] for k in keep]
+    )
+    return annotate_classes(
+        root, "imagenet-loc", chosen_images, classes, sizes_hw=sizes, boxes=boxes, notes=notes, faults=faults
     )
 
 
@@ -122,24 +110,24 @@ def _base(root: DataPath) -> DataPath | None:
 
 
 def _images(base: DataPath, trained: dict[str, DataPath], solution: Solution, faults: Faults) -> _Images:
-    found = _Images()
+    images = _Images()
     for wnid, folder in trained.items():
-        _folder(folder, base / ANNOTATIONS / "train" / wnid, "train", wnid, into=found, faults=faults)
+        _folder(folder, base / ANNOTATIONS / "train" / wnid, "train", wnid, into=images, faults=faults)
     val = base / DATA / "val"
     if has_wnid_folders(val):
         for wnid, folder in wnid_folders(val).items():
             xmls = base / ANNOTATIONS / "val"
-            _folder(folder, xmls / wnid if (xmls / wnid).is_dir() else xmls, "val", wnid, into=found, faults=None)
+            _folder(folder, xmls / wnid if (xmls / wnid).is_dir() else xmls, "val", wnid, into=images, faults=None)
     else:
-        first = len(found.paths)
-        _folder(val, base / ANNOTATIONS / "val", "val", "", into=found, faults=faults)
-        for k in range(first, len(found.paths)):
-            told = solution.get(found.paths[k].stem)
-            found.wnids[k] = told.objects[0].name if told and told.objects else ""
-    _folder(base / DATA / "test", base / ANNOTATIONS / "test", "test", "", into=found, faults=faults)
-    if not found.paths:
+        first = len(images.paths)
+        _folder(val, base / ANNOTATIONS / "val", "val", "", into=images, faults=faults)
+        for k in range(first, len(images.paths)):
+            told = solution.get(images.paths[k].stem)
+            images.wnids[k] = told.objects[0].name if told and told.objects else ""
+    _folder(base / DATA / "test", base / ANNOTATIONS / "test", "test", "", into=images, faults=faults)
+    if not images.paths:
         raise DataError(f"{base / DATA}: holds no images. Put the images into train/<wnid>/, val/ and test/.")
-    return found
+    return images
 
 
 def _folder(
@@ -205,11 +193,11 @@ def _objects(text: str) -> tuple[VocObject, ...] | None:
     return tuple(objects)
 
 
-def _check_lists(base: DataPath, found: _Images, faults: Faults, notes: list[str]) -> None:
+def _check_lists(base: DataPath, images: _Images, faults: Faults, notes: list[str]) -> None:
     """Images that the lists name are there; others are told."""
     for split, name in LIST_FILES.items():
         path = base / LISTS / name
-        there = {image.stem for image, own in zip(found.paths, found.splits, strict=True) if own == split}
+        there = {image.stem for image, part in zip(images.paths, images.splits, strict=True) if part == split}
         if not path.is_file() or not there:
             continue
         listed = set()
@@ -235,25 +223,25 @@ def _check_lists(base: DataPath, found: _Images, faults: Faults, notes: list[str
             )
 
 
-def _class_of(k: int, found: _Images, files: list[VocFile | None], faults: Faults) -> str:
+def _class_of(k: int, images: _Images, files: list[VocFile | None], faults: Faults) -> str:
     """The class of image k, from its folder or solution, else from its objects. Reported where these disagree."""
     file = files[k]
     if file is None:
-        return found.wnids[k]
+        return images.wnids[k]
     names = sorted({item.name for item in file.objects})
-    if found.wnids[k] and names and found.wnids[k] not in names:
-        above = found.paths[k].parent
+    if images.wnids[k] and names and images.wnids[k] not in names:
+        above = images.paths[k].parent
         told = f"the folder {above}" if WNID.fullmatch(above.name) else SOLUTIONS["val"]
         faults.record(
             Fault(
                 "label-contradicts",
                 str(file.path),
                 file.within.removesuffix(", "),
-                f"has objects of {' and '.join(names)}, but {told} says that its image shows {found.wnids[k]}",
+                f"has objects of {' and '.join(names)}, but {told} says that its image shows {images.wnids[k]}",
                 "Correct one of the two.",
             )
         )
-    elif len(names) > 1 and not found.wnids[k]:
+    elif len(names) > 1 and not images.wnids[k]:
         faults.record(
             Fault(
                 "label-contradicts",
@@ -263,11 +251,11 @@ def _class_of(k: int, found: _Images, files: list[VocFile | None], faults: Fault
                 "Add LOC_val_solution.csv, or correct the names.",
             )
         )
-    return found.wnids[k] or (names[0] if len(names) == 1 else "")
+    return images.wnids[k] or (names[0] if len(names) == 1 else "")
 
 
 def _kept(
-    found: _Images, wnids: list[str], classes: Synsets, selected: bool, *, faults: Faults, notes: list[str]
+    images: _Images, wnids: list[str], classes: Synsets, selected: bool, *, faults: Faults, notes: list[str]
 ) -> list[int]:
     """Images of the classes, and those without class of the test part; others are reported, or left aside."""
     known = set(classes.wnids)
@@ -275,7 +263,7 @@ def _kept(
     if selected:
         if not keep:
             raise DataError(
-                f"{found.paths[0].parent}: no image is of one of the {len(known)} chosen classes. "
+                f"{images.paths[0].parent}: no image is of one of the {len(known)} chosen classes. "
                 "Check the list of classes."
             )
         notes.append(
@@ -286,13 +274,13 @@ def _kept(
         faults.record(
             Fault(
                 "label-unknown",
-                str(found.paths[k]),
+                str(images.paths[k]),
                 "",
                 f"has the class {wnids[k]!r}, which the list of synsets does not name",
                 "Add it to LOC_synset_mapping.txt, or remove the image.",
             )
         )
-    unknown = sum(1 for k in keep if not wnids[k] and found.splits[k] != "test")
+    unknown = sum(1 for k in keep if not wnids[k] and images.splits[k] != "test")
     if unknown:
         notes.append(
             f"{unknown} validation images have no class: there is neither LOC_val_solution.csv nor an XML file"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import leaving, to_edges
 from headstart.data.columns import BoxColumns
@@ -21,21 +20,27 @@ from headstart.data.faults import Fault, Faults
 from headstart.data.sizes import headers_of
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
+from headstart.readers.boxes import note_leaving, offsets_of
 from headstart.readers.fields import number
 from headstart.readers.folders import files_in, read_lines, read_text
-from headstart.readers.imagenet.wnids import WNID, read_words, synsets, wnid_folders
+from headstart.readers.imagenet.wnids import (
+    WNID,
+    ClassImages,
+    Synsets,
+    annotate_classes,
+    read_words,
+    synsets,
+    wnid_folders,
+)
 from headstart.readers.options import ReadOptions
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass
-class _Images:
-    """Images in order, with what lists say of each."""
+class _Images(ClassImages):
+    """With what lists say of each."""
 
-    paths: list[DataPath] = field(default_factory=list)
-    splits: list[str] = field(default_factory=list)
-    wnids: list[str] = field(default_factory=list)
     boxes: list[Box | None] = field(default_factory=list)
     where: list[tuple[str, str]] = field(default_factory=list)
 
@@ -59,7 +64,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     faults = Faults(options.on_bad_box, options.on_bad_record)
     listed = _wnids(root / "wnids.txt")
     classes = synsets(listed, read_words([root]))
-    found = _Images()
+    images = _Images()
     notes: list[str] = []
     for wnid, folder in wnid_folders(root / "train").items():
         if wnid not in listed:
@@ -74,7 +79,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             )
             continue
         lines = _lines(folder / f"{wnid}_boxes.txt", 5, faults)
-        _pair(folder / "images", folder / f"{wnid}_boxes.txt", "train", wnid, lines=lines, into=found, faults=faults)
+        _pair(folder / "images", folder / f"{wnid}_boxes.txt", "train", wnid, lines=lines, into=images, faults=faults)
     if (root / "val").is_dir():
         lines = _lines(root / "val" / "val_annotations.txt", 6, faults)
         _pair(
@@ -83,20 +88,20 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             "val",
             "",
             lines=lines,
-            into=found,
+            into=images,
             faults=faults,
         )
     for image in files_in(root / "test" / "images"):
-        _add(found, image, "test", "", box=None, where=("", ""))
-    missing = sorted(listed - set(found.wnids))
+        _add(images, image, "test", "", box=None, where=("", ""))
+    missing = sorted(listed - set(images.wnids))
     if missing:
         notes.append(
             f"{root / 'wnids.txt'}: {len(missing)} of {len(listed)} classes have no images; first: {missing[0]}"
         )
     number_of = classes.number_of
-    for k, wnid in enumerate(found.wnids):
+    for k, wnid in enumerate(images.wnids):
         if wnid and wnid not in number_of:
-            path, record = found.where[k]
+            path, record = images.where[k]
             faults.record(
                 Fault(
                     "label-unknown",
@@ -106,20 +111,9 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
                     "Correct the line, or add the class there.",
                 )
             )
-    boxes, sizes = _boxes(found, number_of, classes.names, classes.wnids, faults=faults, notes=notes)
-    return annotate(
-        root,
-        "tiny-imagenet",
-        [path.stem for path in found.paths],
-        [path.relative for path in found.paths],
-        sizes_hw=sizes,
-        splits=found.splits,
-        image_labels=[number_of.get(wnid, -1) for wnid in found.wnids],
-        image_classes=classes.names,
-        image_class_ids=classes.wnids,
-        boxes=boxes,
-        notes=notes,
-        left_out=faults.found,
+    boxes, sizes = _boxes(images, classes, faults, notes)
+    return annotate_classes(
+        root, "tiny-imagenet", images, classes, sizes_hw=sizes, boxes=boxes, notes=notes, faults=faults
     )
 
 
@@ -136,7 +130,7 @@ def _wnids(path: DataPath) -> set[str]:
 
 def _lines(path: DataPath, width: int, faults: Faults) -> dict[str, tuple[str, str, Box]]:
     """File name -> (line, WordNet id or '', box)."""
-    found: dict[str, tuple[str, str, Box]] = {}
+    lines: dict[str, tuple[str, str, Box]] = {}
     for k, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
         values = [v for f in fields[-4:] if (v := number(f)) is not None]
@@ -153,20 +147,20 @@ def _lines(path: DataPath, width: int, faults: Faults) -> dict[str, tuple[str, s
                     "Correct the line, or fetch the file again.",
                 )
             )
-        elif fields[0] in found:
+        elif fields[0] in lines:
             faults.record(
                 Fault(
                     "line-contradicts",
                     str(path),
                     f"line {k}",
-                    f"has {fields[0]!r} a second time ({found[fields[0]][0]} has it too)",
+                    f"has {fields[0]!r} a second time ({lines[fields[0]][0]} has it too)",
                     "Take one line out.",
                 )
             )
         else:
             box = (values[0], values[1], values[2], values[3])
-            found[fields[0]] = (f"line {k}", fields[1] if width == 6 else "", box)
-    return found
+            lines[fields[0]] = (f"line {k}", fields[1] if width == 6 else "", box)
+    return lines
 
 
 def _pair(
@@ -183,8 +177,8 @@ def _pair(
     images = {image.name: image for image in files_in(folder)}
     for name, image in images.items():
         if name in lines:
-            record, own, box = lines[name]
-            _add(into, image, split, wnid or own, box=box, where=(str(path), record))
+            record, told, box = lines[name]
+            _add(into, image, split, wnid or told, box=box, where=(str(path), record))
             continue
         what = "box" if wnid else "class"
         faults.record(
@@ -220,36 +214,25 @@ def _add(into: _Images, image: DataPath, split: str, wnid: str, *, box: Box | No
 
 
 def _boxes(
-    found: _Images,
-    number_of: dict[str, int],
-    names: tuple[str, ...],
-    wnids: tuple[str, ...],
-    *,
-    faults: Faults,
-    notes: list[str],
+    images: _Images, classes: Synsets, faults: Faults, notes: list[str]
 ) -> tuple[BoxColumns, list[tuple[int, int]]]:
-    sizes = [header[0] if header else (0, 0) for header in headers_of(found.paths, on_bad_image="skip")]
-    rows = [k for k, box in enumerate(found.boxes) if box is not None and found.wnids[k] in number_of]
-    values = np.array([found.boxes[k] for k in rows], np.float64).reshape(-1, 4)
-    own = np.array(sizes, np.int32).reshape(-1, 2)[rows]
-    xyxy = to_edges(values, "inclusive", own)
-    keep = faults.settle_boxes(xyxy, "edges", own, lambda k: found.where[rows[k]])
-    beyond = np.flatnonzero(keep & leaving(xyxy, own))
-    if len(beyond):
-        path, record = found.where[rows[int(beyond[0])]]
-        notes.append(
-            f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: {path}: {record}"
-        )
-    kept = [k for k, good in zip(rows, keep, strict=True) if good]
-    holds = set(kept)
+    number_of = classes.number_of
+    sizes = [header[0] if header else (0, 0) for header in headers_of(images.paths, on_bad_image="skip")]
+    rows = [k for k, box in enumerate(images.boxes) if box is not None and images.wnids[k] in number_of]
+    values = np.array([images.boxes[k] for k in rows], np.float64).reshape(-1, 4)
+    box_sizes = np.array(sizes, np.int32).reshape(-1, 2)[rows]
+    xyxy = to_edges(values, "inclusive", box_sizes)
+    keep = faults.settle_boxes(xyxy, "edges", box_sizes, lambda k: images.where[rows[k]])
+    note_leaving(np.flatnonzero(keep & leaving(xyxy, box_sizes)), lambda k: images.where[rows[k]], notes)
+    holders = np.array([k for k, good in zip(rows, keep, strict=True) if good], np.int64)
     columns = BoxColumns(
-        offsets=np.concatenate([[0], np.cumsum([k in holds for k in range(len(found.paths))])]).astype(np.int64),
+        offsets=offsets_of(holders, len(images.paths)),
         source=values[keep],
-        labels=np.array([number_of[found.wnids[k]] for k in kept], np.int32),
-        flags=np.zeros(len(kept), np.uint8),
-        known=np.isin(np.arange(len(found.paths)), rows),
-        classes=names,
+        labels=np.array([number_of[images.wnids[k]] for k in holders], np.int32),
+        flags=np.zeros(len(holders), np.uint8),
+        known=np.isin(np.arange(len(images.paths)), rows),
+        classes=classes.names,
         convention="inclusive",
-        class_ids=wnids,
+        class_ids=classes.wnids,
     )
     return columns, sizes

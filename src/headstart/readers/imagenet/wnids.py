@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
@@ -20,6 +22,15 @@ from headstart.readers.voc.xml import VocFile, place_boxes, read_voc_xml
 WNID = re.compile(r"n\d{8}", re.ASCII)
 WORDS_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 XML = frozenset({".xml"})
+
+
+@dataclass
+class ClassImages:
+    """Images in order. `wnids`: '' where the class is not told."""
+
+    paths: list[DataPath] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    wnids: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,35 @@ class Synsets:
         return {wnid: k for k, wnid in enumerate(self.wnids)}
 
 
+def annotate_classes(
+    root: DataPath,
+    format: str,
+    images: ClassImages,
+    classes: Synsets,
+    *,
+    sizes_hw: Sequence[tuple[int, int]],
+    boxes: BoxColumns | None = None,
+    notes: Sequence[str] = (),
+    faults: Faults,
+) -> Annotations:
+    """The table of the images and their classes; ids are file names without ending."""
+    number_of = classes.number_of
+    return annotate(
+        root,
+        format,
+        [path.stem for path in images.paths],
+        [path.relative for path in images.paths],
+        sizes_hw=sizes_hw,
+        splits=images.splits,
+        image_labels=[number_of.get(wnid, -1) for wnid in images.wnids],
+        image_classes=classes.names,
+        image_class_ids=classes.wnids,
+        boxes=boxes,
+        notes=notes,
+        left_out=faults.found,
+    )
+
+
 def wnid_folders(folder: DataPath) -> dict[str, DataPath]:
     """WordNet id -> its folder, sorted."""
     return {name: sub for name, sub in subfolders(folder).items() if WNID.fullmatch(name)}
@@ -41,8 +81,8 @@ def wnid_folders(folder: DataPath) -> dict[str, DataPath]:
 
 def has_wnid_folders(folder: DataPath) -> bool:
     """Whether there are two or more, the first with images in it."""
-    found = list(wnid_folders(folder).values())
-    return len(found) > 1 and has_files(found[0])
+    folders = list(wnid_folders(folder).values())
+    return len(folders) > 1 and has_files(folders[0])
 
 
 def read_words(folders: Iterable[DataPath]) -> dict[str, str]:
@@ -77,7 +117,7 @@ def synsets(wnids: Collection[str], words: Mapping[str, str]) -> Synsets:
 
 def read_class_list(path: str) -> set[str]:
     """WordNet ids of a text file, the first word of each line. Raises DataError."""
-    found: set[str] = set()
+    wnids: set[str] = set()
     file = open_place(path)
     if not file.is_file():
         raise DataError(f"{path}: is no file. Name a text file with a WordNet id such as n01440764 on each line.")
@@ -88,10 +128,10 @@ def read_class_list(path: str) -> set[str]:
                 f"{path}: entry {k} is {line[:80]!r}; a WordNet id such as n01440764 is expected first. "
                 "Correct the line."
             )
-        found.add(wnid)
-    if not found:
+        wnids.add(wnid)
+    if not wnids:
         raise DataError(f"{path}: holds no WordNet id. Write one such as n01440764 on each line.")
-    return found
+    return wnids
 
 
 def xml_files(folder: DataPath) -> dict[str, DataPath]:
@@ -105,25 +145,20 @@ def read_xmls(paths: Sequence[DataPath | None], faults: Faults) -> list[VocFile 
 
 
 def boxes_of_xmls(
-    files: Sequence[VocFile | None],
-    sizes_hw: Sequence[tuple[int, int]],
-    classes: Synsets,
-    selected: bool,
-    *,
-    faults: Faults,
-    notes: list[str],
-) -> BoxColumns:
-    """Boxes whose names are WordNet ids. Of a selection of classes, objects of others are left aside and counted.
+    files: Sequence[VocFile | None], classes: Synsets, selected: bool, faults: Faults, *, notes: list[str]
+) -> tuple[BoxColumns, list[tuple[int, int]]]:
+    """(boxes whose names are WordNet ids, sizes of the images as the files say). Of a selection of classes, objects of
+    others are left aside and counted.
 
     Corners count from 0 and include both ends: in images of 500 pixels they reach from 0 to 499
     (n03820318_101.xml, n04070727_7.xml; LOC_val_solution.csv: `ILSVRC2012_val_00037956,n03481172 131 0 499 254`).
     """
     known = set(classes.wnids)
     aside = 0
-    kept: list[VocFile | None] = []
+    of_classes: list[VocFile | None] = []
     for file in files:
         if file is None:
-            kept.append(None)
+            of_classes.append(None)
             continue
         for item in file.objects:
             if item.name in known:
@@ -139,12 +174,13 @@ def boxes_of_xmls(
                         "Correct its <name>, or remove it.",
                     )
                 )
-        kept.append(replace(file, objects=tuple(item for item in file.objects if item.name in known)))
+        of_classes.append(replace(file, objects=tuple(item for item in file.objects if item.name in known)))
     if aside:
         notes.append(f"{aside} objects are of classes that were not chosen, and were left aside")
-    columns, odd = place_boxes(kept, sizes_hw, classes.wnids, faults, convention="inclusive")
+    sizes = [file.size_hw or (0, 0) if file else (0, 0) for file in files]
+    columns, odd = place_boxes(of_classes, sizes, classes.wnids, faults, convention="inclusive")
     notes += odd
-    return replace(columns, classes=classes.names, class_ids=classes.wnids)
+    return replace(columns, classes=classes.names, class_ids=classes.wnids), sizes
 
 
 def report_orphans(xmls: Mapping[str, DataPath], stems: Collection[str], images: DataPath, faults: Faults) -> None:

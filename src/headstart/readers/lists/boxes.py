@@ -14,6 +14,7 @@ from headstart.data.faults import Fault, Faults
 from headstart.data.sizes import headers_of
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
+from headstart.readers.boxes import note_leaving, offsets_of
 from headstart.readers.fields import whole
 from headstart.readers.lists.columns import ImageList
 from headstart.readers.options import ReadOptions
@@ -38,10 +39,10 @@ def class_order(
     labels: Iterable[str], named: list[str], path: DataPath
 ) -> tuple[tuple[str, ...], tuple[int | str, ...]]:
     """Class names in order, and their own ids: numbers with the names of classes.txt, or the names themselves."""
-    own = sorted(set(labels) - {""})
-    numbers = [whole(label) for label in own]
-    if not own or any(v is None or str(v) != text for v, text in zip(numbers, own, strict=True)):
-        return tuple(own), tuple(own)
+    used = sorted(set(labels) - {""})
+    numbers = [whole(label) for label in used]
+    if not used or any(v is None or str(v) != text for v, text in zip(numbers, used, strict=True)):
+        return tuple(used), tuple(used)
     ids = sorted(v for v in numbers if v is not None)
     if not named:
         return tuple(map(str, ids)), tuple(ids)
@@ -76,21 +77,16 @@ def list_boxes(
     keep = faults.settle_boxes(values, convention, sizes[of_image], lambda k: where[k])
     with np.errstate(invalid="ignore", over="ignore"):
         beyond = np.flatnonzero(keep & leaving(to_edges(values, convention, sizes[of_image]), sizes[of_image]))
-    if len(beyond):
-        path, what = where[int(beyond[0])]
-        notes.append(
-            f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: {path}: {what}"
-        )
+    note_leaving(beyond, lambda k: where[k], notes)
     classes, ids = class_order([label for label, good in zip(labels, keep, strict=True) if good], named, lists[0].path)
     if not classes:
         raise DataError(f"{lists[0].path}: none of its rows has a box that can be. Check the box columns.")
     if not any("label" in one.columns for one in lists):
         notes.append(f"{lists[0].path}: there is no column for the class; every box is an 'object'")
-    number_of = {str(own): k for k, own in enumerate(ids)}
+    number_of = {str(class_id): k for k, class_id in enumerate(ids)}
     kept = np.flatnonzero(keep)
-    counts = np.bincount(of_image[kept], minlength=len(images))
     columns = BoxColumns(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets=offsets_of(of_image[kept], len(images)),
         source=values[kept],
         labels=np.array([number_of[labels[k]] for k in kept], np.int32),
         flags=np.zeros(len(kept), np.uint8),

@@ -117,11 +117,11 @@ def _roles(header: str) -> dict[str, list[int]]:
 
 
 def _from_header(path: DataPath, header: str) -> ImageList | None:
-    names, found = _names(header), _roles(header)
+    names, roles = _names(header), _roles(header)
     box, suggested = _box_columns([re.sub(r"[\s_\-.]", "", name.lower()) for name in names])
-    if not found["path"] or not (found["label"] or box) or len(names) < 2:
+    if not roles["path"] or not (roles["label"] or box) or len(names) < 2:
         return None
-    columns = {role: places[0] for role, places in found.items() if places}
+    columns = {role: places[0] for role, places in roles.items() if places}
     return ImageList(path, columns, box, tuple(names[k] for k in box), suggested)
 
 

@@ -44,8 +44,8 @@ def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
     if imagenet.looks_like(root):  # Its val.txt is such a list, too.
         return None
-    found = [root] if root.is_file() and _may_be(root) and header_of(root) else _lists_in(root)
-    return f"file list: {', '.join(path.name for path in found)}" if found else None
+    lists = [root] if root.is_file() and _may_be(root) and header_of(root) else _lists_in(root)
+    return f"file list: {', '.join(path.name for path in lists)}" if lists else None
 
 
 def read(root: DataPath, options: ReadOptions) -> Annotations:
@@ -77,7 +77,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         list_boxes(rows, images, lists, options, faults=faults, notes=notes, named=named) if has_boxes else (None, None)
     )
     classes, ids = ((), ()) if has_boxes else class_order(rows.labels.values(), named, lists[0].path)
-    number_of = {own: k for k, own in enumerate(map(str, ids))}
+    number_of = {class_id: k for k, class_id in enumerate(map(str, ids))}
     return annotate(
         root,
         "file-list",
@@ -101,8 +101,8 @@ def _may_be(path: DataPath) -> bool:
 
 
 def _lists_in(folder: DataPath) -> list[DataPath]:
-    found = [entry for entry, is_folder in folder.iterdir() if not is_folder and _may_be(entry)]
-    return [path for path in found if header_of(path)]
+    candidates = [entry for entry, is_folder in folder.iterdir() if not is_folder and _may_be(entry)]
+    return [path for path in candidates if header_of(path)]
 
 
 def _list_split(path: DataPath) -> str:
@@ -116,28 +116,28 @@ def _chosen(root: DataPath, notes: list[str]) -> list[DataPath]:
         return [root]
     folders = [root, *subfolders(root).values()]
     folder = next((folder for folder in folders if _lists_in(folder)), None)
-    found = _lists_in(folder) if folder else []
-    if not found or folder is None:
+    lists = _lists_in(folder) if folder else []
+    if not lists or folder is None:
         raise DataError(
             f"{root}: there is no list of images in it: a CSV file with columns such as path and label, "
             "or labels.txt. Name the list instead of the folder."
         )
-    others = [path for path in files_in(folder, TABLES) if path not in found]
-    if any(map(_list_split, found)):  # Beside train.csv, a test.csv has to be a list, too: reading it will say why not.
-        found = sorted([*found, *filter(_list_split, others)])
-        others = [path for path in others if path not in found]
+    others = [path for path in files_in(folder, TABLES) if path not in lists]
+    if any(map(_list_split, lists)):  # Beside train.csv, a test.csv has to be a list, too: reading it will say why not.
+        lists = sorted([*lists, *filter(_list_split, others)])
+        others = [path for path in others if path not in lists]
     if others:
         notes.append(f"{folder}: {', '.join(p.name for p in others)} is no list of images and was left aside")
-    split = [path for path in found if _list_split(path)]
-    if split and len(split) < len(found):
-        rest = ", ".join(path.name for path in found if path not in split)
+    split = [path for path in lists if _list_split(path)]
+    if split and len(split) < len(lists):
+        rest = ", ".join(path.name for path in lists if path not in split)
         notes.append(f"{root}: the lists {', '.join(p.name for p in split)} make the splits; {rest} was left aside")
-    if not split and len(found) > 1:
+    if not split and len(lists) > 1:
         raise DataError(
-            f"{root}: {' and '.join(p.name for p in found)} are lists of images. Name the one to read "
-            f"instead of the folder, such as {found[0]}."
+            f"{root}: {' and '.join(p.name for p in lists)} are lists of images. Name the one to read "
+            f"instead of the folder, such as {lists[0]}."
         )
-    return split or found
+    return split or lists
 
 
 def _folders(beside: DataPath, top: DataPath) -> list[DataPath]:
@@ -165,8 +165,8 @@ def _read_rows(
             )
             continue
         told = one.field(fields, "split")
-        own = (split_of(told) or None) if told else split
-        if own is None:
+        split_of_row = (split_of(told) or None) if told else split
+        if split_of_row is None:
             faults.record(
                 Fault(
                     "split-unknown",
@@ -177,13 +177,13 @@ def _read_rows(
                 )
             )
             continue
-        if into.splits.setdefault(image, own) != own:
+        if into.splits.setdefault(image, split_of_row) != split_of_row:
             faults.record(
                 Fault(
                     "image-in-two-splits",
                     where,
                     record,
-                    f"has {image.name} as a {own or 'split-less'} "
+                    f"has {image.name} as a {split_of_row or 'split-less'} "
                     f"image, {' '.join(into.first[image])} as a {into.splits[image]} image",
                     "Leave the image in one split.",
                 )
@@ -265,11 +265,11 @@ def _read_row(
 
 
 def _image(name: str, folders: Sequence[DataPath], files: NamedFiles) -> DataPath | None:
-    found = files.find(folders, name) if name else None
-    if found is None and name and not name.lower().endswith(tuple(IMAGE_SUFFIXES)):
+    image = files.find(folders, name) if name else None
+    if image is None and name and not name.lower().endswith(tuple(IMAGE_SUFFIXES)):
         guesses = (files.find(folders, name + suffix) for suffix in (".jpg", ".jpeg", ".png", ".JPEG", ".JPG"))
-        found = next((guess for guess in guesses if guess), None)
-    return found
+        image = next((guess for guess in guesses if guess), None)
+    return image
 
 
 def _size(one: ImageList, fields: tuple[str, ...], record: str, faults: Faults) -> tuple[int, int] | None:

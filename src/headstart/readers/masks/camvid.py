@@ -15,18 +15,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.faults import Fault, Faults
-from headstart.data.flags import IGNORED
 from headstart.errors import DataError
 from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.paths import DataPath
 from headstart.readers.fields import whole
-from headstart.readers.folders import NamedFiles, files_in, read_lines, read_text, relative, split_of, subfolders
-from headstart.readers.masks.pairs import MASK_SUFFIXES, VOID_NAMES, mask_classes, size_of_pair
+from headstart.readers.folders import NamedFiles, files_in, read_lines, read_text, split_of, subfolders
+from headstart.readers.masks.pairs import MASK_SUFFIXES, VOID_NAMES, annotate_pairs, mask_classes, note_unpaired
 from headstart.readers.options import ReadOptions
 
 LISTS = ("train", "val", "test", "trainval")
@@ -84,22 +80,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         raise DataError(f"{root}: there is no pair of an image and its mask. Put both where the lists say.")
     masks = [mask for mask in pairs.masks.values() if mask]
     named, void, colors = _classes(root, lists, masks, notes)
-    lut = np.full(256, IGNORED, np.uint8)
-    for k, value in enumerate(named):
-        lut[value] = k
-    return annotate(
+    return annotate_pairs(
         root,
         "camvid",
-        [relative(image, root).removesuffix(image.suffix) for image in pairs.masks],
-        [image.relative for image in pairs.masks],
-        sizes_hw=[size_of_pair(image, mask) for image, mask in pairs.masks.items()],
-        splits=[pairs.splits[image] for image in pairs.masks],
+        pairs.masks,
+        [pairs.splits[image] for image in pairs.masks],
         groups=[image.stem.rpartition("_")[0] for image in pairs.masks],
-        mask_paths=[mask.relative if mask else "" for mask in pairs.masks.values()],
-        mask_lut=lut,
-        mask_void=void,
+        named=named,
+        void=void,
         mask_colors=colors,
-        mask_classes=tuple(named.values()),
         notes=notes,
         left_out=faults.found,
     )
@@ -107,8 +96,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
 def _lists(root: DataPath) -> dict[str, DataPath]:
     """Split -> list, where the first line of one of them is a pair of image files."""
-    found = {name: root / f"{name}.txt" for name in LISTS if (root / f"{name}.txt").is_file()}
-    return found if any(_is_pair(_first_line(path)) for path in found.values()) else {}
+    lists = {name: root / f"{name}.txt" for name in LISTS if (root / f"{name}.txt").is_file()}
+    return lists if any(_is_pair(_first_line(path)) for path in lists.values()) else {}
 
 
 def _first_line(path: DataPath) -> str:
@@ -199,14 +188,14 @@ def _color_folders(root: DataPath) -> list[tuple[DataPath, DataPath]]:
     if not (root / COLORS).is_file():
         return []
     firsts = {folder: next(iter(files_in(folder, MASK_SUFFIXES)), None) for folder in subfolders(root).values()}
-    found = []
+    pairs = []
     for folder, first in firsts.items():
         if first is None or not first.stem.endswith(ENDING):
             continue
         stem = first.stem.removesuffix(ENDING)
         inside = [other for other in firsts if other != folder and any(i.stem == stem for i in files_in(other))]
-        found += [(images, folder) for images in inside[:1]]
-    return found
+        pairs += [(images, folder) for images in inside[:1]]
+    return pairs
 
 
 def _colored(root: DataPath, notes: list[str]) -> _Pairs:
@@ -217,12 +206,7 @@ def _colored(root: DataPath, notes: list[str]) -> _Pairs:
             pairs.masks[image] = masks.pop(image.stem + ENDING, None)
             pairs.splits[image] = split_of(images.name) or ""
         without = [image.name for image, mask in pairs.masks.items() if mask is None and image.parent == images]
-        if without:
-            notes.append(
-                f"{images}: {len(without)} images have no mask and take no part in segmentation; first: {without[0]}"
-            )
-        if masks:
-            notes.append(f"{folder}: {len(masks)} masks have no image; first: {min(masks)}")
+        note_unpaired(images, without, folder, sorted(masks), notes=notes)
     return pairs
 
 

@@ -15,11 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
-from headstart.data.flags import IGNORED
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.folders import (
@@ -31,7 +27,7 @@ from headstart.readers.folders import (
     subfolders,
 )
 from headstart.readers.masks import camvid
-from headstart.readers.masks.pairs import MASK_SUFFIXES, mask_classes, size_of_pair
+from headstart.readers.masks.pairs import MASK_SUFFIXES, annotate_pairs, mask_classes, note_unpaired
 from headstart.readers.options import ReadOptions
 
 IMAGE_FOLDERS = ("images", "image", "imgs")
@@ -63,36 +59,19 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Without `classes.txt` all masks are
     decoded to see which values occur. Raises DataError when no mask fits an image, or `classes.txt` has faults.
     """
-    images: list[DataPath] = []
-    masks: list[DataPath | None] = []
+    masks: dict[DataPath, DataPath | None] = {}
     splits: list[str] = []
     notes: list[str] = []
     for pair in _pairs(root) or list(_flat(root, SEMANTIC_FOLDERS)):
-        found = _match(pair, notes)
-        images += found
-        masks += found.values()
-        splits += [pair.split] * len(found)
-    names, void = mask_classes(root, [m for m in masks if m], notes)
-    lut = np.full(256, IGNORED, np.uint8)
-    for k, value in enumerate(names):
-        lut[value] = k
-    return annotate(
-        root,
-        "index-masks",
-        [relative(p, root).removesuffix(p.suffix) for p in images],
-        [p.relative for p in images],
-        sizes_hw=[size_of_pair(image, mask) for image, mask in zip(images, masks, strict=True)],
-        splits=splits,
-        mask_paths=[m.relative if m else "" for m in masks],
-        mask_lut=lut,
-        mask_void=void,
-        mask_classes=tuple(names.values()),
-        notes=notes,
-    )
+        masks_of_split = _match(pair, notes)
+        masks |= masks_of_split
+        splits += [pair.split] * len(masks_of_split)
+    named, void = mask_classes(root, [mask for mask in masks.values() if mask], notes)
+    return annotate_pairs(root, "index-masks", masks, splits, named=named, void=void, notes=notes)
 
 
 def _pairs(root: DataPath) -> list[_Pair]:
-    return next((found for layout in (_flat, _split_outside, _beside) if (found := list(layout(root)))), [])
+    return next((pairs for layout in (_flat, _split_outside, _beside) if (pairs := list(layout(root)))), [])
 
 
 def _flat(root: DataPath, mask_folders: tuple[str, ...] = MASK_FOLDERS) -> Iterator[_Pair]:
@@ -125,27 +104,22 @@ def _beside(root: DataPath) -> Iterator[_Pair]:
 
 
 def _named(folder: DataPath, names: tuple[str, ...]) -> DataPath | None:
-    found = {name.lower(): sub for name, sub in subfolders(folder).items()}
-    return next((found[name] for name in names if name in found), None)
+    folders = {name.lower(): sub for name, sub in subfolders(folder).items()}
+    return next((folders[name] for name in names if name in folders), None)
 
 
 def _match(pair: _Pair, notes: list[str]) -> dict[DataPath, DataPath | None]:
     masks = {m.stem: m for m in files_in(pair.masks, MASK_SUFFIXES)}
     images = files_in(pair.images)
-    found = {
+    mask_of = {
         image: next((masks[image.stem + e] for e in MASK_ENDINGS if image.stem + e in masks), None) for image in images
     }
-    without = [image.name for image, mask in found.items() if mask is None]
+    without = [image.name for image, mask in mask_of.items() if mask is None]
     if len(without) == len(images):
         raise DataError(
             f"{pair.masks}: no mask is named like an image of {pair.images} (first image {images[0].name}, "
             f"first mask {min(masks.values()).name}). Name each mask as its image."
         )
-    if without:
-        notes.append(
-            f"{pair.images}: {len(without)} images have no mask and take no part in segmentation; first: {without[0]}"
-        )
-    unused = sorted(set(masks.values()) - {m for m in found.values() if m})
-    if unused:
-        notes.append(f"{pair.masks}: {len(unused)} masks have no image; first: {unused[0].name}")
-    return found
+    unused = sorted(set(masks.values()) - {m for m in mask_of.values() if m})
+    note_unpaired(pair.images, without, pair.masks, [mask.name for mask in unused], notes=notes)
+    return mask_of

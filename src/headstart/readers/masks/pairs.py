@@ -1,17 +1,21 @@
-"""What readers of masks share: the size of an image and its mask, and names of the values in masks."""
+"""What readers of masks share: images and their masks to a table, their sizes, and names of the values in masks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.flags import IGNORED
 from headstart.errors import DataError
 from headstart.places.images import header_sizes_hw, read_mask
 from headstart.places.paths import DataPath
 from headstart.readers.fields import whole
-from headstart.readers.folders import read_lines
+from headstart.readers.folders import read_lines, relative
 from headstart.readers.yaml_files import read_mapping
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm"})
@@ -34,6 +38,52 @@ def size_of_pair(image: DataPath, mask: DataPath | None) -> tuple[int, int]:
             "Export the mask at the size of its image."
         )
     return drawn
+
+
+def annotate_pairs(
+    root: DataPath,
+    format: str,
+    pairs: Mapping[DataPath, DataPath | None],
+    splits: Sequence[str],
+    *,
+    named: Mapping[int, str],
+    void: Sequence[int],
+    notes: Sequence[str],
+    **more: Any,
+) -> Annotations:
+    """The table of images with their masks; ids are the images' paths without ending. named: value -> class, in order.
+
+    more: other arguments of `annotate`.
+    """
+    lut = np.full(256, IGNORED, np.uint8)
+    for k, value in enumerate(named):
+        lut[value] = k
+    return annotate(
+        root,
+        format,
+        [relative(image, root).removesuffix(image.suffix) for image in pairs],
+        [image.relative for image in pairs],
+        sizes_hw=[size_of_pair(image, mask) for image, mask in pairs.items()],
+        splits=splits,
+        mask_paths=[mask.relative if mask else "" for mask in pairs.values()],
+        mask_lut=lut,
+        mask_void=void,
+        mask_classes=tuple(named.values()),
+        notes=notes,
+        **more,
+    )
+
+
+def note_unpaired(
+    images: DataPath, without: Sequence[str], masks: DataPath, unused: Sequence[str], *, notes: list[str]
+) -> None:
+    """Tells of images without mask in one folder, and of masks without image in the other, by their names."""
+    if without:
+        notes.append(
+            f"{images}: {len(without)} images have no mask and take no part in segmentation; first: {without[0]}"
+        )
+    if unused:
+        notes.append(f"{masks}: {len(unused)} masks have no image; first: {unused[0]}")
 
 
 def mask_classes(
@@ -89,12 +139,12 @@ def named_values(path: DataPath) -> dict[int, str]:
 
 def _values_of_yaml(path: DataPath) -> dict[int, str]:
     classes = read_mapping(path).get("classes")
-    found = {whole(key): name for key, name in classes.items()} if isinstance(classes, dict) else {}
-    if not found or not all(k is not None and 0 <= k <= 255 and isinstance(v, str) and v for k, v in found.items()):
+    named = {whole(key): name for key, name in classes.items()} if isinstance(classes, dict) else {}
+    if not named or not all(k is not None and 0 <= k <= 255 and isinstance(v, str) and v for k, v in named.items()):
         raise DataError(
             f"{path}: `classes` does not give names to values of masks. Write lines `VALUE: NAME` below it."
         )
-    return {k: name for k, name in found.items() if k is not None}
+    return {k: name for k, name in named.items() if k is not None}
 
 
 def _values_seen(masks: Sequence[DataPath]) -> NDArray[np.bool_]:

@@ -69,15 +69,15 @@ def hashes(names: Bytes, offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
 @njit(cache=True, nogil=True)
 def suspects(boxes: NDArray[Any], one: int) -> NDArray[np.int64]:
     """Rows (x1, y1, x2, y2) without extent, off the unit square, whose side is `one`, or far beyond it."""
-    found = np.empty(len(boxes), np.int64)
+    rows = np.empty(len(boxes), np.int64)
     count, least, most = 0, -BEYOND * one, (1 + BEYOND) * one
     for k in range(len(boxes)):
         x1, y1, x2, y2 = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
         good = x1 < x2 and y1 < y2 and x1 < one and y1 < one and x2 > 0 and y2 > 0
         if not (good and x1 >= least and y1 >= least and x2 <= most and y2 <= most):
-            found[count] = k
+            rows[count] = k
             count += 1
-    return found[:count].copy()
+    return rows[:count].copy()
 
 
 @njit(cache=True, nogil=True)

@@ -160,9 +160,9 @@ class _File:
         rows.state[one_pass.LINE], rows.state[one_pass.FIRST_RUN] = 1, rows.num_runs
 
     def read(self) -> None:
-        kept, view = 0, self.buffer.data
-        while count := self.file.readinto(view[kept:CHUNK]):  # type: ignore[attr-defined]
-            total = kept + count
+        begun, view = 0, self.buffer.data
+        while count := self.file.readinto(view[begun:CHUNK]):  # type: ignore[attr-defined]
+            total = begun + count
             end = total - _length_of_last(self.buffer, total)
             if not end and total == CHUNK:
                 raise DataError(
@@ -171,11 +171,11 @@ class _File:
                 )
             self._take(self.buffer, end)
             self.buffer[: total - end] = self.buffer[end:total]
-            kept = total - end
-        if kept:
+            begun = total - end
+        if begun:
             self.rows.notes.append(f"{self.path}: no line break at its end; if it was cut, rows are missing")
-            self.buffer[kept] = NEWLINE
-            self._take(self.buffer, kept + 1)
+            self.buffer[begun] = NEWLINE
+            self._take(self.buffer, begun + 1)
 
     def _take(self, chunk: NDArray[np.uint8], end: int) -> None:
         if any(one_pass.odd_bytes(chunk[:end])):
@@ -209,11 +209,11 @@ class _File:
                 raise TooFine
             for row, corner, at in hard[: state[one_pass.HARD]].tolist():
                 rows.boxes[row, corner] = float(_text(chunk, at).partition(",")[0])
-            found = faults[: state[one_pass.FAULTS]]
-            for line, at, wrong, column, row in found[found[:, 2] != one_pass.BLANK].tolist():
+            reports = faults[: state[one_pass.FAULTS]]
+            for line, at, wrong, column, row in reports[reports[:, 2] != one_pass.BLANK].tolist():
                 self._report(chunk, line, at, wrong, column=column, row=row)
             if rows.with_boxes:
-                self._settle(first_row, first_line, found[found[:, 4] < 0, 0].tolist())
+                self._settle(first_row, first_line, reports[reports[:, 4] < 0, 0].tolist())
 
     def _plain_lines(self, chunk: bytes) -> bytes:
         """The lines without quotes, those that are no UTF-8 or not quoted right cut short."""
@@ -263,19 +263,19 @@ class _File:
         """Boxes that cannot be, among the rows from `first_row` on; their labels become -1."""
         rows = self.rows
         one = UNIT if rows.boxes.dtype == np.int32 else 1
-        found = first_row + one_pass.suspects(rows.boxes[first_row : len(rows)], one)
-        found = found[rows.labels[found] >= 0]
-        if not len(found):
+        odd = first_row + one_pass.suspects(rows.boxes[first_row : len(rows)], one)
+        odd = odd[rows.labels[odd] >= 0]
+        if not len(odd):
             return
-        lines = found - first_row + first_line
+        lines = odd - first_row + first_line
         for line in sorted(not_kept):
             lines[lines >= line] += 1
 
         def record(k: int) -> tuple[str, str]:
-            label = rows.classes[int(rows.labels[found[k]])]
-            return str(self.path), f"line {lines[k]} (image {rows.image_of(int(found[k]))}, class {label})"
+            label = rows.classes[int(rows.labels[odd[k]])]
+            return str(self.path), f"line {lines[k]} (image {rows.image_of(int(odd[k]))}, class {label})"
 
-        values = rows.boxes[found] / one
+        values = rows.boxes[odd] / one
         near = np.asarray(((values >= -one_pass.BEYOND) & (values <= 1 + one_pass.BEYOND)).all(1))
         for k in np.flatnonzero(~near).tolist():
             why = f"has ({', '.join(f'{v:.10g}' for v in values[k])}), and fractions of the image go from 0 to 1"
@@ -286,7 +286,7 @@ class _File:
             values[some], "relative", np.zeros(2, np.int64), lambda k: record(int(some[k]))
         )
         rows.left_out += int((~kept).sum())
-        rows.labels[found[~kept]] = -1
+        rows.labels[odd[~kept]] = -1
 
 
 def _header(line: bytes, path: DataPath) -> list[str]:
@@ -323,9 +323,9 @@ def _length_of_last(buffer: NDArray[np.uint8], end: int) -> int:
     """Bytes after the last line break."""
     back = 256
     while True:
-        found = np.flatnonzero(buffer[max(end - back, 0) : end] == NEWLINE)
-        if len(found):
-            return min(back, end) - int(found[-1]) - 1
+        breaks = np.flatnonzero(buffer[max(end - back, 0) : end] == NEWLINE)
+        if len(breaks):
+            return min(back, end) - int(breaks[-1]) - 1
         if back >= end:
             return end
         back *= 8

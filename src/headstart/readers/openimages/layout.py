@@ -86,10 +86,10 @@ def layout(root: DataPath) -> Layout:
     labels = _labels([path for path in around if LABELS.search(path.name)])
     if root.is_file():
         labels = tuple(path for path in labels if split_of_file(path) in splits)
-    found = [path for path in around if DESCRIPTIONS.search(path.name)]
-    small = [path for path in found if not _is_full(path)]
-    full = [path for path in found if _is_full(path)]
-    if not found:
+    descriptions = [path for path in around if DESCRIPTIONS.search(path.name)]
+    small = [path for path in descriptions if not _is_full(path)]
+    full = [path for path in descriptions if _is_full(path)]
+    if not descriptions:
         raise DataError(
             f"{root}: no class descriptions beside {boxes[0].name}; its classes are ids only. "
             "Put class-descriptions-boxable.csv there."
@@ -184,15 +184,15 @@ def _walk(
     described: str,
 ) -> None:
     """ancestors: ids from the root down. above: filled. described: where the classes are from."""
-    own = node["LabelName"]
-    if own in ancestors or len(ancestors) > DEEPEST:
-        raise ValueError(f"{own!r} lies above itself")
-    if ancestors and own not in names:
-        raise ValueError(f"{own!r} is not in {described}")
+    class_id = node["LabelName"]
+    if class_id in ancestors or len(ancestors) > DEEPEST:
+        raise ValueError(f"{class_id!r} lies above itself")
+    if ancestors and class_id not in names:
+        raise ValueError(f"{class_id!r} is not in {described}")
     if ancestors and ancestors[-1] in names:
-        above.setdefault(names[own], []).append(names[ancestors[-1]])
+        above.setdefault(names[class_id], []).append(names[ancestors[-1]])
     for child in node.get("Subcategory", []):
-        _walk(child, (*ancestors, own), names, above, described=described)
+        _walk(child, (*ancestors, class_id), names, above, described=described)
 
 
 def image_folders(base: DataPath, first_ids: dict[str, list[str]]) -> tuple[dict[str, str], list[str]]:
@@ -204,9 +204,9 @@ def image_folders(base: DataPath, first_ids: dict[str, list[str]]) -> tuple[dict
     lost = []
     for split, ids in first_ids.items():
         places = [base / top / name for top in IMAGE_FOLDERS for name in (*IMAGES_OF[split], "")]
-        found = next((p for p in places if any((p / f"{i}.jpg").is_file() for i in ids)), None)
-        if found is None:
+        folder = next((p for p in places if any((p / f"{i}.jpg").is_file() for i in ids)), None)
+        if folder is None:
             lost.append(split)
-            found = base / (IMAGES_OF[split] or ("",))[0]
-        folders[split] = found.relative
+            folder = base / (IMAGES_OF[split] or ("",))[0]
+        folders[split] = folder.relative
     return folders, lost

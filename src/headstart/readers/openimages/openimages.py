@@ -44,8 +44,8 @@ LOOKED_AT = 20
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
-    found = box_files(root)
-    return f"Open Images: boxes in {', '.join(relative(path, root) or path.name for path in found)}" if found else None
+    files = box_files(root)
+    return f"Open Images: boxes in {', '.join(relative(path, root) or path.name for path in files)}" if files else None
 
 
 def read(root: DataPath, options: ReadOptions) -> Annotations:
@@ -214,18 +214,18 @@ def _joined(
     boxes: _Images, labeled: _Images, folder: DataPath, faults: Faults
 ) -> tuple[pa.Array, NDArray[np.int8], NDArray[np.int64]]:
     """All ids (those of boxes first), their splits, and where each labeled image is among them."""
-    found = plain(pc.index_in(labeled.ids, value_set=boxes.ids).fill_null(-1)).astype(np.int64)
-    new = np.flatnonzero(found < 0)
-    for k in np.flatnonzero((found >= 0) & (boxes.split[found] != labeled.split)).tolist():
-        why = f"has its boxes in {SPLITS[boxes.split[found[k]]]!r} and its labels in {SPLITS[labeled.split[k]]!r}"
+    place = plain(pc.index_in(labeled.ids, value_set=boxes.ids).fill_null(-1)).astype(np.int64)
+    new = np.flatnonzero(place < 0)
+    for k in np.flatnonzero((place >= 0) & (boxes.split[place] != labeled.split)).tolist():
+        why = f"has its boxes in {SPLITS[boxes.split[place[k]]]!r} and its labels in {SPLITS[labeled.split[k]]!r}"
         faults.record(
             Fault(
                 "split-same-image", str(folder), f"image {labeled.ids[k].as_py()}", why, "Take it out of one of the two"
             )
         )
     ids = pa.concat_arrays([boxes.ids, labeled.ids.take(arrow(new))])
-    found[new] = len(boxes.ids) + np.arange(len(new))
-    return ids, np.concatenate([boxes.split, labeled.split[new]]), found
+    place[new] = len(boxes.ids) + np.arange(len(new))
+    return ids, np.concatenate([boxes.split, labeled.split[new]]), place
 
 
 def _with_label_images(

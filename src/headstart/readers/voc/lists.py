@@ -18,8 +18,8 @@ YEAR = re.compile(r"VOC\d{4}", re.IGNORECASE)
 
 def years(root: DataPath) -> list[tuple[DataPath, str]]:
     """(folder, what goes before its image ids) of VOC2007/, VOC2012/ ..; empty where there are not two or more."""
-    found = [folder for name, folder in subfolders(root).items() if YEAR.fullmatch(name)]
-    return [(folder, f"{folder.name}/") for folder in found] if len(found) > 1 else []
+    folders = [folder for name, folder in subfolders(root).items() if YEAR.fullmatch(name)]
+    return [(folder, f"{folder.name}/") for folder in folders] if len(folders) > 1 else []
 
 
 def lists_of(root: DataPath, kind: str) -> dict[str, list[DataPath]]:
@@ -31,8 +31,10 @@ def lists_of(root: DataPath, kind: str) -> dict[str, list[DataPath]]:
     sets = next((f for name, f in subfolders(root).items() if name.lower() == "imagesets"), None)
     folder = sets and next((f for name, f in subfolders(sets).items() if name.lower() == kind.lower()), None)
     files = {path.stem: path for path in files_in(folder, TEXT)} if folder else {}
-    found = {split: [files[split]] for split in LISTS if split in files}
-    return found or {split: own for split in LISTS if (own := [p for s, p in files.items() if s.endswith(f"_{split}")])}
+    if whole := {split: [files[split]] for split in LISTS if split in files}:
+        return whole
+    single = {split: [path for stem, path in files.items() if stem.endswith(f"_{split}")] for split in LISTS}
+    return {split: paths for split, paths in single.items() if paths}
 
 
 def splits_of(

@@ -96,10 +96,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         )
     rows = [row for base, prefix in _roots(root) for row in _rows(base, prefix, options.sbd, faults)]
     files = [read_voc_xml(row.xml, faults) if row.xml.is_file() else None for row in rows]
-    found = [_size_hw(row, faults) for row in rows]
-    good = [k for k, size in enumerate(found) if size is not None]
+    settled = [_size_hw(row, faults) for row in rows]
+    good = [k for k, size in enumerate(settled) if size is not None]
     rows, files = [rows[k] for k in good], [files[k] for k in good]
-    sizes = [size for size in found if size is not None]
+    sizes = [size for size in settled if size is not None]
     if not rows:
         raise DataError(f"{root}: no image of it is listed and has a mask. Check the lists in ImageSets/Segmentation.")
     convention: Convention = "edges" if options.zero_based else "voc"
@@ -133,16 +133,17 @@ def _roots(root: DataPath) -> list[tuple[DataPath, str]]:
 def _rows(base: DataPath, prefix: str, sbd: bool, faults: Faults) -> list[_Row]:
     """The images that the lists name, in the order of their names; without lists, those that have a mask."""
     images = {path.stem: path for path in files_in(base / "JPEGImages")}
-    own = {path.stem: path for path in files_in(base / "SegmentationClass", PNG)}
-    more = {path.stem: path for path in files_in(base / "SegmentationClassAug", PNG)}
+    drawn = {path.stem: path for path in files_in(base / "SegmentationClass", PNG)}
+    augmented = {path.stem: path for path in files_in(base / "SegmentationClassAug", PNG)}
     lists = lists_of(base, "Segmentation")
-    splits = splits_of(lists, images, (), faults) if lists else {name: "" for name in {**own, **more} if name in images}
+    unlisted = {name: "" for name in {**drawn, **augmented} if name in images}
+    splits = splits_of(lists, images, (), faults) if lists else unlisted
     path = _augmented_list(base) if sbd else None
     if path:
         splits = _augmented(path, images, splits, faults)
     rows = []
     for name, split in sorted(splits.items()):
-        masks = (more, own) if path and split == "train" else (own, more)
+        masks = (augmented, drawn) if path and split == "train" else (drawn, augmented)
         mask = masks[0].get(name) or masks[1].get(name)
         if mask is None and split != "test":  # The masks of VOC 2012's test images are not public.
             faults.record(

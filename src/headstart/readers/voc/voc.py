@@ -62,10 +62,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         images += [image for image, _ in pairs.values()]
         files += [file for _, file in pairs.values()]
         splits += [place.split] * len(pairs)
-    found = [_size_hw(file, image, faults) for file, image in zip(files, images, strict=True)]
-    good = [k for k, size in enumerate(found) if size is not None]
+    settled = [_size_hw(file, image, faults) for file, image in zip(files, images, strict=True)]
+    good = [k for k, size in enumerate(settled) if size is not None]
     ids, images, files, splits = ([column[k] for k in good] for column in (ids, images, files, splits))  # type: ignore[assignment]
-    sizes = [size for size in found if size is not None]
+    sizes = [size for size in settled if size is not None]
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
     if not classes:
         raise DataError(
@@ -89,8 +89,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
 def _roots(root: DataPath) -> list[tuple[DataPath, str]]:
     """(data set, what goes before its image ids): the root itself, or the years of a VOCdevkit."""
-    own = [] if _places_in(root) else [(base, prefix) for base, prefix in years(root) if _places_in(base)]
-    return own if len(own) > 1 else [(root, "")]
+    of_years = [] if _places_in(root) else [(base, prefix) for base, prefix in years(root) if _places_in(base)]
+    return of_years if len(of_years) > 1 else [(root, "")]
 
 
 def _places(root: DataPath) -> list[_Place]:
@@ -127,21 +127,21 @@ def _pair(place: _Place, notes: list[str], faults: Faults) -> dict[str, tuple[Da
             used |= set(by_stem.get(xml.stem, []))
             continue
         said = PurePosixPath(file.filename.replace("\\", "/")).name
-        found = by_stem.get(xml.stem) or [p for p in by_stem.get(PurePosixPath(said).stem, []) if said]
-        if len(found) > 1:
-            found = [p for p in found if p.name == said]
-        if len(found) != 1:
+        named = by_stem.get(xml.stem) or [p for p in by_stem.get(PurePosixPath(said).stem, []) if said]
+        if len(named) > 1:
+            named = [p for p in named if p.name == said]
+        if len(named) != 1:
             what = "no image" if xml.stem not in by_stem else "more than one image"
             why = f"{what} in {place.images} is named {xml.stem!r}{f' or {said!r}' if said else ''}"
             faults.record(
                 Fault("annotation-without-image", str(xml), "", why, "Put the one image there, or remove the XML file.")
             )
-            used |= set(found)
+            used |= set(named)
             continue
-        if said and found[0].stem != PurePosixPath(said).stem:
+        if said and named[0].stem != PurePosixPath(said).stem:
             others.append(f"{xml.name} ({said})")
-        pairs[xml.stem] = (found[0], file)
-        used.add(found[0])
+        pairs[xml.stem] = (named[0], file)
+        used.add(named[0])
     if others:
         notes.append(
             f"{place.xml}: {len(others)} files name another image than their own name does, which was used; "
@@ -180,9 +180,9 @@ def _size_hw(file: VocFile | None, image: DataPath, faults: Faults) -> tuple[int
 def _listed(root: DataPath, ids: list[str], faults: Faults) -> dict[str, str]:
     """Image id -> split, from ImageSets/Main. Empty where there are no such lists."""
     left_out = {PurePosixPath(fault.path).stem for fault in faults.found}
-    found: dict[str, str] = {}
+    split_of_id: dict[str, str] = {}
     for base, prefix in _roots(root):
-        own = {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
-        splits = splits_of(lists_of(base, "Main"), own, left_out, faults)
-        found |= {f"{prefix}{name}": split for name, split in splits.items()}
-    return found
+        stems = {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
+        splits = splits_of(lists_of(base, "Main"), stems, left_out, faults)
+        split_of_id |= {f"{prefix}{name}": split for name, split in splits.items()}
+    return split_of_id

@@ -19,6 +19,7 @@ from headstart.data.faults import Fault, Faults
 from headstart.data.flags import DIFFICULT, OCCLUDED, TRUNCATED
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
+from headstart.readers.boxes import note_leaving, offsets_of
 
 FLAGS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED}
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -65,38 +66,18 @@ def read_voc_xml(path: DataPath, faults: Faults) -> VocFile | None:
         parser.feed(path.read_bytes())
         root = parser.close()
     except DataError as error:
-        faults.record(
-            Fault(
-                "annotation-unreadable",
-                str(path),
-                "",
-                f"{error}, and entities of XML are not followed",
-                "Remove the DOCTYPE line; VOC files need none.",
-            )
-        )
-        return None
+        why, fix = f"{error}, and entities of XML are not followed", "Remove the DOCTYPE line; VOC files need none."
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        faults.record(
-            Fault(
-                "annotation-unreadable",
-                str(path),
-                "",
-                f"not readable as XML ({error})",
-                "Export or fetch the file again.",
-            )
-        )
-        return None
-    if root.tag != "annotation":
-        faults.record(
-            Fault(
-                "annotation-unreadable",
-                str(path),
-                "",
-                f"the root is <{root.tag}>, Pascal VOC has <annotation>",
-                "Remove the file if it is another format.",
-            )
-        )
-        return None
+        why, fix = f"not readable as XML ({error})", "Export or fetch the file again."
+    else:
+        if root.tag == "annotation":
+            return _annotation(path, root, faults)
+        why, fix = f"the root is <{root.tag}>, Pascal VOC has <annotation>", "Remove the file if it is another format."
+    faults.record(Fault("annotation-unreadable", str(path), "", why, fix))
+    return None
+
+
+def _annotation(path: DataPath, root: ElementTree.Element, faults: Faults) -> VocFile:
     objects = [_object(path, k, node, faults) for k, node in enumerate(root.findall("object"))]
     return VocFile(
         path=path,
@@ -133,25 +114,19 @@ def place_boxes(
 
     keep = faults.settle_boxes(values, convention, sizes, record)
     beyond = np.flatnonzero(keep & leaving(to_edges(values, convention, sizes), sizes))
-    notes = []
-    if len(beyond):
-        path, what = record(int(beyond[0]))
-        zero = " (files whose pixels count from 0? Then say zero_based)" if (values[beyond, :2] == 0).any() else ""
-        notes.append(
-            f"{len(beyond)} boxes leave their images and are clipped where they are trained on{zero}; first: "
-            f"{path}: {what}"
-        )
-    kept = [item for (_, item), good in zip(objects, keep, strict=True) if good]
-    counts = np.bincount(of_image[keep], minlength=len(files))
+    notes: list[str] = []
+    zero = " (files whose pixels count from 0? Then say zero_based)" if (values[beyond, :2] == 0).any() else ""
+    note_leaving(beyond, record, notes, zero)
+    good = [item for (_, item), possible in zip(objects, keep, strict=True) if possible]
     columns = BoxColumns(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets=offsets_of(of_image[keep], len(files)),
         source=values[keep],
-        labels=np.array([number[item.name] for item in kept], np.int32),
-        flags=np.array([item.flags for item in kept], np.uint8),
+        labels=np.array([number[item.name] for item in good], np.int32),
+        flags=np.array([item.flags for item in good], np.uint8),
         known=np.array([file is not None for file in files], bool),
         classes=classes,
         convention=convention,
-        ids=np.array([item.number + 1 for item in kept], np.int64) if numbered else None,
+        ids=np.array([item.number + 1 for item in good], np.int64) if numbered else None,
     )
     return columns, notes
 

@@ -45,9 +45,9 @@ def configs_in(root: DataPath) -> list[DataPath]:
 
 def chosen_config(root: DataPath) -> DataPath:
     """The one that is meant: `data.yaml`, the one named like the folder, or the only one. Raises DataError."""
-    found = configs_in(root)
-    own = (root.name, PurePosixPath(root.name).stem)
-    usual = [p for p in found if p.name in USUAL] or [p for p in found if p.stem in own] or found
+    configs = configs_in(root)
+    as_folder = (root.name, PurePosixPath(root.name).stem)
+    usual = [p for p in configs if p.name in USUAL] or [p for p in configs if p.stem in as_folder] or configs
     if not usual:
         raise DataError(
             f"{root}: there is no YAML file with `names` and `train`, `val` or `test`. "
@@ -94,8 +94,8 @@ def located(config: YoloConfig, entry: str) -> list[DataPath]:
     below = named(here, config.base) if config.base else here
     bases = [base for base in (below, here) if base is not None]
     stripped = re.sub(r"^(\.\./)+", "", entry.replace("\\", "/"))
-    found = [named(base, name) for name in dict.fromkeys((entry, stripped)) for base in bases]
-    return list(dict.fromkeys(path for path in found if path is not None))
+    places = [named(base, name) for name in dict.fromkeys((entry, stripped)) for base in bases]
+    return list(dict.fromkeys(path for path in places if path is not None))
 
 
 def _has_keys(path: DataPath) -> bool:
@@ -113,7 +113,7 @@ def _names(path: DataPath, value: dict[str, Any]) -> dict[int, str]:
         names = {str(k): name for k, name in enumerate(names)}
     if not isinstance(names, dict) or not names:
         raise DataError(f"{path}: `names` is no list of class names. Give the name of every class number.")
-    found: dict[int, str] = {}
+    name_of: dict[int, str] = {}
     for key, name in names.items():
         k = whole(str(key))
         if k is None or k < 0 or not isinstance(name, str) or not name.strip():
@@ -121,13 +121,13 @@ def _names(path: DataPath, value: dict[str, Any]) -> dict[int, str]:
                 f"{path}: `names` has the entry {key!r}: {name!r}; a class number and its name are "
                 "expected. Correct the entry."
             )
-        if k in found:
+        if k in name_of:
             raise DataError(f"{path}: `names` gives class {k} twice. Take one entry out.")
-        found[k] = name.strip()
-    if len(set(found.values())) < len(found):
-        twice = next(name for name in found.values() if list(found.values()).count(name) > 1)
+        name_of[k] = name.strip()
+    if len(set(name_of.values())) < len(name_of):
+        twice = next(name for name in name_of.values() if list(name_of.values()).count(name) > 1)
         raise DataError(f"{path}: `names` gives {twice!r} to more than one class. Give every class its own name.")
     told = value.get("nc")
-    if told is not None and (not isinstance(told, str) or whole(told) != len(found)):
-        raise DataError(f"{path}: `nc` is {told!r}, but `names` has {len(found)} classes. Correct one of the two.")
-    return dict(sorted(found.items()))
+    if told is not None and (not isinstance(told, str) or whole(told) != len(name_of)):
+        raise DataError(f"{path}: `nc` is {told!r}, but `names` has {len(name_of)} classes. Correct one of the two.")
+    return dict(sorted(name_of.items()))

@@ -28,6 +28,7 @@ from headstart.data.faults import Fault, Faults
 from headstart.data.sizes import headers_of
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
+from headstart.readers.boxes import note_leaving, offsets_of
 from headstart.readers.fields import number, whole
 from headstart.readers.folders import NamedFiles, files_in, read_text, relative, subfolders
 from headstart.readers.options import ReadOptions
@@ -58,8 +59,8 @@ class _Labels:
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
-    found = configs_in(root)
-    return f"YOLO: {' and '.join(path.name for path in found)} with names and splits" if found else None
+    configs = configs_in(root)
+    return f"YOLO: {' and '.join(path.name for path in configs)} with names and splits" if configs else None
 
 
 def read(root: DataPath, options: ReadOptions) -> Annotations:
@@ -74,15 +75,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     faults = Faults(options.on_bad_box, options.on_bad_record)
     notes: list[str] = []
     files = NamedFiles()
-    found = _images(config, files, faults, notes)
+    split_of_image = _images(config, files, faults, notes)
     folder = options.labels or "labels"
-    label_files = {image: _label_file(image, folder) for image in found}
+    label_files = {image: _label_file(image, folder) for image in split_of_image}
     existing = {image: path for image, path in label_files.items() if files.has(path)}
     _require_labels(config, label_files, existing, folder)
     _report_orphans(label_files, faults)
     lines = _Labels()
     images: list[DataPath] = []
-    for image in found:
+    for image in split_of_image:
         if image not in existing or _read_labels(existing[image], config, len(images), lines, faults=faults):
             images.append(image)
     headers = headers_of(images, on_bad_image="skip")
@@ -101,7 +102,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         [relative(image, top).removesuffix(image.suffix) for image in images],
         [image.relative for image in images],
         sizes_hw=sizes,
-        splits=[found[image] for image in images],
+        splits=[split_of_image[image] for image in images],
         boxes=boxes,
         notes=notes,
         left_out=faults.found,
@@ -234,7 +235,7 @@ def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, 
             )
         )
         return False
-    number_of = {own: k for k, own in enumerate(config.names)}
+    number_of = {named: k for k, named in enumerate(config.names)}
     for k, line in enumerate(text.splitlines(), 1):
         fields = line.split()
         if not fields:
@@ -309,14 +310,8 @@ def _columns(
     own_sizes = sizes[of_image]
     keep = faults.settle_boxes(values, "yolo", own_sizes, lines.record)
     unit = np.ones((len(values), 2), np.int32)  # Six decimals of a fraction round by less than 1e-6, in any image.
-    beyond = np.flatnonzero(keep & leaving(to_edges(values, "yolo", unit), unit))
-    if len(beyond):
-        path, what = lines.record(int(beyond[0]))
-        notes.append(
-            f"{len(beyond)} boxes leave their images and are clipped where they are trained on; first: {path}: {what}"
-        )
+    note_leaving(np.flatnonzero(keep & leaving(to_edges(values, "yolo", unit), unit)), lines.record, notes)
     kept = np.flatnonzero(keep)
-    counts = np.bincount(of_image[kept], minlength=len(sizes))
     rings = [lines.rings[k] for k in kept]
     polygons = [
         [(np.array(r) * np.tile(size[::-1], len(r) // 2)).tolist()] if r and size.any() else None
@@ -332,7 +327,7 @@ def _columns(
             "four numbers are read as center, width and height"
         )
     return BoxColumns(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets=offsets_of(of_image[kept], len(sizes)),
         source=values[kept],
         labels=np.array(lines.labels, np.int32)[kept],
         flags=np.zeros(len(kept), np.uint8),

@@ -1,0 +1,86 @@
+"""The files of a COCO-like data set, read: their categories, images and annotations, as the columns of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.faults import Faults
+from headstart.errors import DataError
+from headstart.places.paths import DataPath
+from headstart.readers.coco.json_files import CocoFile
+from headstart.readers.coco.layout import Member, image_folder
+from headstart.readers.coco.lists import Classes, ImageRows, classes_of, images_of
+from headstart.readers.coco.rows import Part, part_of
+
+
+@dataclass(frozen=True)
+class CocoSet:
+    """A member, its images with their paths, and its annotations for each file, in the order of the splits."""
+
+    members: list[Member]
+    classes: Classes
+    images: list[ImageRows]
+    paths: list[list[str]]
+    """Relative to the place."""
+    parts: list[Part]
+
+    @cached_property
+    def image_ids(self) -> list[str]:
+        """The files' own ids as texts; where those of several files coincide, with the names of their files before."""
+        ids = [[str(entry["id"]) for entry in rows.entries] for rows in self.images]
+        flat = [number for numbers in ids for number in numbers]
+        if len(set(flat)) == len(flat):
+            return flat
+        return [f"{member.name}/{number}" for member, own in zip(self.members, ids, strict=True) for number in own]
+
+    @property
+    def image_paths(self) -> list[str]:
+        return [path for paths in self.paths for path in paths]
+
+    @property
+    def sizes_hw(self) -> NDArray[np.int32]:
+        return np.concatenate([rows.sizes_hw for rows in self.images])
+
+    @property
+    def splits(self) -> list[str]:
+        return [member.split for member, rows in zip(self.members, self.images, strict=True) for _ in rows.names]
+
+
+def read_set(
+    base: DataPath,
+    members: list[Member],
+    files: Sequence[CocoFile],
+    images_in: str | None,
+    *,
+    faults: Faults,
+    notes: list[str],
+) -> CocoSet:
+    """images_in: see `image_folder`. Raises DataError for what the files do not agree on, and for images that are
+    nowhere; bad records are reported."""
+    classes = classes_of(files)
+    images = [images_of(file, faults) for file in files]
+    paths = [
+        image_folder(base, member, rows.names, images_in).relative(rows.names) if rows.names else []
+        for member, rows in zip(members, images, strict=True)
+    ]
+    _require_apart(members, paths)
+    parts = [part_of(file, rows, classes, faults, notes=notes) for file, rows in zip(files, images, strict=True)]
+    return CocoSet(members, classes, images, paths, parts=parts)
+
+
+def _require_apart(members: Sequence[Member], paths: Sequence[Sequence[str]]) -> None:
+    """Raises DataError when an image file is in two of the JSON files: training on test images must not happen."""
+    seen: dict[str, Member] = {}
+    for member, of_member in zip(members, paths, strict=True):
+        for path in of_member:
+            if (other := seen.get(path, member)) is not member:
+                raise DataError(
+                    f"{member.path}: the image {path!r} is in {other.path.name} too. Name the one file to "
+                    "read, or take the image out of one of them."
+                )
+        seen |= dict.fromkeys(of_member, member)
