@@ -126,7 +126,7 @@ def crossings(ring: NDArray[np.float64], height: int, width: int) -> NDArray[np.
     x[k], y[k] = x[0], y[0]
     for j in range(k):
         bound += abs(x[j + 1] - x[j]) + 3
-    found = np.empty(bound, np.int64)
+    positions = np.empty(bound, np.int64)
     num, first, last_u, last_v = 0, True, 0, 0
     for j in range(k):
         dx, dy = abs(x[j + 1] - x[j]), abs(y[j + 1] - y[j])
@@ -150,10 +150,10 @@ def crossings(ring: NDArray[np.float64], height: int, width: int) -> NDArray[np.
                 column = ((u if u < last_u else u - 1) + 0.5) / GRID - 0.5
                 if math.floor(column) == column and 0 <= column <= width - 1:
                     row = (min(v, last_v) + 0.5) / GRID - 0.5
-                    found[num] = int(column) * height + math.ceil(min(max(row, 0.0), float(height)))
+                    positions[num] = int(column) * height + math.ceil(min(max(row, 0.0), float(height)))
                     num += 1
             first, last_u, last_v = False, u, v
-    return found[:num]
+    return positions[:num]
 
 
 @njit(cache=True, nogil=True)

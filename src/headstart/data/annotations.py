@@ -335,8 +335,8 @@ class Annotations:
         """
         digest = hashlib.sha256()
         facts = self.facts.to_json()
-        kept = {k: v for k, v in facts.items() if k not in ("notes", "left_out")}
-        digest.update(json.dumps(kept, sort_keys=True).encode())
+        told = {k: v for k, v in facts.items() if k not in ("notes", "left_out")}
+        digest.update(json.dumps(told, sort_keys=True).encode())
         for name in self.batch.schema.names:
             digest.update(name.encode())
             for part in hashable(self.batch.column(name)):

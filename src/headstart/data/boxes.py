@@ -69,17 +69,17 @@ def impossible(
         flat = np.asarray(finite & ((width <= 0) | (height <= 0)))
         outside = finite & ~flat & bounds.all(1)
         outside &= (xyxy[:, 2] <= 0) | (xyxy[:, 3] <= 0) | (xyxy[:, 0] >= bounds[:, 1]) | (xyxy[:, 1] >= bounds[:, 0])
-    found = []
+    faults = []
     for k in np.flatnonzero(~finite | flat | outside).tolist():
         numbers = ", ".join(f"{v:.10g}" for v in values[k])
         if not finite[k]:
-            found.append((k, "box-not-finite", f"has ({numbers}), which are no pixel positions"))
+            faults.append((k, "box-not-finite", f"has ({numbers}), which are no pixel positions"))
         elif flat[k]:
-            found.append((k, "box-without-extent", f"has {_ends(values[k], convention)}"))
+            faults.append((k, "box-without-extent", f"has {_ends(values[k], convention)}"))
         else:
             within = "its image" if unit[k] else f"the image of {bounds[k, 1]} x {bounds[k, 0]}"
-            found.append((k, "box-outside", f"lies outside {within} with ({numbers})"))
-    return found
+            faults.append((k, "box-outside", f"lies outside {within} with ({numbers})"))
+    return faults
 
 
 def leaving(xyxy: NDArray[np.float64], sizes_hw: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -85,14 +85,14 @@ def _lists_of_classes(
 ) -> Lists:
     """A class made of several is present when one of them is, and absent when all are."""
     offsets, values = table.verified_lists(name)
-    images, found = np.repeat(np.arange(len(table)), np.diff(offsets)), lut[values]
-    images, found = images[found >= 0], found[found >= 0]
+    images, labels = np.repeat(np.arange(len(table)), np.diff(offsets)), lut[values]
+    images, labels = images[labels >= 0], labels[labels >= 0]
     if name == "absent":
-        keys, said = np.unique(images * max(num_classes, 1) + found, return_counts=True)
-        images, found = keys // max(num_classes, 1), keys % max(num_classes, 1)
-        whole = said == np.bincount(lut[lut >= 0], minlength=num_classes)[found]
-        images, found = images[whole], found[whole]
-    return unique_lists(images, found, len(table), num_classes)
+        keys, said = np.unique(images * max(num_classes, 1) + labels, return_counts=True)
+        images, labels = keys // max(num_classes, 1), keys % max(num_classes, 1)
+        whole = said == np.bincount(lut[lut >= 0], minlength=num_classes)[labels]
+        images, labels = images[whole], labels[whole]
+    return unique_lists(images, labels, len(table), num_classes)
 
 
 def _masks_of_classes(table: Annotations, renamed: Mapping[str, str]) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def _hierarchy_of(table: Annotations, renamed: Mapping[str, str]) -> dict[str, t
         direct = table.hierarchy.get(name, ())
         return [new for p in direct for new in ([renamed[p]] if p in renamed else above(p))]
 
-    found: dict[str, list[str]] = {}
+    parents_of: dict[str, list[str]] = {}
     for old, new in renamed.items():
-        found.setdefault(new, []).extend(p for p in above(old) if p != new)
-    return {name: tuple(dict.fromkeys(parents)) for name, parents in found.items() if parents}
+        parents_of.setdefault(new, []).extend(p for p in above(old) if p != new)
+    return {name: tuple(dict.fromkeys(parents)) for name, parents in parents_of.items() if parents}
 
 
 def _shows_something(table: Annotations) -> NDArray[np.bool_]:

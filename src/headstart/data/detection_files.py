@@ -70,13 +70,13 @@ def read_columns(path: Path) -> DetectionColumns:
     if not path.exists():
         raise DataError(f"{path}: does not exist. Check the path of the detections.")
     for name, kind in FORMATS.items():
-        found = kind.finds(path)
-        if found:
-            columns = kind.read(found)
+        files = kind.finds(path)
+        if files:
+            columns = kind.read(files)
             if not len(columns.scores):
-                files = f"{len(found)} empty file{'s' * (len(found) > 1)}" if path.is_dir() else "an empty file"
+                empty = f"{len(files)} empty file{'s' * (len(files) > 1)}" if path.is_dir() else "an empty file"
                 raise DataError(
-                    f"{path}: {files} ({name}), no detection in all. Nothing can be scored: check that the "
+                    f"{path}: {empty} ({name}), no detection in all. Nothing can be scored: check that the "
                     "detector wrote its results here."
                 )
             return columns
@@ -225,9 +225,9 @@ def _voc_files(path: Path) -> list[Path]:
 def _yolo_files(path: Path) -> list[Path]:
     """Text files of the folder, or of its `labels/`, where detectors write them."""
     for folder in (path, path / "labels"):
-        found = sorted(p for p in folder.glob("*.txt") if p.name not in YOLO_CLASS_LISTS) if folder.is_dir() else []
-        if found:
-            return found
+        files = sorted(p for p in folder.glob("*.txt") if p.name not in YOLO_CLASS_LISTS) if folder.is_dir() else []
+        if files:
+            return files
     return []
 
 
@@ -290,9 +290,9 @@ def _lines(paths: list[Path], columns: int, layout: str, first_is_text: bool) ->
 
 
 def _voc_class(path: Path) -> str:
-    found = VOC_NAME.fullmatch(path.name)
-    assert found is not None
-    return found["name"]
+    match = VOC_NAME.fullmatch(path.name)
+    assert match is not None
+    return match["name"]
 
 
 def _yolo_names(folder: Path) -> tuple[str, ...]:

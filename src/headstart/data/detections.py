@@ -103,19 +103,19 @@ def read_detections(
             f"{annotations.image_id(int(rows[0]))!r}, {annotations.box_classes[0]!r}. Check that the "
             "detections belong to this data set."
         )
-    found = Detections(
+    detections = Detections(
         images[usable],
         boxes[usable],
         labels[usable],
         columns.scores[usable],
         None if areas is None else areas[usable],  # type: ignore[arg-type]
     )
-    without = np.setdiff1d(np.arange(len(annotations.box_classes)), found.labels)
+    without = np.setdiff1d(np.arange(len(annotations.box_classes)), detections.labels)
     return DetectionSet(
-        found,
+        detections,
         columns.format,
         left_out,
-        len(rows) - len(np.unique(found.image_index)),
+        len(rows) - len(np.unique(detections.image_index)),
         classes_without=tuple(annotations.box_classes[k] for k in without),
         notes=notes,
     )
@@ -130,12 +130,12 @@ def _images(
         names = _further_names(annotations) | names
     place = np.full(len(annotations), OUTSIDE, np.int64)
     place[rows] = np.arange(len(rows))
-    found = _looked_up(
+    image_rows = _looked_up(
         columns.images, lambda key: names.get(str(key), names.get(f"#{key}", -1) if isinstance(key, int) else -1)
     )
     ids = ", ".join(repr(annotations.image_id(int(i))) for i in rows[:2])
     advice = f"The data set calls its images {ids}, ...; write these ids, or file names."
-    return np.where(found >= 0, place[found], UNKNOWN), advice
+    return np.where(image_rows >= 0, place[image_rows], UNKNOWN), advice
 
 
 def _further_names(annotations: Annotations) -> dict[str, int]:
@@ -163,15 +163,15 @@ def _classes(columns: DetectionColumns, annotations: Annotations) -> tuple[NDArr
         advice = f"{shown} Numbers were read as positions in {origin}; put a classes.txt beside the files."
         return _looked_up(columns.classes, lambda key: known.get(key, UNKNOWN)), advice, (note,)
     ids = annotations.box_class_ids
-    known = {str(given): k for k, given in enumerate(ids)} | {given: k for k, given in enumerate(ids)} | known
+    known = {str(i): k for k, i in enumerate(ids)} | {i: k for k, i in enumerate(ids)} | known
     numbers = f"Its class numbers are {', '.join(map(str, ids[:6]))}{', ...' if len(ids) > 6 else ''}."
     advice = f"{shown} {numbers if ids else 'It numbers no classes: write their names.'}"
     return _looked_up(columns.classes, lambda key: known.get(key, UNKNOWN)), advice, ()
 
 
 def _looked_up(keys: Sequence[str | int], find: Callable[[str | int], int]) -> NDArray[np.int64]:
-    found = {key: find(key) for key in set(keys)}
-    return np.fromiter((found[key] for key in keys), np.int64, len(keys))
+    value_of = {key: find(key) for key in set(keys)}
+    return np.fromiter((value_of[key] for key in keys), np.int64, len(keys))
 
 
 def _edges(

@@ -191,8 +191,8 @@ class _Kept:
         if self._batch is not None and names:
             rows = pc.index_in(pa.array(names, pa.string()), value_set=self._batch["name"]).fill_null(-1).to_numpy()
             wanted = np.array(stamps, np.int64)
-            kept = np.stack([self._batch["size"].to_numpy(), self._batch["time"].to_numpy()], 1)
-            known = (rows >= 0) & (kept[rows] == wanted).all(1)
+            stored = np.stack([self._batch["size"].to_numpy(), self._batch["time"].to_numpy()], 1)
+            known = (rows >= 0) & (stored[rows] == wanted).all(1)
             out[known] = self._thumbs()[rows[known]]
         return out, known
 
@@ -243,13 +243,13 @@ def _near(queries: NDArray[np.uint8], thumbs: NDArray[np.uint8], same_set: bool)
 
     rule = (NEAR_BITS, SAME_BITS, SAME_GRAY, NEAR_CORRELATION, FLAT)
     hashes, asked = _hashes(thumbs), _hashes(queries)
-    found = [np.zeros((0, 3), np.int64)]
+    of_quarters = [np.zeros((0, 3), np.int64)]
     for quarter in range(search.QUARTERS):
         order, starts = search.by_quarter(hashes, quarter)
-        found.append(
+        of_quarters.append(
             search.near_rows(asked, queries, hashes, thumbs, order, starts, quarter, same_set, search.MASKS, rule)
         )
-    pairs = np.concatenate(found)
+    pairs = np.concatenate(of_quarters)
     return pairs[:, 0], pairs[:, 1], pairs[:, 2]
 
 

@@ -86,12 +86,12 @@ def near_rows(queries, query_thumbs, hashes, thumbs, order, starts, quarter, sam
     """
     shift = np.uint64(16 * quarter)
     low = np.uint64(0xFFFF)
-    found = np.empty((FIRST_CAPACITY, 3), np.int64)
+    pairs = np.empty((FIRST_CAPACITY, 3), np.int64)
     count = 0
     for q in range(len(queries)):
-        own = np.uint32((queries[q] >> shift) & low)
+        part = np.uint32((queries[q] >> shift) & low)
         for mask in masks:
-            bucket = np.int64(own ^ mask)
+            bucket = np.int64(part ^ mask)
             for place in range(starts[bucket], starts[bucket + 1]):
                 row = order[place]
                 if same_set and row <= q:
@@ -106,10 +106,10 @@ def near_rows(queries, query_thumbs, hashes, thumbs, order, starts, quarter, sam
                         earlier = True
                 if earlier or not are_near(query_thumbs[q], thumbs[row], bits, *rule[1:]):
                     continue
-                if count == len(found):
+                if count == len(pairs):
                     longer = np.empty((2 * count, 3), np.int64)
-                    longer[:count] = found
-                    found = longer
-                found[count] = (q, row, bits)
+                    longer[:count] = pairs
+                    pairs = longer
+                pairs[count] = (q, row, bits)
                 count += 1
-    return found[:count]
+    return pairs[:count]

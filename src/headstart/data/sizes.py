@@ -48,8 +48,8 @@ def with_sizes(table: Annotations, on_bad_image: str = "error", progress: Counte
 
     for start in range(0, len(unknown), CHUNK):
         rows = unknown[start : start + CHUNK]
-        found = headers_of([table.image_path(i) for i in rows.tolist()], on_bad_image)
-        sizes[rows] = [header[0] if header else (0, 0) for header in found]
+        headers = headers_of([table.image_path(i) for i in rows.tolist()], on_bad_image)
+        sizes[rows] = [header[0] if header else (0, 0) for header in headers]
         if progress:
             progress(start + len(rows), len(unknown))
     batch = table.batch

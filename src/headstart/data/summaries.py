@@ -51,8 +51,8 @@ def _first(word: str, entries: list[str]) -> list[str]:
 
 def _counted(classes: tuple[str, ...], ids: tuple[int | str, ...], labels: NDArray[np.integer]) -> str:
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    own = [f" [{i}]" if ids and str(i) != name else "" for i, name in zip(ids or classes, classes, strict=True)]
-    each = [f"{k} {name}{own[k]} {counts[k]}" for k, name in enumerate(classes)]
+    id_words = [f" [{i}]" if ids and str(i) != name else "" for i, name in zip(ids or classes, classes, strict=True)]
+    each = [f"{k} {name}{id_words[k]} {counts[k]}" for k, name in enumerate(classes)]
     if len(each) > LONG:
         each = [*each[:SHOWN], f".. {len(each) - 2 * SHOWN} more ..", *each[-SHOWN:]]
     return ", ".join(each)

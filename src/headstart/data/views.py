@@ -39,10 +39,10 @@ def as_labels(table: Annotations) -> Annotations:
     images, present, _ = class_pairs(table, "detect")
     lists: dict[str, Lists] = {}
     for name in ("present", "absent", "partial") if table.multi_label else ("present",):
-        own_images, own = _verified(table, name) if table.multi_label else (images[:0], present[:0])
+        verified_images, verified = _verified(table, name) if table.multi_label else (images[:0], present[:0])
         boxed = (images, present) if name == "present" else (images[:0], present[:0])
         lists[name] = unique_lists(
-            np.concatenate([boxed[0], own_images]), np.concatenate([boxed[1], own]), n, len(classes)
+            np.concatenate([boxed[0], verified_images]), np.concatenate([boxed[1], verified]), n, len(classes)
         )
     single = len(lists) == 1 and bool((np.diff(lists["present"][0]) == 1).all())
     return _remade(table, {} if single else lists, lists["present"][1] if single else None)

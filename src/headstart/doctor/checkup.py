@@ -82,6 +82,6 @@ def check(
     shared: tuple[str, ...] = ()
     if against is not None:
         other = open_dataset(against, on_bad_box="skip", on_bad_record="skip")
-        found, shared = check_against(table, other, progress)
-        faults += found
+        near, shared = check_against(table, other, progress)
+        faults += near
     return Checkup(table, findings(faults), statistics(table, sizes), images, overlap=shared)

@@ -38,13 +38,13 @@ def write_clean(checkup: Checkup, out: Path) -> list[str]:
     bad_masks = {str(m): i for i in range(len(table)) if (m := table.mask_path(i)) is not None}
     lost = {i for i in range(len(table)) if str(table.image_path(i)) in dropped}
     lost |= {bad_masks[path] for path in dropped if path in bad_masks}
-    kept = table.select(np.setdiff1d(np.arange(len(table)), np.array(sorted(lost), np.int64)))
+    clean = table.select(np.setdiff1d(np.arange(len(table)), np.array(sorted(lost), np.int64)))
     out.mkdir(parents=True)
     done = [f"images left out: {len(lost)} of {len(table)}", f"records left out in reading: {len(table.left_out)}"]
     if "detect" in table.tasks:
-        done += _write_coco(with_sizes(kept, "skip"), out)
+        done += _write_coco(with_sizes(clean, "skip"), out)
     else:
-        done += _write_list(kept, out)
+        done += _write_list(clean, out)
     how = f'open_dataset("{out}", images="{table.place.root}")'
     lines = [f"Clean copy of {table.place.root} ({table.format})", *done, f"Open it with {how}"]
     log = [f"{finding.rule}: {fault}" for finding in checkup.findings for fault in finding.faults]
@@ -92,12 +92,12 @@ def _write_coco(table: Annotations, out: Path) -> list[str]:
 def _coco_box(table: Annotations, row: int, image: int, box: np.ndarray) -> dict[str, Any]:
     x1, y1, x2, y2 = (float(v) for v in box)
     flags = int(table.box_flags[row])
-    own: dict[str, Any] = {key: 1 for key, bit in OTHER_FLAGS.items() if flags & bit}
+    more: dict[str, Any] = {key: 1 for key, bit in OTHER_FLAGS.items() if flags & bit}
     outline = table.outline(row)
     if outline and outline[0] == "polygons":
-        own["segmentation"] = [ring.tolist() for ring in outline[1]]
+        more["segmentation"] = [ring.tolist() for ring in outline[1]]
     elif outline:
-        own["segmentation"] = {"counts": outline[1].decode("ascii"), "size": list(table.size_hw(image))}
+        more["segmentation"] = {"counts": outline[1].decode("ascii"), "size": list(table.size_hw(image))}
     areas = table.box_areas
     area = float(areas[row]) if areas is not None else (x2 - x1) * (y2 - y1)
     return {
@@ -107,7 +107,7 @@ def _coco_box(table: Annotations, row: int, image: int, box: np.ndarray) -> dict
         "bbox": [x1, y1, x2 - x1, y2 - y1],
         "area": area,
         "iscrowd": int(bool(flags & CROWD)),
-        **own,
+        **more,
     }
 
 

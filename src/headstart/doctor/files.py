@@ -34,12 +34,12 @@ def check_listing(table: Annotations) -> list[Fault]:
         folder, _, name = table.image_name(i).rpartition("/")
         listed.setdefault(folder, set()).add(name)
     masks = {str(m) for m in table.mask_paths if m}
-    found = []
+    faults = []
     for folder, names in sorted(listed.items()):
         there = table.place.entries(folder)
         prefix = f"{folder}/" if folder else ""
         for name in sorted(names - set(there)):
-            found.append(
+            faults.append(
                 Fault(
                     "image-missing",
                     str(DataPath(table.place, prefix + name)),
@@ -52,7 +52,7 @@ def check_listing(table: Annotations) -> list[Fault]:
         for name in sorted(surplus):
             file = PurePosixPath(name)
             if file.suffix.lower() in IMAGE_SUFFIXES and prefix + name not in masks and file.stem not in told:
-                found.append(
+                faults.append(
                     Fault(
                         "image-not-listed",
                         str(DataPath(table.place, prefix + name)),
@@ -61,7 +61,7 @@ def check_listing(table: Annotations) -> list[Fault]:
                         "Annotate it, or remove it.",
                     )
                 )
-    return found
+    return faults
 
 
 @dataclass
@@ -111,8 +111,8 @@ def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | No
     if mask is None:
         return faults, shown, set()
     look = _look_at_mask if table.mask_kind == "index" else _look_at_segments
-    found, values = look(table, i, mask, (shown, stored))
-    return [*faults, *found], shown, values
+    of_mask, values = look(table, i, mask, (shown, stored))
+    return [*faults, *of_mask], shown, values
 
 
 def _look_at_mask(
@@ -150,8 +150,8 @@ def _look_at_segments(
     faults = _size_faults(path, (drawn.shape[0], drawn.shape[1]), sizes)
     ids = table.box_ids
     assert ids is not None, "panoptic segments have ids"
-    own = ids[table.box_offsets[i] : table.box_offsets[i + 1]]
-    for value in np.setdiff1d(np.unique(drawn), [0, *own]).tolist():
+    annotated = ids[table.box_offsets[i] : table.box_offsets[i + 1]]
+    for value in np.setdiff1d(np.unique(drawn), [0, *annotated]).tolist():
         faults.append(
             Fault(
                 "mask-value-unknown",
@@ -161,7 +161,7 @@ def _look_at_segments(
                 "Fetch the PNG files and the JSON file of one version.",
             )
         )
-    for value in np.setdiff1d(own, drawn).tolist():
+    for value in np.setdiff1d(annotated, drawn).tolist():
         faults.append(
             Fault(
                 "segment-not-drawn",
@@ -202,7 +202,7 @@ def check_duplicates(table: Annotations, looked: Looked, progress: Progress) -> 
     progress(0, 1, "looking for near-duplicates")
     clusters = near_duplicate_clusters(table, rows, on_bad_image="skip")
     progress(1, 1, "looking for near-duplicates")
-    found = []
+    faults = []
     order = np.argsort(clusters, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1):
         if len(members) < 2:
@@ -216,10 +216,10 @@ def check_duplicates(table: Annotations, looked: Looked, progress: Progress) -> 
         shown = ", ".join(names[1:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         what = "is the same file as" if len(same) == 1 else "looks like"
         fix = "Keep all of them in one split." if across else "Keep one, or leave them: they are kept together."
-        found.append(
+        faults.append(
             Fault(rule, str(table.image_path(int(images[0]))), f"({splits[0] or 'in no list'})", f"{what} {shown}", fix)
         )
-    return found
+    return faults
 
 
 def check_against(table: Annotations, other: Annotations, progress: Progress) -> tuple[list[Fault], tuple[str, ...]]:
@@ -241,8 +241,8 @@ def check_against(table: Annotations, other: Annotations, progress: Progress) ->
             )
         )
     lines = []
-    for whole, own in ((table.root.name, shared.splits_a), (name, shared.splits_b)):
-        counts = ", ".join(f"{both:,} of {of:,} {split or 'in no list'}" for split, (both, of) in own.items())
+    for whole, splits in ((table.root.name, shared.splits_a), (name, shared.splits_b)):
+        counts = ", ".join(f"{both:,} of {of:,} {split or 'in no list'}" for split, (both, of) in splits.items())
         lines.append(f"{whole}: {counts} images are in the other set, too")
     return faults, tuple(lines)
 

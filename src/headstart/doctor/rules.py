@@ -203,9 +203,9 @@ def findings(faults: Iterable[Fault]) -> tuple[Finding, ...]:
     by_rule: dict[str, list[Fault]] = {}
     for fault in faults:
         by_rule.setdefault(fault.rule, []).append(fault)
-    found = []
+    gathered = []
     for code, members in by_rule.items():
         rule = RULES.get(code, OTHER)
         what = rule.what if code in RULES else code.replace("-", " ").capitalize()
-        found.append(Finding(code, rule.severity, what, rule.why, fix=rule.fix, faults=tuple(members)))
-    return tuple(sorted(found, key=lambda f: (f.severity, -f.count, f.rule)))
+        gathered.append(Finding(code, rule.severity, what, rule.why, fix=rule.fix, faults=tuple(members)))
+    return tuple(sorted(gathered, key=lambda f: (f.severity, -f.count, f.rule)))

@@ -134,21 +134,21 @@ def index_of(path: Path, shown: Path, is_tar: bool) -> Index:
     """
     facts = path.stat()
     stamp = json.dumps([facts.st_size, facts.st_mtime_ns]).encode()
-    kept = cache_folder() / "archives" / (hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:20] + ".arrow")
+    file = cache_folder() / "archives" / (hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:20] + ".arrow")
     with contextlib.suppress(StoreError, KeyError, TypeError, ValueError):
-        return _read(kept, stamp)
+        return _read(file, stamp)
     began = time.time_ns()
-    found = _scan_tar(path, shown) if is_tar else _scan_zip(path, shown)
-    notes = found.notes(shown)
-    if not found.members:
+    contents = _scan_tar(path, shown) if is_tar else _scan_zip(path, shown)
+    notes = contents.notes(shown)
+    if not contents.members:
         raise DataError(f"{shown}: there is no file in it. {' '.join(notes) or 'Put the data set into it.'}")
-    batch = _batch(_with_folders(found, shown, notes))
+    batch = _batch(_with_folders(contents, shown, notes))
     metadata = {"layout": LAYOUT, "stamp": stamp, "notes": json.dumps(notes)}
     if facts.st_mtime_ns <= began - SETTLED_NS:
         with contextlib.suppress(OSError, StoreError):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            sweep(kept.parent, older_than=ABANDONED)
-            save_batch(kept, batch.replace_schema_metadata(metadata))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            sweep(file.parent, older_than=ABANDONED)
+            save_batch(file, batch.replace_schema_metadata(metadata))
     return Index(batch, tuple(notes))
 
 
@@ -162,18 +162,18 @@ def _encodable(name: str) -> bool:
     return False
 
 
-def _with_folders(found: Found, shown: Path, notes: list[str]) -> list[Member]:
+def _with_folders(contents: Found, shown: Path, notes: list[str]) -> list[Member]:
     """All rows, in order: the files, and the folders that their names lie in."""
     folders: set[str] = set()
-    for name in found.members:
+    for name in contents.members:
         above = name.rpartition("/")[0]
         while above and above not in folders:
             folders.add(above)
             above = above.rpartition("/")[0]
-    both = folders & found.members.keys()
+    both = folders & contents.members.keys()
     if both:
         notes.append(f"{shown}: {min(both)} is a file and a folder in it; it is taken as a folder")
-    rows = [m for name, m in found.members.items() if name not in both]
+    rows = [m for name, m in contents.members.items() if name not in both]
     rows += [Member(name, 0, 0, 0, 0, FOLDER) for name in folders]
     keyed = [(_key(*_split(member.name)), member) for member in rows]
     return [member for _, member in sorted(keyed)]
@@ -203,15 +203,15 @@ def _read(path: Path, stamp: bytes) -> Index:
 
 
 def _scan_zip(path: Path, shown: Path) -> Found:
-    found = Found()
+    contents = Found()
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if stat.S_ISLNK(info.external_attr >> 16):
-                    found.left_out["are links, which are not followed in zip files"].append(info.filename)
+                    contents.left_out["are links, which are not followed in zip files"].append(info.filename)
                 elif not info.is_dir():
                     method = ENCRYPTED if info.flag_bits & 1 else info.compress_type
-                    found.add(
+                    contents.add(
                         info.filename,
                         info.header_offset,
                         info.compress_size,
@@ -221,11 +221,11 @@ def _scan_zip(path: Path, shown: Path) -> Found:
                     )
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
         raise _unreadable(shown, "a zip file", error) from error
-    return found
+    return contents
 
 
 def _scan_tar(path: Path, shown: Path) -> Found:
-    found = Found()
+    contents = Found()
     links: list[tuple[str, str]] = []
     try:
         with tarfile.open(path, "r:") as archive:
@@ -234,22 +234,22 @@ def _scan_tar(path: Path, shown: Path) -> Found:
                     beside = posixpath.dirname(info.name) if info.issym() else ""
                     links.append((info.name, posixpath.normpath(posixpath.join(beside, info.linkname))))
                 elif info.issparse():
-                    found.left_out["are sparse files, which have no bytes in one piece"].append(info.name)
+                    contents.left_out["are sparse files, which have no bytes in one piece"].append(info.name)
                 elif info.isreg():
-                    found.add(info.name, info.offset_data, info.size, info.size, crc=0, method=IN_TAR)
+                    contents.add(info.name, info.offset_data, info.size, info.size, crc=0, method=IN_TAR)
                 elif not info.isdir():
-                    found.left_out["are no files"].append(info.name)
+                    contents.left_out["are no files"].append(info.name)
             end = archive.offset
-        _require_whole(path, found, end)
+        _require_whole(path, contents, end)
     except (tarfile.TarError, ValueError, OSError, EOFError) as error:
         raise _unreadable(shown, "a tar file", error) from error
     for name, target in links:
-        member = found.members.get(target)
+        member = contents.members.get(target)
         if member is None:
-            found.left_out["are links that do not lead to a file of the archive"].append(f"{name} -> {target}")
+            contents.left_out["are links that do not lead to a file of the archive"].append(f"{name} -> {target}")
         else:
-            found.add(name, member.offset, member.packed, member.size, crc=member.crc, method=member.method)
-    return found
+            contents.add(name, member.offset, member.packed, member.size, crc=member.crc, method=member.method)
+    return contents
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -258,17 +258,17 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield info
 
 
-def _require_whole(path: Path, found: Found, end: int) -> None:
+def _require_whole(path: Path, contents: Found, end: int) -> None:
     """tarfile takes a header that it cannot read for the end; a whole tar file ends with blocks of zeros."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(end)
         mark = file.read(BLOCK)
-    cut = [m for m in found.members.values() if m.offset + m.size > size]
+    cut = [m for m in contents.members.values() if m.offset + m.size > size]
     if cut:
         raise tarfile.ReadError(f"it ends at byte {size:,}, within {cut[0].name}")
     if len(mark) < BLOCK or mark.strip(b"\0"):
-        raise tarfile.ReadError(f"no end mark after the {len(found.members):,} files that can be read")
+        raise tarfile.ReadError(f"no end mark after the {len(contents.members):,} files that can be read")
 
 
 def _unreadable(shown: Path, what: str, error: Exception) -> DataError:

@@ -11,6 +11,6 @@ SETTLED_NS = 1_000_000_000
 
 def cache_folder() -> Path:
     """`HEADSTART_CACHE`, else `headstart` in `XDG_CACHE_HOME`, else in `~/.cache`."""
-    if own := os.environ.get("HEADSTART_CACHE"):
-        return Path(own)
+    if folder := os.environ.get("HEADSTART_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"

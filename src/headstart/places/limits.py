@@ -19,15 +19,15 @@ RATIO_FROM_BYTES = 64_000_000
 
 def limit(name: str) -> float:
     """The value of a key of `LIMITS`. Raises UsageError when the environment holds no positive number."""
-    given = os.environ.get(name)
-    if not given:
+    text = os.environ.get(name)
+    if not text:
         return LIMITS[name]
     try:
-        value = float(given)
+        value = float(text)
     except ValueError:
         value = 0.0
     if not value > 0:
-        raise UsageError(f"{name}={given!r} is not a positive number. Set it to one, or unset it ({LIMITS[name]:g}).")
+        raise UsageError(f"{name}={text!r} is not a positive number. Set it to one, or unset it ({LIMITS[name]:g}).")
     return value
 
 

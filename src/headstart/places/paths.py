@@ -88,8 +88,8 @@ class Folder(Place):
 
     def entries(self, folder: str) -> dict[str, bool]:
         try:
-            with os.scandir(self.local(folder)) as found:
-                return {entry.name: entry.is_dir() for entry in found}
+            with os.scandir(self.local(folder)) as entries:
+                return {entry.name: entry.is_dir() for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
@@ -276,10 +276,10 @@ class DataPath:
 
     def size(self) -> int:
         """Bytes. Raises DataError when there is no such file."""
-        found = self.place.stamp(self.relative)
-        if found is None:
+        stamp = self.place.stamp(self.relative)
+        if stamp is None:
             raise DataError(f"{self}: there is no such file. Put the file back and start again.")
-        return found[0]
+        return stamp[0]
 
     def local(self) -> Path | None:
         return self.place.local(self.relative)

@@ -101,8 +101,8 @@ class Remote(Place):
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError; FetchError when the file cannot be fetched, or must not be."""
-        found = self._fetch(name)
-        return found.read_bytes() if isinstance(found, Path) else found
+        content = self._fetch(name)
+        return content.read_bytes() if isinstance(content, Path) else content
 
     def open(self, name: str) -> BinaryIO:
         """Large files that are not here yet are read in pieces, where the server gives pieces."""
@@ -111,14 +111,14 @@ class Remote(Place):
         if pieces and (facts.size or 0) > STREAMED_BYTES and not self._here(name, facts):
             self._announce(name)
             return self._try(name, lambda fs, path: fs.open(path, "rb", block_size=BLOCK_BYTES))
-        found = self._fetch(name)
-        return found.open("rb") if isinstance(found, Path) else io.BytesIO(found)
+        content = self._fetch(name)
+        return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
 
     def fetch(self, name: str) -> Path:
         """The whole file on this machine's disk, in the cache folder. Raises as `read`; FetchError for a full disk."""
-        found = self._fetch(name, on_disk=True)
-        if isinstance(found, Path):
-            return found
+        file = self._fetch(name, on_disk=True)
+        if isinstance(file, Path):
+            return file
         raise FetchError(
             f"{self.where(name)}: cannot be kept in {self._kept.folder}. Set HEADSTART_CACHE to a folder "
             "that can be written to, and has room."

@@ -91,12 +91,12 @@ class Fetched:
         return self.folder / name[:2] / f"{name}-{hashlib.sha256(version.encode()).hexdigest()[:16]}"
 
     def _files(self) -> list[tuple[float, int, Path]]:
-        found = []
+        files = []
         for path in self.folder.glob("??/[!.]*"):
             with contextlib.suppress(OSError):
                 facts = path.stat()
-                found.append((facts.st_mtime, facts.st_size, path))
-        return sorted(found)
+                files.append((facts.st_mtime, facts.st_size, path))
+        return sorted(files)
 
     def _make_room(self, newest: Path) -> None:
         files = self._files()
