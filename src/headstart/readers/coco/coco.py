@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns, Lists
 from headstart.data.faults import Fault, Faults
@@ -118,16 +117,12 @@ def _read(
     texts = [label for label in labels if isinstance(label, str)]
     kinds = tuple(sorted(set(texts))) if len(texts) == len(labels) and not federated else ()
     verified = _federated(files, images, classes, boxes, faults=faults) if federated else dict[str, Lists]()
-    return annotate(
+    return data.annotated(
         root,
         format,
-        data.image_ids,
-        data.image_paths,
-        sizes_hw=data.sizes_hw,
-        splits=data.splits,
-        boxes=boxes,
-        notes=notes,
-        left_out=faults.found,
+        boxes,
+        notes,
+        faults=faults,
         image_labels=[kinds.index(label) for label in texts] if kinds else None,
         image_classes=classes.names if federated else kinds,
         image_class_ids=classes.ids if federated else (),

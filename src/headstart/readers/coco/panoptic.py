@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.faults import Fault, Faults
 from headstart.data.flags import IGNORED
@@ -58,21 +57,17 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             f"{root}: {len(classes.names)} classes are more than the {IGNORED} that a semantic mask can hold; "
             "the segments are read as boxes alone"
         )
-    return annotate(
+    return data.annotated(
         root,
         "coco-panoptic",
-        data.image_ids,
-        data.image_paths,
-        sizes_hw=data.sizes_hw,
-        splits=data.splits,
-        boxes=boxes,
+        boxes,
+        [*notes, *_stuff(classes, root)],
+        faults=faults,
         mask_paths=masks,
         mask_classes=classes.names if few and any(masks) else (),
         mask_void=(0,),
         mask_kind="panoptic",
         class_kinds=_kinds(classes),
-        notes=[*notes, *_stuff(classes, root)],
-        left_out=faults.found,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from headstart.data.annotate import annotate
+from headstart.data.annotations import Annotations
+from headstart.data.columns import BoxColumns
 from headstart.data.faults import Faults
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
@@ -29,26 +31,32 @@ class CocoSet:
     """Relative to the place."""
     parts: list[Part]
 
-    @cached_property
+    def annotated(
+        self, root: DataPath, format: str, boxes: BoxColumns, notes: Sequence[str], *, faults: Faults, **more: Any
+    ) -> Annotations:
+        """The table. more: other arguments of `annotate`."""
+        return annotate(
+            root,
+            format,
+            self.image_ids(),
+            [path for paths in self.paths for path in paths],
+            sizes_hw=np.concatenate([rows.sizes_hw for rows in self.images]),
+            splits=[member.split for member, rows in zip(self.members, self.images, strict=True) for _ in rows.names],
+            boxes=boxes,
+            notes=notes,
+            left_out=faults.found,
+            **more,
+        )
+
     def image_ids(self) -> list[str]:
         """The files' own ids as texts; where those of several files coincide, with the names of their files before."""
         ids = [[str(entry["id"]) for entry in rows.entries] for rows in self.images]
         flat = [number for numbers in ids for number in numbers]
         if len(set(flat)) == len(flat):
             return flat
-        return [f"{member.name}/{number}" for member, own in zip(self.members, ids, strict=True) for number in own]
-
-    @property
-    def image_paths(self) -> list[str]:
-        return [path for paths in self.paths for path in paths]
-
-    @property
-    def sizes_hw(self) -> NDArray[np.int32]:
-        return np.concatenate([rows.sizes_hw for rows in self.images])
-
-    @property
-    def splits(self) -> list[str]:
-        return [member.split for member, rows in zip(self.members, self.images, strict=True) for _ in rows.names]
+        return [
+            f"{member.name}/{number}" for member, numbers in zip(self.members, ids, strict=True) for number in numbers
+        ]
 
 
 def read_set(

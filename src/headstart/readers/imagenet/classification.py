@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
@@ -21,7 +20,15 @@ from headstart.places.paths import DataPath
 from headstart.readers.fields import whole
 from headstart.readers.folders import files_in, has_files, read_lines, read_text
 from headstart.readers.imagenet.localization import read_solution
-from headstart.readers.imagenet.wnids import WNID, has_wnid_folders, read_words, synsets, wnid_folders
+from headstart.readers.imagenet.wnids import (
+    WNID,
+    ClassImages,
+    annotate_classes,
+    has_wnid_folders,
+    read_words,
+    synsets,
+    wnid_folders,
+)
 from headstart.readers.mat_files import mat_variable
 from headstart.readers.options import ReadOptions
 
@@ -47,13 +54,9 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     folders = wnid_folders(root / "train")
     words = read_words([root / kit if kit else root for kit in KITS])
     classes = synsets(set(folders), words)
-    number_of = classes.number_of
-    paths, labels = [], []
+    images = ClassImages()
     for wnid, folder in folders.items():
-        images = files_in(folder)
-        paths += images
-        labels += [number_of[wnid]] * len(images)
-    trained = len(paths)
+        images.add(files_in(folder), "train", wnid)
     val = files_in(root / "val")
     told = _labels(root, val, classes.wnids, faults)
     for image in val:
@@ -68,7 +71,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
                     "Add a line for the image, or remove it.",
                 )
             )
-        elif wnid not in number_of:
+        elif wnid not in folders:
             faults.record(
                 Fault(
                     "label-unknown",
@@ -79,22 +82,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
                 )
             )
         else:
-            paths.append(image)
-            labels.append(number_of[wnid])
-    held = len(paths) - trained
-    tests = files_in(root / "test")
-    return annotate(
-        root,
-        "imagenet",
-        [path.stem for path in (*paths, *tests)],
-        [path.relative for path in (*paths, *tests)],
-        sizes_hw=[(0, 0)] * (len(paths) + len(tests)),
-        splits=["train"] * trained + ["val"] * held + ["test"] * len(tests),
-        image_labels=labels + [-1] * len(tests),
-        image_classes=classes.names,
-        image_class_ids=classes.wnids,
-        left_out=faults.found,
-    )
+            images.add([image], "val", wnid)
+    images.add(files_in(root / "test"), "test", "")
+    sizes = [(0, 0)] * len(images.paths)
+    return annotate_classes(root, "imagenet", images, classes, sizes_hw=sizes, faults=faults)
 
 
 Told = dict[str, tuple[str, str, str]]

@@ -3,7 +3,7 @@
 R-FCN-3000 (arXiv 1712.01802, Sec. 4.1) trains on the images of 3,130 classes that have boxes: give the list of classes
 as `classes`, and only images with an XML file are read unless a class has none. (Trees as in gluon's
 `data/imagenet/...detection` loader, `Annotation/` beside `fall11_whole/`, and as the archives of one synset unpack:
-`Annotation/n03820318/`, `images/n03820318/`.) Corners: `wnids.boxes_of_xmls`. There are no official splits.
+`Annotation/n03820318/`, `images/n03820318/`.) Corners: `xmls.boxes_of_xmls`. There are no official splits.
 """
 
 from __future__ import annotations
@@ -14,18 +14,14 @@ from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.folders import files_in, has_files
 from headstart.readers.imagenet.wnids import (
-    XML,
     ClassImages,
     annotate_classes,
-    boxes_of_xmls,
     read_class_list,
     read_words,
-    read_xmls,
-    report_orphans,
     synsets,
     wnid_folders,
-    xml_files,
 )
+from headstart.readers.imagenet.xmls import XML, boxes_of_xmls, read_xmls, report_orphans, xml_files
 from headstart.readers.options import ReadOptions
 
 XML_FOLDERS = ("Annotation", "Annotations", "annotation")
@@ -70,9 +66,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         xmls_of_class = xml_files(xmls / wnid)
         inside = files_in(folder)
         report_orphans(xmls_of_class, {image.stem for image in inside}, folder, faults)
-        class_images.paths += inside
-        class_images.splits += [""] * len(inside)
-        class_images.wnids += [wnid] * len(inside)
+        class_images.add(inside, "", wnid)
         files += [xmls_of_class.get(image.stem) for image in inside]
     if not class_images.paths:
         raise DataError(f"{images}: none of the {len(classes.wnids)} classes has an image. Check the list of classes.")

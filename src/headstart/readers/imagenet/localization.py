@@ -10,7 +10,7 @@
 imagenet-object-localization-challenge give it.) A training image has the class of its folder. A validation image has
 that of its folder if it lies in one, else of LOC_val_solution.csv, else of its XML file. About half of the training
 images have boxes; the others are known to show their class, and where is not. Boxes come from the XML files, or from
-the solution files where there are none. Corners: `wnids.boxes_of_xmls`.
+the solution files where there are none. Corners: `xmls.boxes_of_xmls`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,13 @@ from headstart.readers.imagenet.wnids import (
     ClassImages,
     Synsets,
     annotate_classes,
-    boxes_of_xmls,
     has_wnid_folders,
     read_class_list,
     read_words,
-    read_xmls,
-    report_orphans,
     synsets,
     wnid_folders,
-    xml_files,
 )
+from headstart.readers.imagenet.xmls import boxes_of_xmls, read_xmls, report_orphans, xml_files
 from headstart.readers.options import ReadOptions
 from headstart.readers.voc.xml import VocFile, VocObject
 

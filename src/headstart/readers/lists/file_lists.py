@@ -197,37 +197,20 @@ def _read_row(
     one: ImageList, fields: tuple[str, ...], image: DataPath, record: str, *, into: ListRows, faults: Faults
 ) -> None:
     where, label, group = str(one.path), one.field(fields, "label"), one.field(fields, "group")
+
+    def contradicts(why: str, fix: str = "Correct one of them.") -> None:
+        faults.record(Fault("line-contradicts", where, record, why, fix))
+
     if group and into.groups.setdefault(image, group) != group:
-        faults.record(
-            Fault(
-                "line-contradicts",
-                where,
-                record,
-                f"has {image.name} in the group {group!r}, {into.first[image][1]} in {into.groups[image]!r}",
-                "Correct one of them.",
-            )
-        )
+        contradicts(f"has {image.name} in the group {group!r}, {into.first[image][1]} in {into.groups[image]!r}")
     size = _size(one, fields, record, faults)
     if size and into.sizes.setdefault(image, size) != size:
-        faults.record(
-            Fault(
-                "line-contradicts",
-                where,
-                record,
-                f"says that {image.name} is {size[1]} x {size[0]}, an earlier line says another size",
-                "Correct one of them.",
-            )
-        )
+        contradicts(f"says that {image.name} is {size[1]} x {size[0]}, an earlier line says another size")
     if not one.box:
         if label and into.labels.setdefault(image, label) != label:
-            faults.record(
-                Fault(
-                    "line-contradicts",
-                    where,
-                    record,
-                    f"has {image.name} as {label!r}, {into.first[image][1]} as {into.labels[image]!r}",
-                    "An image has one class in a list without boxes: correct one of the lines.",
-                )
+            contradicts(
+                f"has {image.name} as {label!r}, {into.first[image][1]} as {into.labels[image]!r}",
+                "An image has one class in a list without boxes: correct one of the lines.",
             )
         return
     texts = [fields[k].strip() for k in one.box]
