@@ -98,8 +98,7 @@ def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | No
         shown, stored = header_sizes_hw(path)
         read_rgb(path)
     except DataError as error:
-        why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
-        return [Fault("image-unreadable", str(path), "", why, fix)], None, set()
+        return [_unreadable("image-unreadable", path, error)], None, set()
     faults = []
     if all(annotated) and annotated not in (shown, stored):
         why = f"the image is {shown[1]} x {shown[0]}, its annotation was made for {annotated[1]} x {annotated[0]}"
@@ -115,14 +114,19 @@ def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | No
     return [*faults, *of_mask], shown, values
 
 
+def _unreadable(rule: str, path: DataPath, error: DataError) -> Fault:
+    """What decoding the file says of it, and its advice."""
+    why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
+    return Fault(rule, str(path), "", why, fix)
+
+
 def _look_at_mask(
     table: Annotations, i: int, path: DataPath, sizes: tuple[tuple[int, int], tuple[int, int]]
 ) -> tuple[list[Fault], set[int]]:
     try:
         mask = read_mask(path, table.mask_colors)
     except DataError as error:
-        why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
-        return [Fault("mask-unreadable", str(path), "", why, fix)], set()
+        return [_unreadable("mask-unreadable", path, error)], set()
     faults = _size_faults(path, (mask.shape[0], mask.shape[1]), sizes)
     values = np.unique(mask)
     for value in np.setdiff1d(values[table.mask_lut[values] == IGNORED], table.mask_void).tolist():
@@ -145,8 +149,7 @@ def _look_at_segments(
     try:
         drawn = read_segment_ids(path)
     except DataError as error:
-        why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
-        return [Fault("mask-unreadable", str(path), "", why, fix)], set()
+        return [_unreadable("mask-unreadable", path, error)], set()
     faults = _size_faults(path, (drawn.shape[0], drawn.shape[1]), sizes)
     ids = table.box_ids
     assert ids is not None, "panoptic segments have ids"

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 
 from headstart.models.backbones.naming import with_options
-from headstart.weights.importers.detectron2 import is_norm_weight
+from headstart.weights.importers.detectron2 import folded_statistics
 from headstart.weights.importers.imported import BGR_255, CheckpointView, Imported
 from headstart.weights.importers.resnet_names import resnet_among
 from headstart.weights.wrappers import arrays
 
 LAYOUT = "caffe2-detectron"
 SOURCE = "facebookresearch/detectron2 detectron2/checkpoint/c2_model_loading.py"
-EPS = 1e-5
 REASONS = (
     ("fpn_", "feature pyramid"),
     ("rpn_", "region proposals"),
@@ -54,12 +53,7 @@ def find(file: CheckpointView) -> Imported | None:
     backbone, names = resnet_among(tensors, candidates)
     if backbone is None or "res2_0_branch2a_w" not in tensors:
         return None
-    # An AffineChannel is a norm with mean 0 and variance 1 - epsilon.
-    fixed: dict[str, float] = {}
-    for name in filter(is_norm_weight, names):
-        stem = name.removesuffix("weight")
-        fixed |= {f"{stem}running_mean": 0.0, f"{stem}running_var": 1 - EPS}
-    fixed = {name: value for name, value in fixed.items() if name not in names}
+    fixed = folded_statistics(names)  # an AffineChannel is a norm whose statistics are folded in
     resnext = backbone.startswith("resnext")
     evidence = "names of Caffe2 Detectron" + ("; norms are AffineChannel layers" if fixed else "")
     return Imported(

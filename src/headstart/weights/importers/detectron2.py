@@ -8,6 +8,7 @@ pyramid the backbone is under `backbone.bottom_up.`, else under `backbone.`; C4 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from headstart.models.backbones.naming import with_options
@@ -22,6 +23,8 @@ SOURCE = (
 RGB_255 = Preprocessing("rgb", 1.0, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 """What converted torchvision weights take: ImageNet's mean and std, times 255."""
 BGR_X101 = Preprocessing("bgr", 1.0, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395))
+FOLDED = {"running_mean": 0.0, "running_var": 1 - 1e-5}
+"""Statistics of a norm that changes nothing but by its weight and bias."""
 PREFIXES = ("backbone.bottom_up.", "backbone.", "")
 STRIDE_NOTE = "Stride in the 1x1 convolutions is assumed with MSRA's input, as Detectron2's configurations have it."
 REASONS = (
@@ -73,7 +76,7 @@ def find(file: CheckpointView) -> Imported | None:
         under=file.under,
         reasons=REASONS,
         notes=notes,
-        constants=_fixed(names),
+        constants=folded_statistics(names),
     )
 
 
@@ -101,18 +104,11 @@ def original(name: str) -> str:
     return f"res{int(found[1]) + 1}.{found[2]}.{part}.{norm}{found[6]}"
 
 
-def _fixed(names: dict[str, str]) -> dict[str, float]:
-    """Statistics that the oldest files leave out, because their norms were folded into weight and bias."""
-    fixed: dict[str, float] = {}
-    for name in names:
-        if is_norm_weight(name):
-            stem = name.removesuffix("weight")
-            fixed |= {
-                f"{stem}{part}": value
-                for part, value in (("running_mean", 0.0), ("running_var", 1 - 1e-5))
-                if f"{stem}{part}" not in names
-            }
-    return fixed
+def folded_statistics(names: Mapping[str, str]) -> dict[str, float]:
+    """Statistics that files leave out because norms are folded into weight and bias. names: as of `Imported`."""
+    stems = [name.removesuffix("weight") for name in names if is_norm_weight(name)]
+    fixed = ((f"{stem}{part}", value) for stem in stems for part, value in FOLDED.items())
+    return {name: value for name, value in fixed if name not in names}
 
 
 def is_norm_weight(name: str) -> bool:
