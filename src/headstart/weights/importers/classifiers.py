@@ -8,6 +8,7 @@ makers publish bare backbones (DINO, DenseCL) look the same and are read here, t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
@@ -29,17 +30,8 @@ def find(file: CheckpointView) -> Imported | None:
     config = timm_config(file)
     if config is not None:
         backbone, preprocessing = config
-        names = {name: name for name in tensors}
-        return Imported(
-            LAYOUT,
-            backbone,
-            names,
-            "config.json beside the file names timm's architecture",
-            source=SOURCE,
-            preprocessing=preprocessing,
-            under=file.under,
-            reasons=REASONS,
-        )
+        evidence = "config.json beside the file names timm's architecture"
+        return _imported(file, backbone, tensors, evidence, preprocessing=preprocessing)
     notes: tuple[str, ...] = ()
     if (name := resnet_name(shapes)) is not None:
         keys = [key for key in tensors if is_resnet_name(key)]
@@ -62,18 +54,13 @@ def find(file: CheckpointView) -> Imported | None:
     evidence = f"names and shapes of {name}" + (f" with {classes} classes" if classes else " without a classifier")
     lineage = (f"labels of {classes} classes (data not stated in the file)",) if classes else NOT_STATED
     keys = [key for key in keys if not key.endswith("num_batches_tracked")]
-    return Imported(
-        LAYOUT,
-        name,
-        {key: key for key in keys},
-        evidence,
-        source=SOURCE,
-        preprocessing=IMAGENET,
-        under=file.under,
-        lineage=lineage,
-        reasons=REASONS,
-        notes=notes,
-    )
+    return _imported(file, name, keys, evidence, preprocessing=IMAGENET, lineage=lineage, notes=notes)
+
+
+def _imported(file: CheckpointView, backbone: str, names: Iterable[str], evidence: str, **facts: Any) -> Imported:
+    """names: of tensors that keep them."""
+    as_they_are = {name: name for name in names}
+    return Imported(LAYOUT, backbone, as_they_are, evidence, source=SOURCE, under=file.under, reasons=REASONS, **facts)
 
 
 def timm_config(file: CheckpointView) -> tuple[str, Preprocessing] | None:

@@ -73,36 +73,31 @@ def find(file: CheckpointView) -> Imported | None:
         return None  # OpenSelfSup
     transformer = swin(body, tensors)
     if transformer is not None:
-        return Imported(
-            LAYOUT,
-            transformer.backbone,
-            transformer.names,
-            "names of MMDetection's Swin under backbone.",
-            source=SOURCE,
-            under=file.under,
-            lineage=_lineage(file),
-            edits=transformer.edits,
-            reasons=REASONS,
-        )
+        evidence = "names of MMDetection's Swin under backbone."
+        return _imported(file, transformer.backbone, transformer.names, evidence, edits=transformer.edits)
     backbone, names = resnet_among(tensors, {canonical(name): source for name, source in body.items()})
     if backbone is None:
         return None
     config = _config(meta)
-    caffe, evidence = _is_caffe(file, names, config)
+    caffe, told_style = _is_caffe(file, names, config)
     preprocessing = _input(config) or (BGR_255 if caffe else IMAGENET)
     stride, dilated, notes = _dilation(config, tensors)
     backbone = with_options(backbone, stride_in="conv1" if caffe else "", output_stride=stride, first_dilation=dilated)
+    evidence = f"names under backbone. beside OpenMMLab's heads; {told_style}"
+    return _imported(file, backbone, names, evidence, preprocessing=preprocessing, notes=notes)
+
+
+def _imported(file: CheckpointView, backbone: str, names: dict[str, str], evidence: str, **facts: Any) -> Imported:
     return Imported(
         LAYOUT,
         backbone,
         names,
-        f"names under backbone. beside OpenMMLab's heads; {evidence}",
+        evidence,
         source=SOURCE,
-        preprocessing=preprocessing,
         under=file.under,
         lineage=_lineage(file),
         reasons=REASONS,
-        notes=notes,
+        **facts,
     )
 
 

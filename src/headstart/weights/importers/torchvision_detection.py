@@ -8,6 +8,8 @@ SSDlite's MobileNetV3 (with its reduced tail) is nested in two parts of `backbon
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from headstart.models.backbones.naming import with_options
 from headstart.models.backbones.preprocessing import Preprocessing
@@ -46,18 +48,13 @@ def find(file: CheckpointView) -> Imported | None:
     backbone, names = resnet_among(tensors, body)
     if backbone is None:
         return None
-    eps, evidence, notes = _epsilon(file, backbone)
-    return Imported(
-        LAYOUT,
-        backbone,
-        names,
-        f"names under backbone.body. beside torchvision's heads{evidence}",
-        source=SOURCE,
-        norm_eps=eps,
-        under=file.under,
-        reasons=REASONS,
-        notes=notes,
-    )
+    eps, told, notes = _epsilon(file, backbone)
+    evidence = f"names under backbone.body. beside torchvision's heads{told}"
+    return _imported(file, backbone, names, evidence, norm_eps=eps, notes=notes)
+
+
+def _imported(file: CheckpointView, backbone: str, names: Mapping[str, str], evidence: str, **facts: Any) -> Imported:
+    return Imported(LAYOUT, backbone, names, evidence, source=SOURCE, under=file.under, reasons=REASONS, **facts)
 
 
 def _epsilon(file: CheckpointView, backbone: str) -> tuple[float | None, str, tuple[str, ...]]:
@@ -95,16 +92,7 @@ def _mobilenet(file: CheckpointView, body: dict[str, str]) -> Imported | None:
     names = {f"features.{name}": source for name, source in body.items() if not name.endswith("num_batches_tracked")}
     evidence = "MobileNetV3 under backbone.body. beside torchvision's heads"
     # Built with the norm's own epsilon there, 1e-5; the classifier and the segmenters have 1e-3.
-    return Imported(
-        LAYOUT,
-        "tv-mobilenet_v3_large",
-        names,
-        evidence,
-        source=SOURCE,
-        norm_eps=1e-5,
-        under=file.under,
-        reasons=REASONS,
-    )
+    return _imported(file, "tv-mobilenet_v3_large", names, evidence, norm_eps=1e-5)
 
 
 def _ssd(file: CheckpointView) -> Imported:
@@ -113,16 +101,8 @@ def _ssd(file: CheckpointView) -> Imported:
     for number in (1, 3, 5):
         for part in ("weight", "bias"):
             names[f"features.{23 + number}.{part}"] = f"backbone.extra.0.{number}.{part}"
-    return Imported(
-        LAYOUT,
-        with_options("vgg16", pool3="ceil"),
-        names,
-        "VGG-16 in two parts and SSD's scale",
-        source=SOURCE,
-        preprocessing=SSD_INPUT,
-        under=file.under,
-        reasons=REASONS,
-    )
+    backbone = with_options("vgg16", pool3="ceil")
+    return _imported(file, backbone, names, "VGG-16 in two parts and SSD's scale", preprocessing=SSD_INPUT)
 
 
 def _ssdlite(file: CheckpointView) -> Imported | None:
@@ -148,13 +128,6 @@ def _ssdlite(file: CheckpointView) -> Imported | None:
     if last is None:
         return None
     tail = "reduced" if file.tensors[last].shape[0] == 480 else "full"
-    return Imported(
-        LAYOUT,
-        with_options("tv-mobilenet_v3_large", tail=tail),
-        names,
-        "MobileNetV3 in the two parts of SSDlite's backbone",
-        source=SOURCE,
-        preprocessing=SSDLITE_INPUT,
-        under=file.under,
-        reasons=REASONS,
-    )
+    backbone = with_options("tv-mobilenet_v3_large", tail=tail)
+    evidence = "MobileNetV3 in the two parts of SSDlite's backbone"
+    return _imported(file, backbone, names, evidence, preprocessing=SSDLITE_INPUT)
