@@ -88,17 +88,8 @@ def find(file: CheckpointView) -> Imported | None:
 
 
 def _imported(file: CheckpointView, backbone: str, names: dict[str, str], evidence: str, **facts: Any) -> Imported:
-    return Imported(
-        LAYOUT,
-        backbone,
-        names,
-        evidence,
-        source=SOURCE,
-        under=file.under,
-        lineage=_lineage(file),
-        reasons=REASONS,
-        **facts,
-    )
+    facts["lineage"] = _lineage(file)
+    return Imported(LAYOUT, backbone, names, evidence, source=SOURCE, under=file.under, reasons=REASONS, **facts)
 
 
 def canonical(name: str) -> str:
