@@ -51,7 +51,7 @@ def is_there(dotted: str) -> bool:
     """Whether a name such as `headstart.data.boxes.CONVENTIONS` is a module, or something in one."""
     place, parts = SOURCE, dotted.split(".")[1:]
     if parts[0] in headstart.__all__:
-        return hasattr(headstart.api, parts[0]) and len(parts) == 1
+        return hasattr(headstart, parts[0]) and len(parts) == 1
     while parts and (place / parts[0]).is_dir():
         place /= parts.pop(0)
     module = place / "__init__.py"

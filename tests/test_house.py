@@ -149,7 +149,7 @@ def test_stages_have_a_docstring_and_import_nothing():
     for path in SOURCE.rglob("__init__.py"):
         tree = ast.parse(path.read_text())
         assert ast.get_docstring(tree), path
-        if path.parent != SOURCE:
+        if path.parent not in (SOURCE, SOURCE / "api"):  # these two show what is in them
             assert len(tree.body) == 1, f"{path}: only a docstring"
 
 
@@ -206,7 +206,7 @@ def circle(graph):
 def test_no_files_import_each_other_in_a_circle():
     graph = graph_of_imports()
     assert "headstart.stats.intervals" in graph["headstart.stats.contrasts"]
-    assert "headstart.study.run" in graph["headstart.api"], "statements inside functions count"
+    assert "headstart.study.run" in graph["headstart.api.studies"], "statements inside functions count"
     assert circle(graph) == []
     assert len(circle(graph | {"headstart.stats.intervals": {"headstart.stats.contrasts"}})) == 3
 

@@ -4,31 +4,93 @@ The verbs of the command line as functions: `headstart.run_study`, `headstart.co
 `headstart.api` on first use, so that `import headstart` costs nothing.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import (
+    DataError,
+    FetchError,
+    HeadstartError,
+    Interrupted,
+    StoreError,
+    StudyError,
+    TrainingError,
+    UsageError,
+    WeightsError,
+)
+
+if TYPE_CHECKING:
+    __version__: str
+    from headstart.api import (
+        PretrainingOptions,
+        build_report,
+        check,
+        compare,
+        describe_weights,
+        environment,
+        evaluate,
+        export_weights,
+        import_weights,
+        list_weights,
+        load_backbone,
+        load_model,
+        open_dataset,
+        plan_study,
+        predict,
+        pretrain,
+        read_detections,
+        read_image,
+        run_study,
+        show_chips,
+        verify_weights,
+    )
 
 __all__ = [
+    "DataError",
+    "FetchError",
+    "HeadstartError",
+    "Interrupted",
+    "PretrainingOptions",
+    "StoreError",
+    "StudyError",
+    "TrainingError",
+    "UsageError",
+    "WeightsError",
+    "__version__",
     "build_report",
     "check",
     "compare",
     "describe_weights",
     "environment",
     "evaluate",
+    "export_weights",
+    "import_weights",
     "list_weights",
+    "load_backbone",
+    "load_model",
     "open_dataset",
     "plan_study",
     "predict",
     "pretrain",
+    "read_detections",
+    "read_image",
     "run_study",
     "show_chips",
+    "verify_weights",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from headstart import api
+if not TYPE_CHECKING:  # or every name would be there for a type checker
 
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("headstart")
+        if name in __all__:
+            from headstart import api
+
+            return getattr(api, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""How a process is asked to stop, and ends with the one that started it. Imports nothing slow."""
+"""How a process is started, asked to stop, and ends with the one that started it. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 _stop, _looked = threading.Event(), threading.Event()
@@ -41,3 +46,43 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before we asked to be told
             os._exit(1)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process that is spawned now not find the caller's program."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {"__spec__": None, "__file__": None}
+    before = {name: getattr(main, name) for name in hidden if hasattr(main, name)}
+    for name, value in hidden.items():
+        setattr(main, name, value)
+    try:
+        yield
+    finally:
+        for name in hidden:
+            if name in before:
+                setattr(main, name, before[name])
+            else:
+                delattr(main, name)
+
+
+class Process(SpawnProcess):
+    """A spawned process that does not run the caller's program again.
+
+    Python's own would import the program that is running, as `__mp_main__`: one without `if __name__ == "__main__"`
+    would start the whole study again in every worker, which ends in a worker that died. Nothing of ours needs it.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        with _without_main():
+            return SpawnProcess._Popen(process_obj)
+
+
+class Context(SpawnContext):
+    """For `ProcessPoolExecutor` and the like."""
+
+    Process = Process
+
+
+SPAWNED = Context()

@@ -31,6 +31,15 @@ class Summary:
     exit_code: int = 0
 
 
+@dataclass
+class Said:
+    said: str
+    good: bool = True
+
+    def text(self):
+        return self.said
+
+
 @pytest.fixture
 def api(monkeypatch):
     """An API of which each test fills in what it needs."""
@@ -200,10 +209,10 @@ def test_compare_hands_everything_to_the_api(api, command):
 
 
 def test_plan_predict_report_weights_and_env(api, command):
-    api.plan_study = lambda study, out, device: [f"study {study}", f"2 jobs on {device}"]
+    api.plan_study = lambda study, out, device: Said(f"study {study}\n2 jobs on {device}")
     api.predict = lambda *given: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
-    api.describe_weights = lambda weights: [weights, "license: MIT"]
+    api.describe_weights = lambda weights: Said(f"{weights}\nlicense: MIT")
     asked = []
     api.list_weights = lambda *given: asked.append(given) or [{"uri": "random:resnet50", "kind": "random"}]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
@@ -216,11 +225,11 @@ def test_plan_predict_report_weights_and_env(api, command):
     assert command("weights", "list", "--license", "mit", "--json")[0] == 0
     assert asked == [(None, None, False), ("boxes", "commercial", False), (None, "mit", True)]
     kept = []
-    api.import_weights = taken(kept, real.import_weights, ["written: o"])
-    api.verify_weights = lambda *given: (["all well" if given[0] == "a.pth" else "WARNING: look"], given[0] == "a.pth")
+    api.import_weights = taken(kept, real.import_weights, Said("written: o"))
+    api.verify_weights = lambda *given: Said("all well") if given[0] == "a.pth" else Said("WARNING: look", good=False)
     assert command("weights", "import", "a.pth", "o", "--overwrite", "--offline") == (0, "written: o\n", "")
     assert kept == [{"weights": "a.pth", "out": Path("o"), "offline": True, "overwrite": True}]
-    api.export_weights = taken(kept, real.export_weights, ["written: o.pkl"])
+    api.export_weights = taken(kept, real.export_weights, Said("written: o.pkl"))
     written = command("weights", "export", "a.pth", "o.pkl", "--to", "detectron2", "--fold")
     assert written == (0, "written: o.pkl\n", "")
     assert kept[1] == {"weights": "a.pth", "out": Path("o.pkl"), "to": "detectron2", "fold": True}

@@ -244,6 +244,8 @@ def test_a_clean_copy_opens_with_the_images_of_the_source(voc: Path, tmp_path: P
     lines = write_clean(checkup, tmp_path / "clean")
     assert "images left out: 1 of 4" in lines and "copies of boxes removed: 1" in lines
     assert {p: p.read_bytes() for p in voc.rglob("*") if p.is_file()} == before
+    again = check(tmp_path / "clean", images=True, read={"images": str(voc)})  # two meanings of one word
+    assert "image-unreadable" not in found(again) and again.table.image_path(0).is_file()
     table = open_dataset(tmp_path / "clean", images=str(voc))
     assert table.image_path(0).is_file() and sorted(table.splits) == ["test", "train", "val"]
     a = int(np.flatnonzero([table.image_name(i).endswith("a.jpg") for i in range(len(table))])[0])

@@ -198,10 +198,10 @@ def test_saved_and_loaded_it_gives_the_same_features(tmp_path: Path, name: str) 
     loaded = load(spec, 9)
     assert equal(features(loaded.backbone), features(backbone))
     assert loaded.report.coverage == 1.0 and not loaded.report.initialized and not loaded.report.missing
-    out, _ = commands.import_weights(f"file:{file}", tmp_path / "again")
+    out = commands.import_weights(f"file:{file}", tmp_path / "again").file
     verified = commands.verify(f"file:{out}")
     assert verified.checks[0].endswith("as written") and verified.checks[1].startswith("fingerprint: the features")
-    shown = "\n".join(api.describe_weights(f"file:{file}"))
+    shown = api.describe_weights(f"file:{file}").text()
     assert name in shown and "100.0% of the backbone's tensors filled" in shown
     timm = export(loaded, spec, tmp_path / "out.safetensors", "timm")
     assert timm.notes == (f"timm has no such network; the names are those of Headstart's own backbone {name}",)

@@ -159,9 +159,9 @@ def test_the_command_finds_the_job_of_the_study_done(folder: Path) -> None:
 def test_what_a_run_made_is_taken_by_its_uri_wherever_weights_are(folder: Path, tmp_path: Path) -> None:
     run = folder / "run"
     uri = f"run:{run}#boxes"
-    lines, sound = api.verify_weights(uri)
-    assert sound and any("fingerprint" in line for line in lines)
-    assert api.export_weights(f"run:{run}#labels", tmp_path / "w.safetensors", "timm")[-1]
+    verified = api.verify_weights(uri)
+    assert verified.good and any("fingerprint" in check for check in verified.checks)
+    assert api.export_weights(f"run:{run}#labels", tmp_path / "w.safetensors", "timm").file.is_file()
     assert resolve(uri).identity() == resolve(f"file:{Path(resolve(uri).file or '').parent}").identity()
     summary = json.loads((run / "metrics.json").read_text())
     for name, kind in (("boxes", "detect"), ("labels", "classify")):

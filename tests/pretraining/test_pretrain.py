@@ -79,7 +79,7 @@ def test_it_leaves_weights_with_their_facts_and_a_model_to_use(finished: Path, d
     assert [t["update"] for t in taken] == [metrics["train/updates"] // 2, metrics["train/updates"]]
     best = max(taken, key=lambda t: t["det/voc-area/map@0.5"])
     assert {k.removeprefix("best/"): v for k, v in metrics.items() if k.startswith("best/")} == best
-    assert api.describe_weights(str(run_of(finished)))[0] == "shapes-chips"
+    assert api.describe_weights(run_of(finished)).name == "shapes-chips"
     found = api.predict(run_of(finished), data / "val2017", tmp_path / "p", 0.01)
     assert found.count == 3 and not found.failed
 

@@ -11,11 +11,11 @@ import torch
 
 from headstart.errors import TrainingError
 from headstart.store.store import Store
-from headstart.study.answer import plan_lines
 from headstart.study.executors.local import run_jobs
 from headstart.study.files import write_study
 from headstart.study.jobs import WANTS_GPU, Expansion, Job
 from headstart.study.plan import Planner
+from headstart.study.plan_summary import plan_summary
 from headstart.study.run import planned, run
 from headstart.study.runners.table import RUNNERS
 from headstart.study.runners.training import transfer
@@ -88,7 +88,8 @@ def test_gpus_train_in_bf16_unless_a_recipe_states_another(photos, tmp_path):
     assert [precisions(usual, "cpu"), precisions(usual, "cuda")] == [{"fp32"}, {"bf16"}]
     assert [precisions(stated, "cpu"), precisions(stated, "cuda")] == [{"fp32"}, {"fp32"}]
     cuda = Devices("cuda", (0, 1))
-    said = "\n".join(plan_lines(stated, planned(stated, Path(), tmp_path / "none", cuda), cuda))
+    out = tmp_path / "none"
+    said = plan_summary(stated, out, planned(stated, Path(), out, cuda), cuda).text()
     assert "networks run on: cuda:0, cuda:1; trained in bf16, classify in fp32" in said
 
 

@@ -142,7 +142,7 @@ def _forked_workers() -> None:
     from headstart.study.executors import pools
 
     torch.set_num_threads(1)
-    pools.get_context = lambda method: multiprocessing.get_context("fork")  # type: ignore[assignment,misc]
+    pools.SPAWNED = multiprocessing.get_context("fork")  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

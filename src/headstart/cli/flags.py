@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from headstart.readers.options import ReadKeywords
 
 
 class OnBad(StrEnum):
@@ -34,9 +37,13 @@ Device = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-def read_options(on_bad_box: OnBad, on_bad_record: OnBad, read: list[str] | None = None) -> dict[str, Any]:
+def read_options(on_bad_box: OnBad, on_bad_record: OnBad, read: list[str] | None = None) -> ReadKeywords:
     """Options of `open_dataset` that differ from its defaults. Raises UsageError for words that are none."""
     from headstart.readers.options import assigned
 
-    given = {"on_bad_box": on_bad_box.value, "on_bad_record": on_bad_record.value}
-    return {name: value for name, value in given.items() if value != "error"} | assigned(read or [])
+    options = assigned(read or [])
+    if on_bad_box is OnBad.skip:
+        options.setdefault("on_bad_box", "skip")
+    if on_bad_record is OnBad.skip:
+        options.setdefault("on_bad_record", "skip")
+    return options

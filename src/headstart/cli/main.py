@@ -99,7 +99,7 @@ def plan(
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    print("\n".join(api.plan_study(study, out, device)))
+    print(api.plan_study(study, out, device).text())
 
 
 @app.command()

@@ -57,8 +57,7 @@ def show(
     """Say what these weights are: lineage, preprocessing, license, and how they fit their backbone."""
     from headstart import api
 
-    for line in api.describe_weights(weights):
-        print(line)
+    print(api.describe_weights(weights).text())
 
 
 @app.command("import")
@@ -72,8 +71,8 @@ def import_(
     """Write any weights as a checkpoint of our own: the backbone under canonical names, with all its facts."""
     from headstart import api
 
-    for line in api.import_weights(weights, out, trust_pickle=trust_pickle, offline=offline, overwrite=overwrite):
-        print(line)
+    done = api.import_weights(weights, out, trust_pickle=trust_pickle, offline=offline, overwrite=overwrite)
+    print(done.text())
 
 
 class Layout(StrEnum):
@@ -100,10 +99,16 @@ def export(
     """Write the backbone of any weights for another library, and say what to set there."""
     from headstart import api
 
-    for line in api.export_weights(
-        weights, out, to.value, fold, trust_pickle=trust_pickle, offline=offline, overwrite=overwrite
-    ):
-        print(line)
+    done = api.export_weights(
+        weights,
+        out,
+        to.value,
+        fold,
+        trust_pickle=trust_pickle,
+        offline=offline,
+        overwrite=overwrite,
+    )
+    print(done.text())
 
 
 @app.command()
@@ -111,8 +116,7 @@ def verify(weights: Which, trust_pickle: TrustPickle = False, offline: Offline =
     """Prove that weights load as they are meant; ends with 1 where there is something to look at."""
     from headstart import api
 
-    lines, good = api.verify_weights(weights, trust_pickle, offline)
-    for line in lines:
-        print(line)
-    if not good:
+    found = api.verify_weights(weights, trust_pickle, offline)
+    print(found.text())
+    if not found.good:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from headstart.doctor.rules import Finding, findings
 from headstart.doctor.statistics import Statistics, statistics
 from headstart.doctor.table import check_table
 from headstart.readers.formats import open_dataset
+from headstart.readers.options import ReadKeywords
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,16 @@ def check(
     progress: Callable[[int, int, str], None] = lambda done, of, what: None,
     *,
     against: Path | str | None = None,
-    **options: Any,
+    read: ReadKeywords | None = None,
 ) -> Checkup:
     """Everything that is wrong with the data set at `path`, and what is in it.
 
     images: decode every image and mask too, and look for near-duplicates. Other arguments: see `open_dataset`. Bad
     boxes and records are found rather than raised. against: another data set, searched for near-duplicates of
-    this one's images. Raises DataError when the data set cannot be read at all.
+    this one's images. read: options of `open_dataset`. Raises DataError when the data set cannot be read at all.
     """
-    table = open_dataset(path, format, **{**options, "on_bad_box": "skip", "on_bad_record": "skip"})
+    reading: ReadKeywords = {**(read or {}), "on_bad_box": "skip", "on_bad_record": "skip"}
+    table = open_dataset(path, format, **reading)
     faults = [*table.left_out, *check_table(table), *check_listing(table)]
     sizes = None
     if images:

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import distributed
 
 from headstart.errors import TrainingError, UsageError
 from headstart.pretraining.settings import PretrainPlace
-from headstart.processes import die_with_parent
+from headstart.processes import SPAWNED, die_with_parent
 from headstart.progress import Progress, silent
 from headstart.train.devices import Seat, seat, take_seat
 from headstart.train.distributed import World, assigned_world
@@ -43,10 +42,9 @@ def together(
         )
     with tempfile.TemporaryDirectory(prefix="headstart-group-") as folder:
         meeting = f"file://{Path(folder) / 'group'}"
-        context = get_context("spawn")
         shared = (processes, torch.get_num_threads(), work, arguments)
         members = [
-            context.Process(
+            SPAWNED.Process(
                 target=_member, args=(os.getpid(), meeting, rank, Seat(devices[rank], seat().loaders), *shared)
             )
             for rank in range(1, processes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, cast
 
 from headstart.data.boxes import CONVENTIONS, Convention
 from headstart.data.faults import OnBad
@@ -49,7 +49,23 @@ class ReadOptions:
             raise UsageError(f"option 'partition' is {self.partition!r}; there are partitions 1 to 10, and 0 for none.")
 
 
-def assigned(words: Sequence[str]) -> dict[str, Any]:
+class ReadKeywords(TypedDict, total=False):
+    """The fields of `ReadOptions` as keyword arguments, for type checkers."""
+
+    on_bad_box: OnBad
+    on_bad_record: OnBad
+    images: str | None
+    zero_based: bool
+    sbd: bool
+    labels: str | None
+    missing_labels: Literal["unknown", "empty"]
+    box_convention: Convention
+    classes: str | None
+    partition: int
+    expand_hierarchy: bool
+
+
+def assigned(words: Sequence[str]) -> ReadKeywords:
     """Options from words such as "zero_based=true" or "partition=3". Raises UsageError."""
     defaults = {f.name: f.default for f in fields(ReadOptions)}
     values: dict[str, Any] = {}
@@ -67,4 +83,4 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
             values[name] = int(text)
         else:
             values[name] = text
-    return values
+    return cast(ReadKeywords, values)

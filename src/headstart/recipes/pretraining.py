@@ -241,7 +241,7 @@ class PretrainingOptions:
     threads: int | None = None
     """Of each process that trains on the CPU; None: torch's own choice."""
     format: str | None = None
-    read: dict[str, Any] | None = None
+    read: Mapping[str, Any] | None = None
     """As in `open_dataset`."""
     offline: bool = False
     overwrite: bool = False

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from headstart.config.study import Study
+from headstart.errors import UsageError
+from headstart.study.rankings import Ranking
 from headstart.train.devices import Devices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunSummary:
-    """How a run ended: its directory, the jobs that failed with their messages, the report, and the answer in lines."""
+    """How a run ended: its directory, the jobs that failed with their messages, the report, and the answer in lines;
+    metrics: everything that was found, as `metrics.json` has it."""
 
     out: Path
     failed: list[tuple[str, str]]
@@ -19,6 +23,28 @@ class RunSummary:
     lines: list[str]
     done_already: bool
     exit_code: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        best = "; ".join(f"{ranking.task}: {' or '.join(ranking.best_set)}" for ranking in self.rankings)
+        failed = f", {len(self.failed)} jobs failed" if self.failed else ""
+        return f"<run {self.out}{failed}; best: {best or 'nothing ranked'}>"
+
+    def text(self) -> str:
+        """The answer as the terminal shows it."""
+        return "\n".join(self.lines)
+
+    @property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """Of every task, by each of its metrics."""
+        return tuple(Ranking.from_json(facts) for facts in self.metrics.get("rankings") or ())
+
+    def ranking(self, task: str) -> Ranking:
+        """Of one task, by its first metric. Raises UsageError for a task that has none."""
+        by_task = {r.task: r for r in reversed(self.rankings)}
+        if task not in by_task:
+            raise UsageError(f"task {task!r} is not ranked in {self.out}. Ranked are: {', '.join(by_task) or 'none'}.")
+        return by_task[task]
 
 
 def summarized(
@@ -72,4 +98,5 @@ def summarized(
         lines,
         done_already=not result.outcome.finished and not failed,
         exit_code=result.outcome.exit_code,
+        metrics=result.summary,
     )

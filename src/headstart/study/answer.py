@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headstart.config.study import Study
-from headstart.study.jobs import Expansion
-from headstart.train.devices import ON_CPU, Devices, usual_precision
-
 
 def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
     """Rankings, findings and where the winning models are."""
     lines: list[str] = []
     for ranking in summary["rankings"]:
-        lines += [*_ranking_lines(ranking), *_model_lines(ranking, summary, out), ""]
+        lines += [*ranking_lines(ranking), *_model_lines(ranking, summary, out), ""]
     for finding in summary["findings"]:
         lines.append(f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}")
     lines += [""] if summary["findings"] else []
@@ -29,7 +25,8 @@ def _pretraining_lines(summary: dict[str, Any], out: Path) -> list[str]:
     return [f"pre-trained: {name}  {', then '.join(row['lineage'])}" for name, row in zip(names, rows, strict=True)]
 
 
-def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
+def ranking_lines(ranking: dict[str, Any]) -> list[str]:
+    """One ranking: a line for each of the weights, then the best and the cheapest adequate choice."""
     name = ranking["metric"]
     lines = [f"{ranking['task']}: {name}, {ranking['test_images']} test images ({ranking['scope']})"]
     width = max(len(row["weights"]) for row in ranking["rows"])
@@ -76,33 +73,3 @@ def _effect(measure: dict[str, Any] | None) -> str:
     if not measure or measure.get("effect") is None:
         return ""
     return f"{measure['effect']:+.3f} [{measure['lo']:+.3f}, {measure['hi']:+.3f}]"
-
-
-def _precisions(study: Study, devices: Devices) -> str:
-    """In which precision networks are trained there, and which recipes state another."""
-    usual = usual_precision(devices.kind)
-    stated = {p.recipe.name: p.recipe.training.precision for p in study.pretraining.values()}
-    stated |= {t.recipe.name: t.recipe.precision for t in study.tasks if t.recipe}
-    others = {f"{name} in {precision}" for name, precision in stated.items() if precision not in (None, usual)}
-    return ", ".join([f"trained in {usual}", *sorted(others)])
-
-
-def _cpu_minutes(seconds: float) -> str:
-    return f"about {seconds / 60:6.1f} CPU minutes" if seconds >= 3 else "a few CPU seconds"
-
-
-def plan_lines(study: Study, expansion: Expansion, devices: Devices = ON_CPU) -> list[str]:
-    """Trials, jobs, devices and expected time, without running anything."""
-    waiting = {job.key for job in expansion.known} - expansion.done
-    kinds: dict[str, list[float]] = {}
-    for job in expansion.known:
-        if job.key in waiting:
-            kinds.setdefault(job.kind, []).append(job.cost)
-    lines = [f"{study.name}: {len(study.weights)} weights x {len(study.tasks)} tasks x {len(study.seeds)} seeds"]
-    lines.append(f"networks run on: {devices}; {_precisions(study, devices)}")
-    lines += [f"  {kind:<12} {len(costs):4d} jobs, {_cpu_minutes(sum(costs))}" for kind, costs in kinds.items()]
-    if expansion.hidden:
-        lines.append(f"  and at least {expansion.hidden} jobs more once rates are chosen on validation")
-    done = len(expansion.known) - len(waiting)
-    lines.append(f"  {done} of {len(expansion.known)} known jobs are done")
-    return lines

@@ -45,7 +45,7 @@ IMAGES = "images"
 """Name of the set in such a study."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pretrained:
     """Where the results are: the run, the job's folder in its store, the backbone's file; the metrics, and the same in
     lines (only of process 0)."""
@@ -55,6 +55,13 @@ class Pretrained:
     weights: Path
     metrics: dict[str, Any]
     lines: list[str]
+
+    def __repr__(self) -> str:
+        return f"<pre-training in {self.out}: use it as {f'run:{self.out}'!r}>"
+
+    def text(self) -> str:
+        """As `headstart pretrain` prints it."""
+        return "\n".join(self.lines)
 
 
 def study_of(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) -> Study:

@@ -34,6 +34,10 @@ class Predicted:
         """The same in a sentence."""
         return [f"{self.count} images: pictures and predictions.json are in {self.out}"]
 
+    def text(self) -> str:
+        """As `headstart predict` prints it."""
+        return "\n".join(self.lines)
+
 
 def predict_folder(model: Path, images: Path, out: Path, threshold: float, *, say: Callable[[str], None]) -> Predicted:
     """Run the model on an image or on all images of a folder.

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone, source_key
 from headstart.models.backbones.deformable import offset_names
+from headstart.models.backbones.features import pooled_features
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
 from headstart.places.network import to_stderr
@@ -35,13 +38,25 @@ from headstart.weights.load_report import (
 __all__ = ["LoadReport", "Loaded", "StageLoad", "load"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """A backbone in training mode on the CPU, with what its input must look like."""
 
     backbone: nn.Module
     preprocessing: Preprocessing
     report: LoadReport
+
+    def __repr__(self) -> str:
+        return f"<{self.report.weights}: {type(self.backbone).__name__}, {self.report.source}>"
+
+    def features(self, images: NDArray[np.uint8], batch_size: int = 64) -> dict[str, NDArray[np.float32]]:
+        """Every stage averaged over its cells: RGB images (n, H, W, 3) -> {"C2": (n, c), .., "C5": (n, c)}. Batch norm
+        uses its statistics; the backbone is left as it was."""
+        training = self.backbone.training
+        try:
+            return pooled_features(self.backbone.eval(), self.preprocessing, images, batch_size)
+        finally:
+            self.backbone.train(training)
 
 
 def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = to_stderr) -> Loaded:

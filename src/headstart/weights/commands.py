@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import WeightsError
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.places.network import to_stderr
 from headstart.weights import downloads, native
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
@@ -16,12 +17,63 @@ from headstart.weights.load_report import LoadReport
 from headstart.weights.proof import same_fingerprint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verified:
     """How weights were loaded, and what was compared with what the file says of itself."""
 
     report: LoadReport
     checks: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether there is nothing to look at before believing a result."""
+        return not self.report.warnings
+
+    def __repr__(self) -> str:
+        return f"<verified {self.report.weights}: {'good' if self.good else f'{len(self.report.warnings)} warnings'}>"
+
+    def text(self) -> str:
+        """As `headstart weights verify` prints it."""
+        return "\n".join([*self.report.text().splitlines(), *(f"  verified {check}" for check in self.checks)])
+
+
+@dataclass(frozen=True, repr=False)
+class Imported:
+    """A native checkpoint that was written. uri: what stands for it wherever weights are asked for."""
+
+    file: Path
+    uri: str
+    report: LoadReport
+
+    def __repr__(self) -> str:
+        return f"<imported {self.report.weights}: use it as {self.uri!r}>"
+
+    def text(self) -> str:
+        """As `headstart weights import` prints it."""
+        return "\n".join([*self.report.text().splitlines(), f"written: {self.file}", f"use it as: {self.uri}"])
+
+
+@dataclass(frozen=True, repr=False)
+class ExportedWeights:
+    """Weights in another library's layout: the file, the input that they take there, and what to set."""
+
+    file: Path
+    preprocessing: Preprocessing
+    notes: tuple[str, ...]
+    report: LoadReport
+
+    def __repr__(self) -> str:
+        return f"<exported {self.report.weights} to {self.file}>"
+
+    def text(self) -> str:
+        """As `headstart weights export` prints it."""
+        lines = [
+            *self.report.summary().splitlines(),
+            f"written: {self.file}",
+            f"input: {input_words(self.preprocessing)}",
+            *self.notes,
+        ]
+        return "\n".join(lines)
 
 
 def import_weights(
@@ -33,9 +85,9 @@ def import_weights(
     trust_pickle: bool = False,
     offline: bool = False,
     say: downloads.Say = to_stderr,
-) -> tuple[Path, LoadReport]:
+) -> Imported:
     """Write the weights that `uri` means as a native checkpoint: `out/backbone.safetensors`, or `out` itself where it
-    ends in `.safetensors`. Returns the file and the report of loading.
+    ends in `.safetensors`.
 
     Only what every network has the same of is kept: the backbone, under canonical names, with its facts. Raises
     WeightsError, also where `out` exists already.
@@ -64,7 +116,7 @@ def import_weights(
         provenance=_provenance(spec, loaded.report),
         fingerprint=loaded.report.to_json()["fingerprint"] or {},
     )
-    return native.write(out, tensors, facts), loaded.report
+    return Imported(native.write(out, tensors, facts), f"file:{out}", loaded.report)
 
 
 def _provenance(spec: WeightsSpec, report: LoadReport) -> dict:
@@ -116,16 +168,11 @@ def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: b
 
 def export_weights(
     uri: str, base: Path, out: Path, to: str, *, fold: bool, overwrite: bool, trust_pickle: bool, offline: bool
-) -> list[str]:
+) -> ExportedWeights:
     """Write the backbone of these weights in another library's layout, and say what to set there."""
     from headstart.weights.export import export
 
     spec = resolve(uri, base, trust_pickle, offline)
     loaded = load(spec, 0, offline)
     done = export(loaded, spec, out, to, fold=fold, overwrite=overwrite)  # type: ignore[arg-type]
-    return [
-        *loaded.report.summary().splitlines(),
-        f"written: {done.path}",
-        f"input: {input_words(done.preprocessing)}",
-        *done.notes,
-    ]
+    return ExportedWeights(done.path, done.preprocessing, tuple(done.notes), loaded.report)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import UsageError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.store.files import write_text
 from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights, find
+
+if TYPE_CHECKING:
+    from headstart.weights.load_report import LoadReport
 
 SUPERVISIONS = ("boxes", "labels", "masks", "self", "none")
 
@@ -109,13 +113,44 @@ def entry_lines(entry: PublicWeights) -> list[str]:
     ]
 
 
-def described(uri: str, base: Path) -> list[str]:
-    """Facts of some weights and how they fit their backbone, as lines. base: for relative paths. Downloads nothing."""
+@dataclass(frozen=True, repr=False)
+class Described:
+    """What some weights are. lineage: what they learned from, oldest first. license: "" where it is not known.
+
+    report: how they fit their backbone; None where they would have to be downloaded first.
+    """
+
+    name: str
+    backbone: str
+    lineage: tuple[str, ...]
+    license: str
+    preprocessing: Preprocessing
+    report: LoadReport | None
+    lines: list[str]
+
+    def __repr__(self) -> str:
+        return f"<weights {self.name}: {self.backbone}, {' -> '.join(self.lineage) or 'random values'}>"
+
+    def text(self) -> str:
+        """As `headstart weights show` prints it."""
+        return "\n".join(self.lines)
+
+
+def described(uri: str, base: Path) -> Described:
+    """Facts of some weights and how they fit their backbone. base: for relative paths. Downloads nothing."""
     from headstart.weights.cards import resolve
 
     entry = find(uri.removesuffix("#backbone"))
     if entry is not None:
-        return entry_lines(entry)
+        return Described(
+            entry.name,
+            entry.backbone,
+            tuple(entry.lineage),
+            entry.licence,
+            preprocessing=entry.preprocessing,
+            report=None,
+            lines=entry_lines(entry),
+        )
     spec = resolve(uri, base, offline=True)
     lines = [
         spec.name,
@@ -125,11 +160,23 @@ def described(uri: str, base: Path) -> list[str]:
         f"  digest         {spec.digest or 'none: values are drawn from the seed'}",
         f"  preprocessing  {input_words(spec.preprocessing)}",
     ]
+    report = None
     if spec.kind in ("tv", "timm"):
-        return [*lines, "  not loaded here: it may have to be downloaded first"]
-    from headstart.weights.checkpoint import load
+        lines.append("  not loaded here: it may have to be downloaded first")
+    else:
+        from headstart.weights.checkpoint import load
 
-    return lines + ["  " + line for line in load(spec, 0, offline=True).report.text().splitlines()]
+        report = load(spec, 0, offline=True).report
+        lines += ["  " + line for line in report.text().splitlines()]
+    return Described(
+        spec.name,
+        spec.backbone,
+        tuple(spec.lineage),
+        spec.licence or "",
+        preprocessing=spec.preprocessing,
+        report=report,
+        lines=lines,
+    )
 
 
 def input_words(preprocessing: Preprocessing) -> str:

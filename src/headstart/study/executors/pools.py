@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
+from headstart.processes import SPAWNED
 from headstart.study.executors.worker import JobOrder, JobReport, begin, execute
 from headstart.study.jobs import WANTS_GPU, Job
 from headstart.train.devices import Devices, Seat, usable_cpus, usual_loaders
@@ -64,7 +64,7 @@ class Pool:
             except BrokenExecutor:  # a waiting worker died; nothing was lost
                 self._processes.shutdown(wait=True)
         self._processes = ProcessPoolExecutor(
-            self.size, get_context("spawn"), initializer=begin, initargs=(os.getpid(), self.log, self.seat)
+            self.size, SPAWNED, initializer=begin, initargs=(os.getpid(), self.log, self.seat)
         )
         return self._processes.submit(execute, order)
 

@@ -1,0 +1,42 @@
+"""The verbs as typed functions: what users import, and what the command line calls. Imports torch only where a network
+is needed."""
+
+from headstart.api.data import CheckSummary, check, evaluate, open_dataset, read_detections, read_image
+from headstart.api.models import load_model, predict, pretrain, show_chips
+from headstart.api.studies import build_report, compare, environment, plan_study, run_study
+from headstart.api.weights import (
+    describe_weights,
+    export_weights,
+    import_weights,
+    list_weights,
+    load_backbone,
+    verify_weights,
+)
+from headstart.recipes.pretraining import PretrainingOptions
+from headstart.report.finished import RunSummary
+
+__all__ = [
+    "CheckSummary",
+    "PretrainingOptions",
+    "RunSummary",
+    "build_report",
+    "check",
+    "compare",
+    "describe_weights",
+    "environment",
+    "evaluate",
+    "export_weights",
+    "import_weights",
+    "list_weights",
+    "load_backbone",
+    "load_model",
+    "open_dataset",
+    "plan_study",
+    "predict",
+    "pretrain",
+    "read_detections",
+    "read_image",
+    "run_study",
+    "show_chips",
+    "verify_weights",
+]

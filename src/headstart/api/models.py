@@ -1,0 +1,103 @@
+"""Networks: pre-trained here, loaded, used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.api.paths import PathLike, as_path
+from headstart.progress import Progress, silent
+from headstart.recipes.changes import changed_recipe
+from headstart.recipes.pretraining import PretrainingOptions
+from headstart.recipes.settings import Supervision
+
+if TYPE_CHECKING:
+    from headstart.study.executors.local import Event
+    from headstart.study.pretrain import Pretrained
+    from headstart.tasks.predict import Predicted
+    from headstart.tasks.trained import TaskModel
+
+
+def pretrain(
+    data: PathLike,
+    recipe: PathLike,
+    options: PretrainingOptions | None = None,
+    supervision: Supervision | None = None,
+    *,
+    changes: Sequence[str] = (),
+    progress: Progress = silent,
+    quiet: bool = False,
+) -> Pretrained:
+    """Pre-train a backbone by boxes or by labels, or go on with it: a study of this one job, in this process.
+
+    recipe: built-in name or TOML file; changes: `KEY=VALUE` of it. progress: told what the job says; quiet: no display.
+    Asked to stop (`headstart.processes.ask_to_stop`, SIGTERM, Ctrl-C), it saves its state and raises Interrupted.
+    Raises UsageError when the place holds a pre-training with other settings, and names them.
+    """
+    from headstart.study.pretrain import run_pretraining
+    from headstart.study.progress import ProgressDisplay
+
+    asked = changed_recipe(str(recipe), supervision, changes)
+    with ProgressDisplay(1, quiet) as display:
+
+        def tell(event: Event) -> None:
+            display(event)
+            if event.what == "progress":
+                progress(event.fraction, event.message)
+
+        return run_pretraining(str(data), asked, options or PretrainingOptions(), tell)
+
+
+def show_chips(
+    data: PathLike,
+    recipe: PathLike,
+    out: PathLike,
+    options: PretrainingOptions | None = None,
+    *,
+    supervision: Supervision | None = None,
+    changes: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Path:
+    """Write a page of the chips that a recipe lays on a data set; trains nothing. Arguments as in `pretrain`."""
+    from headstart.report.chips import write_page
+    from headstart.study.chips_page import chips_to_show, require_page
+
+    page = Path(out)
+    require_page(page)
+    asked, given = changed_recipe(str(recipe), supervision, changes), options or PretrainingOptions()
+    return write_page(chips_to_show(str(data), asked, given, progress), page)
+
+
+def predict(model: PathLike, images: PathLike, out: PathLike | None = None, threshold: float = 0.5) -> Predicted:
+    """Run a task model on an image or a folder: pictures and `predictions.json` in `out`.
+
+    model: folder of a trial's model or of a pre-training, a run with one pre-training, or `run:RUN#NAME`.
+    """
+    from headstart.tasks.predict import predict_folder
+
+    where = as_path(out) or Path("predictions")
+    return predict_folder(
+        model_folder(model), Path(images), where, threshold, say=lambda line: print(line, file=sys.stderr)
+    )
+
+
+def load_model(model: PathLike, device: str = "cpu") -> TaskModel:
+    """A trained model of a task, to predict with: its network, preprocessing, classes, size of inputs.
+
+    model: as in `predict`. device: "cpu", "cuda", "cuda:1". Raises WeightsError where there is none.
+    """
+    import torch
+
+    from headstart.tasks.transfer import load_model as load
+
+    return load(model_folder(model), torch.device(device))
+
+
+def model_folder(model: PathLike) -> Path:
+    """The folder of a model that is named by its folder, by a run, or as `run:RUN#NAME`."""
+    from headstart.weights.cards import resolve, uri_of
+
+    uri = uri_of(str(model))
+    return Path(resolve(uri).file or "").parent if uri.startswith("run:") else Path(model)

@@ -1,0 +1,155 @@
+"""Studies and comparisons: run, planned, reported."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.api.paths import PathLike, as_path
+from headstart.errors import StudyError, UsageError
+from headstart.readers.options import ReadKeywords
+from headstart.report.finished import RunSummary, summarized
+from headstart.train.devices import chosen_devices
+
+if TYPE_CHECKING:
+    from headstart.study.plan_summary import Plan
+
+
+def run_study(
+    study: PathLike,
+    out: PathLike | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    *,
+    offline: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> RunSummary:
+    """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
+
+    workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
+    "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU.
+
+    Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
+    """
+    from headstart.study.files import find_study, load_study, run_directory
+
+    settings, base = load_study(str(study))
+    source = find_study(str(study))
+    where = run_directory(source, settings.name, as_path(out))
+    return summarized(
+        settings,
+        source,
+        base,
+        where,
+        workers=workers,
+        devices=chosen_devices(device),
+        offline=offline,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+
+
+def plan_study(study: PathLike, out: PathLike | None = None, device: str = "auto") -> Plan:
+    """What `run_study` would do; runs and writes nothing."""
+    from headstart.study.files import find_study, load_study, run_directory
+    from headstart.study.plan_summary import plan_summary
+    from headstart.study.run import planned
+
+    settings, base = load_study(str(study))
+    where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
+    return plan_summary(settings, where, planned(settings, base, where, devices), devices)
+
+
+def compare(
+    data: PathLike,
+    weights: Sequence[PathLike],
+    task: Literal["detect", "segment", "classify"] | str | None = None,
+    seeds: int | None = None,
+    *,
+    budget: Literal["quick", "normal"] = "normal",
+    out: PathLike | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    format: str | None = None,
+    on_bad_image: Literal["error", "skip"] = "error",
+    read: ReadKeywords | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> RunSummary:
+    """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
+
+    data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
+    detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
+    `runs/compare-DATA[-TASK]`. workers, device: as in `run_study`.
+    format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
+    """
+    from headstart.places.network import no_network
+    from headstart.places.paths import absolute
+    from headstart.readers.formats import open_dataset
+    from headstart.study.compare import choose_tasks, comparison
+    from headstart.study.files import write_study
+    from headstart.study.run import absolute_uri
+    from headstart.weights.cards import resolve, uri_of
+
+    if len(weights) < 2:
+        raise UsageError(
+            "a comparison needs at least two weights: repeat -w, for example "
+            "-w tv:ResNet50_Weights.IMAGENET1K_V2 -w tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1 -w random:resnet50. "
+            "`headstart weights list` shows what is known."
+        )
+    uris = [absolute_uri(uri_of(str(uri)), Path.cwd()) for uri in weights]
+    specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
+    uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
+    reading: ReadKeywords = read or {}
+    with no_network(offline):
+        annotations = open_dataset(data, format, **reading)
+    tasks = choose_tasks(annotations, task)
+    if not quiet:
+        print("\n".join(annotations.summary()), file=sys.stderr)
+    candidates = list(zip(uris, specs, strict=True))
+    study = comparison(
+        absolute(data, Path.cwd()),
+        annotations,
+        candidates,
+        tasks,
+        budget=budget,
+        seeds=seeds,
+        reading={"format": format, "read": dict(reading), "on_bad_image": on_bad_image},
+    )
+    where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
+    with tempfile.TemporaryDirectory() as folder:
+        proposal = Path(folder) / "study.toml"
+        write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
+        return summarized(
+            study,
+            proposal,
+            where,
+            where,
+            workers=workers,
+            devices=chosen_devices(device),
+            offline=offline,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+
+
+def build_report(run: PathLike) -> Path:
+    """Build `report.html` of a run again."""
+    from headstart.report.build import build
+
+    run = Path(run)
+    if not (run / "metrics.json").is_file():
+        raise StudyError(f"{run}: not a run directory with results (no metrics.json). Run the study first.")
+    return build(run)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, devices, what `--device auto` takes, and cache folders."""
+    from headstart.study import environment
+
+    return environment.machine()
