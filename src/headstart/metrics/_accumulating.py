@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from headstart.metrics._sorting import longest
+
 
 @njit(cache=True, nogil=True)
 def _area(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
@@ -92,10 +94,8 @@ def weighted_ap(
     shape = (len(weights), num_views, len(limits), num_thresholds, num_classes)
     ap, recalls = np.full(shape, np.nan), np.full(shape, np.nan)
     running = np.zeros(len(images) + 1)
-    longest = 0
-    for k in range(num_classes):
-        longest = max(longest, class_offsets[k + 1] - class_offsets[k])
-    precision, recall = np.empty(longest), np.empty(longest)
+    most = longest(class_offsets)
+    precision, recall = np.empty(most), np.empty(most)
     for b in range(len(weights)):
         row = weights[b]
         for k in range(num_classes):

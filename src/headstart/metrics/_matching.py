@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from headstart.metrics._sorting import longest
+
 
 @njit(cache=True, nogil=True, inline="always")
 def _overlap(
@@ -35,7 +37,7 @@ def _overlap(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _free(
+def _met(
     overlaps: NDArray[np.float64],
     near: NDArray[np.int64],
     num_near: int,
@@ -45,42 +47,30 @@ def _free(
     at: int,
     view: int,
     threshold: float,
+    free: bool,
 ) -> tuple[int, bool]:
-    """The true box that a detection takes by COCO's rule (-1 none) and whether that is a hit.
+    """The true box that a detection takes (-1 none) and whether that is a hit.
 
-    The best box that is free and counts; else the best that does not count or takes any number of detections. Of equal
-    overlaps the last one, as in pycocotools.
+    free: COCO's rule: the best box that is free and counts; else the best that does not count or takes any number of
+    detections. Of equal overlaps the last one, as in pycocotools.
+
+    Else the devkit's: the box of highest IoU whether taken or not; what that leaves wrong may still lie in a region
+    (crowd, group-of), whose first detection is a hit where the region counts. Of equal overlaps the first.
     """
-    best, which = threshold, -1
-    for c in range(num_near):
-        j = near[c]
-        if overlaps[c] >= best and not ignored[j, view] and not taken[j, at]:
-            best, which = overlaps[c], j
-    if which >= 0:
-        return which, True
-    for c in range(num_near):
-        j = near[c]
-        if overlaps[c] >= best and (region[j] or (ignored[j, view] and not taken[j, at])):
-            best, which = overlaps[c], j
-    return which, False
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _best(
-    overlaps: NDArray[np.float64],
-    near: NDArray[np.int64],
-    num_near: int,
-    ignored: NDArray[np.bool_],
-    region: NDArray[np.bool_],
-    taken: NDArray[np.bool_],
-    at: int,
-    view: int,
-    threshold: float,
-) -> tuple[int, bool]:
-    """The same by the devkit's rule: the box of highest IoU whether taken or not; what that leaves wrong may still lie
-    in a region (crowd, group-of), whose first detection is a hit where the region counts. Of equal overlaps the first.
-    """
-    best, which, most, inside = 0.0, -1, 0.0, -1
+    best, which = (threshold if free else 0.0), -1
+    if free:
+        for c in range(num_near):
+            j = near[c]
+            if overlaps[c] >= best and not ignored[j, view] and not taken[j, at]:
+                best, which = overlaps[c], j
+        if which >= 0:
+            return which, True
+        for c in range(num_near):
+            j = near[c]
+            if overlaps[c] >= best and (region[j] or (ignored[j, view] and not taken[j, at])):
+                best, which = overlaps[c], j
+        return which, False
+    most, inside = 0.0, -1
     for c in range(num_near):
         j = near[c]
         if region[j]:
@@ -98,6 +88,18 @@ def _best(
     return -1, False
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _mark(
+    truth_images: NDArray[np.int64], begin: int, stop: int, first: NDArray[np.int32], last: NDArray[np.int32]
+) -> None:
+    """Set `first` and `last` of every image with true boxes among begin..stop: they are first[i]:last[i] of them."""
+    for j in range(stop - 1, begin - 1, -1):
+        image = truth_images[j]
+        if first[image] < 0:
+            last[image] = j + 1
+        first[image] = j
+
+
 @njit(cache=True, nogil=True)
 def _asked(
     begin: int,
@@ -108,20 +110,20 @@ def _asked(
     boxes: NDArray[np.float64],
     areas: NDArray[np.float64],
     asked: NDArray[np.int32],
-    own: NDArray[np.float64],
-    own_areas: NDArray[np.float64],
+    asked_boxes: NDArray[np.float64],
+    asked_areas: NDArray[np.float64],
 ) -> int:
     """Number of the detections begin..stop that have a true box to meet; their places go to `asked`, their boxes and
-    areas to `own` and `own_areas`: loads that wait for no decision overlap in time."""
+    areas to `asked_boxes` and `asked_areas`: loads that wait for no decision overlap in time."""
     count = 0
     for p in range(begin, stop):
         asked[count] = p
         count += first[images[p]] >= 0
     for a in range(count):
         i = order[asked[a]]
-        own_areas[a] = areas[i]
+        asked_areas[a] = areas[i]
         for c in range(4):
-            own[a, c] = boxes[i, c]
+            asked_boxes[a, c] = boxes[i, c]
     return count
 
 
@@ -156,34 +158,27 @@ def match(
     num_classes, num_views, num_thresholds = len(class_offsets) - 1, ignored.shape[1], len(thresholds)
     cells = num_views * num_thresholds
     lowest = thresholds.min()
-    longest = 0
-    for k in range(num_classes):
-        longest = max(longest, class_offsets[k + 1] - class_offsets[k])
-    asked, own, own_areas = np.empty(longest + 1, dtype=np.int32), np.empty((longest, 4)), np.empty(longest)
+    most = longest(class_offsets)
+    asked, asked_boxes, asked_areas = np.empty(most + 1, dtype=np.int32), np.empty((most, 4)), np.empty(most)
     taken = np.zeros((len(truth_images), cells), dtype=np.bool_)
     first, last = np.full(num_images, -1, dtype=np.int32), np.zeros(num_images, dtype=np.int32)
     overlaps, near = np.empty(len(truth_images)), np.empty(len(truth_images), dtype=np.int64)
     room = 1024
-    found_at, found_truth = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
-    found_hit, found_cell = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int32)
+    at, truth = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    hits, cell_of = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int32)
     total = 0
     offsets = np.zeros((num_classes, cells + 1), dtype=np.int64)
     for k in range(num_classes):
         offsets[k, 0] = total
-        for j in range(truth_offsets[k + 1] - 1, truth_offsets[k] - 1, -1):
-            image = truth_images[j]
-            if first[image] < 0:
-                last[image] = j + 1
-            first[image] = j
-        num_asked = _asked(
-            class_offsets[k], class_offsets[k + 1], order, images, first, boxes, areas, asked, own, own_areas
-        )
+        _mark(truth_images, truth_offsets[k], truth_offsets[k + 1], first, last)
+        begin, stop = class_offsets[k], class_offsets[k + 1]
+        num_asked = _asked(begin, stop, order, images, first, boxes, areas, asked, asked_boxes, asked_areas)
         for a in range(num_asked):
             p = asked[a]
             image = images[p]
             num_near, highest = 0, 0.0
             for j in range(first[image], last[image]):
-                value = _overlap(own, own_areas, a, truth_boxes, truth_areas, j, region[j])
+                value = _overlap(asked_boxes, asked_areas, a, truth_boxes, truth_areas, j, region[j])
                 if value >= lowest:
                     overlaps[num_near], near[num_near] = value, j
                     num_near += 1
@@ -192,27 +187,24 @@ def match(
                 continue
             if total + cells > room:
                 room = 2 * room + cells
-                found_at, found_truth = _longer(found_at, room), _longer(found_truth, room)
-                found_hit, found_cell = _longer(found_hit, room), _longer(found_cell, room)
+                at, truth = _longer(at, room), _longer(truth, room)
+                hits, cell_of = _longer(hits, room), _longer(cell_of, room)
             for t in range(num_thresholds):
                 if highest < thresholds[t]:
                     continue
                 for view in range(num_views):
                     cell = view * num_thresholds + t
-                    if free:
-                        j, hit = _free(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
-                    else:
-                        j, hit = _best(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
+                    j, hit = _met(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t], free)
                     if j >= 0:
                         taken[j, cell] = True
-                        found_at[total], found_truth[total], found_hit[total], found_cell[total] = p, j, hit, cell
+                        at[total], truth[total], hits[total], cell_of[total] = p, j, hit, cell
                         total += 1
                         offsets[k, cell + 1] += 1
         for j in range(truth_offsets[k], truth_offsets[k + 1]):
             first[truth_images[j]] = -1
         for cell in range(cells):
             offsets[k, cell + 1] += offsets[k, cell]
-    return _by_cell(found_at, found_truth, found_hit, found_cell, offsets, total)
+    return _by_cell(at, truth, hits, cell_of, offsets, total)
 
 
 @njit(cache=True, nogil=True)

@@ -31,13 +31,7 @@ def sorted_detections(
     base = _by_image(images, num_images)
     if last_first:
         base = base[::-1].copy()
-    offsets = np.zeros(num_classes + 1, dtype=np.int64)
-    for i in range(count):
-        offsets[labels[i] + 1] += 1
-    longest = 0
-    for k in range(num_classes):
-        longest = max(longest, offsets[k + 1])
-        offsets[k + 1] += offsets[k]
+    offsets = _offsets(labels, num_classes)
     bits = scores.view(np.uint64)
     keys, order = np.empty(count, dtype=np.uint64), np.empty(count, dtype=np.int32)
     place = offsets[:-1].copy()
@@ -45,7 +39,8 @@ def sorted_detections(
         at = place[labels[i]]
         place[labels[i]] = at + 1
         keys[at], order[at] = _falling(bits[i]), i
-    spare_keys, spare_order = np.empty(longest, dtype=np.uint64), np.empty(longest, dtype=np.int32)
+    most = longest(offsets)
+    spare_keys, spare_order = np.empty(most, dtype=np.uint64), np.empty(most, dtype=np.int32)
     counts = np.empty(2048, dtype=np.int64)
     for k in range(num_classes):
         begin, stop = offsets[k], offsets[k + 1]
@@ -62,7 +57,7 @@ def ranked(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
     """`order` and `class_offsets` without the detections of an image and class beyond `limit`, and (D,) the rank of
     each that stays among those of its image and class, from 0."""
-    kept, offsets = np.empty_like(order), np.zeros_like(class_offsets)
+    staying, offsets = np.empty_like(order), np.zeros_like(class_offsets)
     ranks = np.empty(len(order), dtype=np.int32)
     seen = np.zeros(num_images, dtype=np.int32)
     stamp = np.full(num_images, -1, dtype=np.int64)
@@ -73,11 +68,11 @@ def ranked(
             if stamp[image] != k:
                 stamp[image], seen[image] = k, 0
             if seen[image] < limit:
-                kept[at], ranks[at] = i, seen[image]
+                staying[at], ranks[at] = i, seen[image]
                 at += 1
             seen[image] += 1
         offsets[k + 1] = at
-    return kept[:at], offsets, ranks[:at]
+    return staying[:at], offsets, ranks[:at]
 
 
 @njit(cache=True, nogil=True)
@@ -86,17 +81,33 @@ def sorted_truth(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(m,) rows of the true boxes by class, then image, then input, and (K + 1,) where each class begins in it."""
     by_image = _by_image(images, num_images)
-    offsets = np.zeros(num_classes + 1, dtype=np.int64)
-    for label in labels:
-        offsets[label + 1] += 1
-    for k in range(num_classes):
-        offsets[k + 1] += offsets[k]
+    offsets = _offsets(labels, num_classes)
     at, order = offsets[:-1].copy(), np.empty(len(labels), dtype=np.int64)
     for p in range(len(by_image)):
         row = by_image[p]
         order[at[labels[row]]] = row
         at[labels[row]] += 1
     return order, offsets
+
+
+@njit(cache=True, nogil=True)
+def _offsets(groups: NDArray[np.int64], num_groups: int) -> NDArray[np.int64]:
+    """(num_groups + 1,) where each group begins once rows stand by group."""
+    offsets = np.zeros(num_groups + 1, dtype=np.int64)
+    for group in groups:
+        offsets[group + 1] += 1
+    for k in range(num_groups):
+        offsets[k + 1] += offsets[k]
+    return offsets
+
+
+@njit(cache=True, nogil=True)
+def longest(offsets: NDArray[np.int64]) -> int:
+    """Rows of the group that has most."""
+    most = 0
+    for k in range(len(offsets) - 1):
+        most = max(most, offsets[k + 1] - offsets[k])
+    return most
 
 
 @njit(cache=True, nogil=True)
@@ -112,11 +123,7 @@ def _by_image(images: NDArray[np.int64], num_images: int) -> NDArray[np.int32]:
         for i in range(len(images)):
             order[i] = i
         return order
-    place = np.zeros(num_images + 1, dtype=np.int64)
-    for i in range(len(images)):
-        place[images[i] + 1] += 1
-    for i in range(num_images):
-        place[i + 1] += place[i]
+    place = _offsets(images, num_images)
     for i in range(len(images)):
         order[place[images[i]]] = i
         place[images[i]] += 1

@@ -146,54 +146,41 @@ def check_boxes(truth: Truth, detections: Detections) -> None:
         boxes, images, labels = table.boxes_xyxy, table.image_index, table.labels
         if _sound(boxes, images, truth.num_images, labels, num_classes=truth.num_classes):
             continue
-        _refuse(
-            np.any(~np.isfinite(boxes), axis=1),
-            what,
-            images,
-            "coordinates that are not finite",
-            values=boxes,
-            advice="Give absolute pixels; leave out boxes that a model could not compute.",
-        )
-        _refuse(
-            np.any(boxes[:, 2:] < boxes[:, :2], axis=1),
-            what,
-            images,
-            "x2 < x1 or y2 < y1",
-            values=boxes,
-            advice="Boxes are x1, y1, x2, y2; convert x, y, width, height first.",
-        )
-        _refuse(
-            (labels < 0) | (labels >= truth.num_classes),
-            what,
-            images,
-            f"a label outside 0..{truth.num_classes - 1}",
-            values=labels,
-            advice="Labels start at 0 and there is no background class.",
-        )
-        _refuse(
-            (images < 0) | (images >= truth.num_images),
-            what,
-            images,
-            f"an image index outside 0..{truth.num_images - 1}",
-            values=images,
-            advice="Leave out boxes on images that are not in the test set.",
-        )
-    _refuse(
-        np.isnan(truth.areas),
-        "true boxes",
-        truth.image_index,
-        "an area that is not a number",
-        values=truth.areas,
-        advice="Give the area of every object, or none to use those of the boxes.",
-    )
-    _refuse(
-        np.isnan(detections.scores),
-        "detections",
-        detections.image_index,
-        "a score that is not a number",
-        values=detections.scores,
-        advice="Leave out detections without a score.",
-    )
+        for bad, fault, values, advice in (
+            (
+                np.any(~np.isfinite(boxes), axis=1),
+                "coordinates that are not finite",
+                boxes,
+                "Give absolute pixels; leave out boxes that a model could not compute.",
+            ),
+            (
+                np.any(boxes[:, 2:] < boxes[:, :2], axis=1),
+                "x2 < x1 or y2 < y1",
+                boxes,
+                "Boxes are x1, y1, x2, y2; convert x, y, width, height first.",
+            ),
+            (
+                (labels < 0) | (labels >= truth.num_classes),
+                f"a label outside 0..{truth.num_classes - 1}",
+                labels,
+                "Labels start at 0 and there is no background class.",
+            ),
+            (
+                (images < 0) | (images >= truth.num_images),
+                f"an image index outside 0..{truth.num_images - 1}",
+                images,
+                "Leave out boxes on images that are not in the test set.",
+            ),
+        ):
+            _refuse(bad, what, images, fault, values=values, advice=advice)
+    no_area = "Give the area of every object, or none to use those of the boxes."
+    no_score = "Leave out detections without a score."
+    for what, table, kind, values, advice in (
+        ("true boxes", truth, "an area", truth.areas, no_area),
+        ("detections", detections, "a score", detections.scores, no_score),
+    ):
+        fault = f"{kind} that is not a number"
+        _refuse(np.isnan(values), what, table.image_index, fault, values=values, advice=advice)
 
 
 def _sound(boxes: NDArray, images: NDArray, num_images: int, labels: NDArray, *, num_classes: int) -> bool:
@@ -224,13 +211,13 @@ def _refuse(
 
 def _edges(boxes_xywh: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """xyxy (m, 4) and width x height (m,)."""
-    given = np.asarray(boxes_xywh, dtype=np.float64)
-    given = given.reshape(-1, 4) if given.size == 0 else given
-    if given.ndim != 2 or given.shape[1] != 4:
-        raise ValueError(f"boxes_xywh has shape {given.shape}; it must be (number of boxes, 4)")
-    edges = given.copy()
-    edges[:, 2:] += given[:, :2]
-    return edges, given[:, 2] * given[:, 3]
+    boxes = np.asarray(boxes_xywh, dtype=np.float64)
+    boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes_xywh has shape {boxes.shape}; it must be (number of boxes, 4)")
+    edges = boxes.copy()
+    edges[:, 2:] += boxes[:, :2]
+    return edges, boxes[:, 2] * boxes[:, 3]
 
 
 def _set_arrays(table: Truth | Detections, columns: dict[str, type]) -> None:
@@ -255,7 +242,7 @@ def _set_column(table: Truth | Detections, name: str, dtype: type) -> None:
 
 
 def _as_type(name: str, values: ArrayLike, dtype: type) -> NDArray[Any]:
-    given = np.asarray(values)
-    if np.issubdtype(dtype, np.integer) and given.size and given.dtype.kind not in "iub":
-        raise ValueError(f"{name} holds {given.dtype}; it must hold whole numbers")
-    return np.ascontiguousarray(given, dtype=dtype)
+    column = np.asarray(values)
+    if np.issubdtype(dtype, np.integer) and column.size and column.dtype.kind not in "iub":
+        raise ValueError(f"{name} holds {column.dtype}; it must hold whole numbers")
+    return np.ascontiguousarray(column, dtype=dtype)
