@@ -7,7 +7,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headstart.batches.chips.cover import cover, mix, position
-from headstart.batches.chips.scales import CHIP, ChipTable, Scale, admitted, as_table, grid_shape, prepared_scales
+from headstart.batches.chips.scales import (
+    CHIP,
+    ChipTable,
+    Prepared,
+    Scale,
+    admitted,
+    as_table,
+    prepared_scales,
+    room_for,
+)
 
 CLUSTERED = (25, 10)
 """A negative chip is kept when it holds more proposals than this, at the finest scale and at the others."""
@@ -36,7 +45,7 @@ def negative_chips(
     chips = _negative(
         np.ascontiguousarray(proposals_xyxy, np.float64),
         np.asarray(proposal_offsets, np.int64),
-        *prepared,
+        prepared,
         float(chip),
         first_image,
         bounds.astype(np.int64),
@@ -53,11 +62,7 @@ def negative_chips(
 def _negative(
     boxes: NDArray[np.float64],
     offsets: NDArray[np.int64],
-    sizes: NDArray[np.float64],
-    factors: NDArray[np.float64],
-    ranges: NDArray[np.float64],
-    stride: float,
-    state: np.uint64,
+    prepared: Prepared,
     chip: float,
     first_image: int,
     positive_bounds: NDArray[np.int64],
@@ -65,14 +70,9 @@ def _negative(
     clustered: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Chips (c, 4): image, scale, x, y."""
+    sizes, factors, ranges, stride, state = prepared
     num_images, num_scales = factors.shape
-    most = 0
-    for i in range(num_images):
-        most = max(most, offsets[i + 1] - offsets[i])
-    inside, rows = np.empty((most, 4), np.float64), np.empty(most, np.int64)
-    cells, left = np.empty((most, 4), np.int32), np.empty(most, np.bool_)
-    columns, lines = grid_shape(sizes, factors, chip, stride)
-    grid, laid = np.empty((lines + 2, columns + 2), np.int32), np.empty((most, 2), np.int32)
+    inside, rows, cells, left, grid, laid = room_for(offsets, sizes, factors, chip, stride)
     out = np.empty((num_images * 8 + 16, 4), np.float64)
     num_chips = 0
     for i in range(num_images):
@@ -85,9 +85,9 @@ def _negative(
             if count <= least:
                 continue
             height, width = np.floor(sizes[i, 0] * factors[i, s]), np.floor(sizes[i, 1] * factors[i, s])
-            own = mix(state ^ mix(np.uint64((first_image + i) * num_scales + s) ^ np.uint64(1 << 62)))
-            found = cover(inside, count, width, height, chip, stride, own, cells, left, grid, laid)
-            for j in range(found):
+            start = mix(state ^ mix(np.uint64((first_image + i) * num_scales + s) ^ np.uint64(1 << 62)))
+            num_laid = cover(inside, count, width, height, chip, stride, start, cells, left, grid, laid)
+            for j in range(num_laid):
                 held = 0
                 for k in range(count):
                     held += cells[k, 0] <= laid[j, 0] <= cells[k, 1] and cells[k, 2] <= laid[j, 1] <= cells[k, 3]
@@ -105,7 +105,7 @@ def _negative(
 @njit(cache=True, nogil=True)
 def _uncovered(boxes: NDArray[np.float64], count: int, positives: NDArray[np.float64], scale: int, chip: float) -> int:
     """Move boxes that no chip (scale, x, y) of this scale holds wholly to the front; how many."""
-    kept = 0
+    num_free = 0
     for k in range(count):
         held = False
         for j in range(len(positives)):
@@ -114,6 +114,6 @@ def _uncovered(boxes: NDArray[np.float64], count: int, positives: NDArray[np.flo
                 held |= boxes[k, 3] <= y + chip
         if not held:
             for axis in range(4):
-                boxes[kept, axis] = boxes[k, axis]
-            kept += 1
-    return kept
+                boxes[num_free, axis] = boxes[k, axis]
+            num_free += 1
+    return num_free

@@ -142,22 +142,22 @@ def places(
     total = 0
     for i in range(len(sizes)):
         count, begin = offsets[i + 1] - offsets[i], total
-        own = mix(state ^ mix(np.uint64(i)))
-        if count == 0 or _uniform(own) >= share:
+        drawn = mix(state ^ mix(np.uint64(i)))
+        if count == 0 or _uniform(drawn) >= share:
             continue
         for k in range(count):  # in random order, since there may be room for the first ones only
-            own = mix(own)
-            j = below(own, k + 1)
+            drawn = mix(drawn)
+            j = below(drawn, k + 1)
             order[k] = order[j]
             order[j] = offsets[i] + k
         for k in range(copies * count):
             if total - begin == at_most:
                 break
             chosen = order[k % count]
-            own = mix(own)
-            scale = low + (high - low) * _uniform(own)
-            own = mix(own)
-            angle = turn * (2.0 * _uniform(own) - 1.0)
+            drawn = mix(drawn)
+            scale = low + (high - low) * _uniform(drawn)
+            drawn = mix(drawn)
+            angle = turn * (2.0 * _uniform(drawn) - 1.0)
             a, d = scale * np.cos(angle), scale * np.sin(angle)
             corners = hulls[hull_offsets[chosen] : hull_offsets[chosen + 1]]
             across, down = a * corners[:, 0] - d * corners[:, 1], d * corners[:, 0] + a * corners[:, 1]
@@ -167,10 +167,10 @@ def places(
             if free_x < 0 or free_y < 0:
                 continue
             for _ in range(TRIES):
-                own = mix(own)
-                x = MARGIN + free_x * _uniform(own)
-                own = mix(own)
-                y = MARGIN + free_y * _uniform(own)
+                drawn = mix(drawn)
+                x = MARGIN + free_x * _uniform(drawn)
+                drawn = mix(drawn)
+                y = MARGIN + free_y * _uniform(drawn)
                 pasted[total] = x, y, x + width, y + height
                 if _touches(pasted[total], boxes[box_offsets[i] : box_offsets[i + 1]]):
                     continue

@@ -120,7 +120,7 @@ def positive_chips(
     counts, chips, rows = _positive(
         np.ascontiguousarray(boxes_xyxy, np.float64),
         np.asarray(box_offsets, np.int64),
-        *prepared,
+        prepared,
         float(chip),
         first_image,
     )
@@ -128,6 +128,16 @@ def positive_chips(
 
 
 Prepared = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float, np.uint64]
+"""See `prepared_scales`."""
+Room = tuple[
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int32],
+    NDArray[np.bool_],
+    NDArray[np.int32],
+    NDArray[np.int32],
+]
+"""See `room_for`."""
 
 
 def prepared_scales(
@@ -172,23 +182,14 @@ def _require_admitted(boxes_xyxy: NDArray[np.float64], prepared: Prepared, chip:
 def _positive(
     boxes: NDArray[np.float64],
     offsets: NDArray[np.int64],
-    sizes: NDArray[np.float64],
-    factors: NDArray[np.float64],
-    ranges: NDArray[np.float64],
-    stride: float,
-    state: np.uint64,
+    prepared: Prepared,
     chip: float,
     first_image: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """(targets of each chip (c,), chips (c, 4) image scale x y, rows of targets)."""
+    sizes, factors, ranges, stride, state = prepared
     num_images, num_scales = factors.shape
-    most = 0
-    for i in range(num_images):
-        most = max(most, offsets[i + 1] - offsets[i])
-    inside, rows = np.empty((most, 4), np.float64), np.empty(most, np.int64)
-    cells, left = np.empty((most, 4), np.int32), np.empty(most, np.bool_)
-    columns, lines = grid_shape(sizes, factors, chip, stride)
-    grid, laid = np.empty((lines + 2, columns + 2), np.int32), np.empty((most, 2), np.int32)
+    inside, rows, cells, left, grid, laid = room_for(offsets, sizes, factors, chip, stride)
     chips = np.empty((num_images * num_scales + 16, 4), np.float64)
     counts, targets = np.empty(len(chips), np.int64), np.empty(len(boxes) * 2 + 16, np.int64)
     num_chips, num_targets = 0, 0
@@ -200,12 +201,12 @@ def _positive(
             if count == 0:
                 continue
             height, width = np.floor(sizes[i, 0] * factors[i, s]), np.floor(sizes[i, 1] * factors[i, s])
-            own = mix(state ^ mix(np.uint64((first_image + i) * num_scales + s)))
-            found = cover(inside, count, width, height, chip, stride, own, cells, left, grid, laid)
-            if num_chips + found > len(chips):
-                chips = np.concatenate((chips, np.empty((len(chips) + found, 4), np.float64)))
-                counts = np.concatenate((counts, np.empty(len(counts) + found, np.int64)))
-            for j in range(found):
+            start = mix(state ^ mix(np.uint64((first_image + i) * num_scales + s)))
+            num_laid = cover(inside, count, width, height, chip, stride, start, cells, left, grid, laid)
+            if num_chips + num_laid > len(chips):
+                chips = np.concatenate((chips, np.empty((len(chips) + num_laid, 4), np.float64)))
+                counts = np.concatenate((counts, np.empty(len(counts) + num_laid, np.int64)))
+            for j in range(num_laid):
                 x, y = position(laid[j, 0], width, chip, stride), position(laid[j, 1], height, chip, stride)
                 chips[num_chips, 0], chips[num_chips, 1], chips[num_chips, 2], chips[num_chips, 3] = i, s, x, y
                 if num_targets + count > len(targets):
@@ -221,14 +222,20 @@ def _positive(
 
 
 @njit(cache=True, nogil=True)
-def grid_shape(sizes: NDArray[np.float64], factors: NDArray[np.float64], chip: float, stride: float) -> tuple[int, int]:
-    """Columns and rows of the largest grid."""
-    columns, rows = 1, 1
+def room_for(
+    offsets: NDArray[np.int64], sizes: NDArray[np.float64], factors: NDArray[np.float64], chip: float, stride: float
+) -> Room:
+    """Room for any image at any scale: inside and rows of `admitted`; cells, left, grid and out of `cover`."""
+    most, columns, lines = 0, 1, 1
     for i in range(factors.shape[0]):
+        most = max(most, offsets[i + 1] - offsets[i])
         for s in range(factors.shape[1]):
             columns = max(columns, int(np.ceil(max(sizes[i, 1] * factors[i, s] - chip, 0.0) / stride)) + 1)
-            rows = max(rows, int(np.ceil(max(sizes[i, 0] * factors[i, s] - chip, 0.0) / stride)) + 1)
-    return columns, rows
+            lines = max(lines, int(np.ceil(max(sizes[i, 0] * factors[i, s] - chip, 0.0) / stride)) + 1)
+    inside, rows = np.empty((most, 4), np.float64), np.empty(most, np.int64)
+    cells, left = np.empty((most, 4), np.int32), np.empty(most, np.bool_)
+    grid, laid = np.empty((lines + 2, columns + 2), np.int32), np.empty((most, 2), np.int32)
+    return inside, rows, cells, left, grid, laid
 
 
 @njit(cache=True, nogil=True)
@@ -314,9 +321,9 @@ def choose_negatives(
     )
     order = np.lexsort((drawn, pool.images))
     rank = np.arange(len(pool)) - np.searchsorted(pool.images[order], pool.images[order])
-    kept = np.sort(order[rank < at_most])
-    columns = {n: getattr(pool, n)[kept] for n in PER_CHIP}
-    return ChipTable(**columns, box_offsets=np.zeros(len(kept) + 1, np.int64), box_rows=np.zeros(0, np.int64))
+    chips = np.sort(order[rank < at_most])
+    columns = {n: getattr(pool, n)[chips] for n in PER_CHIP}
+    return ChipTable(**columns, box_offsets=np.zeros(len(chips) + 1, np.int64), box_rows=np.zeros(0, np.int64))
 
 
 @njit(cache=True, nogil=True)

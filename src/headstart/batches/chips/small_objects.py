@@ -119,14 +119,14 @@ class CopyPaste:
         whole = rows[(annotations.box_flags[rows] & (OCCLUDED | TRUNCATED)) == 0]
         where = zip(images_of(annotations, whole).tolist(), whole.tolist(), strict=True)
         hulls = [_hull(annotations, i, row) for i, row in where]
-        found = np.array([len(hull) > 0 for hull in hulls], bool)
-        if not found.any():
+        outlined = np.array([len(hull) > 0 for hull in hulls], bool)
+        if not outlined.any():
             raise DataError(
                 f"{annotations.root}: none of {len(rows)} objects below {settings.below:g} pixels has an outline in "
                 "one piece, so none can be copied. Use a data set with an outline for each object, such as COCO or "
                 "LVIS, or set `copies` to 0."
             )
-        self.rows = whole[found]
+        self.rows = whole[outlined]
         """(s,)"""
         self.offsets = np.searchsorted(self.rows, annotations.box_offsets)
         self.hulls = np.concatenate(hulls)
@@ -134,8 +134,8 @@ class CopyPaste:
 
     def plan(self, epoch: int) -> Pastes:
         """The pastes of an epoch: inside their images, over no box, a flagged one included, and not over each other."""
-        given, table = self.settings, self.annotations
-        (low, high), turn = given.scale, math.radians(given.turn)
+        settings, table = self.settings, self.annotations
+        (low, high), turn = settings.scale, math.radians(settings.turn)
         state = np.uint64(np.random.SeedSequence([self.seed, 6, epoch]).generate_state(1, np.uint64)[0])
         objects, affines, xyxy, counts = places(
             self.offsets,
@@ -145,9 +145,9 @@ class CopyPaste:
             np.asarray(table.box_offsets, np.int64),
             table.sizes_hw.astype(np.float64),
             state,
-            given.copies,
-            given.at_most,
-            float(given.share),
+            settings.copies,
+            settings.at_most,
+            float(settings.share),
             float(low),
             float(high),
             turn,
@@ -158,10 +158,10 @@ class CopyPaste:
 
     def drawn(self, image: NDArray[np.uint8], i: int, pastes: Pastes) -> NDArray[np.uint8]:
         """Image i (h, w, 3) with its pastes."""
-        own = range(int(pastes.offsets[i]), int(pastes.offsets[i + 1]))
-        out = image.copy() if len(own) else image
+        rows = range(int(pastes.offsets[i]), int(pastes.offsets[i + 1]))
+        out = image.copy() if len(rows) else image
         size_hw = self.annotations.size_hw(i)
-        for k in own:
+        for k in rows:
             mask = rle.union(outline_runs(self.annotations, i, int(pastes.rows[k]), size_hw), size_hw)
             paste(image, mask, np.array(pastes.affines[k]), np.array(pastes.xyxy[k]), out)
         return out
