@@ -163,8 +163,8 @@ def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, f
         for hook in hooks:
             hook.remove()
     fresh = fresh_prefixes(backbone)
-    own = sum(p.numel() for name, p in backbone.named_parameters() if not name.startswith(fresh))
-    return own, 2 * multiply_adds / 1e9
+    num_parameters = sum(p.numel() for name, p in backbone.named_parameters() if not name.startswith(fresh))
+    return num_parameters, 2 * multiply_adds / 1e9
 
 
 def backbone_milliseconds(

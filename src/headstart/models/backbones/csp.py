@@ -68,10 +68,10 @@ class DenseSplitStage(nn.Module):
         self.m = nn.ModuleList(Residual(half, 3) for _ in range(repeats))
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = list(self.cv1(x).chunk(2, 1))
+        parts = list(self.cv1(x).chunk(2, 1))
         for block in self.m:
-            kept.append(block(kept[-1]))
-        return self.cv2(torch.cat(kept, 1))
+            parts.append(block(parts[-1]))
+        return self.cv2(torch.cat(parts, 1))
 
 
 class PyramidPooling(nn.Module):
@@ -83,10 +83,10 @@ class PyramidPooling(nn.Module):
         self.cv2 = ConvUnit(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = [self.cv1(x)]
+        parts = [self.cv1(x)]
         for _ in range(3):
-            kept.append(torch.max_pool2d(kept[-1], 5, 1, 2))
-        return self.cv2(torch.cat(kept, 1))
+            parts.append(torch.max_pool2d(parts[-1], 5, 1, 2))
+        return self.cv2(torch.cat(parts, 1))
 
 
 class CSPBackbone(nn.Module):

@@ -73,18 +73,18 @@ def deform_stages(backbone: nn.Module, stages: Sequence[str], modulated: bool, o
     for stage in stages:
         layer = f"layer{int(stage.removeprefix('C')) - 1}"
         blocks = getattr(backbone, layer, None)
-        found = [
+        convolutions = [
             (block, conv)
             for block in (blocks.modules() if blocks is not None else ())
             for name, conv in block.named_children()
             if name == SPATIAL and (is_deformable(conv) or (isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3)))
         ]
-        if not found:
+        if not convolutions:
             raise WeightsError(
                 f"{stage} cannot be made deformable: the backbone has no 3 x 3 convolutions called {SPATIAL} in "
                 f"{layer}. Leave {stage} out of `deformable`, or use a ResNet."
             )
-        for block, conv in found:
+        for block, conv in convolutions:
             if isinstance(conv, nn.Conv2d):
                 setattr(block, SPATIAL, _deformed(conv, modulated, offset_groups))
                 changed += 1

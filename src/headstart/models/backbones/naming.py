@@ -92,8 +92,8 @@ def split_options(name: str, where: str = "") -> tuple[str, dict[str, str]]:
 
 def with_options(base: str, **options: str) -> str:
     """The name in its one spelling: options sorted, usual values left out."""
-    kept = sorted((key, value) for key, value in options.items() if value and value not in OPTIONS[key][:1])
-    return f"{base}[{','.join(f'{key}={value}' for key, value in kept)}]" if kept else base
+    unusual = sorted((key, value) for key, value in options.items() if value and value not in OPTIONS[key][:1])
+    return f"{base}[{','.join(f'{key}={value}' for key, value in unusual)}]" if unusual else base
 
 
 def no_options(base: str, options: dict[str, str], allowed: tuple[str, ...] = ()) -> None:
@@ -142,8 +142,8 @@ def trained_name(
     base, options = split_options(backbone, where)
     if neck == "dc5" and base not in DILATED and "output_stride" not in options:
         # After a 1x1 convolution that had the stride, the 3x3 one of the first block must look as far as the others.
-        own = "own" if options.get("stride_in") == "conv1" else ""
-        options |= {"output_stride": "16", "first_dilation": own}
+        dilation = "own" if options.get("stride_in") == "conv1" else ""
+        options |= {"output_stride": "16", "first_dilation": dilation}
     if batch_norm == "group":
         options["norm"] = "group"
     have = set(options.get("deformable", "").split("+")) - {""}

@@ -45,13 +45,13 @@ class DeformableConv(nn.Module):
         tap = torch.arange(9, device=x.device)
         down = torch.arange(height, device=x.device).view(-1, 1) - 2 + 2 * (tap // 3).view(-1, 1, 1)
         right = torch.arange(width, device=x.device).view(1, -1) - 2 + 2 * (tap % 3).view(-1, 1, 1)
-        inside, kept = [], []
+        inside, moved = [], []
         for axis, (start, size) in enumerate(((down, height), (right, width))):
             place = start + moves[:, :, :, axis]
             inside.append((place >= 0) & (place < size))
-            kept.append(place.clamp(0, size - 1) - start)
+            moved.append(place.clamp(0, size - 1) - start)
         mask = (inside[0] & inside[1]).flatten(1, 2).to(x.dtype)
-        return deform_conv2d(x, torch.stack(kept, 3).flatten(1, 3), self.weight, padding=2, dilation=2, mask=mask)
+        return deform_conv2d(x, torch.stack(moved, 3).flatten(1, 3), self.weight, padding=2, dilation=2, mask=mask)
 
 
 class PreActBlock(nn.Module):

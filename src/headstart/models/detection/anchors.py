@@ -71,6 +71,17 @@ def leave_out(
     return matched
 
 
+def answered(
+    boxes: Tensor, anchors: Tensor, high: float, low: float, *, ignored: Tensor, group_of: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What anchors are trained on: `match` with rescue and what `leave_out` leaves, positives too, and the codes (L, 4)
+    of the boxes that they answer for."""
+    rows = match(boxes, anchors, high, low, rescue=True)
+    rows = leave_out(rows, anchors, ignored, group_of, least_iou=IGNORED_FROM, positives_too=True)
+    true = torch.cat([boxes.to(anchors.dtype), anchors[:1]])  # one more, for images without boxes
+    return rows, encode(true[rows.clamp(min=0)], anchors)
+
+
 def part_within(boxes: Tensor, others: Tensor) -> Tensor:
     """(L, M) part of each box's area that lies in each of the others."""
     low, high = torch.maximum(boxes[:, None, :2], others[:, :2]), torch.minimum(boxes[:, None, 2:], others[:, 2:])

@@ -13,7 +13,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from headstart.models.detection.anchors import grid_points
 from headstart.models.detection.necks import TopDown
-from headstart.models.detection.targets import POSITIVES, Detected, Targets, select
+from headstart.models.detection.targets import POSITIVES, Detected, Targets, select_each
 from headstart.models.normalizers import over_processes
 
 CLASS_WEIGHT = 4.0
@@ -93,15 +93,12 @@ class FcosDetector(nn.Module):
         """Per-class NMS at IoU 0.6; score = sqrt(class x center-ness)."""
         logits, sides, centers, points, _ = self(images)
         scores = (logits.sigmoid() * centers.sigmoid()[..., None]).sqrt()
+
+        def boxes_of(image: int, rows: Tensor, labels: Tensor) -> Tensor:
+            return sides_to_boxes(points[rows], sides[image, rows])
+
         size_hw = (images.shape[2], images.shape[3])
-        found = []
-        for score, side in zip(scores, sides, strict=True):
-
-            def boxes_of(rows: Tensor, labels: Tensor, side: Tensor = side) -> Tensor:
-                return sides_to_boxes(points[rows], side[rows])
-
-            found.append(select(score, boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections))
-        return found
+        return select_each(scores, boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections)
 
 
 def tower(channels: int, depth: int) -> nn.Sequential:
@@ -119,12 +116,12 @@ def sides_to_boxes(points: Tensor, sides: Tensor) -> Tensor:
 
 def in_left_out(points: Tensor, targets: Targets) -> Tensor:
     """Which locations (B, L) lie in a box that is ignored or a group: no background there."""
-    found = []
+    left_out = []
     for i in range(len(targets.boxes_xyxy)):
         boxes = torch.cat([targets.ignored_of(i), targets.groups_of(i)]).to(points.dtype)
         inside = (points[:, None] > boxes[:, :2]) & (points[:, None] < boxes[:, 2:])
-        found.append(inside.all(-1).any(-1))
-    return torch.stack(found)
+        left_out.append(inside.all(-1).any(-1))
+    return torch.stack(left_out)
 
 
 def assign(points: Tensor, strides: Tensor, targets: Targets, last_stride: float) -> tuple[Tensor, Tensor]:

@@ -25,20 +25,20 @@ MULTIPLE = 32
 def detect_scales(model: Any, images: Tensor, scales: Sequence[Scale], most: int = MOST) -> list[Detected]:
     """Detections of preprocessed images (B, 3, H, W) at each scale, merged; boxes in pixels of these images."""
     height, width = images.shape[2:]
-    found: list[list[Detected]] = []
+    by_scale: list[list[Detected]] = []
     for scale in scales:
         factor = float(scale.factors(np.array([[height, width]]))[0])
         inside = (max(1, int(height * factor)), max(1, int(width * factor)))
         scaled = F.interpolate(images, size=inside, mode="bilinear", align_corners=False, antialias=factor < 1)
         below, right = (math.ceil(side / MULTIPLE) * MULTIPLE - side for side in inside)
         by = images.new_tensor([width / inside[1], height / inside[0]]).repeat(2)
-        found.append(
+        by_scale.append(
             [
                 Detected(d.boxes_xyxy * by, d.scores, d.labels)
                 for d in model.detect(F.pad(scaled, (0, right, 0, below)), score_threshold=LEAST, max_detections=most)
             ]
         )
-    return [merge_scales([of_scale[i] for of_scale in found], scales, most) for i in range(len(images))]
+    return [merge_scales([of_scale[i] for of_scale in by_scale], scales, most) for i in range(len(images))]
 
 
 def merge_scales(

@@ -29,8 +29,8 @@ class ProposalDetector(nn.Module):
         """Proposals of each image, surest first."""
         size_hw = (images.shape[2], images.shape[3])
         boxes, scores = self.detector.rpn.propose(self.detector.rpn(self.detector.maps(images)), size_hw)
-        found = []
+        proposals = []
         for box, score in zip(boxes, scores, strict=True):
-            kept = (score > score_threshold).nonzero().flatten()[:max_detections]
-            found.append(Detected(box[kept], score[kept], torch.zeros_like(kept)))
-        return found
+            sure = (score > score_threshold).nonzero().flatten()[:max_detections]
+            proposals.append(Detected(box[sure], score[sure], torch.zeros_like(sure)))
+        return proposals

@@ -9,19 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from headstart.models.detection.anchors import (
-    IGNORED,
-    IGNORED_FROM,
-    RATIOS,
-    anchors_of,
-    decode,
-    encode,
-    leave_out,
-    match,
-)
+from headstart.models.detection.anchors import IGNORED, RATIOS, anchors_of, answered, decode
 from headstart.models.detection.fcos import PRIOR, tower
 from headstart.models.detection.necks import TopDown
-from headstart.models.detection.targets import POSITIVES, Detected, Targets, full, select
+from headstart.models.detection.targets import POSITIVES, Detected, Targets, full, select_each
 from headstart.models.normalizers import over_processes
 
 SIZES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
@@ -74,12 +65,9 @@ class RetinaNetDetector(nn.Module):
         logits, codes, anchors = self(images)
         rows, wanted, labels = [], [], []
         for i, boxes in enumerate(targets.boxes_xyxy):
-            row = match(boxes, anchors, POSITIVE, NEGATIVE, rescue=True)
-            row = leave_out(
-                row, anchors, targets.ignored_of(i), targets.groups_of(i), least_iou=IGNORED_FROM, positives_too=True
-            )
-            given = torch.cat([boxes.to(anchors.dtype), anchors[:1]])  # one more, for images without boxes
-            wanted.append(encode(given[row.clamp(min=0)], anchors))
+            ignored, groups = targets.ignored_of(i), targets.groups_of(i)
+            row, code = answered(boxes, anchors, POSITIVE, NEGATIVE, ignored=ignored, group_of=groups)
+            wanted.append(code)
             labels.append(torch.cat([targets.labels[i], targets.labels[i].new_zeros(1)])[row.clamp(min=0)])
             rows.append(row)
         row = torch.stack(rows)
@@ -94,14 +82,10 @@ class RetinaNetDetector(nn.Module):
     def detect(self, images: Tensor, score_threshold: float = 0.02, max_detections: int = 100) -> list[Detected]:
         """Suppression by class at IoU 0.5."""
         logits, codes, anchors = self(images)
+        scores = (of_image.sigmoid() for of_image in logits)
+
+        def boxes_of(image: int, rows: Tensor, labels: Tensor) -> Tensor:
+            return decode(codes[image, rows], anchors[rows])
+
         size_hw = (images.shape[2], images.shape[3])
-        found = []
-        for sure, code in zip(logits, codes, strict=True):
-
-            def boxes_of(rows: Tensor, labels: Tensor, code: Tensor = code) -> Tensor:
-                return decode(code[rows], anchors[rows])
-
-            found.append(
-                select(sure.sigmoid(), boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections)
-            )
-        return found
+        return select_each(scores, boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections)

@@ -48,12 +48,12 @@ class DecoupledClasses(nn.Module):
     def losses(self, x: Tensor, labels: Tensor, weights: Tensor, count: Tensor) -> dict[str, Tensor]:
         """Objectness of all RoIs divided by `count`; classes of the objects divided by the number of these."""
         objects = (labels < self.num_classes) & (weights > 0)
-        found = F.binary_cross_entropy_with_logits(
+        objectness = F.binary_cross_entropy_with_logits(
             full(self.objectness(x)).squeeze(1), objects.to(weights.dtype), reduction="none"
         )
         each = F.cross_entropy(full(self.classes(x)), labels.clamp(max=self.num_classes - 1), reduction="none")
         number = over_processes(objects.sum().to(weights.dtype))
-        return {"objectness": (found * weights).sum() / count, "classes": (each * objects).sum() / number}
+        return {"objectness": (objectness * weights).sum() / count, "classes": (each * objects).sum() / number}
 
     def forward(self, x: Tensor) -> Tensor:
         """Objectness times probability given an object, (N, K)."""

@@ -16,7 +16,7 @@ from torchvision.ops import box_iou, roi_align
 from headstart.models.backbones.deformable import DeformRoIPool
 from headstart.models.detection.anchors import BACKGROUND, IGNORED, decode, encode, leave_out, match, sample
 from headstart.models.detection.roi_classes import DecoupledClasses, SoftmaxClasses, background_weight
-from headstart.models.detection.targets import COUNT, Detected, Targets, full, in_range, select
+from headstart.models.detection.targets import COUNT, Detected, Targets, full, in_range, select_each
 from headstart.models.normalizers import over_processes
 
 DEVIATIONS = (0.1, 0.2)
@@ -99,19 +99,13 @@ class RoiHead(nn.Module):
         for i, (boxes, score) in enumerate(zip(proposals, scores, strict=True)):
             true = targets.boxes_xyxy[i].to(boxes.dtype)
             usable = score >= 0
-            given = torch.ones(len(true), dtype=torch.bool, device=boxes.device)
+            in_reach = torch.ones(len(true), dtype=torch.bool, device=boxes.device)
             if targets.valid_range is not None:
-                given = in_range(true, targets.valid_range[i].to(boxes.dtype))
-            candidates, usable = torch.cat([boxes, true]), torch.cat([usable, given])
+                in_reach = in_range(true, targets.valid_range[i].to(boxes.dtype))
+            candidates, usable = torch.cat([boxes, true]), torch.cat([usable, in_reach])
             rows = match(true, candidates, OBJECT_FROM, OBJECT_FROM, rescue=False)
-            rows = leave_out(
-                rows,
-                candidates,
-                targets.ignored_of(i),
-                targets.groups_of(i),
-                least_iou=OBJECT_FROM,
-                positives_too=False,
-            )
+            ignored, groups = targets.ignored_of(i), targets.groups_of(i)
+            rows = leave_out(rows, candidates, ignored, groups, least_iou=OBJECT_FROM, positives_too=False)
             rows = torch.where(usable, rows, IGNORED)
             chosen = sample(rows, self.rois, self.positive_part, targets.seed_of(i), purpose=1)
             first = chosen.to(torch.int8).argsort(descending=True, stable=True)[: self.rois]
@@ -136,8 +130,8 @@ class RoiHead(nn.Module):
         wanted = encode(chosen.aims, chosen.boxes, DEVIATIONS).view(-1, 4)
         off = F.smooth_l1_loss(codes[:, 0], wanted, reduction="none").sum(1)
         objects = (labels < self.num_classes) & (weights > 0)
-        found = {COUNT + "object_rois": objects.sum().to(weights.dtype)}
-        return self.classes.losses(x, labels, weights, count) | {"boxes": (off * objects).sum() / count} | found
+        counts = {COUNT + "object_rois": objects.sum().to(weights.dtype)}
+        return self.classes.losses(x, labels, weights, count) | {"boxes": (off * objects).sum() / count} | counts
 
     @torch.no_grad()
     def detect(
@@ -156,14 +150,12 @@ class RoiHead(nn.Module):
         count = proposals.shape[1]
         sure = self.classes(x).view(len(proposals), count, -1) * (scores >= 0)[..., None]
         codes = full(self.boxes(x)).view(len(proposals), count, -1, 4)
-        found = []
-        for i, boxes in enumerate(proposals):
 
-            def boxes_of(rows: Tensor, labels: Tensor, i: int = i, boxes: Tensor = boxes) -> Tensor:
-                return decode(codes[i, rows, 0 if self.class_agnostic else labels], boxes[rows], DEVIATIONS)
+        def boxes_of(image: int, rows: Tensor, labels: Tensor) -> Tensor:
+            of_class = codes[image, rows, 0 if self.class_agnostic else labels]
+            return decode(of_class, proposals[image, rows], DEVIATIONS)
 
-            found.append(select(sure[i], boxes_of, size_hw, threshold, iou=SUPPRESSED_FROM, most=most))
-        return found
+        return select_each(sure, boxes_of, size_hw, threshold, iou=SUPPRESSED_FROM, most=most)
 
 
 def with_image(boxes: Tensor) -> Tensor:

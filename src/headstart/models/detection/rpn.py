@@ -13,16 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
-from headstart.models.detection.anchors import (
-    IGNORED_FROM,
-    RATIOS,
-    anchors_of,
-    decode,
-    encode,
-    leave_out,
-    match,
-    sample,
-)
+from headstart.models.detection.anchors import RATIOS, anchors_of, answered, decode, sample
 from headstart.models.detection.targets import POSITIVES, Targets, full, in_range
 from headstart.models.normalizers import over_processes
 
@@ -88,18 +79,10 @@ class ProposalNetwork(nn.Module):
         """Cross-entropy and smooth L1 of sampled anchors, divided by their number."""
         matched, wanted = [], []
         for i, boxes in enumerate(targets.boxes_xyxy):
-            rows = match(boxes, raw.anchors, POSITIVE, NEGATIVE, rescue=True)
-            rows = leave_out(
-                rows,
-                raw.anchors,
-                targets.ignored_of(i),
-                targets.groups_of(i),
-                least_iou=IGNORED_FROM,
-                positives_too=True,
-            )
-            given = torch.cat([boxes.to(raw.anchors.dtype), raw.anchors[:1]])  # one more, for images without boxes
-            wanted.append(encode(given[rows.clamp(min=0)], raw.anchors))
+            ignored, groups = targets.ignored_of(i), targets.groups_of(i)
+            rows, codes = answered(boxes, raw.anchors, POSITIVE, NEGATIVE, ignored=ignored, group_of=groups)
             matched.append(rows)
+            wanted.append(codes)
         rows = torch.stack(matched)
         chosen = torch.stack([sample(r, SAMPLED, 0.5, targets.seed_of(i)) for i, r in enumerate(matched)])
         positive = chosen & (rows >= 0)
@@ -137,7 +120,7 @@ class ProposalNetwork(nn.Module):
         out_scores = boxes.new_full((len(boxes), self.proposals), -1.0)
         for i in range(len(boxes)):
             rows = usable[i].nonzero().flatten()
-            kept = rows[batched_nms(boxes[i, rows], score[i, rows], level_of[i, rows], SUPPRESSED_FROM)]
-            kept = kept[: self.proposals]
-            out[i, : len(kept)], out_scores[i, : len(kept)] = boxes[i, kept], score[i, kept]
+            rows = rows[batched_nms(boxes[i, rows], score[i, rows], level_of[i, rows], SUPPRESSED_FROM)]
+            rows = rows[: self.proposals]
+            out[i, : len(rows)], out_scores[i, : len(rows)] = boxes[i, rows], score[i, rows]
         return out, out_scores

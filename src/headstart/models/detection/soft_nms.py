@@ -24,8 +24,8 @@ def soft_nms(
     left = np.array(scores, np.float64)
     order = np.argsort(np.asarray(labels), kind="stable")
     starts = np.flatnonzero(np.diff(np.asarray(labels)[order], prepend=np.nan) != 0)
-    kept = _soften(boxes, left, order, np.append(starts, len(order)), sigma, least)
-    rows = np.flatnonzero(kept)
+    taken = _soften(boxes, left, order, np.append(starts, len(order)), sigma, least)
+    rows = np.flatnonzero(taken)
     rows = rows[np.argsort(-left[rows], kind="stable")]
     return rows, left[rows]
 
@@ -59,7 +59,7 @@ def _soften(
                 height = min(boxes[best, 3], boxes[row, 3]) - max(boxes[best, 1], boxes[row, 1])
                 if width <= 0 or height <= 0:
                     continue
-                own = (boxes[row, 2] - boxes[row, 0]) * (boxes[row, 3] - boxes[row, 1])
-                iou = width * height / (area + own - width * height)
+                row_area = (boxes[row, 2] - boxes[row, 0]) * (boxes[row, 3] - boxes[row, 1])
+                iou = width * height / (area + row_area - width * height)
                 scores[row] *= np.exp(-iou * iou / sigma)
     return taken

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -65,6 +66,22 @@ def in_range(boxes_xyxy: Tensor, valid_range: Tensor) -> Tensor:
 def full(x: Tensor) -> Tensor:
     """x in at least single precision: losses and boxes are not computed in half."""
     return x if x.dtype == torch.float64 else x.float()
+
+
+def select_each(
+    scores: Iterable[Tensor],
+    boxes_of: Callable[[int, Tensor, Tensor], Tensor],
+    size_hw: tuple[int, int],
+    threshold: float,
+    *,
+    iou: float,
+    most: int,
+) -> list[Detected]:
+    """`select` for every image of a batch; boxes_of(image, rows, labels)."""
+    return [
+        select(of_image, partial(boxes_of, i), size_hw, threshold, iou=iou, most=most)
+        for i, of_image in enumerate(scores)
+    ]
 
 
 def select(

@@ -113,8 +113,8 @@ class TwoStageDetector(nn.Module):
             return self.neck(self.backbone(images))
         if self.settings.neck == "c4":
             return [self.backbone(images, last="C4")["C4"]]
-        found = self.backbone(images)
-        return [torch.cat([found[level] for level in self.levels], 1)]
+        stages = self.backbone(images)
+        return [torch.cat([stages[level] for level in self.levels], 1)]
 
     def roi_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """What RoIs are read from."""
