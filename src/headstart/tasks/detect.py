@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from headstart.names import COCO_RANGE, Metric, metric
-from headstart.tasks.protocol import Budget, Scores, TrainedTask
+from headstart.tasks.maps_task import MapsTask
+from headstart.tasks.protocol import Arrays, Budget, Scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from headstart.tasks.trained import TaskModel
 
 
-class Detect(TrainedTask):
+class Detect(MapsTask):
     """See `headstart.tasks.protocol`."""
 
     kind = "detect"
@@ -54,20 +56,6 @@ class Detect(TrainedTask):
         ious = ("0.5", "0.7", "0.75", "0.8", COCO_RANGE)
         return {f"map@{iou}": metric(self.family, "map", by=protocol, iou=iou) for iou in ious}
 
-    def recipe_for(self, updates: int, name: str) -> Recipe:
-        from headstart.recipes.schema import FcosRecipe
-
-        return FcosRecipe(
-            name=name,
-            updates=updates,
-            batch_size=8,
-            rates=(1.5e-3, 5e-3, 1.5e-2),
-            warmup=updates // 10,
-            head="fcos",
-            levels=("C3", "C4", "C5"),
-            channels=48,
-        )
-
     def classes_of(self, images: ImageSet) -> tuple[str, ...]:
         return tuple(str(c) for c in images.box_classes)
 
@@ -96,9 +84,7 @@ class Detect(TrainedTask):
         )
         return model.losses(images, targets)  # type: ignore[operator]
 
-    def predict(
-        self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
-    ) -> dict[str, np.ndarray]:
+    def predict(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress) -> Arrays:
         """Detections of every image, boxes in original pixels: image_index, boxes_xyxy, labels, scores."""
         from headstart.tasks.inference import ImageColumns, detected, joined, prepared_images
 
@@ -109,11 +95,7 @@ class Detect(TrainedTask):
         return joined(columns)
 
     def score(
-        self,
-        predictions: Sequence[dict[str, np.ndarray]],
-        sets: Sequence[ImageSet],
-        image_weights: np.ndarray | None,
-        protocol: str,
+        self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str
     ) -> Scores:
         import numpy as np
 
@@ -123,11 +105,11 @@ class Detect(TrainedTask):
 
         starts = np.cumsum([0, *(len(s) for s in sets[:-1])])
         moved = [p | {"image_index": p["image_index"] + k} for p, k in zip(predictions, starts, strict=True)]
-        found = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})
+        detections = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})
         truth, classes = truth_of_sets(sets), self.classes_of(sets[0])
         scored = score_detections(
             truth,
-            found,
+            detections,
             protocol,
             classes,
             iou_thresholds=COCO_THRESHOLDS,
@@ -173,21 +155,7 @@ def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, 
     from headstart.models.detection.two_stage import TwoStageDetector, TwoStageSettings
 
     if recipe.head == "faster-rcnn":
-        settings = TwoStageSettings(
-            recipe.neck,
-            recipe.levels,
-            recipe.channels,
-            recipe.anchors,
-            proposals=recipe.proposals,
-            rois=recipe.rois,
-            positive_part=recipe.positive_part,
-            class_agnostic=recipe.class_agnostic,
-            roi_pool=recipe.roi_pool,
-            decoupled=recipe.decoupled,
-            soft_background=recipe.soft_background,
-            reduce=recipe.reduce,
-            mimic=recipe.mimic,
-        )
+        settings = TwoStageSettings(**{field.name: getattr(recipe, field.name) for field in fields(TwoStageSettings)})
         return TwoStageDetector(backbone, num_classes, settings, max(size_hw))
     kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
     coarser = 2 if recipe.neck == "fpn" else 0

@@ -70,9 +70,9 @@ def detected(
     """
     model.eval()
     weight = next(model.parameters())
-    for given in inputs:
-        images = preprocessing.apply(given.pixels.to(weight.device)).to(weight.dtype)
-        found = detect_scales(model, images, scales, most) if scales else model.detect(images)
+    for batch in inputs:
+        images = preprocessing.apply(batch.pixels.to(weight.device)).to(weight.dtype)
+        detections = detect_scales(model, images, scales, most) if scales else model.detect(images)
         yield [
             (
                 np.full(len(of_image.labels), number, np.int64),
@@ -80,7 +80,7 @@ def detected(
                 of_image.labels.cpu().numpy().astype(np.int64),
                 of_image.scores.float().cpu().numpy(),
             )
-            for of_image, number, scale_xy in zip(found, given.numbers, given.scales_xy, strict=True)
+            for of_image, number, scale_xy in zip(detections, batch.numbers, batch.scales_xy, strict=True)
         ]
 
 

@@ -116,8 +116,8 @@ def validation_part(
     mostly = counts.argmax(axis=1)
     chosen = np.zeros(len(first), dtype=bool)
     for k in range(len(classes)):
-        found = np.flatnonzero(mostly == k)
-        dealt = rng.permutation(found[np.argsort(first[found])])
+        members = np.flatnonzero(mostly == k)
+        dealt = rng.permutation(members[np.argsort(first[members])])
         wanted = max(int(np.floor(share * sizes[dealt].sum() + 0.5)), 1)
         if len(dealt) < 2:
             continue
@@ -258,10 +258,10 @@ class _Logistic(_Standardized):
 
         start = np.concatenate([(self.weight / step).ravel(), self.bias / bias_step])
         options = {"gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxiter": _MAX_UPDATES, "maxfun": 2 * _MAX_UPDATES}
-        found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options | {"maxcor": 20})
-        self.weight, self.bias = found.x[: c * k].reshape(c, k) * step, bias_step * found.x[c * k :]
+        minimum = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options | {"maxcor": 20})
+        self.weight, self.bias = minimum.x[: c * k].reshape(c, k) * step, bias_step * minimum.x[c * k :]
         # The search along the line can end at the last bit before the tolerance is met: that is converged, too.
-        converged = float(np.abs(found.jac).max()) <= 10 * GRADIENT_TOLERANCE
+        converged = float(np.abs(minimum.jac).max()) <= 10 * GRADIENT_TOLERANCE
         return self.linear(self.weight, self.bias, converged)
 
     def validation_loss(self, scores: np.ndarray, y: np.ndarray) -> float:

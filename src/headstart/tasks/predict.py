@@ -56,14 +56,14 @@ def predict_folder(model: Path, images: Path, out: Path, threshold: float, *, sa
     for number, path in enumerate(paths, 1):
         try:
             with torch.no_grad():
-                picture, found = trained_task(trained.task).show(trained, read_rgb(path), threshold)
+                picture, of_image = trained_task(trained.task).show(trained, read_rgb(path), threshold)
         except DataError as fault:
             failed.append((path.name, str(fault)))
             continue
-        records += [{"image": path.name, **record} for record in found]
+        records += [{"image": path.name, **record} for record in of_image]
         with replacing(out / f"{path.stem}.png", durable=False) as part:
             picture.save(part, "PNG")
-        say(f"{number}/{len(paths)} {path.name}: {len(found)} found")
+        say(f"{number}/{len(paths)} {path.name}: {len(of_image)} found")
     write_text(out / "predictions.json", json.dumps(records, indent=1))
     return Predicted(out, len(paths) - len(failed), failed)
 
@@ -72,8 +72,8 @@ def image_files(images: Path) -> list[Path]:
     """The image itself, or the images directly in a folder, by name. Raises DataError when there is none."""
     if images.is_file():
         return [images]
-    found = sorted(p for p in images.glob("*") if p.suffix.lower() in SUFFIXES) if images.is_dir() else []
-    if not found:
+    files = sorted(p for p in images.glob("*") if p.suffix.lower() in SUFFIXES) if images.is_dir() else []
+    if not files:
         what = "no such file or folder" if not images.exists() else "a folder without images"
         raise DataError(f"{images}: {what}. Give an image, or a folder with files ending in {', '.join(SUFFIXES)}.")
-    return found
+    return files

@@ -30,6 +30,8 @@ Budget = Literal["quick", "normal"]
 """How much a comparison may spend."""
 Evidence = Literal["F1", "F2a", "F2b", "F2b beside", ""]
 """Findings of the paper that tasks are evidence for; `beside`: shown with it, and not tested."""
+Arrays = dict[str, "np.ndarray"]
+"""Predictions of a set, by name."""
 Scores = tuple[dict[str, float], dict[str, "np.ndarray"]]
 """Metrics by name, and of those that can be resampled the replicates (B,)."""
 
@@ -107,18 +109,12 @@ class TrainedTask(Task, Protocol):
         """Losses to be added, by name; `images` are the batch's preprocessed pixels."""
         ...
 
-    def predict(
-        self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
-    ) -> dict[str, np.ndarray]:
+    def predict(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress) -> Arrays:
         """What the model says of every image, as arrays that `score` reads; computed on the model's own device."""
         ...
 
     def score(
-        self,
-        predictions: Sequence[dict[str, np.ndarray]],
-        sets: Sequence[ImageSet],
-        image_weights: np.ndarray | None,
-        protocol: str,
+        self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str
     ) -> Scores:
         """Metrics of all folds together, and their replicates where image weights (B, n) are given."""
         ...

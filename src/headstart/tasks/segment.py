@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.names import Metric, metric
-from headstart.tasks.protocol import Budget, Scores, TrainedTask
+from headstart.tasks.maps_task import MapsTask
+from headstart.tasks.protocol import Arrays, Budget, Scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 16
 
 
-class Segment(TrainedTask):
+class Segment(MapsTask):
     """See `headstart.tasks.protocol`. Classes count from 0, the background."""
 
     kind = "segment"
@@ -53,20 +54,6 @@ class Segment(TrainedTask):
     def finding_metrics(self, protocol: str) -> Mapping[str, str]:
         return {"miou": metric(self.family, "miou")}
 
-    def recipe_for(self, updates: int, name: str) -> Recipe:
-        from headstart.recipes.schema import PixelRecipe
-
-        return PixelRecipe(
-            name=name,
-            updates=updates,
-            batch_size=8,
-            rates=(1.5e-3, 5e-3, 1.5e-2),
-            warmup=updates // 10,
-            head="pixel",
-            levels=("C3", "C4", "C5"),
-            channels=48,
-        )
-
     def classes_of(self, images: ImageSet) -> tuple[str, ...]:
         return tuple(str(c) for c in images.mask_classes)
 
@@ -82,9 +69,7 @@ class Segment(TrainedTask):
     def losses(self, model: nn.Module, batch: Batch, images: Tensor) -> dict[str, Tensor]:
         return model.losses(images, batch.masks)  # type: ignore[operator]
 
-    def predict(
-        self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
-    ) -> dict[str, np.ndarray]:
+    def predict(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress) -> Arrays:
         """Confusion of every image (n, K, K), truth in rows, counted at the size of the original mask."""
         import numpy as np
         import torch
@@ -108,11 +93,7 @@ class Segment(TrainedTask):
         return {"confusion": np.stack(tables)}
 
     def score(
-        self,
-        predictions: Sequence[dict[str, np.ndarray]],
-        sets: Sequence[ImageSet],
-        image_weights: np.ndarray | None,
-        protocol: str,
+        self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str
     ) -> Scores:
         import numpy as np
 

@@ -71,6 +71,6 @@ def _verified(table: Annotations) -> Verified | None:
     lists = []
     for offsets, values in (table.verified_lists("present"), table.verified_lists("absent")):
         labels = to_box[values] if len(values) else np.zeros(0, np.int64)
-        kept = np.concatenate([[0], np.cumsum(labels >= 0)])
-        lists += [kept[offsets], labels[labels >= 0]]
+        num_before = np.concatenate([[0], np.cumsum(labels >= 0)])
+        lists += [num_before[offsets], labels[labels >= 0]]
     return Verified(*lists)

@@ -42,9 +42,14 @@ def detect_images(
     return joined(sorted(every, key=lambda of_image: int(of_image[0][0]) if len(of_image[0]) else -1))
 
 
-def score_images(annotations: Annotations, found: dict[str, NDArray[Any]], protocol: str) -> dict[str, float]:
+def score_images(annotations: Annotations, detections: dict[str, NDArray[Any]], protocol: str) -> dict[str, float]:
     """Average precision of detections in original pixels, by a protocol; names as in `score_detections`."""
     truth = truth_of(annotations)
     return score_detections(
-        truth, Detections(**found), protocol, annotations.box_classes, iou_thresholds=COCO_THRESHOLDS, per_class_at=()
+        truth,
+        Detections(**detections),
+        protocol,
+        annotations.box_classes,
+        iou_thresholds=COCO_THRESHOLDS,
+        per_class_at=(),
     ).metrics
