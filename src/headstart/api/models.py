@@ -66,8 +66,8 @@ def show_chips(
 
     page = Path(out)
     require_page(page)
-    asked, given = changed_recipe(str(recipe), supervision, changes), options or PretrainingOptions()
-    return write_page(chips_to_show(str(data), asked, given, progress), page)
+    changed = changed_recipe(str(recipe), supervision, changes)
+    return write_page(chips_to_show(str(data), changed, options or PretrainingOptions(), progress), page)
 
 
 def predict(model: PathLike, images: PathLike, out: PathLike | None = None, threshold: float = 0.5) -> Predicted:

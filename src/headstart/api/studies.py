@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.api.paths import PathLike, as_path
 from headstart.errors import StudyError, UsageError
 from headstart.readers.options import ReadKeywords
-from headstart.report.finished import RunSummary, summarized
+from headstart.report.finished import HowToRun, RunSummary, summarized
 from headstart.train.devices import chosen_devices
 
 if TYPE_CHECKING:
@@ -40,17 +40,8 @@ def run_study(
     settings, base = load_study(str(study))
     source = find_study(str(study))
     where = run_directory(source, settings.name, as_path(out))
-    return summarized(
-        settings,
-        source,
-        base,
-        where,
-        workers=workers,
-        devices=chosen_devices(device),
-        offline=offline,
-        overwrite=overwrite,
-        quiet=quiet,
-    )
+    how = HowToRun(workers, chosen_devices(device), offline, overwrite, quiet=quiet)
+    return summarized(settings, source, base, where, how=how)
 
 
 def plan_study(study: PathLike, out: PathLike | None = None, device: str = "auto") -> Plan:
@@ -125,17 +116,8 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        return summarized(
-            study,
-            proposal,
-            where,
-            where,
-            workers=workers,
-            devices=chosen_devices(device),
-            offline=offline,
-            overwrite=overwrite,
-            quiet=quiet,
-        )
+        how = HowToRun(workers, chosen_devices(device), offline, overwrite, quiet=quiet)
+        return summarized(study, proposal, where, where, how=how)
 
 
 def build_report(run: PathLike) -> Path:

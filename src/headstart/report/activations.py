@@ -5,29 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.page.pictures import heat_key, heat_overlay, outlined
-from headstart.report.arms import arm_words, numbers_of
+from headstart.report.arms import arm_words
+from headstart.report.examples import examples_section
 from headstart.report.run_dir import RunDir
-from headstart.report.section import Section, render
+from headstart.report.section import Section
 
 SHOWN = 8
 """Images shown at most."""
+NEEDED = ("images", "map_boxes", "map_labels", "boxes_xyxy", "labels")
 
 
 def section(run: RunDir) -> Section | None:
     """Examples of the first seed that has any; None without examples."""
-    for seed, job in run.explained("activations"):
-        arrays = run.arrays(job, "examples.npz", ("images", "map_boxes", "map_labels", "boxes_xyxy", "labels"))
-        if arrays is not None and len(arrays["images"]):
-            body = render(
-                "activations",
-                examples=[_example(run, arrays, e) for e in range(min(SHOWN, len(arrays["images"])))],
-                key=heat_key("lowest", "highest of the map"),
-                seed=seed,
-                several=len(run.explained("activations")) > 1,
-                numbers=numbers_of(run, "activations"),
-            )
-            return Section("activations", "Where the features fire", body)
-    return None
+    title = "Where the features fire"
+    return examples_section(
+        run, "activations", title, NEEDED, most=SHOWN, example=_example, key=heat_key("lowest", "highest of the map")
+    )
 
 
 def _example(run: RunDir, arrays: dict[str, np.ndarray], index: int) -> dict[str, object]:

@@ -56,8 +56,8 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
 
 def _milliseconds(run: RunDir, ranking: dict[str, Any], row: dict[str, Any]) -> float | None:
     """Time an image takes in the backbone, mean over seeds; times are no results, so they lie with the jobs."""
-    found = [run.json(t["evaluate_key"], "cost.json") for t in run.trials(ranking["task"], row["weights"])]
-    times = [cost["ms_per_image"] for cost in found if cost]
+    costs = [run.json(t["evaluate_key"], "cost.json") for t in run.trials(ranking["task"], row["weights"])]
+    times = [cost["ms_per_image"] for cost in costs if cost]
     return sum(times) / len(times) if times else None
 
 

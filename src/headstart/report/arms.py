@@ -24,9 +24,9 @@ def arm_words(run: RunDir, role: str) -> str:
 
 def numbers_of(run: RunDir, kind: str) -> list[tuple[str, float | None]]:
     """Every metric of an explanation, the mean over its seeds."""
-    found: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for _, job in run.explained(kind):
         for name, value in (run.json(job, "metrics.json") or {}).items():
             if value is None or finite(value) is not None:
-                found.setdefault(name, []).append(value)
-    return [(name, mean(values)) for name, values in found.items()]
+                by_name.setdefault(name, []).append(value)
+    return [(name, mean(values)) for name, values in by_name.items()]

@@ -39,7 +39,7 @@ def build(run: Path) -> Path:
 
 def page(run: RunDir) -> str:
     """The report as one HTML document."""
-    sections: list[Section] = [found for make in SECTIONS if (found := make(run)) is not None]
+    sections: list[Section] = [section for make in SECTIONS if (section := make(run)) is not None]
     title = str(run.metrics.get("title") or run.metrics.get("study") or "Study")
     seeds = run.seeds
     body = render(

@@ -22,7 +22,7 @@ MEASURES = (("top1", "Top-1 accuracy", "points"), ("log_loss", "Log-loss", "nats
 
 def section(run: RunDir) -> Section | None:
     """The mean over seeds with the range of seeds; None without curves."""
-    curves = [found for _, job in run.explained("composition") if (found := _curves(run, job))]
+    curves = [of_seed for _, job in run.explained("composition") if (of_seed := _curves(run, job))]
     charts = [
         chart
         for binning, x_label in BINNINGS
@@ -45,19 +45,19 @@ def section(run: RunDir) -> Section | None:
 def _curves(run: RunDir, job: str) -> dict[str, Any]:
     """Curves of one seed: {binning: {"names", "n", "boxes": {measure: [..]}, "labels": ..}}, None in empty bins."""
     arrays = run.arrays(job, "examples.npz", ())
-    found: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
     for binning, _ in BINNINGS:
-        own = {k.split("/")[2]: v for k, v in (arrays or {}).items() if k.startswith(f"curve/{binning}/")}
-        if "edges" not in own or "n" not in own:
+        columns = {k.split("/")[2]: v for k, v in (arrays or {}).items() if k.startswith(f"curve/{binning}/")}
+        if "edges" not in columns or "n" not in columns:
             continue
-        filled = np.flatnonzero(own["n"])
+        filled = np.flatnonzero(columns["n"])
         shown = slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0)  # no empty bins at the ends
-        names = bin_names(own["edges"].tolist(), binning)[shown]
-        found[binning] = {"names": names, "n": own["n"][shown].tolist()} | {
-            role: {key: own[f"{key}_{role}"][shown].tolist() for key, *_ in MEASURES if f"{key}_{role}" in own}
+        names = bin_names(columns["edges"].tolist(), binning)[shown]
+        curves[binning] = {"names": names, "n": columns["n"][shown].tolist()} | {
+            role: {key: columns[f"{key}_{role}"][shown].tolist() for key, *_ in MEASURES if f"{key}_{role}" in columns}
             for role in ("boxes", "labels")
         }
-    return found
+    return curves
 
 
 def bin_names(edges: Sequence[float], binning: str) -> list[str]:

@@ -49,9 +49,9 @@ def page(checkup: Checkup) -> str:
 def _wrong(checkup: Checkup) -> Section:
     root = str(checkup.table.place.root).rstrip("/") + "/"
     shown = []
-    for found in checkup.findings:
-        faults = [_row(fault, root) for fault in found.faults[:FAULTS_SHOWN]]
-        shown.append({"finding": found, "faults": faults, "more": max(found.count - FAULTS_SHOWN, 0)})
+    for finding in checkup.findings:
+        faults = [_row(fault, root) for fault in finding.faults[:FAULTS_SHOWN]]
+        shown.append({"finding": finding, "faults": faults, "more": max(finding.count - FAULTS_SHOWN, 0)})
     body = render("doctor_findings", findings=shown, looked=checkup.looked_at_images, overlap=checkup.overlap)
     return Section("wrong", "What is wrong", body)
 
@@ -114,14 +114,14 @@ def _pictures(checkup: Checkup) -> list[Markup]:
     for i in rows:
         try:
             image = read_rgb(table.image_path(i), None)
-            found = table.boxes_of(i, (image.shape[0], image.shape[1])).xyxy.tolist()
+            boxes = table.boxes_of(i, (image.shape[0], image.shape[1])).xyxy.tolist()
         except DataError:
             continue
-        drawn = outlined(image, found, table.image_name(i), PICTURE_SIDE)
+        drawn = outlined(image, boxes, table.image_name(i), PICTURE_SIDE)
         label = table.image_labels[i] if table.image_classes and not table.multi_label else -1
         words = f": {table.image_classes[label]}" if label >= 0 else ""
         if label < 0 and table.boxes_known[i]:
-            words = f": {plural(len(found), 'box', 'boxes')}"
+            words = f": {plural(len(boxes), 'box', 'boxes')}"
         out.append(Markup("<figure>{}<figcaption>{}{}</figcaption></figure>").format(drawn, table.image_name(i), words))
     return out
 

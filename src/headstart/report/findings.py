@@ -26,8 +26,8 @@ CLASSES = {"contradicted": "contradicted", "depends on the measure": "depends", 
 
 def ordered(run: RunDir) -> list[dict[str, Any]]:
     """Findings, contradictions first, then those that depend on the measure; the study's order within each verdict."""
-    found = list(run.metrics.get("findings") or [])
-    return sorted(found, key=lambda f: ORDER.index(f["verdict"]) if f["verdict"] in ORDER else len(ORDER))
+    findings = list(run.metrics.get("findings") or [])
+    return sorted(findings, key=lambda f: ORDER.index(f["verdict"]) if f["verdict"] in ORDER else len(ORDER))
 
 
 def contradictions(run: RunDir) -> Markup | None:
@@ -40,12 +40,12 @@ def contradictions(run: RunDir) -> Markup | None:
 
 def section(run: RunDir) -> Section | None:
     """None where the study explains nothing (comparisons have no findings)."""
-    found = ordered(run)
-    if not found:
+    findings = ordered(run)
+    if not findings:
         return None
-    verdicts = [f["verdict"] for f in found]
+    verdicts = [f["verdict"] for f in findings]
     tally = [(verdict, verdicts.count(verdict)) for verdict in dict.fromkeys(verdicts)]
-    body = render("findings", findings=[_shown(f) for f in found], tally=tally)
+    body = render("findings", findings=[_shown(f) for f in findings], tally=tally)
     return Section("findings", "The paper’s findings on this data", body)
 
 

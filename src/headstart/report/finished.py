@@ -47,22 +47,24 @@ class RunSummary:
         return by_task[task]
 
 
-def summarized(
-    study: Study,
-    source: Path,
-    base: Path,
-    out: Path,
-    *,
-    workers: int | None,
-    devices: Devices,
-    offline: bool,
-    overwrite: bool,
-    quiet: bool,
-) -> RunSummary:
+@dataclass(frozen=True)
+class HowToRun:
+    """What holds for any study."""
+
+    workers: int | None
+    """Processes on the CPU; None: as many as it has."""
+    devices: Devices
+    offline: bool
+    overwrite: bool
+    quiet: bool
+    """No display."""
+
+
+def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToRun) -> RunSummary:
     """Run a study into `out`, or go on with it there, and build its report where that is older than its results.
 
-    source: the study's file. base: folder that relative paths of its weights and data are from. workers: processes on
-    the CPU, None for as many as it has. quiet: no display. Raises StudyError, `Interrupted`.
+    source: the study's file. base: folder that relative paths of its weights and data are from. Raises StudyError,
+    `Interrupted`.
     """
     from headstart.places.network import no_network
     from headstart.report.build import build
@@ -71,18 +73,18 @@ def summarized(
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    at_a_time = (workers or default_workers(study.threads)) + len(devices.names)
-    with ProgressDisplay(at_a_time, quiet) as display, no_network(offline):
+    at_a_time = (how.workers or default_workers(study.threads)) + len(how.devices.names)
+    with ProgressDisplay(at_a_time, how.quiet) as display, no_network(how.offline):
         result = run(
             study,
             source,
             base,
             out,
             on_event=display,
-            workers=workers,
-            offline=offline,
-            overwrite=overwrite,
-            devices=devices,
+            workers=how.workers,
+            offline=how.offline,
+            overwrite=how.overwrite,
+            devices=how.devices,
         )
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:

@@ -6,9 +6,10 @@ import numpy as np
 from markupsafe import Markup
 
 from headstart.page.pictures import picture
-from headstart.report.arms import arm_words, numbers_of
+from headstart.report.arms import arm_words
+from headstart.report.examples import examples_section
 from headstart.report.run_dir import RunDir
-from headstart.report.section import Section, render
+from headstart.report.section import Section
 
 SHOWN = 6
 """Queries shown at most."""
@@ -25,18 +26,8 @@ NEEDED = (
 
 def section(run: RunDir) -> Section | None:
     """Examples of the first seed that has any; None without examples."""
-    for seed, job in run.explained("neighbors"):
-        arrays = run.arrays(job, "examples.npz", NEEDED)
-        if arrays is not None and len(arrays["query"]):
-            body = render(
-                "neighbors",
-                queries=[_query(run, arrays, q) for q in range(min(SHOWN, len(arrays["query"])))],
-                seed=seed,
-                several=len(run.explained("neighbors")) > 1,
-                numbers=numbers_of(run, "neighbors"),
-            )
-            return Section("neighbors", "Nearest images in both feature spaces", body)
-    return None
+    title = "Nearest images in both feature spaces"
+    return examples_section(run, "neighbors", title, NEEDED, most=SHOWN, example=_query)
 
 
 def _query(run: RunDir, arrays: dict[str, np.ndarray], index: int) -> dict[str, object]:

@@ -36,7 +36,7 @@ def section(run: RunDir) -> Section | None:
 
 def _over_iou(run: RunDir, task: str) -> list[Markup]:
     """One chart for each protocol that the task was scored by."""
-    found: dict[str, dict[float, str]] = {}
+    by_protocol: dict[str, dict[float, str]] = {}
     for trial in run.trials(task):
         for name in trial["metrics"]:
             parts = parse(name)
@@ -47,8 +47,8 @@ def _over_iou(run: RunDir, task: str) -> list[Markup]:
                 and ":" not in parts.iou
                 and not parts.of
             ):
-                found.setdefault(parts.by, {})[float(parts.iou)] = name
-    return [_iou_chart(run, task, protocol, names) for protocol, names in sorted(found.items()) if len(names) > 1]
+                by_protocol.setdefault(parts.by, {})[float(parts.iou)] = name
+    return [_iou_chart(run, task, protocol, names) for protocol, names in sorted(by_protocol.items()) if len(names) > 1]
 
 
 def _iou_chart(run: RunDir, task: str, protocol: str, names: dict[float, str]) -> Markup:

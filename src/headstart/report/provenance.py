@@ -171,12 +171,12 @@ def _sets(run: RunDir) -> list[dict[str, str]]:
 
 def _image_counts(run: RunDir) -> dict[str, str]:
     """Numbers of images of prepared sets, by the names that their jobs' labels end with."""
-    found = {}
+    counts = {}
     for record in run.job_records():
         if record.get("kind") == "prepare":
             facts = run.json(record["dir"], "metrics.json") or {}
-            found[str(record.get("label", "")).removeprefix("prepare ")] = count_text(facts.get("images"))
-    return found
+            counts[str(record.get("label", "")).removeprefix("prepare ")] = count_text(facts.get("images"))
+    return counts
 
 
 def _jobs(run: RunDir) -> list[tuple[str, int, float]]:

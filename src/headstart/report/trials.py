@@ -113,17 +113,17 @@ def _learning(run: RunDir, task: str) -> Markup | None:
 
 def _curve(run: RunDir, trial: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
     """(steps, losses) of a trial in at most `POINTS` stretches, the mean of its folds."""
-    found = []
+    curves = []
     for key in trial.get("transfer_keys") or []:
         arrays = run.arrays(key, "curve.npz", ("step", "loss"))
         if arrays is not None and len(arrays["loss"]):
             parts = min(POINTS, len(arrays["loss"]))
             columns = [np.array_split(arrays[name].astype(float), parts) for name in ("step", "loss")]
-            found.append([np.array([part.mean() for part in column]) for column in columns])
-    if not found:
+            curves.append([np.array([part.mean() for part in column]) for column in columns])
+    if not curves:
         return None
-    length = min(len(losses) for _, losses in found)
-    return found[0][0][:length], np.mean([losses[:length] for _, losses in found], axis=0)
+    length = min(len(losses) for _, losses in curves)
+    return curves[0][0][:length], np.mean([losses[:length] for _, losses in curves], axis=0)
 
 
 def _gaps(values: np.ndarray) -> list[float | None]:

@@ -65,21 +65,21 @@ def set_words(settings: dict[str, Any]) -> str:
 def data_words(run: RunDir, task: str) -> str:
     """The data of a task in words; empty where study.json does not say."""
     names = task_settings(run, task).get("test") or []
-    found = [(run.study.get("sets") or {}).get(name) for name in names]
-    return next((words for settings in found if settings and (words := set_words(settings))), "")
+    sets = [(run.study.get("sets") or {}).get(name) for name in names]
+    return next((words for settings in sets if settings and (words := set_words(settings))), "")
 
 
 def task_words(run: RunDir, task: str) -> str:
     """A task in words: "detection on voc_raccoon"; where two would read the same, with the number of images trained
     on if that tells them apart, else with the task's own name."""
-    own = _kind_on_data(run, task)
-    same = [other for other in run.tasks if other != task and _kind_on_data(run, other) == own]
+    words = _kind_on_data(run, task)
+    same = [other for other in run.tasks if other != task and _kind_on_data(run, other) == words]
     if not same:
-        return own
+        return words
     sizes = [{t.get("train_images") for t in run.trials(name)} for name in (task, *same)]
     if all(len(size) == 1 for size in sizes) and sizes[0] not in sizes[1:] and None not in sizes[0]:
-        return f"{own}, trained on {count(next(iter(sizes[0])))} images"
-    return f"{own}, task {task}"
+        return f"{words}, trained on {count(next(iter(sizes[0])))} images"
+    return f"{words}, task {task}"
 
 
 def _kind_on_data(run: RunDir, task: str) -> str:
@@ -103,6 +103,6 @@ def headline_metrics(run: RunDir, task: str) -> list[str]:
     known = known_task(run, task)
     if known is None:
         return []
-    found = {str(parts): parts for t in run.trials(task) for name in t["metrics"] if (parts := parse(name))}
-    shown = {name: parts for name, parts in found.items() if parts.family == known.family and known.is_headline(parts)}
+    every = {str(parts): parts for t in run.trials(task) for name in t["metrics"] if (parts := parse(name))}
+    shown = {name: parts for name, parts in every.items() if parts.family == known.family and known.is_headline(parts)}
     return sorted(shown, key=lambda name: (not shown[name].higher_is_better, ":" in shown[name].iou, name))
