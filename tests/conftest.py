@@ -1,6 +1,10 @@
-"""What every test gets: a cache folder of its own, and one thread: tests run side by side, one on each core."""
+"""What every test gets: a cache folder of its own, and one thread: tests run side by side, one on each core.
+
+What it may ask for: a command line.
+"""
 
 import os
+import sys
 
 # Before anything imports numpy or torch. More threads than cores wait for each other in busy loops.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -20,3 +24,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command line; gives its exit code, standard output and standard error."""
+
+    def run(*words):
+        from headstart.cli.main import main
+
+        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run

@@ -61,20 +61,6 @@ def taken(seen, function, answer):
     return take
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line; gives its exit code, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
-
-
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["evaluate", "--help"], ["store", "--help"]])
 def test_help_imports_nothing_slow(words):
     # Typer itself loads pydantic for the options of a command; the parts of ours that read settings must not.

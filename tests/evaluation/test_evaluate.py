@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from headstart import api
-from headstart.cli.main import main
 from headstart.data.annotate import annotate
 from headstart.data.columns import BoxColumns
 from headstart.data.detections import read_detections, scored_rows
@@ -25,20 +24,6 @@ from headstart.tasks.truth import truth_of
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 BCCD, COCO = SHARED / "voc_bccd", SHARED / "coco_tiny"
 IMAGES = 12
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line; gives its exit code, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

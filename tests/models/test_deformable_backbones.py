@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from headstart import api
 from headstart.errors import WeightsError
@@ -24,20 +24,11 @@ from headstart.weights import commands, native
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import Loaded, load
 from headstart.weights.export import canonical_state, export
+from support.features import equal, features
 
 V1 = "resnet18[deformable=C4+C5,modulated=no]"
 V2 = "resnet18[deformable=C3+C5]"
 RECIPE = {"name": "dcn", "updates": 1, "batch_size": 1, "lr": 1e-3, "head": "faster-rcnn", "channels": 8}
-
-
-def features(backbone: nn.Module, side: int = 64) -> dict[str, Tensor]:
-    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(3))
-    with evaluating(backbone):
-        return backbone(image)
-
-
-def equal(a: dict[str, Tensor], b: dict[str, Tensor], within: float = 0.0) -> bool:
-    return a.keys() == b.keys() and all(torch.allclose(a[k], b[k], rtol=0, atol=within) for k in a)
 
 
 def learned(name: str) -> nn.Module:

@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from headstart.config.study import Study
 from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.naming import trained_name
-from headstart.models.backbones.stages import evaluating
 from headstart.pretraining.settings import PretrainPlace, PretrainSettings
 from headstart.pretraining.training import pretrain
 from headstart.progress import silent
@@ -24,18 +22,9 @@ from headstart.tasks.starts import start_of
 from headstart.weights.cards import resolve
 from headstart.weights.starts import StartPlace, StartSettings
 from headstart.world.shapes import draw_set
+from support.features import equal, features
 
 RECIPE = {"name": "dcn", "updates": 1, "batch_size": 1, "lr": 1e-3, "head": "faster-rcnn", "channels": 8}
-
-
-def features(backbone: nn.Module, side: int = 64) -> dict[str, Tensor]:
-    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(3))
-    with evaluating(backbone):
-        return backbone(image)
-
-
-def equal(a: dict[str, Tensor], b: dict[str, Tensor], within: float = 0.0) -> bool:
-    return a.keys() == b.keys() and all(torch.allclose(a[k], b[k], rtol=0, atol=within) for k in a)
 
 
 def test_a_pretraining_may_change_its_backbone(tmp_path: Path) -> None:

@@ -24,19 +24,7 @@ from headstart.tasks.table import trained_tasks
 from headstart.weights.cards import resolve
 from headstart.world.shapes import draw
 from support.miniatures import image, make_index_masks, mask, text, voc_object, voc_xml
-
-CARD = """\
-name = "pretrained"
-backbone = "shapes-resnet"
-file = "weights.safetensors"
-lineage = ["ImageNet-1k labels"]
-licence = "mit"
-[preprocessing]
-channel_order = "rgb"
-scale = 0.00392156862745098
-mean = [0.5, 0.5, 0.5]
-std = [0.25, 0.25, 0.25]
-"""
+from support.small_studies import CARD
 
 
 def voc_folder(root: Path, count: int, lists: dict[str, range]) -> Path:

@@ -23,13 +23,15 @@ from safetensors.numpy import load_file
 from headstart.study.jobs import VERSIONS
 from headstart.study.runners.table import RUNNERS
 from support.drawn_layouts import as_coco, drawn_images
+from support.small_studies import ARMS, PROBE_AND_EXPLAIN
 
 GOLDEN = Path(__file__).parent / "golden.json"
 LEAST = 1e-3
 """Values nearer to 0 are no evidence: what is computed wrongly is often near 0, too."""
 ARRAYS = "mean size of "
 
-STUDY = """\
+STUDY = (
+    """\
 name = "golden"
 seeds = [3]
 bootstrap = 100
@@ -69,20 +71,9 @@ validation = "val"
 changes = { epochs = 1, sampling = { size = 64, negatives = 1, proposal_epochs = 1, \
 scales = [{ kind = "longest", value = 96 }] }, inference = [{ kind = "longest", value = 96 }], \
 training = { head = "faster-rcnn", batch_size = 4, channels = 8, proposals = 20, rois = 8, precision = "fp64" } }
-
-[[weights]]
-name = "boxes"
-pretraining = "boxes"
-
-[[weights]]
-name = "labels"
-pretraining = "labels"
-default = true
-
-[[weights]]
-name = "random"
-uri = "random:shapes-resnet"
-
+"""
+    + ARMS
+    + """
 [[tasks]]
 name = "find"
 kind = "detect"
@@ -98,21 +89,9 @@ only = ["labels"]
 train = ["train"]
 test = ["test"]
 recipe = { name = "s", updates = 20, batch_size = 8, lr = 5e-3, head = "pixel", channels = 16, precision = "fp64" }
-
-[[tasks]]
-name = "probe"
-kind = "probe"
-train = ["train"]
-test = ["test"]
-
-[explain]
-boxes = "boxes"
-labels = "labels"
-random = "random"
-images = "test"
-statistics = "train"
-probe = "probe"
 """
+    + PROBE_AND_EXPLAIN
+)
 
 
 @pytest.fixture(scope="module")

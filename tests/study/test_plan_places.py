@@ -14,7 +14,7 @@ from headstart.models.backbones.building import build_backbone
 from headstart.study.jobs import Job
 from headstart.study.plan import Planner
 from support.drawn_layouts import as_coco, drawn_images
-from support.small_studies import drawn, photos, planner
+from support.small_studies import CARD, drawn, photos, planner
 
 KINDS = {
     "draw": "draw",
@@ -34,18 +34,6 @@ from headstart.models.backbones.building import build_backbone
 
 def mine():
     return build_backbone("shapes-resnet")
-"""
-CARD = """\
-name = "pretrained"
-backbone = "shapes-resnet"
-file = "weights.safetensors"
-lineage = ["ImageNet-1k labels"]
-licence = "mit"
-[preprocessing]
-channel_order = "rgb"
-scale = 0.00392156862745098
-mean = [0.5, 0.5, 0.5]
-std = [0.25, 0.25, 0.25]
 """
 
 

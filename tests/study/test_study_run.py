@@ -15,8 +15,10 @@ from headstart.config.study import Study
 from headstart.study.files import load_study
 from headstart.study.plan import Planner
 from headstart.study.run import planned
+from support.small_studies import ARMS, PROBE_AND_EXPLAIN
 
-TINY = """\
+TINY = (
+    """\
 name = "tiny"
 seeds = [0, 1]
 bootstrap = 100
@@ -37,41 +39,18 @@ images = "base"
 recipe = "shapes-labels"
 early = 0.5
 changes = {{ epochs = 0.5, sampling.size = 48, training = {{ batch_size = 8, lr = 2e-3 }} }}
-
-[[weights]]
-name = "boxes"
-pretraining = "boxes"
-
-[[weights]]
-name = "labels"
-pretraining = "labels"
-default = true
-
-[[weights]]
-name = "random"
-uri = "random:shapes-resnet"
-
+"""
+    + ARMS
+    + """
 [[tasks]]
 name = "detect"
 kind = "detect"
 train = ["train"]
 test = ["test"]
 recipe = {{ name = "d", updates = {updates}, batch_size = 8, lr = 1e-3, head = "fcos", channels = 16 }}
-
-[[tasks]]
-name = "probe"
-kind = "probe"
-train = ["train"]
-test = ["test"]
-
-[explain]
-boxes = "boxes"
-labels = "labels"
-random = "random"
-images = "test"
-statistics = "train"
-probe = "probe"
 """
+    + PROBE_AND_EXPLAIN
+)
 
 
 def headstart(*arguments: str, cwd: Path, **options) -> subprocess.CompletedProcess[str]:

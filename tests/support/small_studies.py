@@ -1,4 +1,4 @@
-"""Studies to plan."""
+"""Studies to plan, parts of studies to run, and a card of weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,50 @@ DETECT = {"name": "d", "updates": 30, "batch_size": 8, "head": "fcos", "channels
 BOXES = {"epochs": 5, "sampling.size": 64, "training": {"batch_size": 8, "lr": 1e-3, "channels": 16}}
 """Changes: 30 updates on 48 images."""
 LABELS = {"epochs": 1.6, "sampling.size": 64, "training": {"batch_size": 4, "lr": 2e-3}}
+ARMS = """\
+[[weights]]
+name = "boxes"
+pretraining = "boxes"
+
+[[weights]]
+name = "labels"
+pretraining = "labels"
+default = true
+
+[[weights]]
+name = "random"
+uri = "random:shapes-resnet"
+"""
+"""Weights in a study file, of two pre-trainings `boxes` and `labels` and a control."""
+PROBE_AND_EXPLAIN = """\
+[[tasks]]
+name = "probe"
+kind = "probe"
+train = ["train"]
+test = ["test"]
+
+[explain]
+boxes = "boxes"
+labels = "labels"
+random = "random"
+images = "test"
+statistics = "train"
+probe = "probe"
+"""
+"""The end of a study file whose weights are `ARMS`."""
+CARD = """\
+name = "pretrained"
+backbone = "shapes-resnet"
+file = "weights.safetensors"
+lineage = ["ImageNet-1k labels"]
+licence = "mit"
+[preprocessing]
+channel_order = "rgb"
+scale = 0.00392156862745098
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+"""
+"""Beside a file of the weights of a `shapes-resnet`."""
 
 
 def drawn() -> dict[str, Any]:
