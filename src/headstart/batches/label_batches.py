@@ -95,10 +95,10 @@ class LabelImages:
     def __init__(
         self, source: LabelSource, rows: ArrayLike, size: int, resize: Literal["crop", "stretch"] = "crop"
     ) -> None:
-        given = np.asarray(rows, np.int64)
+        asked = np.asarray(rows, np.int64)
         self.source, self.size, self.resize = source, size, resize
-        self.rows = given[source.known[given]]
-        self.left_out = len(given) - len(self.rows)
+        self.rows = asked[source.known[asked]]
+        self.left_out = len(asked) - len(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)

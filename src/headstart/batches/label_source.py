@@ -84,11 +84,11 @@ class LabelSource:
         for name, value in LISTED.items():
             for offsets, values, to_class in self._lists(name):
                 for line, row in zip(out, chosen, strict=True):
-                    own = to_class[values[offsets[row] : offsets[row + 1]]]
-                    own = own[own >= 0]
+                    labels = to_class[values[offsets[row] : offsets[row + 1]]]
+                    labels = labels[labels >= 0]
                     if value and self.above is not None:
-                        line[self.above[own].any(0)] = -1
-                    line[own] = value
+                        line[self.above[labels].any(0)] = -1
+                    line[labels] = value
         return out
 
     def examples(self, rows: ArrayLike, what: Literal["present", "absent"] = "present") -> NDArray[np.int64]:
@@ -97,8 +97,8 @@ class LabelSource:
         chosen = np.zeros(len(self.table), bool)
         chosen[np.asarray(rows, np.int64)] = True
         if self.single is not None:
-            own = self.single[chosen & (self.single >= 0)]
-            return np.bincount(own[: len(own) if what == "present" else 0], minlength=len(self.classes))
+            labels = self.single[chosen & (self.single >= 0)]
+            return np.bincount(labels[: len(labels) if what == "present" else 0], minlength=len(self.classes))
         images, classes = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
         for offsets, values, to_class in self._lists(what):
             images.append(np.repeat(np.arange(len(chosen)), np.diff(offsets)))
@@ -126,11 +126,11 @@ class LabelSource:
     ) -> list[tuple[NDArray[np.int64], NDArray, NDArray[np.int32]]]:
         """What is said to be present, or absent, in each image: offsets (n + 1,), the table's classes, and the class
         here of each of those, or -1."""
-        found: list[tuple[NDArray[np.int64], NDArray, NDArray[np.int32]]] = []
-        found += [(*self.table.verified_lists(name), self.of_label) for name in names if len(self.of_label)]
+        lists: list[tuple[NDArray[np.int64], NDArray, NDArray[np.int32]]] = []
+        lists += [(*self.table.verified_lists(name), self.of_label) for name in names if len(self.of_label)]
         if "present" in names and len(self.of_box):
-            found.append((self.table.box_offsets, self.table.box_labels, self.of_box))
-        return found
+            lists.append((self.table.box_offsets, self.table.box_labels, self.of_box))
+        return lists
 
 
 def label_source(table: Annotations) -> LabelSource:

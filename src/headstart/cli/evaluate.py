@@ -83,7 +83,7 @@ def evaluate(
     from headstart import api
     from headstart.evaluation.evaluate import thresholds_of
 
-    found = api.evaluate(
+    result = api.evaluate(
         detections,
         data,
         protocol.value,
@@ -101,34 +101,34 @@ def evaluate(
         quiet=quiet,
     )
     if as_json:
-        print(json.dumps(found.to_json(), indent=1))
+        print(json.dumps(result.to_json(), indent=1))
         return
-    _print_facts(found)
-    _print_means(found)
-    _print_classes(found)
-    for name, kinds in found.errors.items():
+    _print_facts(result)
+    _print_means(result)
+    _print_classes(result)
+    for name, kinds in result.errors.items():
         print(f"\nerrors by {name}, and the points that mending each kind alone gives back (mAP {_points(kinds.ap)})")
         rows = [(kind, count, kinds.given_back[kind]) for kind, count in kinds.counts.items()]
         print_table([{"kind": kind, "errors": count, "given back": _signed(back)} for kind, count, back in rows])
-    if found.explanation:
-        _print_explanation(found.explanation)
+    if result.explanation:
+        _print_explanation(result.explanation)
 
 
-def _print_facts(found: Evaluation) -> None:
-    of = f" of split {found.split}" if found.split else ""
-    clusters = f" ({found.num_clusters:,} without near-duplicates)" if found.num_clusters < found.num_images else ""
+def _print_facts(result: Evaluation) -> None:
+    of = f" of split {result.split}" if result.split else ""
+    clusters = f" ({result.num_clusters:,} without near-duplicates)" if result.num_clusters < result.num_images else ""
     print(
-        f"{found.data}: {found.data_format}, {found.num_images:,} images{of}{clusters}, {found.num_boxes:,} boxes, "
-        f"{len(found.classes)} classes"
+        f"{result.data}: {result.data_format}, {result.num_images:,} images{of}{clusters}, {result.num_boxes:,} boxes, "
+        f"{len(result.classes)} classes"
     )
-    if found.left_out:
-        print(f"  left out: {found.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
-    for side in (found.detections, found.compared):
+    if result.left_out:
+        print(f"  left out: {result.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
+    for side in (result.detections, result.compared):
         if side:
-            _print_side(side, found.num_images)
-    if found.resamples:
+            _print_side(side, result.num_images)
+    if result.resamples:
         print(
-            f"intervals: 95 %, {found.resamples:,} resamples of the images; for these detections, not for another "
+            f"intervals: 95 %, {result.resamples:,} resamples of the images; for these detections, not for another "
             "training"
         )
 
@@ -146,48 +146,48 @@ def _print_side(side: ReadSide, num_images: int) -> None:
         print(f"  {note}")
 
 
-def _print_means(found: Evaluation) -> None:
+def _print_means(result: Evaluation) -> None:
     print()
     rows = []
-    for name, value in found.metrics.items():
+    for name, value in result.metrics.items():
         if is_of_class(name):
             continue
         row = {"metric": name, "points": _points(value)}
-        if found.resamples:
-            row["interval"] = _interval(found.intervals[name])
-        if found.compared:
-            row |= {"other": _points(found.others[name]), "difference": _points(found.differences[name].effect)}
-            if found.resamples:
-                row["of the difference"] = _interval(found.differences[name])
+        if result.resamples:
+            row["interval"] = _interval(result.intervals[name])
+        if result.compared:
+            row |= {"other": _points(result.others[name]), "difference": _points(result.differences[name].effect)}
+            if result.resamples:
+                row["of the difference"] = _interval(result.differences[name])
         rows.append(row)
     print_table(rows)
 
 
-def _print_classes(found: Evaluation) -> None:
+def _print_classes(result: Evaluation) -> None:
     """AP of each class, a column for every protocol and threshold; of COCO's ten the mean and 0.5."""
-    of_classes = [parts for name in found.metrics if is_of_class(name) and (parts := parse(name))]
+    of_classes = [parts for name in result.metrics if is_of_class(name) and (parts := parse(name))]
     columns = list(dict.fromkeys(replace(parts, of=None) for parts in of_classes))
     over_range = {column.by for column in columns if column.iou == COCO_RANGE}
     shown = [c for c in columns if c.by not in over_range or c.iou in ("0.5", COCO_RANGE)]
-    counts = found.counts[found.protocols[0]]
+    counts = result.counts[result.protocols[0]]
 
     def value(column: Metric, name: str) -> str:
-        return _points(found.metrics[str(replace(column, of=name))])
+        return _points(result.metrics[str(replace(column, of=name))])
 
     print()
     print_table(
         [
             {"class": name, "boxes": counts[name]} | {column.short: value(column, name) for column in shown}
-            for name in found.classes
+            for name in result.classes
         ]
     )
 
 
-def _print_explanation(found: Explanation) -> None:
+def _print_explanation(rules: Explanation) -> None:
     print("\nthe same detections under each protocol")
-    print_table([{"protocol": name, "points": _points(value)} for name, value in found.protocols.items()])
-    print(f"\nfrom voc07-11pt to coco, one rule after the other, from IoU {found.iou:g}")
-    first = {"rule": "", "change": "", "points": _points(found.start), "moved": "", "protocol": "voc07-11pt"}
+    print_table([{"protocol": name, "points": _points(value)} for name, value in rules.protocols.items()])
+    print(f"\nfrom voc07-11pt to coco, one rule after the other, from IoU {rules.iou:g}")
+    first = {"rule": "", "change": "", "points": _points(rules.start), "moved": "", "protocol": "voc07-11pt"}
     print_table(
         [
             first,
@@ -199,15 +199,15 @@ def _print_explanation(found: Explanation) -> None:
                     "moved": _signed(s.moved),
                     "protocol": s.protocol or "",
                 }
-                for s in found.chain
+                for s in rules.chain
             ),
         ]
     )
-    print(f"\nrules that voc-area and coco share and others break, each alone, from voc-area at IoU {found.iou:g}")
+    print(f"\nrules that voc-area and coco share and others break, each alone, from voc-area at IoU {rules.iou:g}")
     print_table(
         [
             {"rule": s.rule, "change": s.change, "points": _points(s.value), "moved": _signed(s.moved)}
-            for s in found.alone
+            for s in rules.alone
         ]
     )
 
@@ -220,5 +220,5 @@ def _signed(value: float) -> str:
     return "-" if math.isnan(value) else "0" if value == 0 else f"{100 * value:+.2f}"
 
 
-def _interval(found: Interval) -> str:
-    return "-" if math.isnan(found.lo) else f"[{_points(found.lo)}, {_points(found.hi)}]"
+def _interval(interval: Interval) -> str:
+    return "-" if math.isnan(interval.lo) else f"[{_points(interval.lo)}, {_points(interval.hi)}]"

@@ -216,7 +216,7 @@ def _scored(
     *,
     weights: np.ndarray | None,
 ) -> _Scored:
-    found = _Scored({}, {}, {})
+    scored = _Scored({}, {}, {})
     classes = annotations.box_classes
     for protocol in request.protocols:
         thresholds = request.iou_thresholds or THRESHOLDS[protocol]
@@ -228,19 +228,19 @@ def _scored(
             iou_thresholds=thresholds,
             image_weights=weights,
         )
-        found.metrics.update(scores.metrics)
-        found.replicates.update(scores.replicates)
-        found.counts[protocol] = dict(zip(classes, scores.result.counts.tolist(), strict=True))
+        scored.metrics.update(scores.metrics)
+        scored.replicates.update(scores.replicates)
+        scored.counts[protocol] = dict(zip(classes, scores.result.counts.tolist(), strict=True))
         for kind in request.by:
             metrics, replicates = score_groups(scores.result, protocol, kind, weights)
-            found.metrics.update(metrics)
-            found.replicates.update(replicates)
+            scored.metrics.update(metrics)
+            scored.replicates.update(replicates)
         if protocol == "coco" and thresholds == COCO_THRESHOLDS:
             whole = coco_metrics(truth, side.detections)
-            found.metrics.update(_renamed(whole.summary()))
+            scored.metrics.update(_renamed(whole.summary()))
             if weights is not None:
-                found.replicates.update(_renamed(whole.replicates(weights)))
-    return found
+                scored.replicates.update(_renamed(whole.replicates(weights)))
+    return scored
 
 
 def _truth_for(protocol: str, truth: Truth, annotations: Annotations) -> Truth:
@@ -328,16 +328,16 @@ def _side_json(side: ReadSide) -> dict[str, Any]:
 
 def thresholds_of(given: Sequence[str]) -> tuple[float, ...]:
     """IoU thresholds as users write them: `0.5`, `0.5,0.7`, `0.5:0.95` (steps of 0.05). Raises UsageError."""
-    found: list[float] = []
+    thresholds: list[float] = []
     for part in (part.strip() for word in given for part in word.split(",")):
         try:
             ends = [float(end) for end in part.split(":")]
         except ValueError:
             ends = []
         if len(ends) == 1:
-            found.append(ends[0])
+            thresholds.append(ends[0])
         elif len(ends) == 2 and ends[0] <= ends[1]:
-            found += [round(ends[0] + 0.05 * k, 10) for k in range(round((ends[1] - ends[0]) / 0.05) + 1)]
+            thresholds += [round(ends[0] + 0.05 * k, 10) for k in range(round((ends[1] - ends[0]) / 0.05) + 1)]
         else:
             raise UsageError(f"--iou {part!r} is no IoU threshold; write 0.5, or 0.5,0.7, or 0.5:0.95.")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(thresholds))

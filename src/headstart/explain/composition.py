@@ -65,8 +65,8 @@ def visible_areas(instances: np.ndarray, box_offsets: np.ndarray) -> np.ndarray:
     areas = np.zeros(int(box_offsets[-1]))
     pixels = instances.shape[1] * instances.shape[2]
     for image, (start, stop) in enumerate(pairwise(box_offsets)):
-        found = np.bincount(np.asarray(instances[image]).ravel(), minlength=stop - start + 1)
-        areas[start:stop] = found[1 : stop - start + 1] / pixels
+        counts = np.bincount(np.asarray(instances[image]).ravel(), minlength=stop - start + 1)
+        areas[start:stop] = counts[1 : stop - start + 1] / pixels
     return areas
 
 
@@ -95,7 +95,7 @@ def coefficients(d: np.ndarray, classes: np.ndarray, x: np.ndarray, weights: np.
     q = table.shape[1]
     products = np.einsum("ni,nj->nij", table, table).reshape(len(d), q * q)
     sums_of = np.concatenate([(one_hot[:, :, None] * table[:, None, :]).reshape(len(d), -1), one_hot], axis=1)
-    found = np.empty((len(weights), q - 1))
+    slopes = np.empty((len(weights), q - 1))
     for start in range(0, len(weights), _CHUNK_RESAMPLES):
         w = np.asarray(weights[start : start + _CHUNK_RESAMPLES], dtype=np.float64)
         sums = w @ sums_of
@@ -103,8 +103,8 @@ def coefficients(d: np.ndarray, classes: np.ndarray, x: np.ndarray, weights: np.
         size = np.maximum(sums[:, -one_hot.shape[1] :], 1e-300)
         between = np.einsum("bki,bkj->bij", of_class / size[:, :, None], of_class)
         within = (w @ products).reshape(-1, q, q) - between
-        found[start : start + len(w)] = _solve(within[:, :-1, :-1], within[:, :-1, -1])
-    return found
+        slopes[start : start + len(w)] = _solve(within[:, :-1, :-1], within[:, :-1, -1])
+    return slopes
 
 
 def binned(values: np.ndarray, by: np.ndarray, edges: tuple[float, ...]) -> BinnedCurve:

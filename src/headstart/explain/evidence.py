@@ -56,8 +56,8 @@ def contrast(
             return None
     parts = []
     for sign, role, key in terms:
-        given = (roles[role].values[key], roles[role].replicates[key])
-        values, replicates = (np.asarray(array, dtype=np.float64) for array in given)
+        measured = (roles[role].values[key], roles[role].replicates[key])
+        values, replicates = (np.asarray(array, dtype=np.float64) for array in measured)
         parts.append((sign, (values, replicates) if transform is None else (transform(values), transform(replicates))))
     shapes = {(values.shape, replicates.shape[:1], replicates.shape) for _, (values, replicates) in parts}
     if len(shapes) > 1 or any(of_values != seeds for of_values, seeds, _ in shapes):

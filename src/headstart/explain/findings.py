@@ -143,8 +143,8 @@ def _precision(roles: Roles, at: Callable[[str], str], n: int, suffix: str) -> D
 
 
 def _too_low(roles: Roles, key: str) -> bool:
-    found = [roles[arm].values[key] for arm in ("boxes", "labels") if key in roles[arm].values]
-    return any(bool((np.asarray(values) < LOWEST_AP).any()) for values in found)
+    of_arms = [roles[arm].values[key] for arm in ("boxes", "labels") if key in roles[arm].values]
+    return any(bool((np.asarray(values) < LOWEST_AP).any()) for values in of_arms)
 
 
 def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, TaskFacts], str], suffix: str) -> Draft:

@@ -190,8 +190,8 @@ def _principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _agreement(what: str, values: np.ndarray, nearest: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Share of an image's neighbors whose class (or count) is its own, per arm, and the share of all other images."""
     _, inverse, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    found = {
+    shares = {
         f"agreement/{what}/{name}": (values[near[:, :AGREEMENT]] == values[:, None]).mean(axis=1)
         for name, near in nearest.items()
     }
-    return found | {f"agreement/{what}/chance": (sizes[inverse] - 1.0) / (len(values) - 1.0)}
+    return shares | {f"agreement/{what}/chance": (sizes[inverse] - 1.0) / (len(values) - 1.0)}

@@ -50,13 +50,13 @@ def accuracy(labels: ArrayLike, predicted: ArrayLike, num_classes: int, losses: 
     labels, predicted (n,): 0..K-1, n at least 1. losses (n,): log-loss of every image (`log_losses`), optional.
     Raises DataError, naming the first few records, for labels out of range and losses that are not a number.
     """
-    true, given = np.asarray(labels), np.asarray(predicted)
-    if true.ndim != 1 or true.shape != given.shape or not len(true):
-        raise ValueError(f"labels have shape {true.shape}, predicted {given.shape}; both must be (images,), not empty")
+    true, chosen = np.asarray(labels), np.asarray(predicted)
+    if true.ndim != 1 or true.shape != chosen.shape or not len(true):
+        raise ValueError(f"labels have shape {true.shape}, predicted {chosen.shape}; both must be (images,), not empty")
     _in_range("label", true, num_classes)
-    _in_range("predicted class", given, num_classes)
+    _in_range("predicted class", chosen, num_classes)
     true = true.astype(np.int64)
-    correct = true == given
+    correct = true == chosen
     values = None if losses is None else np.asarray(losses, dtype=np.float64)
     if values is not None and values.shape != true.shape:
         raise ValueError(f"losses have shape {values.shape}, labels {true.shape}; they must be equally long")
@@ -98,15 +98,15 @@ def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> NDArray[np.bo
     scores (n, K): higher is surer. Of equal scores the lower class comes first, as in `argmax`. Raises ValueError
     unless 1 <= k <= K, DataError for labels out of range and scores that are not a number.
     """
-    given, true = np.asarray(scores, dtype=np.float64), np.asarray(labels)
-    if given.ndim != 2 or true.shape != given.shape[:1] or not 1 <= k <= given.shape[1]:
+    table, true = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    if table.ndim != 2 or true.shape != table.shape[:1] or not 1 <= k <= table.shape[1]:
         raise ValueError(
-            f"scores have shape {given.shape}, labels {true.shape}, k is {k}; expected (n, K), (n,) and 1 <= k <= K"
+            f"scores have shape {table.shape}, labels {true.shape}, k is {k}; expected (n, K), (n,) and 1 <= k <= K"
         )
-    _in_range("label", true, given.shape[1])
-    _known(given)
-    own = np.take_along_axis(given, true.astype(np.int64)[:, None], 1)
-    before = (given > own) | ((given == own) & (np.arange(given.shape[1]) < true[:, None]))
+    _in_range("label", true, table.shape[1])
+    _known(table)
+    of_label = np.take_along_axis(table, true.astype(np.int64)[:, None], 1)
+    before = (table > of_label) | ((table == of_label) & (np.arange(table.shape[1]) < true[:, None]))
     return before.sum(1) < k
 
 
@@ -139,15 +139,15 @@ def multilabel_ap(scores: ArrayLike, present: ArrayLike) -> MultilabelAP:
     precision there: images of equal score enter together (scikit-learn's `average_precision_score`). Raises DataError
     for scores that are not a number.
     """
-    given, known = np.asarray(scores, dtype=np.float64), np.asarray(present)
-    if given.ndim != 2 or known.shape != given.shape or not np.isin(known, (-1, 0, 1)).all():
+    table, known = np.asarray(scores, dtype=np.float64), np.asarray(present)
+    if table.ndim != 2 or known.shape != table.shape or not np.isin(known, (-1, 0, 1)).all():
         raise ValueError(
-            f"scores have shape {given.shape}, present {known.shape}; both must be (n, K), present 1, 0, -1"
+            f"scores have shape {table.shape}, present {known.shape}; both must be (n, K), present 1, 0, -1"
         )
-    _known(given)
+    _known(table)
     flags = known.astype(np.int8)
-    ap = _label_ap(np.ones((1, len(given))), given, flags)[0]
-    return MultilabelAP(ap, float(mean_of_present(ap)), (flags == 1).sum(0), given, present=flags)
+    ap = _label_ap(np.ones((1, len(table))), table, flags)[0]
+    return MultilabelAP(ap, float(mean_of_present(ap)), (flags == 1).sum(0), table, present=flags)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,26 +170,24 @@ def calibration(confidence: ArrayLike, correct: ArrayLike, num_bins: int = 15) -
     confidence (n,): probability that the classifier gives to the class that it chose; correct (n,): whether it is
     right. 1 belongs to the last bin. Raises DataError for confidences outside 0..1, naming the first images.
     """
-    given, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    if given.ndim != 1 or given.shape != right.shape or not len(given) or num_bins < 1:
-        raise ValueError(
-            f"confidence has shape {given.shape}, correct {right.shape}; both must be (images,), not empty"
-        )
-    where = np.flatnonzero(~((given >= 0) & (given <= 1)))
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if sure.ndim != 1 or sure.shape != right.shape or not len(sure) or num_bins < 1:
+        raise ValueError(f"confidence has shape {sure.shape}, correct {right.shape}; both must be (images,), not empty")
+    where = np.flatnonzero(~((sure >= 0) & (sure <= 1)))
     if len(where):
-        named = ", ".join(f"image {i}: {given[i]}" for i in where[:3])
+        named = ", ".join(f"image {i}: {sure[i]}" for i in where[:3])
         raise DataError(
-            f"{len(where)} of {len(given)} confidences are outside 0..1 ({named}); give probabilities, as "
+            f"{len(where)} of {len(sure)} confidences are outside 0..1 ({named}); give probabilities, as "
             "softmax makes them of scores"
         )
     edges = np.arange(1, num_bins) / num_bins
-    bins = np.searchsorted(edges, given, side="right")
+    bins = np.searchsorted(edges, sure, side="right")
     counts = np.bincount(bins, minlength=num_bins)
     means = [
         np.divide(np.bincount(bins, values, num_bins), counts, out=np.full(num_bins, np.nan), where=counts > 0)
-        for values in (given, right)
+        for values in (sure, right)
     ]
-    return Calibration(float(np.nansum(np.abs(means[1] - means[0]) * counts) / len(given)), means[0], means[1], counts)
+    return Calibration(float(np.nansum(np.abs(means[1] - means[0]) * counts) / len(sure)), means[0], means[1], counts)
 
 
 def _known(scores: NDArray[np.float64]) -> None:

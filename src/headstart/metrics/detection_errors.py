@@ -149,16 +149,16 @@ def _refated(
     """The match table of detections whose fates, and classes, were changed, and of true boxes that count."""
     from headstart.metrics import _sorting
 
-    kept = np.flatnonzero(fate != LEFT_OUT)
+    rows = np.flatnonzero(fate != LEFT_OUT)
     order, offsets = _sorting.sorted_detections(
-        detections.labels[kept],
-        detections.scores[kept],
-        detections.image_index[kept],
+        detections.labels[rows],
+        detections.scores[rows],
+        detections.image_index[rows],
         truth.num_classes,
         truth.num_images,
         rules.ties == "last",
     )
-    order = kept[order].astype(np.int32)
+    order = rows[order].astype(np.int32)
     events = np.flatnonzero(fate[order] != MISS)
     bounds = np.searchsorted(events, offsets)
     return replace(

@@ -66,10 +66,10 @@ class GroupedAP:
 
 def in_bins(values: ArrayLike, bins: Sequence[Bin]) -> NDArray[np.int64]:
     """Index of the bin that each value lies in; -1 none. Raises ValueError where bins overlap."""
-    given = np.asarray(values, dtype=np.float64)
-    out = np.full(given.shape, -1, dtype=np.int64)
+    numbers = np.asarray(values, dtype=np.float64)
+    out = np.full(numbers.shape, -1, dtype=np.int64)
     for k, part in enumerate(bins):
-        inside = (given >= part.low) & (given < part.high)
+        inside = (numbers >= part.low) & (numbers < part.high)
         if (out[inside] >= 0).any() or any(part.low < b.high and b.low < part.high for b in bins[:k]):
             raise ValueError(f"bin {part.name!r} ({part.low:g} to {part.high:g}) overlaps one before it")
         out[inside] = k
@@ -78,11 +78,11 @@ def in_bins(values: ArrayLike, bins: Sequence[Bin]) -> NDArray[np.int64]:
 
 def ap_by_image(result: APResult, groups: ArrayLike, names: Sequence[str]) -> GroupedAP:
     """AP of groups of images. groups (n,): index into names; -1: in no group."""
-    table, given = result.matches, _group_column(groups, result.truth.num_images, "image", names)
-    images = given == np.arange(len(names))[:, None]
+    table, group_of = result.matches, _group_column(groups, result.truth.num_images, "image", names)
+    images = group_of == np.arange(len(names))[:, None]
     counts = np.zeros((len(names), result.truth.num_classes), dtype=np.int64)
     labels = np.repeat(np.arange(result.truth.num_classes), np.diff(table.truth_offsets))
-    of_truth = given[table.truth_images]
+    of_truth = group_of[table.truth_images]
     kept = table.counted[0] & (of_truth >= 0)
     np.add.at(counts, (of_truth[kept], labels[kept]), 1)
     return _grouped(result, table, images, counts, names=names)
@@ -93,20 +93,20 @@ def ap_by_object(
 ) -> GroupedAP:
     """AP of groups of true boxes. groups (m,): index into names; -1: in no group. detection_groups (d,): likewise, for
     detections that meet no true box; without it such a detection is wrong in every group."""
-    rules, given = rules_of(result.protocol), _group_column(groups, len(result.truth.labels), "true box", names)
+    rules, group_of = rules_of(result.protocol), _group_column(groups, len(result.truth.labels), "true box", names)
     index, outside = np.arange(len(names))[:, None], None
     if detection_groups is not None:
         outside = _group_column(detection_groups, len(result.detections.labels), "detection", names) != index
     thresholds = rules.thresholds(result.iou_thresholds)
-    table = matched(result.truth, result.detections, rules, thresholds, left_out=given != index, outside=outside)
+    table = matched(result.truth, result.detections, rules, thresholds, left_out=group_of != index, outside=outside)
     return _grouped(result, table, None, table.counts(), names=names)
 
 
 def ap_by_area(result: APResult, bins: Sequence[Bin] = AREA_BINS) -> GroupedAP:
     """AP by the area of the objects (`Truth.areas`); of wrong detections, by that of their boxes."""
     names = [part.name for part in bins]
-    areas, own = in_bins(result.truth.areas, bins), in_bins(result.detections.box_areas, bins)
-    return ap_by_object(result, areas, names, own)
+    areas, box_areas = in_bins(result.truth.areas, bins), in_bins(result.detections.box_areas, bins)
+    return ap_by_object(result, areas, names, box_areas)
 
 
 def ap_by_count(result: APResult, bins: Sequence[Bin] = COUNT_BINS) -> GroupedAP:
@@ -151,9 +151,9 @@ def _ap(
 
 
 def _group_column(groups: ArrayLike, length: int, what: str, names: Sequence[str]) -> NDArray[np.int64]:
-    given = np.asarray(groups)
-    if given.shape != (length,) or not len(names):
-        raise ValueError(f"groups have shape {given.shape}; give one for every {what} ({length}), and a name or more")
-    if given.size and (given.dtype.kind not in "iu" or given.min() < -1 or given.max() >= len(names)):
+    column = np.asarray(groups)
+    if column.shape != (length,) or not len(names):
+        raise ValueError(f"groups have shape {column.shape}; give one for every {what} ({length}), and a name or more")
+    if column.size and (column.dtype.kind not in "iu" or column.min() < -1 or column.max() >= len(names)):
         raise ValueError(f"groups of a {what} must be whole numbers from -1 (none) to {len(names) - 1}")
-    return given.astype(np.int64)
+    return column.astype(np.int64)

@@ -56,15 +56,15 @@ def confusion(target: ArrayLike, predicted: ArrayLike, num_classes: int, ignore:
     target, predicted: class indices of equal shape. Pixels whose target is `ignore` are left out, whatever is
     predicted there. Raises DataError for shapes that differ and for class indices outside 0..K-1.
     """
-    true, given = np.asarray(target), np.asarray(predicted)
-    if true.shape != given.shape:
+    true, guess = np.asarray(target), np.asarray(predicted)
+    if true.shape != guess.shape:
         raise DataError(
-            f"the target mask has shape {true.shape}, the predicted mask {given.shape}; "
+            f"the target mask has shape {true.shape}, the predicted mask {guess.shape}; "
             "bring the prediction to the size of the target first"
         )
     scored = true != ignore
-    true, given = true[scored].astype(np.int64), given[scored].astype(np.int64)
-    for what, values in (("target", true), ("predicted", given)):
+    true, guess = true[scored].astype(np.int64), guess[scored].astype(np.int64)
+    for what, values in (("target", true), ("predicted", guess)):
         outside = np.unique(values[(values < 0) | (values >= num_classes)])
         if len(outside):
             raise DataError(
@@ -72,7 +72,7 @@ def confusion(target: ArrayLike, predicted: ArrayLike, num_classes: int, ignore:
                 f"class indices 0..{num_classes - 1} are expected ({ignore} in the target: not scored); "
                 "map raw mask values to class indices first"
             )
-    return np.bincount(true * num_classes + given, minlength=num_classes**2).reshape(num_classes, num_classes)
+    return np.bincount(true * num_classes + guess, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def mean_iou(confusions: ArrayLike) -> MeanIoU:
@@ -93,8 +93,8 @@ def boundary_sums(
     """
     from scipy.ndimage import distance_transform_cdt
 
-    true, given = np.asarray(target), np.asarray(predicted)
-    present = confusion(true, given, num_classes, ignore)
+    true, guess = np.asarray(target), np.asarray(predicted)
+    present = confusion(true, guess, num_classes, ignore)
     if true.ndim != 2:
         raise ValueError(f"the masks have shape {true.shape}; give one image, (height, width)")
     steps = max(1, round(dilation_ratio * float(np.hypot(*true.shape))))
@@ -106,7 +106,7 @@ def boundary_sums(
 
     out = np.zeros((3, num_classes), dtype=np.int64)
     for k in np.flatnonzero(present.sum(0) + present.sum(1)):
-        edge, other = boundary(true == k), boundary(given == k)
+        edge, other = boundary(true == k), boundary(guess == k)
         out[:, k] = (edge & other).sum(), edge.sum(), other.sum()
     return out
 

@@ -38,7 +38,7 @@ def lineage(parents: Parents, num_classes: int) -> NDArray[np.bool_]:
     """
     above = [set[int]() for _ in range(num_classes)]
     if isinstance(parents, Mapping):
-        pairs = [(int(child), int(p)) for child, given in parents.items() for p in given]
+        pairs = [(int(child), int(p)) for child, its_parents in parents.items() for p in its_parents]
     else:
         column = np.asarray(parents)
         if column.shape != (num_classes,):

@@ -76,12 +76,12 @@ class Rules:
 
     def thresholds(self, iou_thresholds: Sequence[float]) -> NDArray[np.float64]:
         """(T,) overlaps from which on a detection has met a true box. Raises ValueError outside (0, 1]."""
-        given = np.asarray(iou_thresholds, dtype=np.float64)
-        if given.ndim != 1 or not len(given) or not ((given > 0) & (given <= 1)).all():
+        overlaps = np.asarray(iou_thresholds, dtype=np.float64)
+        if overlaps.ndim != 1 or not len(overlaps) or not ((overlaps > 0) & (overlaps <= 1)).all():
             raise ValueError(f"iou_thresholds are {tuple(iou_thresholds)}; give one or more numbers above 0, at most 1")
         if not self.at_threshold:
-            return np.nextafter(given, np.inf)
-        return np.minimum(given, 1.0 - 1e-10)  # so that rounding does not keep equal boxes apart, as in pycocotools
+            return np.nextafter(overlaps, np.inf)
+        return np.minimum(overlaps, 1.0 - 1e-10)  # so that rounding does not keep equal boxes apart, as in pycocotools
 
 
 PROTOCOLS: dict[str, Rules] = {

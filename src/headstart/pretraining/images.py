@@ -142,8 +142,8 @@ def _with_examples(train: Annotations, on_empty_class: str) -> tuple[Annotations
             f"{', '.join(empty[:8])}{more}. Leave them out with --on-empty-class skip, or choose another "
             "--split."
         )
-    kept = tuple(name for name in train.box_classes if name not in set(empty))
-    return with_classes(train, kept), kept
+    classes = tuple(name for name in train.box_classes if name not in set(empty))
+    return with_classes(train, classes), classes
 
 
 def inference_scales(recipe: PretrainingRecipe) -> tuple[Scale, ...]:
@@ -164,7 +164,7 @@ def chip_batches(
     """Batches of a training by boxes. folder: for the chips of each epoch. proposals: a Parquet file."""
     training, sampling = recipe.training, recipe.sampling
     assert isinstance(sampling, ScaledSampling)
-    given = read_proposals(proposals, images.train) if proposals else None
+    proposed = read_proposals(proposals, images.train) if proposals else None
     small = sampling.small if isinstance(sampling, ChipSampling) else None
     return ChipBatches(
         with_sizes(images.train),
@@ -174,7 +174,7 @@ def chip_batches(
         flip=training.flip,
         window=sampling.window,
         folder=folder,
-        proposals=given,
+        proposals=proposed,
         small=SmallObjects(small.below, small.repeats, small.copies, small.share) if small else None,
     )
 
@@ -219,9 +219,9 @@ def score_labels(
     """Scores of a classifier on the images `rows` of the table; each process takes its share of them, none twice."""
     resize: Literal["crop", "stretch"] = "stretch" if sampling.least_area == 1 else "crop"
     every = LabelImages(batches.source, rows, sampling.size, resize)
-    own = LabelImages(batches.source, every.rows[list(world.share_of(len(every)))], sampling.size, resize)
-    found = CLASSIFY.predict(model, preprocessing, own, silent) if len(own) else {}
-    tables = [table for table in world.gather(found.get("log_probabilities")) if table is not None]
+    share = LabelImages(batches.source, every.rows[list(world.share_of(len(every)))], sampling.size, resize)
+    predictions = CLASSIFY.predict(model, preprocessing, share, silent) if len(share) else {}
+    tables = [table for table in world.gather(predictions.get("log_probabilities")) if table is not None]
     joined = np.empty((len(every), tables[0].shape[1]), np.float32)
     for rank, table in enumerate(tables):
         joined[rank :: world.size] = table

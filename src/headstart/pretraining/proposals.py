@@ -18,17 +18,17 @@ MOST = 300
 CLASS = "object"
 
 
-def write_proposals(path: Path, annotations: Annotations, found: dict[str, NDArray[Any]]) -> None:
+def write_proposals(path: Path, annotations: Annotations, proposals: dict[str, NDArray[Any]]) -> None:
     """Proposals as `headstart evaluate` reads detections: image_id, class_name, x1, y1, x2, y2, score."""
     import pyarrow
     from pyarrow import parquet
 
-    boxes = found["boxes_xyxy"]
+    boxes = proposals["boxes_xyxy"]
     columns: dict[str, Any] = {
-        "image_id": annotations.image_ids[found["image_index"]],
+        "image_id": annotations.image_ids[proposals["image_index"]],
         "class_name": [CLASS] * len(boxes),
         **{name: boxes[:, k] for k, name in enumerate(("x1", "y1", "x2", "y2"))},
-        "score": found["scores"],
+        "score": proposals["scores"],
     }
     with replacing(path) as part:
         parquet.write_table(pyarrow.table(columns), part)

@@ -164,22 +164,22 @@ def _by_scale(source: ChipBatches, table: ChipTable) -> tuple[ScaleFacts, ...]:
     sizes = source.boxes.sizes_hw.astype(np.float64)
     scale_of_target = np.repeat(table.scales, np.diff(table.box_offsets))
     pixels = table.sizes_hw.astype(np.int64).prod(1)
-    found = []
+    facts = []
     for s, scale in enumerate(source.layout.scales):
-        own, rows = table.scales == s, table.box_rows[scale_of_target == s]
+        of_scale, rows = table.scales == s, table.box_rows[scale_of_target == s]
         whole = np.floor(sizes * scale.factors(sizes)[:, None]).astype(np.int64).prod(1)
-        found.append(
+        facts.append(
             ScaleFacts(
                 scale,
-                int(own.sum()),
-                int((own & table.negative).sum()),
+                int(of_scale.sum()),
+                int((of_scale & table.negative).sum()),
                 len(np.unique(rows)),
                 targets=len(rows),
-                pixels=int(pixels[own].sum()),
+                pixels=int(pixels[of_scale].sum()),
                 pyramid=int(whole.sum()),
             )
         )
-    return tuple(found)
+    return tuple(facts)
 
 
 def _telling(table: ChipTable, counts: NDArray[np.int64], of_left_over: NDArray[np.int64]) -> list[int]:
@@ -199,11 +199,11 @@ def _telling(table: ChipTable, counts: NDArray[np.int64], of_left_over: NDArray[
 
 
 def _picture(source: ChipBatches, table: ChipTable, i: int, classes: tuple[str, ...]) -> ShownImage:
-    own = np.arange(*np.searchsorted(table.images, [i, i + 1]))
-    looked_at = _looked_at(table, own)
+    chip_rows = np.arange(*np.searchsorted(table.images, [i, i + 1]))
+    looked_at = _looked_at(table, chip_rows)
     cuts = dict(zip(looked_at.tolist(), _cuts(source, table, looked_at), strict=True)) if len(looked_at) else {}
     chips, numbers = [], {False: 0, True: 0}
-    for chip in own.tolist():
+    for chip in chip_rows.tolist():
         negative, factor = bool(table.negative[chip]), float(table.factors[chip])
         numbers[negative] += 1
         x, y = rounded_origin(factor, table.origins_xy[chip]).tolist()
@@ -228,32 +228,32 @@ def _picture(source: ChipBatches, table: ChipTable, i: int, classes: tuple[str, 
         annotations.image_name(i),
         source.decoded(i, EPOCH),
         factors,
-        _boxes(source, table, own, i, classes=classes),
+        _boxes(source, table, chip_rows, i, classes=classes),
         chips=tuple(chips),
     )
 
 
 def _boxes(
-    source: ChipBatches, table: ChipTable, own: NDArray[np.int64], i: int, *, classes: tuple[str, ...]
+    source: ChipBatches, table: ChipTable, chip_rows: NDArray[np.int64], i: int, *, classes: tuple[str, ...]
 ) -> tuple[ShownBox, ...]:
     scales: dict[int, set[int]] = {}
-    for chip in own.tolist():
+    for chip in chip_rows.tolist():
         for row in table.rows_of(chip).tolist():
             scales.setdefault(row, set()).add(int(table.scales[chip]))
     boxes = source.epochs.boxes_of(EPOCH)
-    found = []
+    shown = []
     for row in range(boxes.offsets[i], boxes.offsets[i + 1]):
         name, takers = classes[int(boxes.labels[row])], tuple(sorted(scales.get(row, ())))
-        found.append(ShownBox(tuple(boxes.xyxy[row].tolist()), name, takers))
+        shown.append(ShownBox(tuple(boxes.xyxy[row].tolist()), name, takers))
     xyxy, bounds = source.groups
     several = xyxy[bounds[i] : bounds[i + 1]].tolist()
-    return (*found, *(ShownBox(tuple(box), "several objects", (), True) for box in several))
+    return (*shown, *(ShownBox(tuple(box), "several objects", (), True) for box in several))
 
 
-def _looked_at(table: ChipTable, own: NDArray[np.int64]) -> NDArray[np.int64]:
+def _looked_at(table: ChipTable, chip_rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most `CUTS` of an image's chips: the fullest of each scale, a negative one, then the fullest of the others."""
-    counts = np.diff(table.box_offsets)[own]
-    fullest = own[np.argsort(-counts, kind="stable")].tolist()
+    counts = np.diff(table.box_offsets)[chip_rows]
+    fullest = chip_rows[np.argsort(-counts, kind="stable")].tolist()
     first: dict[tuple[int, bool], int] = {}
     for chip in fullest:
         kind = (-1, True) if table.negative[chip] else (int(table.scales[chip]), False)
@@ -264,14 +264,14 @@ def _looked_at(table: ChipTable, own: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _cuts(source: ChipBatches, table: ChipTable, chips: NDArray[np.int64]) -> list[Cut]:
     batch = source.alone(chips, EPOCH)
-    found = []
+    cuts = []
     for k in range(len(chips)):
         ignored = [part[k].numpy() for part in (batch.ignored, batch.group_of) if part is not None]
-        found.append(
+        cuts.append(
             Cut(
                 batch.images[k].permute(1, 2, 0).numpy(),
                 batch.boxes_xyxy[k].numpy(),
                 np.concatenate([np.zeros((0, 4), np.float32), *ignored]),
             )
         )
-    return found
+    return cuts

@@ -115,11 +115,11 @@ def propose(
         )
         images, scales = source.images.train, inference_scales(settings.recipe)
         show = part(progress, 0.6, 1.0)
-        found = detect_images(detector, start.preprocessing, images, scales, world=world, most=MOST, progress=show)
+        proposals = detect_images(detector, start.preprocessing, images, scales, world=world, most=MOST, progress=show)
         if world.leads:
-            write_proposals(out / "proposals.parquet", images, found)
+            write_proposals(out / "proposals.parquet", images, proposals)
         world.wait()
-        return {"updates": float(updates), "proposals": float(len(found["scores"])), "images": float(len(images))}
+        return {"updates": float(updates), "proposals": float(len(proposals["scores"])), "images": float(len(images))}
 
 
 def _model(start: Start, source: Source, seed: int) -> nn.Module:

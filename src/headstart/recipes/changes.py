@@ -81,8 +81,8 @@ def _without_readerless(values: dict[str, Any], changes: set[Place]) -> None:
             return
         except ValidationError as fault:
             places = [tuple(map(str, error["loc"])) for error in fault.errors() if error["type"] == NOT_READ]
-        own = [place for place in places if not any(p[: len(place)] == place for p in changes)]
-        if not any(_take_out(values, place) for place in own):
+        unasked = [place for place in places if not any(p[: len(place)] == place for p in changes)]
+        if not any(_take_out(values, place) for place in unasked):
             return
 
 

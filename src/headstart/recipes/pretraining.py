@@ -194,14 +194,14 @@ class PretrainingRecipe(ReadSettings):
         training = {k: v for k, v in self.training.model_dump(exclude_unset=True).items() if k in shared}
         fixed = isinstance(self.sampling, FixedSampling)
         crops = CropSampling(layout="crops", size=self.sampling.size, least_area=1.0)
-        kept = self.model_dump(exclude={"inference", "expected", "sampling", "training", "budget"})
+        same = self.model_dump(exclude={"inference", "expected", "sampling", "training", "budget"})
         counted = {"budget": self.sampling} if isinstance(self.sampling, ChipSampling) else {}
         changed = {
             "supervision": "labels",
             "sampling": self.sampling if fixed else crops,
             "training": LinearTraining.model_validate({**training, "head": "linear"}),
         }
-        return PretrainingRecipe.model_validate({**kept, **counted, **changed})
+        return PretrainingRecipe.model_validate({**same, **counted, **changed})
 
 
 LAYOUTS: dict[Supervision, tuple[str, ...]] = {

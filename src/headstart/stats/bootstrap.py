@@ -21,14 +21,14 @@ def image_weights(clusters: ArrayLike, resamples: int, seed: int = 0) -> NDArray
     matters, and which number comes first. Equal arguments give equal weights (NumPy's PCG64); more
     resamples only add rows.
     """
-    given = np.asarray(clusters)
-    if given.ndim != 1 or not len(given):
-        raise ValueError(f"clusters have shape {given.shape}; give one number for each of one or more images")
+    column = np.asarray(clusters)
+    if column.ndim != 1 or not len(column):
+        raise ValueError(f"clusters have shape {column.shape}; give one number for each of one or more images")
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}; it must be at least 1")
-    names, cluster_of = np.unique(given, return_inverse=True)
+    names, cluster_of = np.unique(column, return_inverse=True)
     rng = np.random.default_rng(seed)
-    weights = np.empty((resamples, len(given)), dtype=np.uint16)
+    weights = np.empty((resamples, len(column)), dtype=np.uint16)
     for b in range(resamples):
         drawn = rng.integers(len(names), size=len(names))
         weights[b] = np.bincount(drawn, minlength=len(names))[cluster_of]
@@ -40,10 +40,10 @@ def weighted_mean_replicates(values: ArrayLike, weights: ArrayLike) -> NDArray[n
 
     Images whose value is nan have no value and are left out; nan where no image with a value has weight.
     """
-    given, rows = np.asarray(values, dtype=np.float64), np.atleast_2d(np.asarray(weights))
-    if given.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(given):
-        raise ValueError(f"values have shape {given.shape}, weights {rows.shape}; expected (n,) and (resamples, n)")
-    present = ~np.isnan(given)
-    known = np.stack([np.where(present, given, 0.0), present], axis=1)
+    column, rows = np.asarray(values, dtype=np.float64), np.atleast_2d(np.asarray(weights))
+    if column.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(column):
+        raise ValueError(f"values have shape {column.shape}, weights {rows.shape}; expected (n,) and (resamples, n)")
+    present = ~np.isnan(column)
+    known = np.stack([np.where(present, column, 0.0), present], axis=1)
     sums = np.concatenate([rows[i : i + ROWS].astype(np.float64) @ known for i in range(0, len(rows), ROWS)])
     return np.divide(sums[:, 0], sums[:, 1], out=np.full(len(rows), np.nan), where=sums[:, 1] > 0)

@@ -67,7 +67,7 @@ def ranking(
     """
     arms = _paired_arms(values, replicates, default)
     sign = 1.0 if higher_is_better else -1.0
-    means = {name: float(given.mean()) for name, (given, _) in arms.items()}
+    means = {name: float(column.mean()) for name, (column, _) in arms.items()}
     order = sorted(
         arms, key=lambda name: (math.isnan(means[name]), -sign * means[name] if means[name] == means[name] else 0)
     )
@@ -84,14 +84,14 @@ def ranking(
 
     rows = []
     for name in order:
-        own = crossed_interval(*arms[name], level)
+        interval = crossed_interval(*arms[name], level)
         rows.append(
             {
                 "weights": name,
-                "mean": finite(own.effect),
-                "lo": finite(own.lo),
-                "hi": finite(own.hi),
-                "per_seed": [*map(finite, own.per_seed)],
+                "mean": finite(interval.effect),
+                "lo": finite(interval.lo),
+                "hi": finite(interval.hi),
+                "per_seed": [*map(finite, interval.per_seed)],
                 "to_best": to_best[name].to_json(p_best.get(name)),
                 "to_default": to_default[name].to_json(p_default[name]) if name in to_default else None,
             }
@@ -134,7 +134,7 @@ def _paired_arms(
     if default is not None and default not in values:
         raise ValueError(f"the default {default!r} is not among {sorted(values)}")
     arms = {n: (np.asarray(values[n], dtype=np.float64), np.asarray(replicates[n], dtype=np.float64)) for n in values}
-    shapes = {name: (given.shape, draws.shape) for name, (given, draws) in arms.items()}
+    shapes = {name: (column.shape, draws.shape) for name, (column, draws) in arms.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"arms differ in seeds or resamples, so they cannot be paired: {shapes}")
     return arms

@@ -85,13 +85,13 @@ def crossed_interval(values: ArrayLike, replicates: ArrayLike, level: float = LE
     resample that has no value (nan) for some seed is left out. A value that is nan or infinite (a logarithm of 0), or
     an infinite replicate, makes the whole interval nan. If nothing varies, a mean of 0 has p = 1 and any other p = 0.
     """
-    given, draws = _checked(values, replicates)
-    per_seed = tuple(given.tolist())
-    num_seeds, effect = len(given), float(given.mean())
+    column, draws = _checked(values, replicates)
+    per_seed = tuple(column.tolist())
+    num_seeds, effect = len(column), float(column.mean())
     draws = draws[:, ~np.isnan(draws).any(0)]
     if not math.isfinite(effect) or draws.shape[1] < 2 or not np.isfinite(draws).all():
         return Interval(effect, math.nan, math.nan, None, math.nan, math.nan, per_seed)
-    error = _Error.of(given, draws)
+    error = _Error.of(column, draws)
     half = error.half_width(level)
     df = max(_equivalent_df(half / error.se, level), num_seeds - 1) if error.se else math.inf
     p = None if num_seeds == 1 else error.p(effect)
@@ -217,9 +217,9 @@ def _equivalent_df(multiple: float, level: float) -> float:
 
 
 def _checked(values: ArrayLike, replicates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    given, draws = np.asarray(values, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
-    if given.ndim != 1 or not len(given) or draws.ndim != 2 or len(draws) != len(given):
+    column, draws = np.asarray(values, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
+    if column.ndim != 1 or not len(column) or draws.ndim != 2 or len(draws) != len(column):
         raise ValueError(
-            f"values have shape {given.shape}, replicates {draws.shape}; expected (S,) and (S, B) of the same S seeds"
+            f"values have shape {column.shape}, replicates {draws.shape}; expected (S,) and (S, B) of the same S seeds"
         )
-    return given, draws
+    return column, draws

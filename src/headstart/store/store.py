@@ -134,10 +134,10 @@ class Store:
 
     def verify(self) -> list[Damage]:
         """Read every file of every finished job and compare its digest. Returns what is wrong, in order of name."""
-        found = []
+        damages = []
         for path in self._finished():
-            found += [Damage(path.name, what) for what in _damages(path, -1, sys.maxsize)]
-        return found
+            damages += [Damage(path.name, what) for what in _damages(path, -1, sys.maxsize)]
+        return damages
 
     def entries(self) -> list[Entry]:
         """The finished jobs, in order of name; a damaged one with what can still be told."""
@@ -187,10 +187,10 @@ def _damages(path: Path, smallest: int, largest: int) -> Iterator[str]:
 
 def _other_key(path: Path, key: str) -> str | None:
     try:
-        found = read_json(path / "job.json")["key"]
+        stored = read_json(path / "job.json")["key"]
     except (StoreError, KeyError, TypeError):
         return "job.json is unreadable"
-    return None if found == key else f"job.json has the key {found}, not {key}"
+    return None if stored == key else f"job.json has the key {stored}, not {key}"
 
 
 def _entry(path: Path) -> Entry:

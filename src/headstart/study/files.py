@@ -82,8 +82,8 @@ def _sentence(error: Any, text: str, path: Path) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{where}: {dotted}: unknown key{hint}"
     message = error["msg"].removeprefix("Value error, ")
-    given = error["input"]
-    shown = f" (given: {given!r})" if error["type"] != NOT_READ and isinstance(given, str | int | float | bool) else ""
+    value = error["input"]
+    shown = f" (given: {value!r})" if error["type"] != NOT_READ and isinstance(value, str | int | float | bool) else ""
     return f"{where}: {dotted or 'study'}: {message[0].lower()}{message[1:]}{shown}"
 
 
@@ -103,17 +103,17 @@ def line_of(text: str, place: list[str | int]) -> int:
     seen: dict[tuple[str, ...], int] = {}
     key: list[str | int]
     for number, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[(\[?)([^\[\]]+)\]\]?\s*(#.*)?$", line):
-            name = tuple(_unquoted(part) for part in found[2].split("."))
+        if match := re.match(r"\s*\[(\[?)([^\[\]]+)\]\]?\s*(#.*)?$", line):
+            name = tuple(_unquoted(part) for part in match[2].split("."))
             header = [*name]
-            if found[1]:
+            if match[1]:
                 seen[name] = seen.get(name, -1) + 1
                 header.append(seen[name])
             elif len(name) > 1 and name[:1] in seen:
                 header.insert(1, seen[name[:1]])
             key = header
-        elif found := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            key = [*header, *(_unquoted(part) for part in found[1].split("."))]
+        elif match := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            key = [*header, *(_unquoted(part) for part in match[1].split("."))]
         else:
             continue
         if key == place:
@@ -140,5 +140,5 @@ def write_study(study: Study, path: Path, comment: str) -> None:
 def run_directory(source: Path, name: str, out: Path | None) -> Path:
     """Where a study runs: as told; in its own directory when its file is the one of a run; else runs/NAME."""
     run = source.parent
-    own = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
-    return out or (run if own else Path("runs") / name)
+    is_of_run = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
+    return out or (run if is_of_run else Path("runs") / name)

@@ -93,20 +93,20 @@ class Origins:
         self.backbone(name)  # a backbone that this recipe cannot change is a fault now, not after hours
         start, inputs, where = self.start(name, seed)
         table, data, images = self._images(wanted)
-        given = Path(absolute(wanted.proposals, self.base)) if wanted.proposals else None
+        proposals = Path(absolute(wanted.proposals, self.base)) if wanted.proposals else None
         place = PretrainPlace(
             name=name,
             data_name=self._data_name(wanted),
             start=where,
             data=data,
-            proposals=given,
+            proposals=proposals,
             loaders=wanted.loaders,
             processes=wanted.processes,
             devices=self.devices,
         )
         inputs = inputs | images
         cost, recipe = self._cost(wanted), self._recipe(wanted)
-        if wanted.recipe.negatives and given is None:
+        if wanted.recipe.negatives and proposals is None:
             proposing = ProposalsSettings(recipe, start, table, seed, threads=self.study.threads, device=self.device)
             label = f"proposals for {name}, seed {seed}"
             inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label=label, cost=cost / 3)
@@ -117,7 +117,7 @@ class Origins:
             seed=seed,
             threads=self.study.threads,
             device=self.device,
-            proposals=file_digest(given) if given else "",
+            proposals=file_digest(proposals) if proposals else "",
             early=wanted.early,
         )
         return Job("pretrain", settings, inputs, place, label=f"pre-train {name}, seed {seed}", cost=cost)

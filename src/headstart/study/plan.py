@@ -70,8 +70,8 @@ class Planner:
             for entry in self.study.weights:
                 if task.only and entry.name not in task.only:
                     continue
-                found, later = self._trials(task, entry, lookup, known)
-                trials += found
+                now, later = self._trials(task, entry, lookup, known)
+                trials += now
                 hidden += later
         explain = self._explain()
         made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]

@@ -220,26 +220,26 @@ def empty_run(out: Path, source: Path) -> None:
 def settle(study: Study, source: Path, base: Path, out: Path) -> None:
     """Write the resolved settings, by which the directory is a run, and the study file. source: an empty path where
     the study was not read from a file."""
-    own = out / "study.toml"
+    file = out / "study.toml"
     values = resolved(study, base)
     if not holds_json(out / "study.json", values):
         write_json(out / "study.json", values)
-    if source.resolve() == own.resolve():
+    if source.resolve() == file.resolve():
         return
-    if own.is_file():
+    if file.is_file():
         told = written_settings(out)
         if told == values:
             return
         if told is not None:
-            log.warning("%s says something else than what is run here; to run it: headstart run %s", own, out)
+            log.warning("%s says something else than what is run here; to run it: headstart run %s", file, out)
             return
-        log.warning("%s is damaged: it is made again", own)
+        log.warning("%s is damaged: it is made again", file)
     text = source.read_text(encoding="utf-8") if source.is_file() else ""
     if values == _as_read(text, out):  # no path in it: keep the text with its comments
-        write_text(own, text)
+        write_text(file, text)
     else:
         origin = f"From {source.name}" if source.name else "Of `headstart pretrain`"
-        write_study(Study.model_validate(values), own, f"{origin}, with every path absolute.")
+        write_study(Study.model_validate(values), file, f"{origin}, with every path absolute.")
 
 
 def holds_json(path: Path, value: Any) -> bool:

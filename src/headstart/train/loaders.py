@@ -73,7 +73,7 @@ def _started(loader: torch.utils.data.DataLoader) -> Iterator[list[Batch] | tupl
 
 def _next(made: Iterator[list[Batch] | tuple[str, str]], step: int) -> list[Batch]:
     try:
-        found = next(made)
+        item = next(made)
     except RuntimeError as error:
         if "worker" not in str(error):
             raise
@@ -81,9 +81,9 @@ def _next(made: Iterator[list[Batch] | tuple[str, str]], step: int) -> list[Batc
             f"update {step + 1}: a process that makes batches ended unexpectedly ({str(error).splitlines()[0]}). The "
             "same command goes on from the last saved state; with fewer --loaders less memory is needed."
         ) from error
-    if isinstance(found, tuple):
-        raise FAULTS.get(found[0], DataError)(found[1])
-    return found
+    if isinstance(item, tuple):
+        raise FAULTS.get(item[0], DataError)(item[1])
+    return item
 
 
 def _as_it_is(made: list[Batch] | tuple[str, str]) -> list[Batch] | tuple[str, str]:

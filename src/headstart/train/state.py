@@ -82,14 +82,14 @@ def averaged(model: nn.Module, average: WeightAverage | None) -> Iterator[None]:
     if average is None:
         yield
         return
-    own = {name: tensor.detach().clone() for name, tensor in model_tensors(model).items()}
+    values = {name: tensor.detach().clone() for name, tensor in model_tensors(model).items()}
     average.copy_to(model)
     try:
         yield
     finally:
         with torch.no_grad():
             for name, tensor in model_tensors(model).items():
-                tensor.copy_(own[name])
+                tensor.copy_(values[name])
 
 
 def save_state(

@@ -197,9 +197,9 @@ def _look(world: World, label: int, shape: Floats, dice: Iterator[float]) -> Flo
     shading = [_between(dice, -0.15, 0.15), _between(dice, -0.15, 0.15)]
     rim = [_between(dice, 0.4, 1.0), min(1.3 / half_y, 0.2)]
     # The disc has the hue opposite to the class's own, so that it stands out from bodies that follow the class.
-    own = world.hues[label]
-    disc = _color(own + 0.5 + _between(dice, -0.01, 0.01), _between(dice, 0.6, 0.7), _between(dice, 0.9, 1.0))
-    glyph = _color(own, _between(dice, 0.7, 1.0), _between(dice, 0.15, 0.35))
+    class_hue = world.hues[label]
+    disc = _color(class_hue + 0.5 + _between(dice, -0.01, 0.01), _between(dice, 0.6, 0.7), _between(dice, 0.9, 1.0))
+    glyph = _color(class_hue, _between(dice, 0.7, 1.0), _between(dice, 0.15, 0.35))
     return np.concatenate([first, second, [texture, period], shading, rim, disc, glyph])
 
 
@@ -370,15 +370,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100, help="number of images")
     parser.add_argument("--first", type=int, default=0, help="index of the first image")
     parser.add_argument("--size", type=int, default=96, help="height and width, pixels")
-    given = parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
     try:
         write_coco(
-            given.world, given.count, given.first, given.size, out=given.out, progress=lambda fraction, what: None
+            asked.world, asked.count, asked.first, asked.size, out=asked.out, progress=lambda fraction, what: None
         )
     except HeadstartError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{given.count} images in {given.out}")
+    print(f"{asked.count} images in {asked.out}")
     return 0
 
 

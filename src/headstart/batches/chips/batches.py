@@ -144,8 +144,8 @@ class ChipBatches:
         self, epoch: int, chips: NDArray, pixels: NDArray[np.uint8], flipped: NDArray, *, seeds: NDArray[np.int64]
     ) -> Batch:
         table = self.epochs.of(epoch)
-        found = [self.targets_of(epoch, int(c), bool(self.flip and m)) for c, m in zip(chips, flipped, strict=True)]
-        boxes, labels, ignored, several = zip(*found, strict=True)
+        targets = [self.targets_of(epoch, int(c), bool(self.flip and m)) for c, m in zip(chips, flipped, strict=True)]
+        boxes, labels, ignored, several = zip(*targets, strict=True)
         ranges = [self._range(int(table.scales[c]), float(table.factors[c])) for c in chips]
         ranged = any(s.lo > 0 or s.hi < np.inf for s in self.layout.scales)
         return Batch(
@@ -170,13 +170,13 @@ class ChipBatches:
         image, factor = int(table.images[chip]), float(table.factors[chip])
         origin = rounded_origin(factor, table.origins_xy[chip])
         size_hw = table.sizes_hw[chip]
-        own = slice(int(boxes.offsets[image]), int(boxes.offsets[image + 1]))
-        rows = np.arange(own.start, own.stop)
-        inside, seen = within(boxes.xyxy[own], factor, origin, size_hw, mirror=mirror)
+        part = slice(int(boxes.offsets[image]), int(boxes.offsets[image + 1]))
+        rows = np.arange(part.start, part.stop)
+        inside, seen = within(boxes.xyxy[part], factor, origin, size_hw, mirror=mirror)
         targets = np.isin(rows, table.rows_of(chip)) & (inside[:, 2:] > inside[:, :2]).all(1)
         xyxy, offsets = self.groups
         several, shown = within(xyxy[offsets[image] : offsets[image + 1]], factor, origin, size_hw, mirror=mirror)
-        labels = boxes.labels[own][targets].astype(np.int64)
+        labels = boxes.labels[part][targets].astype(np.int64)
         return inside[targets], labels, inside[seen & ~targets], several[shown]
 
     def summary(self) -> str:
@@ -234,9 +234,9 @@ def within(
 
 def training_boxes(annotations: Annotations) -> TrainingBoxes:
     """The boxes that are trained on, clipped to their images."""
-    kept = np.flatnonzero((annotations.box_flags & NOT_TRAINED_ON) == 0)
-    xyxy, offsets = _chosen(annotations, kept)
-    return TrainingBoxes(xyxy, offsets, annotations.box_labels[kept], annotations.sizes_hw)
+    rows = np.flatnonzero((annotations.box_flags & NOT_TRAINED_ON) == 0)
+    xyxy, offsets = _chosen(annotations, rows)
+    return TrainingBoxes(xyxy, offsets, annotations.box_labels[rows], annotations.sizes_hw)
 
 
 def boxes_of_several(annotations: Annotations) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -131,23 +131,23 @@ class ChipEpochs:
 
     def _kept(self, epoch: int) -> tuple[ChipTable, Pastes | None]:
         assert self.folder is not None
-        kept = self.folder / f"epoch-{epoch}"
+        stored = self.folder / f"epoch-{epoch}"
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / ".lock"):
-            if kept.is_dir() and (fault := damage(kept)):
-                log.warning("%s is damaged (%s): its chips are laid again", kept, fault)
-                kept.rename(temporary_name(kept))
-            if not kept.is_dir():
+            if stored.is_dir() and (fault := damage(stored)):
+                log.warning("%s is damaged (%s): its chips are laid again", stored, fault)
+                stored.rename(temporary_name(stored))
+            if not stored.is_dir():
                 sweep(self.folder)
-                (chips, pastes), temporary = self.laid(epoch), temporary_name(kept)
+                (chips, pastes), temporary = self.laid(epoch), temporary_name(stored)
                 _write(temporary / "chips", chips)
                 if pastes is not None:
                     _write(temporary / "pastes", pastes)
                 seal(temporary, [p.relative_to(temporary).as_posix() for p in temporary.glob("*/*.npy")])
-                temporary.rename(kept)
+                temporary.rename(stored)
                 self._forget(epoch)
-            pasted = Pastes(**_mapped(kept / "pastes", Pastes)) if self.pasting else None
-            return ChipTable(**_mapped(kept / "chips", ChipTable)), pasted
+            pasted = Pastes(**_mapped(stored / "pastes", Pastes)) if self.pasting else None
+            return ChipTable(**_mapped(stored / "chips", ChipTable)), pasted
 
     def _forget(self, epoch: int) -> None:
         """Delete the chips of all epochs but the first, which every process counts, and the last few."""

@@ -31,7 +31,7 @@ def neighbors(settings: NeighborsSettings, place: None, inputs: Inputs, out: Pat
     images = ImageSet.open(inputs["images"])
     arms = {role: last_stage(inputs[role]) for role in ("boxes", "labels", "random", "early") if role in inputs}
     weights = image_weights(images.clusters, settings.bootstrap)
-    metrics, replicates, found = measure(
+    metrics, replicates, indices = measure(
         arms["boxes"],
         arms["labels"],
         weights,
@@ -42,7 +42,7 @@ def neighbors(settings: NeighborsSettings, place: None, inputs: Inputs, out: Pat
     )
     save_arrays(out / "replicates.npz", replicates)
     names = np.array([str(images.image_classes[k]) for k in images.image_labels])
-    queries, near = found["queries"], {role: found[f"nearest/{role}"] for role in ("boxes", "labels")}
+    queries, near = indices["queries"], {role: indices[f"nearest/{role}"] for role in ("boxes", "labels")}
     examples = {
         "query": images.images[queries],
         "query_labels": names[queries],
@@ -83,10 +83,10 @@ def activations(
                 name: stage_maps(start.backbone, start.preprocessing, s.images, (last,))[last]
                 for name, s in (("statistics", others), ("images", images))
             }
-        found, drawn, examples = measure(
+        numbers, drawn, examples = measure(
             maps_of["images"], np.asarray(instances), channel_statistics(maps_of["statistics"]), resampled, examples=8
         )
-        metrics |= {f"{role}/{name}": value for name, value in found.items()}
+        metrics |= {f"{role}/{name}": value for name, value in numbers.items()}
         replicates |= {f"{role}/{name}": values for name, values in drawn.items()}
         maps[role], shown = examples["energy"], examples["images"]
     save_arrays(out / "replicates.npz", replicates)

@@ -76,8 +76,8 @@ def transfer(
     if "val" in inputs:
         held_out = with_masks(ImageSet.open(inputs["val"]), place.data)
         task = trained_task(settings.task)
-        found = task.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
-        scores, _ = task.score([found], [held_out], None, settings.protocol or "")
+        predictions = task.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
+        scores, _ = task.score([predictions], [held_out], None, settings.protocol or "")
         metrics |= {validation(name): value for name, value in scores.items()}
     save_model(out, model, model_facts(start, settings.task, recipe, images, resize=settings.resize))
     save_curve(out / "curve.npz", curve)
@@ -112,8 +112,8 @@ def evaluate(
     progress(0.85, f"{settings.bootstrap} resamples of the test images")
     metrics, replicates = task.score(predictions, sets, weights, settings.protocol)
     save_arrays(out / "replicates.npz", replicates)
-    for k, found in enumerate(predictions):
-        save_arrays(out / f"predictions{k}.npz", found)
+    for k, of_fold in enumerate(predictions):
+        save_arrays(out / f"predictions{k}.npz", of_fold)
     count = sum(len(s) for s in sets)
     write_json(out / "cost.json", read_json(inputs["model0"] / "cost.json"))
     return metrics | {"test/images": float(count)}
