@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from headstart.metrics._columns import Counted, Events, Flags, Floats, Ints, Rows, Scored
 from headstart.metrics._sorting import longest
 
 
 @njit(cache=True, nogil=True)
-def _area(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
+def _area(precision: Floats, recall: Floats, points: int) -> float:
     """Area under the monotone envelope of the first `points` points (one for every step of recall)."""
     area, best = 0.0, 0.0
     for i in range(points - 1, -1, -1):
@@ -23,9 +23,7 @@ def _area(precision: NDArray[np.float64], recall: NDArray[np.float64], points: i
 
 
 @njit(cache=True, nogil=True)
-def _mean_at_levels(
-    precision: NDArray[np.float64], recall: NDArray[np.float64], points: int, levels: NDArray[np.float64]
-) -> float:
+def _mean_at_levels(precision: Floats, recall: Floats, points: int, levels: Floats) -> float:
     """Mean over the recall levels (ascending) of the highest precision at that recall or above; 0 where none is."""
     total, best = 0.0, 0.0
     level = len(levels) - 1
@@ -39,14 +37,7 @@ def _mean_at_levels(
 
 @njit(cache=True, nogil=True)
 def _running(
-    running: NDArray[np.float64],
-    begin: int,
-    stop: int,
-    row: NDArray[np.float64],
-    images: NDArray[np.int64],
-    ranks: NDArray[np.int32],
-    limit: int,
-    outside: NDArray[np.bool_],
+    running: Floats, begin: int, stop: int, row: Floats, images: Ints, ranks: Rows, limit: int, outside: Flags
 ) -> None:
     """running[i + 1]: weight of the detections begin..i that are wrong unless they met a true box."""
     total = 0.0
@@ -65,31 +56,20 @@ def _running(
 
 @njit(cache=True, nogil=True)
 def weighted_ap(
-    weights: NDArray[np.float64],
-    images: NDArray[np.int64],
-    class_offsets: NDArray[np.int64],
-    ranks: NDArray[np.int32],
-    limits: NDArray[np.int64],
-    outside: NDArray[np.bool_],
-    event_at: NDArray[np.int32],
-    event_hit: NDArray[np.bool_],
-    event_offsets: NDArray[np.int64],
-    truth_images: NDArray[np.int64],
-    truth_offsets: NDArray[np.int64],
-    counted: NDArray[np.bool_],
-    levels: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    weights: Floats, scored: Scored, limits: Ints, outside: Flags, events: Events, truth: Counted, levels: Floats
+) -> tuple[Floats, Floats]:
     """(B, V, L, T, K) average precision and recall when image i counts weights[b, i] times; nan where no true box of
     the class counts.
 
-    images, ranks (D,): image and rank of each detection, class k at class_offsets[k]:class_offsets[k + 1]. limits (L,):
-    how many detections of an image and class count; -1 all. outside (V, D): a detection that met no true box is
-    ignored there, not wrong; (V, 0): there are none such. Events as `_matching.match` returns them, event_offsets
-    (K, V, T + 1). truth_images (m,) by class, class k at truth_offsets[k]:truth_offsets[k + 1]; counted (V, m).
-    levels: recall levels; empty means the area under the envelope.
+    limits (L,): how many detections of an image and class count; -1 all. outside (V, D): a detection that met no true
+    box is ignored there, not wrong; (V, 0): there are none such. levels: recall levels; empty means the area under the
+    envelope.
 
     False positives enter through a running sum that all thresholds share, so a threshold costs its events only.
     """
+    images, class_offsets, ranks = scored
+    event_at, event_hit, event_offsets = events
+    truth_images, truth_offsets, counted = truth
     num_classes, num_views, num_thresholds = len(class_offsets) - 1, len(outside), event_offsets.shape[2] - 1
     shape = (len(weights), num_views, len(limits), num_thresholds, num_classes)
     ap, recalls = np.full(shape, np.nan), np.full(shape, np.nan)

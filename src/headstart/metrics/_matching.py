@@ -10,20 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from headstart.metrics._columns import BoxesByImage, Flags, Floats, Ints, Ranked, Rows, TrueBoxes
 from headstart.metrics._sorting import longest
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _overlap(
-    boxes: NDArray[np.float64],
-    areas: NDArray[np.float64],
-    i: int,
-    others: NDArray[np.float64],
-    other_areas: NDArray[np.float64],
-    j: int,
-    over_own: bool,
+    boxes: Floats, areas: Floats, i: int, others: Floats, other_areas: Floats, j: int, over_own: bool
 ) -> float:
     """Intersection over union of boxes i and others j (over the area of i if asked); 0 where they do not meet."""
     width = min(boxes[i, 2], others[j, 2]) - max(boxes[i, 0], others[j, 0])
@@ -37,40 +31,52 @@ def _overlap(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _met(
-    overlaps: NDArray[np.float64],
-    near: NDArray[np.int64],
+def _free(
+    overlaps: Floats,
+    near: Ints,
     num_near: int,
-    ignored: NDArray[np.bool_],
-    region: NDArray[np.bool_],
-    taken: NDArray[np.bool_],
+    ignored: Flags,
+    region: Flags,
+    taken: Flags,
     at: int,
     view: int,
     threshold: float,
-    free: bool,
 ) -> tuple[int, bool]:
-    """The true box that a detection takes (-1 none) and whether that is a hit.
+    """The true box that a detection takes by COCO's rule (-1 none) and whether that is a hit.
 
-    free: COCO's rule: the best box that is free and counts; else the best that does not count or takes any number of
-    detections. Of equal overlaps the last one, as in pycocotools.
-
-    Else the devkit's: the box of highest IoU whether taken or not; what that leaves wrong may still lie in a region
-    (crowd, group-of), whose first detection is a hit where the region counts. Of equal overlaps the first.
+    The best box that is free and counts; else the best that does not count or takes any number of detections. Of equal
+    overlaps the last one, as in pycocotools.
     """
-    best, which = (threshold if free else 0.0), -1
-    if free:
-        for c in range(num_near):
-            j = near[c]
-            if overlaps[c] >= best and not ignored[j, view] and not taken[j, at]:
-                best, which = overlaps[c], j
-        if which >= 0:
-            return which, True
-        for c in range(num_near):
-            j = near[c]
-            if overlaps[c] >= best and (region[j] or (ignored[j, view] and not taken[j, at])):
-                best, which = overlaps[c], j
-        return which, False
-    most, inside = 0.0, -1
+    best, which = threshold, -1
+    for c in range(num_near):
+        j = near[c]
+        if overlaps[c] >= best and not ignored[j, view] and not taken[j, at]:
+            best, which = overlaps[c], j
+    if which >= 0:
+        return which, True
+    for c in range(num_near):
+        j = near[c]
+        if overlaps[c] >= best and (region[j] or (ignored[j, view] and not taken[j, at])):
+            best, which = overlaps[c], j
+    return which, False
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _best(
+    overlaps: Floats,
+    near: Ints,
+    num_near: int,
+    ignored: Flags,
+    region: Flags,
+    taken: Flags,
+    at: int,
+    view: int,
+    threshold: float,
+) -> tuple[int, bool]:
+    """The same by the devkit's rule: the box of highest IoU whether taken or not; what that leaves wrong may still lie
+    in a region (crowd, group-of), whose first detection is a hit where the region counts. Of equal overlaps the first.
+    """
+    best, which, most, inside = 0.0, -1, 0.0, -1
     for c in range(num_near):
         j = near[c]
         if region[j]:
@@ -89,9 +95,7 @@ def _met(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _mark(
-    truth_images: NDArray[np.int64], begin: int, stop: int, first: NDArray[np.int32], last: NDArray[np.int32]
-) -> None:
+def _mark(truth_images: Ints, begin: int, stop: int, first: Rows, last: Rows) -> None:
     """Set `first` and `last` of every image with true boxes among begin..stop: they are first[i]:last[i] of them."""
     for j in range(stop - 1, begin - 1, -1):
         image = truth_images[j]
@@ -104,14 +108,14 @@ def _mark(
 def _asked(
     begin: int,
     stop: int,
-    order: NDArray[np.int32],
-    images: NDArray[np.int64],
-    first: NDArray[np.int32],
-    boxes: NDArray[np.float64],
-    areas: NDArray[np.float64],
-    asked: NDArray[np.int32],
-    asked_boxes: NDArray[np.float64],
-    asked_areas: NDArray[np.float64],
+    order: Rows,
+    images: Ints,
+    first: Rows,
+    boxes: Floats,
+    areas: Floats,
+    asked: Rows,
+    asked_boxes: Floats,
+    asked_areas: Floats,
 ) -> int:
     """Number of the detections begin..stop that have a true box to meet; their places go to `asked`, their boxes and
     areas to `asked_boxes` and `asked_areas`: loads that wait for no decision overlap in time."""
@@ -129,32 +133,18 @@ def _asked(
 
 @njit(cache=True, nogil=True)
 def match(
-    order: NDArray[np.int32],
-    class_offsets: NDArray[np.int64],
-    images: NDArray[np.int64],
-    boxes: NDArray[np.float64],
-    areas: NDArray[np.float64],
-    truth_offsets: NDArray[np.int64],
-    truth_images: NDArray[np.int64],
-    truth_boxes: NDArray[np.float64],
-    truth_areas: NDArray[np.float64],
-    ignored: NDArray[np.bool_],
-    region: NDArray[np.bool_],
-    thresholds: NDArray[np.float64],
-    free: bool,
-    num_images: int,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
+    ranked: Ranked, boxes: Floats, areas: Floats, truth: TrueBoxes, thresholds: Floats, free: bool, num_images: int
+) -> tuple[Rows, Rows, Flags, Ints]:
     """Events of every class, view and threshold.
 
-    order, class_offsets, images: of the detections that are scored, in order; boxes, areas (of the boxes): of all
-    detections, in input order. truth_offsets and the other columns of the true boxes: in `_sorting.sorted_truth`'s
-    order. ignored (m, V): does not count in that view. region (m,): overlap with it is measured over the detection's
-    area, and it takes any number of detections. thresholds (T,): an overlap of a threshold is enough. free: COCO's
-    rule, else the devkit's.
+    boxes, areas (of the boxes): of all detections, in input order. thresholds (T,): an overlap of a threshold is
+    enough. free: COCO's rule, else the devkit's.
 
-    Returns at (E,) places in `order`, truth (E,) places among the true boxes, hit (E,), and offsets (K, V * T + 1): the
-    events of class k, view v and threshold t, in order, are offsets[k, c]:offsets[k, c + 1] with c = v * T + t.
+    Returns at (E,) places in `ranked`, truth (E,) places among the true boxes, hit (E,), and offsets (K, V * T + 1):
+    the events of class k, view v and threshold t, in order, are offsets[k, c]:offsets[k, c + 1] with c = v * T + t.
     """
+    order, class_offsets, images = ranked
+    truth_offsets, truth_images, truth_boxes, truth_areas, ignored, region = truth
     num_classes, num_views, num_thresholds = len(class_offsets) - 1, ignored.shape[1], len(thresholds)
     cells = num_views * num_thresholds
     lowest = thresholds.min()
@@ -164,7 +154,7 @@ def match(
     first, last = np.full(num_images, -1, dtype=np.int32), np.zeros(num_images, dtype=np.int32)
     overlaps, near = np.empty(len(truth_images)), np.empty(len(truth_images), dtype=np.int64)
     room = 1024
-    at, truth = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    at, met = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
     hits, cell_of = np.empty(room, dtype=np.bool_), np.empty(room, dtype=np.int32)
     total = 0
     offsets = np.zeros((num_classes, cells + 1), dtype=np.int64)
@@ -187,24 +177,27 @@ def match(
                 continue
             if total + cells > room:
                 room = 2 * room + cells
-                at, truth = _longer(at, room), _longer(truth, room)
+                at, met = _longer(at, room), _longer(met, room)
                 hits, cell_of = _longer(hits, room), _longer(cell_of, room)
             for t in range(num_thresholds):
                 if highest < thresholds[t]:
                     continue
                 for view in range(num_views):
                     cell = view * num_thresholds + t
-                    j, hit = _met(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t], free)
+                    if free:
+                        j, hit = _free(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
+                    else:
+                        j, hit = _best(overlaps, near, num_near, ignored, region, taken, cell, view, thresholds[t])
                     if j >= 0:
                         taken[j, cell] = True
-                        at[total], truth[total], hits[total], cell_of[total] = p, j, hit, cell
+                        at[total], met[total], hits[total], cell_of[total] = p, j, hit, cell
                         total += 1
                         offsets[k, cell + 1] += 1
         for j in range(truth_offsets[k], truth_offsets[k + 1]):
             first[truth_images[j]] = -1
         for cell in range(cells):
             offsets[k, cell + 1] += offsets[k, cell]
-    return _by_cell(at, truth, hits, cell_of, offsets, total)
+    return _by_cell(at, met, hits, cell_of, offsets, total)
 
 
 @njit(cache=True, nogil=True)
@@ -216,13 +209,8 @@ def _longer(values, room):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _by_cell(
-    at: NDArray[np.int32],
-    truth: NDArray[np.int32],
-    hit: NDArray[np.bool_],
-    cell: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    total: int,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
+    at: Rows, truth: Rows, hit: Flags, cell: Rows, offsets: Ints, total: int
+) -> tuple[Rows, Rows, Flags, Ints]:
     """Events of each class brought together by view and threshold, keeping their order."""
     out_at, out_truth = np.empty(total, dtype=np.int32), np.empty(total, dtype=np.int32)
     out_hit = np.empty(total, dtype=np.bool_)
@@ -236,27 +224,15 @@ def _by_cell(
 
 
 @njit(cache=True, nogil=True)
-def closest(
-    images: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    boxes: NDArray[np.float64],
-    areas: NDArray[np.float64],
-    truth_by_image: NDArray[np.int64],
-    truth_offsets: NDArray[np.int64],
-    truth_labels: NDArray[np.int64],
-    truth_boxes: NDArray[np.float64],
-    truth_areas: NDArray[np.float64],
-    region: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def closest(images: Ints, labels: Ints, boxes: Floats, areas: Floats, truth: BoxesByImage) -> tuple[Ints, Floats]:
     """(D, 2) rows of the true boxes of each detection's own class and of the other classes in its image that it
     overlaps most (-1 none; of equal ones the first), and (D, 2) the overlaps; with regions over the detection's area.
-
-    Boxes of image i are truth_by_image[truth_offsets[i]:truth_offsets[i + 1]].
     """
+    rows, offsets, truth_labels, truth_boxes, truth_areas, region = truth
     which, best = np.full((len(images), 2), -1, dtype=np.int64), np.zeros((len(images), 2))
     for i in range(len(images)):
-        for p in range(truth_offsets[images[i]], truth_offsets[images[i] + 1]):
-            j = truth_by_image[p]
+        for p in range(offsets[images[i]], offsets[images[i] + 1]):
+            j = rows[p]
             side = 0 if truth_labels[j] == labels[i] else 1
             value = _overlap(boxes, areas, i, truth_boxes, truth_areas, j, region[j])
             if value > best[i, side]:

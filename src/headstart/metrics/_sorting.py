@@ -10,19 +10,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from headstart.metrics._columns import Floats, Ints, Rows
+
+Keys = NDArray[np.uint64]
 SHORT = 48
 """Up to so many detections of a class are sorted by insertion."""
 
 
 @njit(cache=True, nogil=True)
 def sorted_detections(
-    labels: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    images: NDArray[np.int64],
-    num_classes: int,
-    num_images: int,
-    last_first: bool,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    labels: Ints, scores: Floats, images: Ints, num_classes: int, num_images: int, last_first: bool
+) -> tuple[Rows, Ints]:
     """(D,) rows of the detections in order, and (K + 1,) where each class begins in it.
 
     last_first: equal scores are taken in exactly the reverse of the order of images and input.
@@ -52,9 +50,7 @@ def sorted_detections(
 
 
 @njit(cache=True, nogil=True)
-def ranked(
-    order: NDArray[np.int32], class_offsets: NDArray[np.int64], images: NDArray[np.int64], num_images: int, limit: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+def ranked(order: Rows, class_offsets: Ints, images: Ints, num_images: int, limit: int) -> tuple[Rows, Ints, Rows]:
     """`order` and `class_offsets` without the detections of an image and class beyond `limit`, and (D,) the rank of
     each that stays among those of its image and class, from 0."""
     staying, offsets = np.empty_like(order), np.zeros_like(class_offsets)
@@ -76,9 +72,7 @@ def ranked(
 
 
 @njit(cache=True, nogil=True)
-def sorted_truth(
-    labels: NDArray[np.int64], images: NDArray[np.int64], num_classes: int, num_images: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def sorted_truth(labels: Ints, images: Ints, num_classes: int, num_images: int) -> tuple[Ints, Ints]:
     """(m,) rows of the true boxes by class, then image, then input, and (K + 1,) where each class begins in it."""
     by_image = _by_image(images, num_images)
     offsets = _offsets(labels, num_classes)
@@ -91,7 +85,7 @@ def sorted_truth(
 
 
 @njit(cache=True, nogil=True)
-def _offsets(groups: NDArray[np.int64], num_groups: int) -> NDArray[np.int64]:
+def _offsets(groups: Ints, num_groups: int) -> Ints:
     """(num_groups + 1,) where each group begins once rows stand by group."""
     offsets = np.zeros(num_groups + 1, dtype=np.int64)
     for group in groups:
@@ -102,7 +96,7 @@ def _offsets(groups: NDArray[np.int64], num_groups: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def longest(offsets: NDArray[np.int64]) -> int:
+def longest(offsets: Ints) -> int:
     """Rows of the group that has most."""
     most = 0
     for k in range(len(offsets) - 1):
@@ -111,7 +105,7 @@ def longest(offsets: NDArray[np.int64]) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _by_image(images: NDArray[np.int64], num_images: int) -> NDArray[np.int32]:
+def _by_image(images: Ints, num_images: int) -> Rows:
     """Rows in the order of their images; rows that come so already keep their places."""
     order = np.empty(len(images), dtype=np.int32)
     ordered = True
@@ -141,7 +135,7 @@ def _falling(bits: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def _insertion(keys: NDArray[np.uint64], order: NDArray[np.int32]) -> None:
+def _insertion(keys: Keys, order: Rows) -> None:
     for i in range(1, len(keys)):
         key, row, j = keys[i], order[i], i
         while j > 0 and keys[j - 1] > key:
@@ -151,13 +145,7 @@ def _insertion(keys: NDArray[np.uint64], order: NDArray[np.int32]) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _radix(
-    keys: NDArray[np.uint64],
-    order: NDArray[np.int32],
-    spare_keys: NDArray[np.uint64],
-    spare_order: NDArray[np.int32],
-    counts: NDArray[np.int64],
-) -> None:
+def _radix(keys: Keys, order: Rows, spare_keys: Keys, spare_order: Rows, counts: Ints) -> None:
     """Sort keys (and order with them), rising and stable, digit by digit over the bits in which they differ."""
     differ = np.uint64(0)
     for i in range(1, len(keys)):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.metrics._columns import BoxesByImage
 from headstart.metrics.boxes import Detections, Truth
 from headstart.metrics.matches import Matches, geometry, roles
 from headstart.metrics.protocols import Rules
@@ -76,16 +77,10 @@ def closest(truth: Truth, detections: Detections, rules: Rules) -> tuple[NDArray
 
     by_image = np.argsort(truth.image_index, kind="stable")
     offsets = np.searchsorted(truth.image_index[by_image], np.arange(truth.num_images + 1))
-    return _matching.closest(
-        detections.image_index,
-        detections.labels,
-        *geometry(detections, rules),
-        by_image,
-        offsets,
-        truth.labels,
-        *geometry(truth, rules),
-        roles(truth, rules)[0],
-    )
+    boxes, areas = geometry(truth, rules)
+    region = roles(truth, rules)[0]
+    true_boxes = BoxesByImage(by_image, offsets, truth.labels, boxes, areas=areas, region=region)
+    return _matching.closest(detections.image_index, detections.labels, *geometry(detections, rules), true_boxes)
 
 
 def overlaps(truth: Truth, detections: Detections, rules: Rules, met: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.metrics._columns import Counted, Events, Ranked, Scored, TrueBoxes
 from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth
 from headstart.metrics.protocols import Rules
 
@@ -48,23 +49,20 @@ class Matches:
         """(B, V, L, T, K) average precision and recall under weights (B, n); see `_accumulating.weighted_ap`."""
         from headstart.metrics._accumulating import weighted_ap
 
+        scored = Scored(self.images, self.class_offsets, self.ranks)
+        events = Events(self.event_at, self.event_hit, self.event_offsets)
+        truth = Counted(self.truth_images, self.truth_offsets, self.counted)
         rows = np.atleast_2d(np.asarray(weights))
         if rows.ndim != 2 or rows.shape[1] != self.num_images:
             raise ValueError(f"weights have shape {rows.shape}; they must be (resamples, {self.num_images} images)")
         parts = [
             weighted_ap(
                 np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64),
-                self.images,
-                self.class_offsets,
-                self.ranks,
+                scored,
                 self.limits,
                 self.outside,
-                self.event_at,
-                self.event_hit,
-                self.event_offsets,
-                self.truth_images,
-                self.truth_offsets,
-                self.counted,
+                events,
+                truth,
                 levels,
             )
             for i in range(0, len(rows), ROWS)
@@ -123,16 +121,9 @@ def matched(
     true_boxes, true_areas = (column[truth_order] for column in geometry(truth, rules))
     images = detections.image_index[order]
     event_at, event_truth, event_hit, event_offsets = _matching.match(
-        order,
-        class_offsets,
-        images,
+        Ranked(order, class_offsets, images),
         *geometry(detections, rules),
-        truth_offsets,
-        truth_images,
-        true_boxes,
-        true_areas,
-        ignored,
-        region,
+        TrueBoxes(truth_offsets, truth_images, true_boxes, true_areas, ignored=ignored, region=region),
         thresholds,
         rules.match == "free",
         truth.num_images,
