@@ -18,6 +18,7 @@ from headstart.names import COCO_RANGE, Metric, is_of_class, parse
 if TYPE_CHECKING:
     from headstart.evaluation.evaluate import Evaluation, ReadSide
     from headstart.evaluation.protocol_rules import Explanation
+    from headstart.metrics.detection_errors import DetectionErrors
     from headstart.stats.intervals import Interval
 
 
@@ -107,9 +108,7 @@ def evaluate(
     _print_means(result)
     _print_classes(result)
     for name, kinds in result.errors.items():
-        print(f"\nerrors by {name}, and the points that mending each kind alone gives back (mAP {_points(kinds.ap)})")
-        rows = [(kind, count, kinds.given_back[kind]) for kind, count in kinds.counts.items()]
-        print_table([{"kind": kind, "errors": count, "given back": _signed(back)} for kind, count, back in rows])
+        _print_errors(name, kinds)
     if result.explanation:
         _print_explanation(result.explanation)
 
@@ -181,6 +180,12 @@ def _print_classes(result: Evaluation) -> None:
             for name in result.classes
         ]
     )
+
+
+def _print_errors(protocol: str, errors: DetectionErrors) -> None:
+    print(f"\nerrors by {protocol}, and the points that mending each kind alone gives back (mAP {_points(errors.ap)})")
+    rows = [(kind, count, errors.given_back[kind]) for kind, count in errors.counts.items()]
+    print_table([{"kind": kind, "errors": count, "given back": _signed(back)} for kind, count, back in rows])
 
 
 def _print_explanation(rules: Explanation) -> None:

@@ -6,11 +6,17 @@ moves (x, y) to (a x + b y + c, d x + e y + f).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from headstart.batches.chips.cover import below, mix
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
 
 MARGIN = 5.0
 """Pixels between a paste and the image's border (arXiv 1902.07296, Sec. 4)."""
@@ -22,6 +28,30 @@ SIDE = 4
 """Points along each side of a pixel at which it is looked up whether the object covers it."""
 
 
+class Objects(NamedTuple):
+    """What can be copied, by image."""
+
+    offsets: Ints
+    """(n + 1,) objects of each image."""
+    hulls: Floats
+    """(h, 2) corners of all hulls."""
+    hull_offsets: Ints
+    """(s + 1,)"""
+
+
+class Chances(NamedTuple):
+    """How often and how objects are pasted, see `small_objects.SmallObjects`."""
+
+    copies: int
+    at_most: int
+    share: float
+    low: float
+    """Scale, from here to `high`."""
+    high: float
+    turn: float
+    """Radians."""
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _uniform(state: np.uint64) -> float:
     """A number in [0, 1)."""
@@ -29,7 +59,7 @@ def _uniform(state: np.uint64) -> float:
 
 
 @njit(cache=True, nogil=True)
-def hull_of(counts: NDArray[np.int64], height: int) -> NDArray[np.float64]:
+def hull_of(counts: Ints, height: int) -> Floats:
     """Corners (k, 2) of the convex hull of what is inside; none unless that is one piece, corners connecting."""
     spans = _spans(counts, height)
     if not _one_piece(spans):
@@ -50,7 +80,7 @@ def hull_of(counts: NDArray[np.int64], height: int) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
-def _spans(counts: NDArray[np.int64], height: int) -> NDArray[np.int64]:
+def _spans(counts: Ints, height: int) -> Ints:
     """What is inside as pieces of columns (k, 3): column, first row, row after the last."""
     num, at = 0, 0
     for k in range(len(counts)):
@@ -72,7 +102,7 @@ def _spans(counts: NDArray[np.int64], height: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def _one_piece(spans: NDArray[np.int64]) -> bool:
+def _one_piece(spans: Ints) -> bool:
     parents = np.arange(len(spans))
     pieces = len(spans)
     before, begin = 0, 0  # where the spans of the column before, and of this one, begin
@@ -88,7 +118,7 @@ def _one_piece(spans: NDArray[np.int64]) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _root(parents: NDArray[np.int64], k: int) -> int:
+def _root(parents: Ints, k: int) -> int:
     while parents[k] != k:
         parents[k] = parents[parents[k]]
         k = parents[k]
@@ -96,7 +126,7 @@ def _root(parents: NDArray[np.int64], k: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _chain(values: NDArray[np.float64], sign: float, out: NDArray[np.float64]) -> int:
+def _chain(values: Floats, sign: float, out: Floats) -> int:
     """Corners of the convex hull among (x, values[x]) on the side of low (sign 1) or high (-1) values; how many."""
     num = 0
     for x in range(len(values)):
@@ -113,30 +143,19 @@ def _chain(values: NDArray[np.float64], sign: float, out: NDArray[np.float64]) -
 
 @njit(cache=True, nogil=True)
 def places(
-    offsets: NDArray[np.int64],
-    hulls: NDArray[np.float64],
-    hull_offsets: NDArray[np.int64],
-    boxes: NDArray[np.float64],
-    box_offsets: NDArray[np.int64],
-    sizes: NDArray[np.float64],
-    state: np.uint64,
-    copies: int,
-    at_most: int,
-    share: float,
-    low: float,
-    high: float,
-    turn: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    objects: Objects, boxes: Floats, box_offsets: Ints, sizes: Floats, state: np.uint64, chances: Chances
+) -> tuple[Ints, Floats, Floats, Ints]:
     """Objects to paste (p,), affines (p, 6), boxes (p, 4), and how many in each image (n,).
 
-    offsets (n + 1,): objects of each image. hulls (h, 2) and their offsets. boxes (m, 4) xyxy and offsets (n + 1,):
-    what no paste touches. sizes (n, 2) height and width. low, high: scale. turn: radians. See `small_objects`.
+    boxes (m, 4) xyxy and offsets (n + 1,): what no paste touches. sizes (n, 2) height and width.
     """
+    offsets, hulls, hull_offsets = objects
+    copies, at_most, share, low, high, turn = chances
     room, most = 0, 1
     for i in range(len(sizes)):
         most = max(most, offsets[i + 1] - offsets[i])
         room += min(at_most, copies * (offsets[i + 1] - offsets[i]))
-    objects, counts = np.empty(room, np.int64), np.zeros(len(sizes), np.int64)
+    rows, counts = np.empty(room, np.int64), np.zeros(len(sizes), np.int64)
     affines, pasted = np.empty((room, 6), np.float64), np.empty((room, 4), np.float64)
     order = np.empty(most, np.int64)
     total = 0
@@ -175,16 +194,16 @@ def places(
                 if _touches(pasted[total], boxes[box_offsets[i] : box_offsets[i + 1]]):
                     continue
                 if not _touches(pasted[total], pasted[begin:total]):
-                    objects[total] = chosen
+                    rows[total] = chosen
                     affines[total] = a, -d, x - left, d, a, y - top
                     total += 1
                     break
         counts[i] = total - begin
-    return objects[:total], affines[:total], pasted[:total], counts
+    return rows[:total], affines[:total], pasted[:total], counts
 
 
 @njit(cache=True, nogil=True)
-def _touches(box: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+def _touches(box: Floats, others: Floats) -> bool:
     for k in range(len(others)):
         across = box[0] < others[k, 2] + GAP and others[k, 0] < box[2] + GAP
         if across and box[1] < others[k, 3] + GAP and others[k, 1] < box[3] + GAP:
@@ -193,13 +212,7 @@ def _touches(box: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def paste(
-    source: NDArray[np.uint8],
-    mask: NDArray[np.uint8],
-    affine: NDArray[np.float64],
-    box: NDArray[np.float64],
-    out: NDArray[np.uint8],
-) -> None:
+def paste(source: Pixels, mask: Pixels, affine: Floats, box: Floats, out: Pixels) -> None:
     """Draw the pixels of `source` (h, w, 3) inside `mask` (h, w) into `out`, moved by the affine, within the box.
 
     Each pixel is the mean of SIDE x SIDE points: of the object where that covers them, of what was there elsewhere.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.batches.batch import NOT_TRAINED_ON
-from headstart.batches.chips.pasting import hull_of, paste, places
+from headstart.batches.chips.pasting import Chances, Objects, hull_of, paste, places
 from headstart.data import rle
 from headstart.data.annotations import Annotations
 from headstart.data.flags import OCCLUDED, TRUNCATED
@@ -136,21 +136,15 @@ class CopyPaste:
         """The pastes of an epoch: inside their images, over no box, a flagged one included, and not over each other."""
         settings, table = self.settings, self.annotations
         (low, high), turn = settings.scale, math.radians(settings.turn)
+        often = settings.copies, settings.at_most, float(settings.share)
         state = np.uint64(np.random.SeedSequence([self.seed, 6, epoch]).generate_state(1, np.uint64)[0])
         objects, affines, xyxy, counts = places(
-            self.offsets,
-            self.hulls,
-            self.hull_offsets,
+            Objects(self.offsets, self.hulls, self.hull_offsets),
             np.ascontiguousarray(table.boxes_xyxy),
             np.asarray(table.box_offsets, np.int64),
             table.sizes_hw.astype(np.float64),
             state,
-            settings.copies,
-            settings.at_most,
-            float(settings.share),
-            float(low),
-            float(high),
-            turn,
+            Chances(*often, low=float(low), high=float(high), turn=turn),
         )
         rows = self.rows[objects]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

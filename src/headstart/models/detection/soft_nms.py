@@ -6,6 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
 SIGMA = 0.55
 """SNIPER's."""
 LEAST = 1e-3
@@ -31,14 +34,7 @@ def soft_nms(
 
 
 @njit(cache=True, nogil=True)
-def _soften(
-    boxes: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    order: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    sigma: float,
-    least: float,
-) -> NDArray[np.bool_]:
+def _soften(boxes: Floats, scores: Floats, order: Ints, starts: Ints, sigma: float, least: float) -> NDArray[np.bool_]:
     """Which rows are taken; `scores` become the new ones. Rows of a class: order[starts[k] : starts[k + 1]]."""
     taken = np.zeros(len(scores), np.bool_)
     for k in range(len(starts) - 1):
