@@ -12,6 +12,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import pytest  # noqa: E402
 
+from headstart.places import trust  # noqa: E402
 from support import kernels  # noqa: E402
 
 
@@ -24,6 +25,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    monkeypatch.delenv(trust.SOME, raising=False)
+
+
+@pytest.fixture
+def trusted_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under --trust-code."""
+    monkeypatch.setenv(trust.ALL, "1")
 
 
 @pytest.fixture

@@ -127,6 +127,7 @@ SHARED = (
     "on_bad_image",
     "read",
     "trust_pickle",
+    "trust_code",
     "offline",
     "overwrite",
     "quiet",

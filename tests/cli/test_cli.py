@@ -196,9 +196,9 @@ def test_compare_hands_everything_to_the_api(api, command):
 
 def test_plan_predict_report_weights_and_env(api, command):
     api.plan_study = lambda study, out, device: Said(f"study {study}\n2 jobs on {device}")
-    api.predict = lambda *given: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
+    api.predict = lambda *given, **_: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
-    api.describe_weights = lambda weights: Said(f"{weights}\nlicense: MIT")
+    api.describe_weights = lambda weights, trust_code: Said(f"{weights}\nlicense: MIT")
     asked = []
     api.list_weights = lambda *given: asked.append(given) or [{"uri": "random:resnet50", "kind": "random"}]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}

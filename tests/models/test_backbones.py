@@ -25,6 +25,8 @@ from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.stages import Stage, evaluating
 from headstart.weights.cards import resolve
 
+pytestmark = pytest.mark.usefixtures("trusted_code")
+
 GOOD = """
 import torch
 from torch import nn

@@ -16,6 +16,8 @@ from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
 
+pytestmark = pytest.mark.usefixtures("trusted_code")
+
 CARD = """name = "mine"
 backbone = "net.py:build"
 file = "data/mine.pth"

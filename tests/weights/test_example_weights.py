@@ -14,6 +14,8 @@ from headstart.models.backbones.features import pooled_features, stage_maps
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import load
 
+pytestmark = pytest.mark.usefixtures("trusted_code")
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDER = Path(__file__).parents[3] / "shared" / "weights" / "mobilenetv1_0.25x"
 staged = pytest.mark.skipif(not FOLDER.is_dir(), reason="the checkpoints are not staged beside the repository")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.api.paths import PathLike, as_path
+from headstart.places.trust import trusting
 from headstart.progress import Progress, silent
 from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions
@@ -38,16 +39,17 @@ def pretrain(
     """
     from headstart.study.pretrain import run_pretraining
     from headstart.study.progress import ProgressDisplay
+    from headstart.weights.cards import code_named
 
-    asked = changed_recipe(str(recipe), supervision, changes)
-    with ProgressDisplay(1, quiet) as display:
+    asked, options = changed_recipe(str(recipe), supervision, changes), options or PretrainingOptions()
+    with ProgressDisplay(1, quiet) as display, trusting(options.trust_code, code_named(options.weights)):
 
         def tell(event: Event) -> None:
             display(event)
             if event.what == "progress":
                 progress(event.fraction, event.message)
 
-        return run_pretraining(str(data), asked, options or PretrainingOptions(), tell)
+        return run_pretraining(str(data), asked, options, tell)
 
 
 def show_chips(
@@ -70,29 +72,39 @@ def show_chips(
     return write_page(chips_to_show(str(data), changed, options or PretrainingOptions(), progress), page)
 
 
-def predict(model: PathLike, images: PathLike, out: PathLike | None = None, threshold: float = 0.5) -> Predicted:
+def predict(
+    model: PathLike,
+    images: PathLike,
+    out: PathLike | None = None,
+    threshold: float = 0.5,
+    *,
+    trust_code: bool = False,
+) -> Predicted:
     """Run a task model on an image or a folder: pictures and `predictions.json` in `out`.
 
-    model: folder of a trial's model or of a pre-training, a run with one pre-training, or `run:RUN#NAME`.
+    model: folder of a trial's model or of a pre-training, a run with one pre-training, or `run:RUN#NAME`. trust_code:
+    let the Python file run that the model names as its backbone.
     """
     from headstart.tasks.predict import predict_folder
 
     where = as_path(out) or Path("predictions")
-    return predict_folder(
-        model_folder(model), Path(images), where, threshold, say=lambda line: print(line, file=sys.stderr)
-    )
+    with trusting(trust_code):
+        return predict_folder(
+            model_folder(model), Path(images), where, threshold, say=lambda line: print(line, file=sys.stderr)
+        )
 
 
-def load_model(model: PathLike, device: str = "cpu") -> TaskModel:
+def load_model(model: PathLike, device: str = "cpu", *, trust_code: bool = False) -> TaskModel:
     """A trained model of a task, to predict with: its network, preprocessing, classes, size of inputs.
 
-    model: as in `predict`. device: "cpu", "cuda", "cuda:1". Raises WeightsError where there is none.
+    model, trust_code: as in `predict`. device: "cpu", "cuda", "cuda:1". Raises WeightsError where there is none.
     """
     import torch
 
     from headstart.tasks.transfer import load_model as load
 
-    return load(model_folder(model), torch.device(device))
+    with trusting(trust_code):
+        return load(model_folder(model), torch.device(device))
 
 
 def model_folder(model: PathLike) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.api.paths import PathLike, as_path
 from headstart.errors import StudyError, UsageError
+from headstart.places.trust import trusting
 from headstart.readers.options import ReadKeywords
 from headstart.report.finished import HowToRun, RunSummary, summarized
 from headstart.train.devices import chosen_devices
@@ -24,6 +25,7 @@ def run_study(
     workers: int | None = None,
     device: str = "auto",
     *,
+    trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -31,7 +33,8 @@ def run_study(
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
     workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
-    "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU.
+    "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. trust_code: let Python files run
+    that the study, its cards or checkpoints name as backbones.
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
@@ -41,7 +44,8 @@ def run_study(
     source = find_study(str(study))
     where = run_directory(source, settings.name, as_path(out))
     how = HowToRun(workers, chosen_devices(device), offline, overwrite, quiet=quiet)
-    return summarized(settings, source, base, where, how=how)
+    with trusting(trust_code):
+        return summarized(settings, source, base, where, how=how)
 
 
 def plan_study(study: PathLike, out: PathLike | None = None, device: str = "auto") -> Plan:
@@ -68,6 +72,7 @@ def compare(
     format: str | None = None,
     on_bad_image: Literal["error", "skip"] = "error",
     read: ReadKeywords | None = None,
+    trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -76,7 +81,7 @@ def compare(
 
     data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
     detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
-    `runs/compare-DATA[-TASK]`. workers, device: as in `run_study`.
+    `runs/compare-DATA[-TASK]`. workers, device, trust_code: as in `run_study`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     """
     from headstart.places.network import no_network
@@ -85,7 +90,7 @@ def compare(
     from headstart.study.compare import choose_tasks, comparison
     from headstart.study.files import write_study
     from headstart.study.run import absolute_uri
-    from headstart.weights.cards import resolve, uri_of
+    from headstart.weights.cards import code_named, resolve, uri_of
 
     if len(weights) < 2:
         raise UsageError(
@@ -113,7 +118,8 @@ def compare(
         reading={"format": format, "read": dict(reading), "on_bad_image": on_bad_image},
     )
     where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
-    with tempfile.TemporaryDirectory() as folder:
+    code = [path for uri in uris for path in code_named(uri)]
+    with tempfile.TemporaryDirectory() as folder, trusting(trust_code, code):
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
         how = HowToRun(workers, chosen_devices(device), offline, overwrite, quiet=quiet)

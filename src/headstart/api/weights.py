@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.api.paths import PathLike
+from headstart.places.trust import trusting
 
 if TYPE_CHECKING:
     from headstart.weights.checkpoint import Loaded
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def list_weights(
-    supervision: str | None = None, license: str | None = None, every_fact: bool = False
+    supervision: str | None = None,
+    license: str | None = None,
+    every_fact: bool = False,
 ) -> list[dict[str, Any]]:
     """Known public weights, one row each. supervision: boxes, labels, masks, self, or none for random weights.
     license: a license's name, or "commercial" for those that allow commercial use as they stand.
@@ -24,48 +27,76 @@ def list_weights(
     return (listing.full_rows if every_fact else listing.rows)(supervision, license)
 
 
-def describe_weights(weights: PathLike) -> Described:
-    """Facts of some weights and how they fit their backbone. Downloads nothing."""
+def describe_weights(weights: PathLike, trust_code: bool = False) -> Described:
+    """Facts of some weights and how they fit their backbone. Downloads nothing.
+
+    trust_code: let the Python file run that a card or a checkpoint names as its backbone.
+    """
     from headstart.weights import listing
-    from headstart.weights.cards import uri_of
+    from headstart.weights.cards import code_named, uri_of
 
-    return listing.described(uri_of(str(weights)), Path.cwd())
+    uri = uri_of(str(weights))
+    with trusting(trust_code, code_named(uri)):
+        return listing.described(uri, Path.cwd())
 
 
-def load_backbone(weights: PathLike, seed: int = 0, *, trust_pickle: bool = False, offline: bool = False) -> Loaded:
+def load_backbone(
+    weights: PathLike,
+    seed: int = 0,
+    *,
+    trust_pickle: bool = False,
+    trust_code: bool = False,
+    offline: bool = False,
+) -> Loaded:
     """A backbone with its weights, the preprocessing that it was trained with, and the report of what was loaded.
 
     weights: a URI, a weights card, the path of a file or of a run. seed: of random weights. The backbone is a
     `torch.nn.Module` in training mode, on the CPU: images (B, 3, H, W), preprocessed -> {"C2": .., .., "C5": ..}.
     Raises WeightsError where any of it does not fit.
     """
-    from headstart.weights.cards import resolve, uri_of
+    from headstart.weights.cards import code_named, resolve, uri_of
     from headstart.weights.checkpoint import load
 
-    return load(resolve(uri_of(str(weights)), Path.cwd(), trust_pickle, offline), seed, offline)
+    uri = uri_of(str(weights))
+    with trusting(trust_code, code_named(uri)):
+        return load(resolve(uri, Path.cwd(), trust_pickle, offline), seed, offline)
 
 
-def verify_weights(weights: PathLike, trust_pickle: bool = False, offline: bool = False) -> Verified:
+def verify_weights(
+    weights: PathLike,
+    trust_pickle: bool = False,
+    trust_code: bool = False,
+    offline: bool = False,
+) -> Verified:
     """Load weights and say what was found; `good` is whether nothing has to be looked at."""
-    from headstart.weights.cards import uri_of
+    from headstart.weights.cards import code_named, uri_of
     from headstart.weights.commands import verify
 
-    return verify(uri_of(str(weights)), Path.cwd(), trust_pickle, offline)
+    uri = uri_of(str(weights))
+    with trusting(trust_code, code_named(uri)):
+        return verify(uri, Path.cwd(), trust_pickle, offline)
 
 
 def import_weights(
-    weights: PathLike, out: PathLike, *, trust_pickle: bool = False, offline: bool = False, overwrite: bool = False
+    weights: PathLike,
+    out: PathLike,
+    *,
+    trust_pickle: bool = False,
+    trust_code: bool = False,
+    offline: bool = False,
+    overwrite: bool = False,
 ) -> Imported:
     """Write any weights (a URI, or the path of a file) as a native checkpoint, and say how they were loaded.
 
     out: a folder, or a file that ends in `.safetensors`; it is then `file:OUT` where weights are asked for.
     trust_pickle: let Python's own pickle run what the file says; only for files of one's own.
     """
-    from headstart.weights.cards import uri_of
+    from headstart.weights.cards import code_named, uri_of
     from headstart.weights.commands import import_weights as write
 
     uri = uri_of(str(weights))
-    return write(uri, Path(out), Path.cwd(), overwrite, trust_pickle=trust_pickle, offline=offline)
+    with trusting(trust_code, code_named(uri)):
+        return write(uri, Path(out), Path.cwd(), overwrite, trust_pickle=trust_pickle, offline=offline)
 
 
 def export_weights(
@@ -75,6 +106,7 @@ def export_weights(
     fold: bool = False,
     *,
     trust_pickle: bool = False,
+    trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
 ) -> ExportedWeights:
@@ -82,16 +114,18 @@ def export_weights(
 
     fold: change the first convolution so that it takes the library's usual input; refused where that is not exact.
     """
-    from headstart.weights.cards import uri_of
+    from headstart.weights.cards import code_named, uri_of
     from headstart.weights.commands import export_weights as write
 
-    return write(
-        uri_of(str(weights)),
-        Path.cwd(),
-        Path(out),
-        to,
-        fold=fold,
-        overwrite=overwrite,
-        trust_pickle=trust_pickle,
-        offline=offline,
-    )
+    uri = uri_of(str(weights))
+    with trusting(trust_code, code_named(uri)):
+        return write(
+            uri,
+            Path.cwd(),
+            Path(out),
+            to,
+            fold=fold,
+            overwrite=overwrite,
+            trust_pickle=trust_pickle,
+            offline=offline,
+        )

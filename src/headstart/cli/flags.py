@@ -34,6 +34,13 @@ Device = Annotated[
         help="Where networks run: auto (every GPU that is there, else the CPU), cpu, cuda, or some GPUs: cuda:0,1."
     ),
 ]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="Run the Python files that a study, card, checkpoint or model names as backbones. Remembered by digest.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import check, evaluate, pretrain, store, weights
-from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 from headstart.tasks.table import trained_tasks
@@ -74,6 +74,7 @@ def run(
     out: Out = None,
     workers: Workers = None,
     device: Device = "auto",
+    trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -86,7 +87,11 @@ def run(
     if verbose:
         logging.getLogger("headstart").setLevel(logging.INFO)
     _finish(
-        api.run_study(study, out, workers, device, offline=offline, overwrite=overwrite, quiet=quiet), quiet, as_json
+        api.run_study(
+            study, out, workers, device, trust_code=trust_code, offline=offline, overwrite=overwrite, quiet=quiet
+        ),
+        quiet,
+        as_json,
     )
 
 
@@ -127,6 +132,7 @@ def compare(
     on_bad_record: OnBadRecord = OnBad.error,
     on_bad_image: OnBadImage = OnBad.error,
     read: Read = None,
+    trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -147,6 +153,7 @@ def compare(
         format=format,
         on_bad_image=on_bad_image.value,
         read=read_options(on_bad_box, on_bad_record, read),
+        trust_code=trust_code,
         offline=offline,
         overwrite=overwrite,
         quiet=quiet,
@@ -165,11 +172,12 @@ def predict(
     images: Annotated[Path, typer.Argument(help="An image or a folder of images.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where predictions are written.")] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score of a detection that is kept.")] = 0.5,
+    trust_code: TrustCode = False,
 ) -> None:
     """Use a task model of a run on other images."""
     from headstart import api
 
-    summary = api.predict(model, images, out, threshold)
+    summary = api.predict(model, images, out, threshold, trust_code=trust_code)
     _print_lines(summary.lines)
     _end_with_failures(summary.failed)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
 
 if TYPE_CHECKING:
     from headstart.recipes.settings import Supervision
@@ -73,6 +73,7 @@ def pretrain(
     on_bad_box: OnBadBox = OnBad.error,
     on_bad_record: OnBadRecord = OnBad.error,
     read: Read = None,
+    trust_code: TrustCode = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another pre-training there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
@@ -100,6 +101,7 @@ def pretrain(
         threads=threads,
         format=format,
         read=read_options(on_bad_box, on_bad_record, read),
+        trust_code=trust_code,
         offline=offline,
         overwrite=overwrite,
     )

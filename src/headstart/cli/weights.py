@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.flags import TrustCode
 from headstart.cli.show import print_table
 
 app = typer.Typer(help="Starting weights: which there are, and what they hold.", no_args_is_help=True)
@@ -51,13 +52,11 @@ TrustPickle = Annotated[
 
 
 @app.command()
-def show(
-    weights: Which,
-) -> None:
+def show(weights: Which, trust_code: TrustCode = False) -> None:
     """Say what these weights are: lineage, preprocessing, license, and how they fit their backbone."""
     from headstart import api
 
-    print(api.describe_weights(weights).text())
+    print(api.describe_weights(weights, trust_code).text())
 
 
 @app.command("import")
@@ -65,13 +64,16 @@ def import_(
     weights: Which,
     out: Annotated[Path, typer.Argument(help="A folder, or a file that ends in .safetensors.")],
     trust_pickle: TrustPickle = False,
+    trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write any weights as a checkpoint of our own: the backbone under canonical names, with all its facts."""
     from headstart import api
 
-    done = api.import_weights(weights, out, trust_pickle=trust_pickle, offline=offline, overwrite=overwrite)
+    done = api.import_weights(
+        weights, out, trust_pickle=trust_pickle, trust_code=trust_code, offline=offline, overwrite=overwrite
+    )
     print(done.text())
 
 
@@ -93,6 +95,7 @@ def export(
         bool, typer.Option("--fold", help="Put the preprocessing into the first convolution, where that is exact.")
     ] = False,
     trust_pickle: TrustPickle = False,
+    trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -105,6 +108,7 @@ def export(
         to.value,
         fold,
         trust_pickle=trust_pickle,
+        trust_code=trust_code,
         offline=offline,
         overwrite=overwrite,
     )
@@ -112,11 +116,13 @@ def export(
 
 
 @app.command()
-def verify(weights: Which, trust_pickle: TrustPickle = False, offline: Offline = False) -> None:
+def verify(
+    weights: Which, trust_pickle: TrustPickle = False, trust_code: TrustCode = False, offline: Offline = False
+) -> None:
     """Prove that weights load as they are meant; ends with 1 where there is something to look at."""
     from headstart import api
 
-    found = api.verify_weights(weights, trust_pickle, offline)
+    found = api.verify_weights(weights, trust_pickle, trust_code, offline)
     print(found.text())
     if not found.good:
         raise typer.Exit(1)

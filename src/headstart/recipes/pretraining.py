@@ -243,6 +243,8 @@ class PretrainingOptions:
     format: str | None = None
     read: Mapping[str, Any] | None = None
     """As in `open_dataset`."""
+    trust_code: bool = False
+    """Let Python files run that the recipe, a card or a checkpoint names as backbones."""
     offline: bool = False
     overwrite: bool = False
     """Delete another pre-training in `out`."""

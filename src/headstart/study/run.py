@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from headstart.config.study import Study
 from headstart.errors import HeadstartError, StoreError, StudyError
 from headstart.places.paths import absolute
+from headstart.places.trust import require_trusted
 from headstart.recipes.schema import as_written
 from headstart.store.files import read_json, write_json, write_text
 from headstart.store.lock import RunLock
@@ -92,12 +93,17 @@ def run(
 def check_weights(planner: Planner, expansion: Expansion) -> None:
     """Load every checkpoint once before the first job, here, where the user sees that something is downloaded: one
     that does not fit, or that --offline refuses, is known after seconds and not after hours. Says how each was loaded.
+    So it is with a user's code that nobody has said may run.
 
     Nothing is loaded (and torch not imported) when the study has nothing left to do.
     """
     specs = [planner.spec(w) for w in planner.study.weights if w.uri]
     uris = [planner.origins.start_uri(name) for name in planner.study.pretraining]
     specs += [planner.origins.spec(uri) for uri in dict.fromkeys(uris) if uri]
+    for spec in specs if expansion.ready else ():
+        if spec.backbone_digest:
+            path = Path(spec.backbone.rpartition(":")[0])
+            require_trusted(path, path.read_bytes(), spec.backbone)
     checkpoints = [spec for spec in specs if spec.kind != "random"]
     if expansion.ready and checkpoints:
         from headstart.places.network import to_stderr

@@ -20,19 +20,15 @@ the study file or card that names them.
 from __future__ import annotations
 
 import hashlib
-import re
-import tomllib
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import ConfigDict, Field, ValidationError
+from typing import Any, Literal
 
 from headstart.errors import WeightsError
 from headstart.models.backbones.naming import split_options, with_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
-from headstart.recipes.settings import Name, Settings
 from headstart.weights import catalogue, hub, libraries, native
+from headstart.weights.card_files import read_card
 
 Kind = Literal["random", "timm", "tv", "url", "file", "card"]
 FORMS = (
@@ -118,6 +114,15 @@ def uri_of(weights: str) -> str:
     if not path.exists() or weights.endswith(".toml"):
         return weights
     return f"run:{weights}" if (path / "study.json").is_file() else f"file:{weights}"
+
+
+def code_named(uri: str, base: Path = Path()) -> list[Path]:
+    """The Python file that a URI itself names as a backbone: whoever writes that wants it to run. Not what a card or
+    a checkpoint names."""
+    scheme, _, rest = uri.partition(":")
+    name = rest if scheme == "random" else rest.rpartition("@")[2] if scheme == "file" else ""
+    path = name.rpartition(":")[0]
+    return [(base / path).resolve()] if path.endswith(".py") else []
 
 
 def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
@@ -313,48 +318,9 @@ def file_digest(path: Path) -> str:
     return _digests[key]
 
 
-Three = Annotated[list[float], Field(min_length=3, max_length=3)]
-
-
-class _Strict(Settings):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _CardPreprocessing(_Strict):
-    channel_order: Literal["rgb", "bgr"]
-    scale: float = Field(gt=0)
-    mean: Three
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
-
-
-class _Card(_Strict):
-    """A weights card as written."""
-
-    name: Name
-    backbone: str
-    file: str
-    key_prefix: str | None = None
-    checkpoint_key: str | None = None
-    norm_eps: float | None = Field(default=None, ge=0)
-    lineage: list[str] = Field(min_length=1)
-    licence: str
-    source: str = ""
-    preprocessing: _CardPreprocessing
-
-
 def _card(path: Path, uri: str) -> WeightsSpec:
     path = _existing(path, "weights card")
-    try:
-        text = path.read_text(encoding="utf-8")
-        card = _Card.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path}: not a readable weights card: {error}. Correct the file.") from error
-    except ValidationError as error:
-        faults = "".join(f"\n  {_fault(fault, text)}" for fault in error.errors())
-        raise WeightsError(
-            f"{path}: {error.error_count()} faults in this weights card:{faults}\n"
-            f"Keys of a card: {', '.join(_Card.model_fields)}."
-        ) from error
+    card = read_card(path)
     backbone = _backbone(card.backbone, path.parent, str(path))
     return _of_file(
         _existing(path.parent / card.file, str(path)),
@@ -370,24 +336,3 @@ def _card(path: Path, uri: str) -> WeightsSpec:
         norm_eps=card.norm_eps,
         source=card.source,
     )
-
-
-def _fault(fault: Any, text: str) -> str:
-    keys = [str(part) for part in fault["loc"]]
-    line = _line(text, keys)
-    what = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(fault["type"], fault["msg"])
-    return f"{f'line {line}: ' if line else ''}{'.'.join(keys)}: {what}"
-
-
-def _line(text: str, keys: list[str]) -> int | None:
-    """Line of the key, or of its table where the key is missing or in an inline table; None if neither is found."""
-    table, last = "", None
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            table = header[1].strip()
-            last = number if table == keys[0] else last
-        elif assigned := re.match(r"\s*([\w.-]+)\s*=", line):
-            here = [*([table] if table else []), *assigned[1].split(".")]
-            if here == keys[: len(here)]:
-                last = number
-    return last

@@ -14,6 +14,7 @@ from torch import nn
 
 from headstart.errors import WeightsError
 from headstart.models.backbones.stages import Stage, evaluating
+from headstart.places.trust import require_trusted
 
 
 def split_user_backbone(name: str) -> tuple[str, str] | None:
@@ -23,11 +24,16 @@ def split_user_backbone(name: str) -> tuple[str, str] | None:
 
 
 def load_user_backbone(path: Path, function: str) -> nn.Module:
-    """What `function()` of the user's file returns, checked on one black image. Raises WeightsError."""
+    """What `function()` of the user's file returns, checked on one black image.
+
+    Raises WeightsError, also where nobody said that the file's code may run (`headstart.places.trust`).
+    """
     where = f"{path}:{function}"
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file. A backbone of your own is named path/to/file.py:function.")
-    build = getattr(_import(path), function, None)
+    source = path.read_bytes()
+    require_trusted(path, source, where)
+    build = getattr(_import(path, source), function, None)
     if not callable(build):
         raise WeightsError(f"{path} defines no function {function!r}. Check the name after the colon.")
     try:
@@ -41,16 +47,16 @@ def load_user_backbone(path: Path, function: str) -> nn.Module:
     return backbone
 
 
-def _import(path: Path) -> Any:
+def _import(path: Path, source: bytes) -> Any:
     """The user's file as a module. Its folder is not put on the path: the file's digest must cover its code."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(source).hexdigest()[:12]
     name = f"headstart_user_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec"), module.__dict__)  # these bytes, whatever is in the file by now
     except Exception as error:
         del sys.modules[name]
         raise WeightsError(
