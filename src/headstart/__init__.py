@@ -17,6 +17,9 @@ from headstart.errors import (
     UsageError,
     WeightsError,
 )
+from headstart.places.cache import keep_kernels
+
+keep_kernels()  # before anything imports numba
 
 if TYPE_CHECKING:
     __version__: str

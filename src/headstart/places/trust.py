@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headstart.errors import HeadstartError, WeightsError
+from headstart.places.cache import folder_of_user
 from headstart.store.files import write_text
 
 ALL = "HEADSTART_TRUST_CODE"
@@ -23,9 +24,11 @@ SOME = "HEADSTART_TRUSTED_CODE"
 """Digests of what this process trusts, and those that it starts."""
 
 
-def memory() -> Path:
-    """The user's own list of trusted files: lines `SHA-256  path`. In `XDG_CONFIG_HOME`, else in `~/.config`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headstart" / "trusted-code.txt"
+def memory() -> Path | None:
+    """The user's own list of trusted files: lines `SHA-256  path`. In `XDG_CONFIG_HOME`, else in `~/.config`; None for
+    a user without a home."""
+    folder = folder_of_user("XDG_CONFIG_HOME", ".config")
+    return folder and folder / "headstart" / "trusted-code.txt"
 
 
 @contextmanager
@@ -52,11 +55,11 @@ def trust(path: Path, source: bytes) -> None:
     if digest in _of_this_process():
         return
     os.environ[SOME] = " ".join([*_of_this_process(), digest])
-    with suppress(OSError, RuntimeError, HeadstartError):  # no home, or a read-only one
-        lines = _remembered()
-        if digest not in lines:
-            memory().parent.mkdir(parents=True, exist_ok=True)
-            write_text(memory(), "".join(f"{line}\n" for line in [*lines.values(), f"{digest}  {path}"]))
+    file, lines = memory(), _remembered()
+    if file and digest not in lines:
+        with suppress(OSError, HeadstartError):  # a home that is read-only
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, "".join(f"{line}\n" for line in [*lines.values(), f"{digest}  {path}"]))
 
 
 def require_trusted(path: Path, source: bytes, name: str) -> None:
@@ -81,8 +84,9 @@ def _of_this_process() -> list[str]:
 
 def _remembered() -> dict[str, str]:
     """Digest -> its line."""
+    file = memory()
     try:
-        text = memory().read_text(encoding="utf-8")
-    except (OSError, RuntimeError, UnicodeDecodeError):
+        text = file.read_text(encoding="utf-8") if file else ""
+    except (OSError, UnicodeDecodeError):
         return {}
     return {line.split()[0]: line for line in text.splitlines() if line.split()}

@@ -6,10 +6,10 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from headstart.config.study import Study
+from headstart.places.cache import folder_of_user
 from headstart.train.devices import ON_CPU, Devices, chosen_devices, usual_precision
 
 VERSIONS_OF = (
@@ -42,12 +42,12 @@ def machine() -> dict[str, Any]:
     """Versions, devices and what `--device auto` would take, cache folders. Imports torch."""
     import torch
 
-    home, auto = Path.home(), chosen_devices("auto")
+    auto, cache = chosen_devices("auto"), folder_of_user("XDG_CACHE_HOME", ".cache") or "no home: nowhere"
     gpus = [f"cuda:{k} ({torch.cuda.get_device_name(k)})" for k in range(torch.cuda.device_count())]
     return environment(None, None) | {
         "devices": ["cpu", *gpus],
         "device_auto": f"{auto}, training in {usual_precision(auto.kind)}",
         "cpus": os.cpu_count(),
-        "torch_cache": os.environ.get("TORCH_HOME", str(home / ".cache" / "torch")),
-        "hf_cache": os.environ.get("HF_HOME", str(home / ".cache" / "huggingface")),
+        "torch_cache": os.environ.get("TORCH_HOME", f"{cache}/torch"),
+        "hf_cache": os.environ.get("HF_HOME", f"{cache}/huggingface"),
     }
