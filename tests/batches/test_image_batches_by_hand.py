@@ -196,7 +196,9 @@ def test_types_and_order_of_a_batch() -> None:
 def test_a_part_of_a_batch_is_mirrored_as_the_whole_is() -> None:
     source = batches(small_set(5))
     for t in range(4):
-        assert torch.equal(torch.cat([source.batch(t, slice(k, k + 1)).images for k in range(4)]), source.batch(t).images)
+        assert torch.equal(
+            torch.cat([source.batch(t, slice(k, k + 1)).images for k in range(4)]), source.batch(t).images
+        )
 
 
 def test_which_boxes_are_targets_and_which_are_of_several() -> None:
@@ -222,9 +224,7 @@ def test_only_square_images_are_turned() -> None:
 # Evaluation
 
 
-@pytest.mark.parametrize(
-    ("size", "stops"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (4, [4, 5]), (5, [5]), (6, [5])]
-)
+@pytest.mark.parametrize(("size", "stops"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (4, [4, 5]), (5, [5]), (6, [5])])
 def test_slices_cover_a_set_once(size: int, stops: list[int]) -> None:
     parts = in_order(small_set(5), size)
     assert [p.stop for p in parts] == stops and [p.start for p in parts] == [0, *stops[:-1]]
