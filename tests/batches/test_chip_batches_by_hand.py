@@ -351,9 +351,9 @@ def test_inputs_in_words(source: Annotations, tmp_path: Path) -> None:
     )
     proposals = np.tile([[300.0, 300, 320, 320]], (20, 1)), np.array([0, 0, 0, 20])
     mined = batches(large, replace(chips, negatives=2), batch_size=1, proposals=proposals).summary()
-    assert mined == (
-        "4 chips, 2 of them negative, 1.33 an image (0.00, 0.67, 0.67 by scale, finest first), 0.5 megapixels, "
-        "4 batches"
+    assert mined == (  # proposals of 20 pixels are for the scale in the middle alone
+        "3 chips, 1 of them negative, 1.00 an image (0.00, 0.67, 0.33 by scale, finest first), 0.4 megapixels, "
+        "3 batches"
     )
 
 
