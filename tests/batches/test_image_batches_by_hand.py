@@ -193,6 +193,16 @@ def test_types_and_order_of_a_batch() -> None:
     assert torch.equal(part.image_labels, batch.image_labels[1:3])
 
 
+def test_several_labels_an_image_come_along() -> None:
+    labels = np.arange(25, dtype=np.int8).reshape(5, 5) % 3 - 1
+    source = batches(replace(small_set(5), label_table=labels))
+    batch = source.batch(2)
+    assert batch.label_table is not None and batch.label_table.dtype == torch.int8
+    assert batch.label_table.tolist() == labels[source.indices(2)].tolist()
+    part = source.batch(2, slice(1, 3)).label_table
+    assert part is not None and torch.equal(part, batch.label_table[1:3])
+
+
 def test_a_part_of_a_batch_is_mirrored_as_the_whole_is() -> None:
     source = batches(small_set(5))
     for t in range(4):

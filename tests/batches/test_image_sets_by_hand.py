@@ -14,6 +14,7 @@ from PIL import Image
 from headstart.batches import image_sets
 from headstart.batches.image_sets import MAPPED, ImageSet, make_image_set, read_image
 from headstart.batches.image_tables import table_of
+from headstart.batches.label_source import label_source
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
@@ -38,7 +39,9 @@ def two(**changes: object) -> ImageSet:
 
 def full() -> ImageSet:
     maps = {name: np.arange(48, dtype=np.uint8).reshape(2, 4, 6) + k for k, name in enumerate(MAPPED[1:])}
-    return two(**maps, segment_ids=np.array([5, 6, 7]), mask_colors=np.array([[1, 2, 3]], np.uint8))
+    labels = np.array([[1, 0, -1, 0, 0], [-1, 1, 0, 0, 1]], np.int8)
+    segments, colors = np.array([5, 6, 7]), np.array([[1, 2, 3]], np.uint8)
+    return two(**maps, segment_ids=segments, mask_colors=colors, label_table=labels)
 
 
 # Faults
@@ -48,7 +51,7 @@ def full() -> ImageSet:
     ("name", "expected"),
     [
         *((name, 2) for name in ("images", "sizes_hw", "image_labels", "clusters", "mask_paths")),
-        *((name, 2) for name in ("masks", "instances", "parts")),
+        *((name, 2) for name in ("label_table", "masks", "instances", "parts")),
         *((name, 3) for name in ("boxes_xyxy", "boxes_source_xyxy", "box_flags", "segment_ids")),
     ],
 )
@@ -153,6 +156,7 @@ def test_what_a_set_lacks_has_no_file(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images.npy", "records.npz"]
     again = ImageSet.open(tmp_path)
     assert (again.masks, again.instances, again.parts, again.segment_ids, again.mask_colors) == (None,) * 5
+    assert again.label_table is None
 
 
 def test_boxes_of_an_image_by_hand() -> None:
@@ -337,6 +341,33 @@ def test_colors_and_segments_come_along_for_segmentation_alone(tmp_path: Path) -
     assert images.mask_colors.tolist() == [list(color) for color in colors] and images.segment_ids is None
     assert images.masks is not None and set(np.unique(images.masks[0]).tolist()) <= {0, 1, 255}
     assert prepared(colored, tmp_path / "d").mask_colors is None
+
+
+def test_labels_are_those_of_the_source_that_is_given(tmp_path: Path) -> None:
+    """Boxes of two classes make several labels an image, of one class a label each; the table's own are left."""
+    source = table(tmp_path / "data")
+    plain = prepared(source, tmp_path / "a", task="classify")
+    assert plain.label_table is None and plain.image_labels.tolist() == [0, 1, 0]
+    unlabeled = table(tmp_path / "data", image_labels=[-1] * 3)
+    labels = label_source(unlabeled)
+    images = prepared(unlabeled, tmp_path / "b", task="classify", labels=labels, indices=[2, 0, 1], clusters=[4, 5, 6])
+    assert images.label_table is not None and images.label_table.dtype == np.int8
+    assert images.label_table.tolist() == [[0, 0], [1, 1], [0, 1]] and images.image_classes.tolist() == ["cat", "dog"]
+    assert images.image_labels.tolist() == [-1] * 3 and images.image_labels.dtype == np.int32
+    assert images.image_classes.dtype.kind == "U" and images.clusters.tolist() == [4, 5, 6]
+    fewer = labels.only([False, True])
+    images = prepared(unlabeled, tmp_path / "c", task="classify", labels=fewer, on_bad_image="skip")
+    assert images.label_table is not None and images.label_table.tolist() == [[1], [1], [0]]
+    assert images.image_classes.tolist() == ["dog"]
+    single = label_source(table(tmp_path / "data", image_labels=[1, -1, 0]))
+    images = prepared(unlabeled, tmp_path / "d", task="classify", labels=single, indices=[2, 0], clusters=[0, 1])
+    assert images.label_table is None and images.image_labels.tolist() == [0, 1]
+    assert images.image_labels.dtype == np.int32 and images.image_classes.tolist() == ["x", "y"]
+    with pytest.raises(DataError, match="image 'n1' has no annotation for classify"):
+        prepared(unlabeled, tmp_path / "e", task="classify", labels=single)
+    (tmp_path / "data" / "0.png").unlink()
+    images = prepared(unlabeled, tmp_path / "f", task="classify", labels=labels, on_bad_image="skip")
+    assert images.label_table is not None and images.label_table.tolist() == [[0, 1], [0, 0]]
 
 
 def test_progress_is_told_every_few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
