@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from headstart.stats.contrasts import holm, ranking
 from headstart.stats.intervals import crossed_interval, paired_difference
@@ -12,7 +13,7 @@ from headstart.stats.intervals import crossed_interval, paired_difference
 def test_holm_by_hand():
     """.01 x 3; .02 x 2 = .04; .03 x 1 = .03, raised to .04."""
     assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([0.5, 0.6]) == [1.0, 1.0] and holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 
 
@@ -50,6 +51,26 @@ def test_families_are_adjusted_separately():
         effects = [row[which] for row in rows if row[which] and row[which]["effect"] != 0]
         assert len(effects) == 3
         assert [e["p_holm"] for e in effects] == pytest.approx(holm([e["p"] for e in effects]))
+
+
+@pytest.mark.parametrize(
+    ("p_values", "best_set"),
+    [
+        ((0.02, 0.04), ["best"]),  # 0.04 both
+        ((0.03, 0.04), ["best", "x", "y"]),  # 0.06 both, though each alone is below 0.05
+        ((0.02, 0.06), ["best", "y"]),
+    ],
+)
+def test_the_best_set_is_by_adjusted_p_values(p_values, best_set):
+    """Student's t with 3 degrees of freedom: four seeds, nothing of the images."""
+    values = {"best": np.zeros(4)}
+    for name, p in zip("xy", p_values, strict=True):
+        spread = 2 / (stdtrit(3, 1 - p / 2) * np.sqrt(4 / 3))
+        values[name] = -1 - ord(name) / 1e6 - spread * np.array([1, -1, 1, -1])
+    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
+    result = ranking(values, replicates, 0.01, {})
+    assert [row["to_best"]["p"] for row in result["rows"][1:]] == pytest.approx(p_values, rel=1e-3)
+    assert result["best_set"] == best_set
 
 
 def test_without_costs_or_default():

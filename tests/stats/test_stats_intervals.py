@@ -93,6 +93,15 @@ def test_other_levels(level):
     assert stats.t.ppf((1 + level) / 2, seeds.df) * seeds.se == pytest.approx(seeds.hi - seeds.effect, rel=1e-5)
 
 
+def test_differences_at_other_levels():
+    a, b = VALUES, np.array([0.25, 0.05, 0.1])
+    draws = np.random.default_rng(0).normal(0.2, 0.05, (2, 3, 50))
+    for level in (0.6, 0.95):
+        assert paired_difference(a, draws[0], b, draws[1], level=level) == crossed_interval(
+            a - b, draws[0] - draws[1], level
+        )
+
+
 def test_values_of_any_number_type():
     exact = crossed_interval(VALUES, VALUES[:, None] + [[-0.03, 0.0, 0.03]])
     single = crossed_interval(VALUES.astype(np.float32), (VALUES[:, None] + [[-0.03, 0.0, 0.03]]).astype(np.float32))
