@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.batches.batch import draw_seeds
-from headstart.batches.chips import epochs as chip_epochs
 from headstart.batches.chips.arranging import ChipOrder, arrange
 from headstart.batches.chips.batches import ChipBatches, boxes_of_several, training_boxes, within
 from headstart.batches.chips.cutting import PADDING
-from headstart.batches.chips.epochs import ChipEpochs, ChipLayout
-from headstart.batches.chips.scales import ChipTable, Scale
+from headstart.batches.chips.epochs import ChipLayout
+from headstart.batches.chips.scales import Scale
 from headstart.batches.chips.small_objects import SmallObjects
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
@@ -395,101 +392,3 @@ def test_images_of_another_size_than_the_table_says_are_refused(source: Annotati
     Image.new("RGB", (50, 60)).save(tmp_path / "data" / "0.png")
     with pytest.raises(DataError, match=r"0\.png: the image is 50 x 60 pixels, its annotation was made for 60 x 40"):
         made.decoded(0, 0)
-
-
-# Epochs on the disk
-
-CHIPS = ChipLayout("chips", ONE, chip=32)
-
-
-def equal(a: ChipTable, b: ChipTable) -> bool:
-    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(ChipTable))
-
-
-def test_chips_are_kept_as_mapped_files(source: Annotations, tmp_path: Path) -> None:
-    boxes = training_boxes(source)
-    folder = tmp_path / "deep" / "chips"
-    kept, alone = ChipEpochs(boxes, CHIPS, 3, folder), ChipEpochs(boxes, CHIPS, 3)
-    for epoch in range(4):
-        found = kept.of(epoch)
-        assert equal(found, alone.of(epoch)) and kept.boxes_of(epoch) is boxes and kept.pastes_of(epoch) is None
-        for field in fields(ChipTable):
-            column = getattr(found, field.name)
-            assert isinstance(column, np.memmap) or len(column) == 0, field.name
-            assert not column.flags.writeable, field.name
-    names = {p.relative_to(folder).as_posix() for p in (folder / "epoch-3").rglob("*.*")}
-    assert names == {"epoch-3/digests.json"} | {f"epoch-3/chips/{f.name}.npy" for f in fields(ChipTable)}
-    assert sorted(p.name for p in folder.iterdir()) == [".lock", "epoch-0", "epoch-2", "epoch-3"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "left"),
-    [
-        ([0], [0]),
-        ([0, 1], [0, 1]),
-        ([0, 1, 2], [0, 1, 2]),
-        ([0, 1, 2, 3], [0, 2, 3]),
-        ([5], [5]),
-        ([4, 5], [4, 5]),
-        ([3, 5], [5]),
-        ([7, 3], [3]),
-        ([0, 9, 10, 11], [0, 10, 11]),
-    ],
-)
-def test_the_first_and_the_last_epochs_stay_on_the_disk(
-    source: Annotations, tmp_path: Path, asked: list[int], left: list[int]
-) -> None:
-    kept = ChipEpochs(training_boxes(source), CHIPS, 3, tmp_path)
-    for epoch in asked:
-        kept.of(epoch)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([".lock", *(f"epoch-{k}" for k in left)])
-
-
-def test_damaged_epochs_are_told_of_and_laid_again(
-    source: Annotations, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    boxes = training_boxes(source)
-    ChipEpochs(boxes, CHIPS, 3, tmp_path).of(1)
-    file = tmp_path / "epoch-1" / "chips" / "factors.npy"
-    size = file.stat().st_size
-    file.write_bytes(b"")
-    with caplog.at_level(logging.WARNING, chip_epochs.log.name):
-        again = ChipEpochs(boxes, CHIPS, 3, tmp_path).of(1)
-    assert equal(again, ChipEpochs(boxes, CHIPS, 3).of(1))
-    [record] = caplog.records
-    assert record.getMessage() == (
-        f"{tmp_path}/epoch-1 is damaged (chips/factors.npy has 0 bytes, not {size}): its chips are laid again"
-    )
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "epoch-1"], "the damaged one is swept"
-
-
-def test_what_is_on_the_disk_is_not_laid_again(
-    source: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boxes = training_boxes(source)
-    wanted = ChipEpochs(boxes, CHIPS, 3, tmp_path).of(1)
-    kept = ChipEpochs(boxes, CHIPS, 3, tmp_path)
-    monkeypatch.setattr(kept, "laid", lambda epoch: pytest.fail("laid again"))
-    assert equal(kept.of(1), wanted)
-
-
-def test_processes_take_turns_by_a_lock(source: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fcntl
-
-    kept = ChipEpochs(training_boxes(source), CHIPS, 3, tmp_path)
-    laid = kept.laid
-
-    def while_locked(epoch: int) -> object:
-        with (tmp_path / ".lock").open("w") as file, pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return laid(epoch)
-
-    monkeypatch.setattr(kept, "laid", while_locked)
-    kept.of(0)
-    with (tmp_path / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_the_number_of_batches_is_that_of_the_first_epoch(source: Annotations) -> None:
-    made = batches(source, CHIPS, batch_size=1)
-    assert made.per_epoch == made.count == len(made.epochs.of(0)) and math.isfinite(made.per_epoch)
