@@ -22,7 +22,7 @@ from headstart.batches.chips.scales import (
     positive_chips,
 )
 from headstart.batches.chips.small_objects import Pastes
-from support.chip_tables import equal, of_types
+from support.by_hand.chip_tables import equal, of_types
 
 # Whole images
 

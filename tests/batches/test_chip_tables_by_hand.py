@@ -24,7 +24,7 @@ from headstart.batches.chips.scales import (
 )
 from headstart.errors import DataError
 from headstart.recipes.sampling import ScaleSettings
-from support.chip_tables import equal, of_types
+from support.by_hand.chip_tables import equal, of_types
 
 INF = float("inf")
 

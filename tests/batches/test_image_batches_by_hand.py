@@ -12,7 +12,7 @@ from headstart.batches.batch import Batch, draw_seeds
 from headstart.batches.image_batches import Batches, in_order, pixels_of
 from headstart.batches.image_sets import ImageSet
 from headstart.data.flags import CROWD, DIFFICULT, GROUP_OF, OCCLUDED, TRUNCATED
-from support.sets_by_hand import image_set
+from support.by_hand.sets import image_set
 
 # Batches of any kind
 

@@ -15,7 +15,7 @@ from headstart.batches.image_tables import table_of
 from headstart.data.annotate import annotate
 from headstart.data.flags import CROWD, IGNORED
 from headstart.errors import StoreError
-from support.sets_by_hand import image_set
+from support.by_hand.sets import image_set
 
 AGAIN = "Delete this folder; the next run makes it again."
 

@@ -212,13 +212,14 @@ def test_a_plan_is_made_from_the_settings(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(small_objects, "places", recorded)
     plan = planner.plan(5)
-    offsets, hulls, hull_offsets, boxes, box_offsets, sizes, state, *rest = asked[0]
+    (offsets, hulls, hull_offsets), boxes, box_offsets, sizes, state, chances = asked[0]
     assert offsets is planner.offsets and hulls is planner.hulls and hull_offsets is planner.hull_offsets
     assert boxes.tolist() == source.boxes_xyxy.tolist() and boxes.flags.c_contiguous
     assert box_offsets.tolist() == [0, 3, 4] and box_offsets.dtype == np.int64
     assert sizes.tolist() == [[80, 100]] * 2 and sizes.dtype == np.float64
     assert state == np.random.SeedSequence([9, 6, 5]).generate_state(1, np.uint64)[0] and state.dtype == np.uint64
-    assert rest == [2, 3, 1.0, 1.0, 2.0, math.pi / 2]
+    wanted = {"copies": 2, "at_most": 3, "share": 1.0, "low": 1.0, "high": 2.0, "turn": math.pi / 2}
+    assert chances._asdict() == wanted
     objects, affines, xyxy, counts = places(*asked[0])
     assert plan.rows.tolist() == [[0, 2, 3][k] for k in objects] and counts.tolist() == [3, 2]
     assert plan.offsets.tolist() == [0, 3, 5] and plan.offsets.dtype == np.int64

@@ -69,3 +69,5 @@ def test_faults():
         image_weights([0], 0)
     with pytest.raises(ValueError, match=r"values have shape \(2,\), weights \(1, 3\)"):
         weighted_mean_replicates([0, 1], [[1, 1, 1]])
+    with pytest.raises(ValueError, match=r"values have shape \(3, 2\), weights \(4, 3\)"):
+        weighted_mean_replicates(np.zeros((3, 2)), np.ones((4, 3)))

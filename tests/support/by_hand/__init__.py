@@ -1,0 +1,1 @@
+"""Small things that are worked by hand, and compared."""
