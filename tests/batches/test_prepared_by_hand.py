@@ -81,6 +81,8 @@ TYPES = {
     "sizes_hw": "int32",
     "boxes_xyxy": "float32",
     "boxes_source_xyxy": "float64",
+    "box_offsets": "int64",
+    "box_labels": "int32",
     "box_flags": "uint8",
     "image_labels": "int32",
     "clusters": "int64",

@@ -255,3 +255,11 @@ def test_bombs_are_refused_by_a_limit_that_can_be_set(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     monkeypatch.setenv("HEADSTART_MAX_IMAGE_MEGAPIXELS", "500")
     assert header_sizes_hw(huge)[0] == (20_000, 20_000)
+
+
+@pytest.mark.parametrize("format", ["EPS", "PDF", "TGA", "ICNS"])
+def test_formats_that_data_sets_do_not_have_are_not_opened(tmp_path: Path, format: str) -> None:
+    """Whatever the name says: EPS would start Ghostscript."""
+    Image.fromarray(np.tile(CORNERS, (32, 32, 1))[:16, :16]).save(tmp_path / "a.jpg", format)
+    with pytest.raises(DataError, match=r"a\.jpg: cannot be decoded as an image \(it is none of BMP, GIF, JPEG,"):
+        read_rgb(tmp_path / "a.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 from headstart.data.annotations import Annotations
 from headstart.errors import DataError
+from headstart.places.opening import open_place
 from headstart.readers.formats import open_dataset
+from headstart.readers.yaml_files import read_mapping
 from support.miniatures import HEIGHT, WIDTH, image, text
 from support.miniatures_lists import make_yolo
 
@@ -229,3 +232,15 @@ class TestFaults:
         assert table.size_hw(0) == (0, 0) and len(table.box_labels) == 4 and table.outline(1) is None
         assert any("1 polygons are kept as boxes only" in note for note in table.notes)
         assert np.allclose(table.boxes_of(0, (HEIGHT, WIDTH)).xyxy[1], [4, 3, 20, 27])
+
+
+def test_references_that_would_multiply_are_refused(tmp_path: Path) -> None:
+    """Ten lines that stand for 10^9 words; a reference to a plain list is read."""
+    lines = ["names: &n0 [cat, dog]", *(f"x{k}: &n{k} [{', '.join([f'*n{k - 1}'] * 10)}]" for k in range(1, 10))]
+    (tmp_path / "data.yaml").write_text("\n".join([*lines, "train: images"]) + "\n")
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"data\.yaml: cannot be read as YAML \(too many references to other parts"):
+        read_mapping(open_place(tmp_path / "data.yaml"))
+    assert time.process_time() - began < 5
+    (tmp_path / "data.yaml").write_text("names: &n [cat, dog]\nagain: *n\n")
+    assert read_mapping(open_place(tmp_path / "data.yaml")) == {"names": ["cat", "dog"], "again": ["cat", "dog"]}

@@ -18,10 +18,12 @@ from typing import BinaryIO
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.places.limits import limit
 
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""That data sets have (a JPEG may hold several pictures). Pillow knows dozens more, of which EPS starts a program."""
 EXIF_ORIENTATION = 0x0112
 PNG_EXIF = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 """Kinds of chunks of a PNG that can hold an orientation."""
@@ -137,12 +139,14 @@ def _opened(file: BinaryIO) -> Iterator[Image.Image]:
     if Image.MAX_IMAGE_PIXELS is not None and allowed * 1e6 > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = round(allowed * 1e6)  # Pillow refuses twice as many, whoever asked for more.
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > allowed * 1e6:
                 raise TooManyPixelsError(f"{image.width} x {image.height} pixels")
             yield image
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError(str(error)) from error
+    except UnidentifiedImageError as error:  # whose own message has a place in memory, another one each time
+        raise DamagedError(f"it is none of {', '.join(FORMATS)}") from error
     except DECODER_FAULTS as error:
         raise DamagedError(str(error)) from error
 

@@ -10,15 +10,46 @@ from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.folders import read_text
 
+MAX_ALIASES = 100
+"""References to other parts of a file. A few lines of references to references can stand for billions of entries."""
+
 
 class _Strings(yaml.BaseLoader):
-    """Every scalar stays text (a class may be called `no`), and a key that stands twice is refused."""
+    """Every scalar stays text (a class may be called `no`), a key that stands twice is refused, and so are references
+    to what holds references itself."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            node = super().compose_node(parent, index)
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES or _holds_twice(node):
+                raise yaml.composer.ComposerError(None, None, "too many references to other parts of the file", mark)
+            return node
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) < len(node.value):
             raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
         return mapping
+
+
+def _holds_twice(node: yaml.Node) -> bool:
+    """Whether a node holds another one, not a scalar, more than once, or itself: what references make."""
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, yaml.ScalarNode):
+            continue
+        if id(one) in seen:
+            return True
+        seen.add(id(one))
+        waiting += [part for pair in one.value for part in pair] if isinstance(one, yaml.MappingNode) else one.value
+    return False
 
 
 def read_mapping(path: DataPath) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import mmap
 import pickle
 import warnings
@@ -21,12 +22,14 @@ from typing import Any, Literal
 from headstart.errors import WeightsError
 from headstart.weights import mxnet_params, pickles
 from headstart.weights.rebuilding import Refused, storage_facts
-from headstart.weights.stored import DTYPES, Storage, StoredArray, plain
+from headstart.weights.stored import DTYPES, Budget, Storage, StoredArray, plain, require_room
 
 Kind = Literal["safetensors", "torch archive", "pickle", "MXNet parameters"]
 
 MAX_GROWTH = 8
 """Most times that a compressed archive may grow; weights hardly compress."""
+MAX_HEADER = 100_000_000
+"""Bytes of a safetensors header; the format's own library refuses more."""
 _SAFETENSORS = {
     "F64": "float64",
     "F32": "float32",
@@ -82,7 +85,9 @@ def look(path: Path) -> Contents:
         if kind == "MXNet parameters":
             return Contents(path, kind, mxnet_params.read_params(data))
         content, stubs = pickles.read_pickles(data)
-        return Contents(path, kind, plain(content), tuple(sorted(stubs)))
+        tree = plain(content, Budget(len(data)))
+        require_room(tree, len(data))
+        return Contents(path, kind, tree, tuple(sorted(stubs)))
     except Refused as error:
         raise WeightsError(_refusal(path, error)) from error
     except WeightsError:
@@ -105,7 +110,8 @@ def read(path: Path, trust_pickle: bool = False) -> Contents:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return replace(contents, tree=plain(torch.load(path, map_location="cpu", weights_only=True)))
+                whole = torch.load(path, map_location="cpu", weights_only=True)
+                return replace(contents, tree=plain(whole, Budget(path.stat().st_size)))
         except Exception:  # types that torch does not list; our reader has already found the file sound
             pass
     return replace(contents, tree=tensors(path, contents.tree))
@@ -193,10 +199,10 @@ def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
     with path.open("rb") as stream:
         data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     length = int.from_bytes(data[:8], "little")
-    if length > len(data) - 8:
+    if length > len(data) - 8 or length > MAX_HEADER:
         raise EOFError(f"its header has {length:,} bytes and the file {len(data):,}")
-    tensors, header = {}, {}
-    for name, facts in json.loads(bytes(data[8 : 8 + length])).items():
+    tensors, header, places = {}, {}, []
+    for name, facts in json.loads(bytes(data[8 : 8 + length]), object_pairs_hook=_once).items():
         if name == "__metadata__":
             header = {str(key): str(value) for key, value in facts.items()}
             continue
@@ -209,8 +215,26 @@ def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
         tensors[name] = StoredArray(
             Storage(dtype, len(raw) // DTYPES[dtype], partial(bytes, raw)), tuple(facts["shape"])
         )
+        if math.prod(tensors[name].shape) != tensors[name].storage.numel:
+            raise ValueError(f"the tensor {name!r} has shape {facts['shape']} and {len(raw):,} bytes")
         tensors[name].check()
+        places.append((begin, end, name))
+    at = 8 + length
+    for begin, end, name in sorted(places):  # as the format's own library wants it: no gap, and no byte twice
+        if begin != at:
+            raise ValueError(f"the tensor {name!r} begins at byte {begin:,}; the one before it ends at {at:,}")
+        at = end
+    if at != len(data):
+        raise ValueError(f"its tensors end at byte {at:,} of {len(data):,}")
     return tensors, header
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError where a name stands twice."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name stands twice in its header")
+    return value
 
 
 def _archive(path: Path) -> Contents:
@@ -249,8 +273,10 @@ def _archive(path: Path) -> Contents:
                 storages[key] = Storage(dtype, numel, partial(_entry, path, info))
             return storages[key]
 
-        machine = pickles.RestrictedUnpickler(pickles.Bounded(archive.read(f"{root}data.pkl")), storage)
-        content = plain(machine.load())
+        program = archive.read(f"{root}data.pkl")
+        machine = pickles.RestrictedUnpickler(pickles.Bounded(program), storage)
+        content = plain(machine.load(), Budget(len(program)))
+        require_room(content, full)
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
         if order != b"little":
             raise Refused("big-endian values", "written by a machine of the other byte order")
@@ -265,11 +291,12 @@ def _entry(path: Path, info: zipfile.ZipInfo) -> bytes:
 def _trusted(path: Path) -> Any:
     import torch
 
+    budget = Budget(path.stat().st_size)
     try:
         if _head(path).startswith((b"PK", pickle.dumps(pickles.TORCH_MAGIC, 2))):
-            return plain(_module_to_state(torch.load(path, map_location="cpu", weights_only=False)))
+            return plain(_module_to_state(torch.load(path, map_location="cpu", weights_only=False)), budget)
         with path.open("rb") as stream:
-            return plain(_module_to_state(pickle.load(io.BytesIO(stream.read()), encoding="latin1")))
+            return plain(_module_to_state(pickle.load(io.BytesIO(stream.read()), encoding="latin1")), budget)
     except Exception as error:
         raise WeightsError(
             f"{path} could not be unpickled: {type(error).__name__}: {str(error)[:200]}. Unpickling it "

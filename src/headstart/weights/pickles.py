@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import reprlib
 import struct
 import sys
 from collections.abc import Callable
@@ -248,9 +249,15 @@ class RestrictedUnpickler(pickle._Unpickler):
     del _op, _method
 
 
+SIMPLE = (str, int, float, bool, bytes, type(None))
+
+
 def _key(key: Any) -> Any:
-    """Keys are words, numbers or tuples of them; whatever else is written as text."""
-    return key if isinstance(key, str | int | float | bool | bytes | type(None) | tuple) else repr(key)
+    """Keys are words, numbers or tuples of them; whatever else is written as text, in short: it may hold itself many
+    times over."""
+    if all(isinstance(part, SIMPLE) for part in (key if isinstance(key, tuple) else (key,))):
+        return key
+    return reprlib.repr(key)[:100]
 
 
 def _reconstructor(machine: RestrictedUnpickler, kind: Any, base: Any = None, state: Any = None) -> Any:

@@ -31,6 +31,8 @@ DTYPES: dict[str, int] = {
 
 MAX_EXPANDED = 1 << 24
 """Most values that an array may show through strides of 0 beyond those that are stored."""
+MAX_TIMES, MAX_BEYOND = 4, 1 << 26
+"""All arrays of a file take at most so many times its bytes, and so many bytes more."""
 
 
 @dataclass(eq=False)
@@ -111,39 +113,78 @@ class Stub:
     """Entries of classes that are lists."""
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+class Budget:
+    """How many entries a file may come to, where parts of it are named again and again.
+
+    A pickle of 300 bytes can hold lists of lists that would be 2^40 entries when written out. What is honest has at
+    most an entry a byte.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left = 1_000_000 + size
+
+    def spend(self, count: int = 1) -> None:
+        """Raises ValueError where more is wanted than the file can honestly hold."""
+        self.left -= count
+        if self.left < 0:
+            raise ValueError("it names its own parts so often that they come to millions of entries")
+
+
+def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
     """The tree as dictionaries and lists: stand-ins of dictionaries, lists and modules become what they hold.
 
-    A module becomes its state dict. Other stand-ins stay. Raises ValueError for what is nested too deep or in itself.
+    A module becomes its state dict. Other stand-ins stay. Raises ValueError for what is nested too deep or in itself,
+    and for more entries than the budget has.
     """
     if depth > 100:
         raise ValueError("objects are nested more than 100 deep")
     if isinstance(value, Stub):
         if "_modules" in value.state and "_parameters" in value.state:
-            return dict(module_state(value))
+            return dict(module_state(value, budget))
         if value.items or value.values:
             value = value.items or value.values
         elif value.name.rpartition(".")[2].endswith("Dict"):
             value = value.state
+    if isinstance(value, dict | list | tuple):
+        budget.spend(1 + len(value))
     if isinstance(value, dict):
-        return {str(key): plain(entry, depth + 1) for key, entry in value.items()}
+        return {str(key): plain(entry, budget, depth + 1) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry, depth + 1) for entry in value]
+        return [plain(entry, budget, depth + 1) for entry in value]
     return value
 
 
-def module_state(module: Stub, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, StoredArray]]:
+def module_state(module: Stub, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, StoredArray]]:
     """(dotted name, array) of the parameters and buffers of a pickled `torch.nn.Module`."""
     if depth > 100:
         raise ValueError("modules are nested more than 100 deep")
     for group in ("_parameters", "_buffers"):
         for name, value in _entries(module.state.get(group)):
+            budget.spend()
             if isinstance(value, StoredArray):
                 yield f"{prefix}{name}", value
     for name, child in _entries(module.state.get("_modules")):
+        budget.spend()
         if isinstance(child, Stub):
-            yield from module_state(child, f"{prefix}{name}.", depth + 1)
+            yield from module_state(child, budget, f"{prefix}{name}.", depth + 1)
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:
     return [(str(key), entry) for key, entry in value.items()] if isinstance(value, dict) else []
+
+
+def require_room(tree: Any, size: int) -> None:
+    """Raise ValueError where the arrays of a file of `size` bytes would take many times that in memory: views of the
+    same values over and over, or values that strides of 0 repeat. Tied weights are few."""
+    arrays: dict[int, int] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, StoredArray):
+            arrays[id(value)] = math.prod(value.shape) * DTYPES[value.dtype]
+        elif isinstance(value, dict | list):
+            for entry in value.values() if isinstance(value, dict) else value:
+                look(entry)
+
+    look(tree)
+    if (total := sum(arrays.values())) > MAX_TIMES * size + MAX_BEYOND:
+        raise ValueError(f"its {len(arrays):,} arrays would take {total:,} bytes: they show the same values many times")
