@@ -52,7 +52,7 @@ def test_the_code_of_the_page_runs(folder: Path) -> None:
     said = done.stdout.splitlines()
     print(done.stdout)
     assert said[0].startswith("coco 12 (") and said[-1].startswith("nowhere: ")
-    assert any(line.startswith("<ranking of detect by det/") for line in said)
+    assert any(line.startswith("<ranking of find by det/") for line in said)
 
 
 @pytest.mark.slow

@@ -43,7 +43,9 @@ class RunSummary:
         """Of one task, by its first metric. Raises UsageError for a task that has none."""
         by_task = {r.task: r for r in reversed(self.rankings)}
         if task not in by_task:
-            raise UsageError(f"task {task!r} is not ranked in {self.out}. Ranked are: {', '.join(by_task) or 'none'}.")
+            why = f" {len(self.failed)} jobs failed, first: {': '.join(self.failed[0])}" if self.failed else ""
+            ranked = ", ".join(by_task) or "none"
+            raise UsageError(f"task {task!r} is not ranked in {self.out}. Ranked are: {ranked}.{why}")
         return by_task[task]
 
 
