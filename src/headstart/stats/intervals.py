@@ -87,15 +87,11 @@ def crossed_interval(values: ArrayLike, replicates: ArrayLike, level: float = LE
     """
     column, draws = _checked(values, replicates)
     per_seed = tuple(column.tolist())
-    num_seeds, effect = len(column), float(column.mean())
+    effect = float(column.mean())
     draws = draws[:, ~np.isnan(draws).any(0)]
     if not math.isfinite(effect) or draws.shape[1] < 2 or not np.isfinite(draws).all():
         return Interval(effect, math.nan, math.nan, None, math.nan, math.nan, per_seed)
-    error = _Error.of(column, draws)
-    half = error.half_width(level)
-    df = max(_equivalent_df(half / error.se, level), num_seeds - 1) if error.se else math.inf
-    p = None if num_seeds == 1 else error.p(effect)
-    return Interval(effect, effect - half, effect + half, p, error.se, df, per_seed)
+    return Error.of(column, draws).interval(effect, level, per_seed)
 
 
 def paired_difference(
@@ -148,36 +144,52 @@ def finite(value: float | None) -> float | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Error:
+class Error:
     """Distribution of the error of a mean: normal with a variance that is a mixture.
 
-    se: square root of V. deviations: standard deviations of the mixture; weights: of each, their sum is 1.
+    se: square root of V. deviations: standard deviations of the mixture; weights: of each, their sum is 1. seed_df:
+    degrees of freedom of the seeds' part; 0 where it is not known.
     """
 
     se: float
     deviations: NDArray[np.float64]
     weights: NDArray[np.float64]
+    seed_df: int
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], draws: NDArray[np.float64]) -> _Error:
+    def of(cls, values: NDArray[np.float64], draws: NDArray[np.float64]) -> Error:
         num_seeds = len(values)
         of_mean = float(draws.mean(0).var(ddof=1))
         if num_seeds == 1:
-            return cls(math.sqrt(of_mean), np.array([math.sqrt(of_mean)]), np.ones(1))
+            return cls.mixture(of_mean, 0.0, 0.0, 0)
         of_seeds = float(values.var(ddof=1)) / num_seeds
         shared = (float(draws.var(axis=1, ddof=1).mean()) - of_mean) / (num_seeds - 1)
-        factors, weights = _variance_factors(num_seeds - 1)
-        variances = of_mean + np.maximum(of_seeds * factors - shared, 0.0)
-        return cls(math.sqrt(of_mean + max(of_seeds - shared, 0.0)), np.sqrt(variances), weights)
+        return cls.mixture(of_mean, of_seeds, shared, num_seeds - 1)
+
+    @classmethod
+    def mixture(cls, of_images: float, of_seeds: float, shared: float, seed_df: int) -> Error:
+        """Variances: of what is known; of the seeds' part, with its degrees of freedom; of what is in both."""
+        if seed_df == 0:
+            return cls(math.sqrt(of_images), np.array([math.sqrt(of_images)]), np.ones(1), 0)
+        factors, weights = _variance_factors(seed_df)
+        variances = of_images + np.maximum(of_seeds * factors - shared, 0.0)
+        return cls(math.sqrt(of_images + max(of_seeds - shared, 0.0)), np.sqrt(variances), weights, seed_df)
+
+    def interval(self, effect: float, level: float, per_seed: tuple[float, ...]) -> Interval:
+        """Of an effect with this error; no p-value where the seeds' part is not known."""
+        half = self.half_width(level)
+        df = max(_equivalent_df(half / self.se, level), self.seed_df) if self.se else math.inf
+        p = self.p(effect) if self.seed_df else None
+        return Interval(effect, effect - half, effect + half, p, self.se, df, per_seed)
 
     def half_width(self, level: float) -> float:
         """The error that is exceeded, either way, with probability 1 - level."""
-        from scipy.optimize import brentq
-
         normal = critical(math.inf, level)
         low, high = normal * float(self.deviations.min()), normal * float(self.deviations.max())
         if high - low <= 1e-12 * high:
             return high
+        from scipy.optimize import brentq  # Takes a fifth of a second to import, and one seed does not need it.
+
         # Beyond the ends by more than rounding: nearly all of the weight may lie at one of them.
         low, high = 0.999 * low, 1.001 * high
         return float(brentq(lambda error: self.p(error) - (1 - level), low, high, xtol=sys.float_info.min, rtol=1e-9))
