@@ -180,9 +180,9 @@ def voc_line(folder, *lines):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"score": float("nan")}, r"3 of 3 detections have a score that is no number or below 0: .*: record 0: nan"),
-        ({"score": -0.5}, r"record 1: -0.5; .*record 2: -0.5. A score is finite, 0 or more"),
-        ({"score": 1e999}, r"score that is no number .* inf"),
+        ({"score": float("nan")}, r"3 of 3 detections have a score that is no number: .*: record 0: nan"),
+        ({"score": float("-inf")}, r"record 1: -inf; .*record 2: -inf. A score is a finite number, higher when surer"),
+        ({"score": 1e999}, r"score that is no number: .* inf"),
         (
             {"bbox": [1, 2, -3, 4]},
             r"3 of 3 detections have a width or height below 0: .*record 0: \(1, 2, -3, 4\)"
@@ -209,8 +209,8 @@ def test_faulty_records(data, tmp_path, changes, said):
 
 
 def test_more_than_a_few_are_counted(data, tmp_path):
-    path = coco(tmp_path / "r.json", FOUND * 5, score=-1)
-    with pytest.raises(DataError, match=r"15 of 15 detections .* record 2: -1; and 12 more. A score"):
+    path = coco(tmp_path / "r.json", FOUND * 5, score=float("nan"))
+    with pytest.raises(DataError, match=r"15 of 15 detections .* record 2: nan; and 12 more. A score"):
         read_detections(path, data, ROWS)
 
 

@@ -6,17 +6,17 @@ raises DataError, naming path and record, for what is not in its format.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.boxes import Convention
+from headstart.data.results_json import read_results
 from headstart.errors import DataError
 
 NAMED = 3
@@ -35,13 +35,13 @@ class DetectionColumns:
     images: ids of the images, text or whole numbers. classes: names (text) or numbers. numbers (d, 4) float64 in
     `convention` (`headstart.data.boxes.CONVENTIONS`). scores (d,) float64. files and places (d,): which of `paths`, and
     the line (from 1) or record (from 0) there; `unit` says which of the two. class_names: the files' own list of names,
-    where class numbers are positions in one.
+    where class numbers are positions in one. outlines: `headstart.data.results_json.Results.outlines`.
     """
 
     format: str
     convention: Convention
-    images: Sequence[str | int]
-    classes: Sequence[str | int]
+    images: Sequence[str | int] | NDArray[np.int64]
+    classes: Sequence[str | int] | NDArray[np.int64]
     numbers: NDArray[np.float64]
     scores: NDArray[np.float64]
     paths: tuple[Path, ...]
@@ -49,6 +49,7 @@ class DetectionColumns:
     places: NDArray[np.int64]
     unit: Literal["line", "record"]
     class_names: tuple[str, ...] = ()
+    outlines: list[bytes] | None = None
 
     def where(self, i: int) -> str:
         """Path and line or record of detection i."""
@@ -91,35 +92,23 @@ def read_columns(path: Path) -> DetectionColumns:
 def read_coco_results(paths: list[Path]) -> DetectionColumns:
     """COCO's results: a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}.
 
-    `image_id` and `category_id` may also be text: the image's name, the class's name.
+    `image_id` and `category_id` may also be text: the image's name, the class's name. `segmentation` holds run lengths,
+    or polygons; with it `bbox` may be left out.
     """
-    path = paths[0]
-    records = _json(path)
-    if not isinstance(records, list):
-        what = "annotations of a data set" if isinstance(records, dict) and "images" in records else "no list"
-        raise DataError(
-            f"{path}: {what}, where COCO results are a list of records with image_id, category_id, bbox "
-            "and score. Name the file of the detections."
-        )
-    faults = [(i, fault) for i, record in enumerate(records) if (fault := _coco_fault(record))]
-    if faults:
-        named = "; ".join(f"record {i} {fault}" for i, fault in faults[:NAMED])
-        raise DataError(
-            f"{path}: {len(faults)} of {len(records)} records are no detections: {named}"
-            f"{_more(len(faults))}. Every record needs image_id, category_id, bbox of four numbers and "
-            "score; correct these or take them out."
-        )
+    records = read_results(paths[0])
+    count = len(records.scores)
     return DetectionColumns(
         "coco",
         "coco",
-        [r["image_id"] for r in records],
-        [r["category_id"] for r in records],
-        np.array([r["bbox"] for r in records], np.float64).reshape(-1, 4),
-        np.array([r["score"] for r in records], np.float64),
-        (path,),
-        np.zeros(len(records), np.int64),
-        np.arange(len(records)),
+        records.images,
+        records.classes,
+        records.boxes,
+        records.scores,
+        (paths[0],),
+        np.zeros(count, np.int64),
+        np.arange(count),
         "record",
+        outlines=records.outlines,
     )
 
 
@@ -301,36 +290,6 @@ def _yolo_names(folder: Path) -> tuple[str, ...]:
             if (place / name).is_file():
                 return tuple(line.strip() for line in _text(place / name).splitlines() if line.strip())
     return ()
-
-
-def _coco_fault(record: Any) -> str:
-    """What is wrong with the form of a record; '' if nothing. Values are judged later."""
-    if not isinstance(record, dict):
-        return f"is {type(record).__name__}, no record"
-    missing = [key for key in ("image_id", "category_id", "bbox", "score") if key not in record]
-    if missing:
-        return f"has no {', '.join(missing)}"
-    for key in ("image_id", "category_id"):
-        if not isinstance(record[key], int | str) or isinstance(record[key], bool):
-            return f"has {key} {record[key]!r}"
-    box, score = record["bbox"], record["score"]
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        return f"has bbox {str(box)[:60]}"
-    return "" if _is_number(score) else f"has score {score!r}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)
-
-
-def _json(path: Path) -> Any:
-    text = _text(path)
-    if not text.strip():
-        return []
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no JSON ({_short(error)}). Write the results again.") from error
 
 
 def _text(path: Path) -> str:

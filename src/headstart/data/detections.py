@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from headstart.errors import DataError
 from headstart.metrics.boxes import Detections
 from headstart.places.images import header_sizes_hw
 
+Keys = Sequence[str | int] | NDArray[np.int64]
+DENSE = 1_000_000
+"""Numbers that a table of ids may have in any case."""
 UNKNOWN, OUTSIDE = -1, -2
 """In place of an image's index: not in the data set; in it, but not among the images that are scored."""
 
@@ -28,7 +32,9 @@ UNKNOWN, OUTSIDE = -1, -2
 class DetectionSet:
     """Detections on the scored images.
 
-    format: of the files. left_out: reason -> how many detections were left out, none unless it was allowed.
+    format: of the files. outlines: of the detections, as `DetectionColumns` has them; None where they have none.
+    places: of the detections in their files, for messages. left_out: reason -> how many detections were left out, none
+    unless it was allowed.
     images_without: scored images without any detection. classes_without: names of classes without any. notes: how
     class numbers were read, where that is a choice.
     """
@@ -39,6 +45,15 @@ class DetectionSet:
     images_without: int = 0
     classes_without: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    outlines: list[bytes] | None = None
+    places: tuple[DetectionColumns, NDArray[np.int64]] | None = None
+
+    def where(self, i: int) -> str:
+        """Path and line or record of detection i."""
+        if self.places is None:
+            return f"detection {i}"
+        columns, rows = self.places
+        return columns.where(int(rows[i]))
 
 
 def scored_rows(annotations: Annotations, split: str | None) -> NDArray[np.int64]:
@@ -71,7 +86,7 @@ def read_detections(
     """The detections under `path` on the images `rows` of the data set; image k of the result is rows[k].
 
     Raises DataError, counting and naming the first few with path and line, for: files in no known format or without a
-    detection; numbers that are not finite; scores below 0; boxes with x2 < x1 or y2 < y1; images and classes that the
+    detection; numbers that are not finite; boxes with x2 < x1 or y2 < y1; images and classes that the
     data set does not know, and images that are not scored. `allow_unknown` leaves the last three out and counts them.
     """
     columns = read_columns(path)
@@ -97,27 +112,25 @@ def read_detections(
             raise DataError("\n".join(filter(None, told)))
     left_out = {kind: int(bad.sum()) for kind, (bad, _, _) in kinds.items() if bad.any()}
     if not usable.any():
-        first = f"It names {columns.images[0]!r}, {columns.classes[0]!r}; the data set has"
+        first = f"It names {_value(columns.images[0])}, {_value(columns.classes[0])}; the data set has"
         raise DataError(
             f"{path}: none of its {len(usable)} detections is on {where} and of a known class. {first} "
             f"{annotations.image_id(int(rows[0]))!r}, {annotations.box_classes[0]!r}. Check that the "
             "detections belong to this data set."
         )
-    detections = Detections(
-        images[usable],
-        boxes[usable],
-        labels[usable],
-        columns.scores[usable],
-        None if areas is None else areas[usable],  # type: ignore[arg-type]
-    )
-    without = np.setdiff1d(np.arange(len(annotations.box_classes)), detections.labels)
+    detections = Detections(images, boxes, labels, columns.scores, box_areas=areas)  # type: ignore[arg-type]
+    if not usable.all():
+        detections = detections.take(usable)
+    without = np.flatnonzero(np.bincount(detections.labels, minlength=len(annotations.box_classes)) == 0)
     return DetectionSet(
         detections,
         columns.format,
         left_out,
-        len(rows) - len(np.unique(detections.image_index)),
+        int((np.bincount(detections.image_index, minlength=len(rows)) == 0).sum()),
         classes_without=tuple(annotations.box_classes[k] for k in without),
         notes=notes,
+        outlines=None if columns.outlines is None else [columns.outlines[i] for i in np.flatnonzero(usable).tolist()],
+        places=(columns, np.flatnonzero(usable)),
     )
 
 
@@ -126,7 +139,7 @@ def _images(
 ) -> tuple[NDArray[np.int64], str]:
     """(d,) index among `rows`, UNKNOWN or OUTSIDE; and what to do about unknown ones."""
     names = {name: i for i, name in enumerate(annotations.image_ids.tolist())}
-    if not {str(key) for key in columns.images} <= names.keys():
+    if not {str(key) for key in _distinct(columns.images)} <= names.keys():
         names = _further_names(annotations) | names
     place = np.full(len(annotations), OUTSIDE, np.int64)
     place[rows] = np.arange(len(rows))
@@ -136,6 +149,10 @@ def _images(
     ids = ", ".join(repr(annotations.image_id(int(i))) for i in rows[:2])
     advice = f"The data set calls its images {ids}, ...; write these ids, or file names."
     return np.where(image_rows >= 0, place[image_rows], UNKNOWN), advice
+
+
+def _distinct(keys: Keys) -> set[str | int]:
+    return set(_values(keys)[0].tolist() if isinstance(keys, np.ndarray) else keys)
 
 
 def _further_names(annotations: Annotations) -> dict[str, int]:
@@ -169,9 +186,28 @@ def _classes(columns: DetectionColumns, annotations: Annotations) -> tuple[NDArr
     return _looked_up(columns.classes, lambda key: known.get(key, UNKNOWN)), advice, ()
 
 
-def _looked_up(keys: Sequence[str | int], find: Callable[[str | int], int]) -> NDArray[np.int64]:
+def _looked_up(keys: Keys, find: Callable[[str | int], int]) -> NDArray[np.int64]:
+    if isinstance(keys, np.ndarray):
+        return _numbers_looked_up(keys, find)
     value_of = {key: find(key) for key in set(keys)}
     return np.fromiter((value_of[key] for key in keys), np.int64, len(keys))
+
+
+def _numbers_looked_up(keys: NDArray[np.int64], find: Callable[[str | int], int]) -> NDArray[np.int64]:
+    """Each number is looked up once."""
+    distinct, where = _values(keys)
+    return np.fromiter(map(find, distinct.tolist()), np.int64, len(distinct))[where]
+
+
+def _values(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct numbers, rising, and where in them each is: by a table of all between, where it is not long."""
+    low, high = (int(keys.min()), int(keys.max())) if len(keys) else (0, 0)
+    if high - low > 10 * len(keys) + DENSE:
+        distinct, where = np.unique(keys, return_inverse=True)
+        return distinct, where.reshape(-1)
+    present = np.zeros(high - low + 1, bool)
+    present[keys - low] = True
+    return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[keys - low]
 
 
 def _edges(
@@ -209,10 +245,10 @@ def _require_sound(path: Path, columns: DetectionColumns, boxes: NDArray[np.floa
         _told(
             path,
             columns,
-            ~np.isfinite(scores) | (scores < 0),
-            "have a score that is no number or below 0",
+            ~np.isfinite(scores),
+            "have a score that is no number",
             values=scores,
-            advice="A score is finite, 0 or more, and higher when surer.",
+            advice="A score is a finite number, higher when surer; logits will do.",
         ),
         _told(
             path,
@@ -249,7 +285,7 @@ def _told(
     bad: NDArray[np.bool_] | np.bool_,
     what: str,
     *,
-    values: Sequence | NDArray,
+    values: Sequence[object] | NDArray[Any],
     advice: str,
 ) -> str:
     """A sentence that counts the detections `bad`, names the first few and says what to do; '' where there are none."""
@@ -264,4 +300,6 @@ def _told(
 def _value(value: object) -> str:
     if isinstance(value, np.ndarray):
         return "(" + ", ".join(f"{v:.6g}" for v in value) + ")"
+    if isinstance(value, np.integer):
+        return str(value)
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
