@@ -46,13 +46,14 @@ def to_edges(values: NDArray[np.float64], convention: str, sizes_hw: NDArray[Any
 
 
 def impossible(
-    values: NDArray[np.float64], convention: Convention, sizes_hw: NDArray[np.integer]
+    values: NDArray[np.float64], convention: Convention, sizes_hw: NDArray[np.integer], one_pixel: bool = False
 ) -> list[tuple[int, str, str]]:
     """(which box, rule, what is wrong) of the boxes (k, 4) that cannot be.
 
     Those are: numbers that are not finite, no extent, and lying outside the image altogether (where its size is known:
     sizes_hw (k, 2) with 0, 0 for not known). A box that merely leaves the image is kept as the source says;
-    it is clipped where it becomes a training target.
+    it is clipped where it becomes a training target. one_pixel: a box whose inclusive ends are equal has an extent, of
+    that pixel.
     """
     sizes = np.broadcast_to(np.asarray(sizes_hw, np.int64), (len(values), 2))
     # A relative box of an image of unknown size is judged on the unit square.
@@ -62,7 +63,8 @@ def impossible(
         xyxy = to_edges(values, convention, bounds)
         finite = np.asarray(np.isfinite(xyxy).all(1))
         width, height = xyxy[:, 2] - xyxy[:, 0], xyxy[:, 3] - xyxy[:, 1]
-        if convention in ("voc", "inclusive"):  # Equal ends: read inclusively a pixel, in practice a slip of the mouse.
+        # Equal ends: read inclusively a pixel, in practice a slip of the mouse.
+        if convention in ("voc", "inclusive") and not one_pixel:
             width, height = values[:, 2] - values[:, 0], values[:, 3] - values[:, 1]
         elif convention in ("coco", "yolo"):  # Their own numbers: adding and subtracting edges would round.
             width, height = values[:, 2], values[:, 3]

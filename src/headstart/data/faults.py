@@ -37,6 +37,8 @@ class Faults:
 
     on_bad_box: OnBad = "error"
     on_bad_record: OnBad = "error"
+    one_pixel_boxes: bool = False
+    """Whether a box that begins and ends in one pixel can be, where pixels are counted inclusively."""
     found: list[Fault] = field(default_factory=list)
 
     def box(self, fault: Fault) -> None:
@@ -64,7 +66,7 @@ class Faults:
         sizes_hw (k, 2), 0 for not known. `record(k)`: (path, what in the file) of box k.
         """
         keep = np.ones(len(values), bool)
-        for k, rule, why in impossible(values, convention, sizes_hw):
+        for k, rule, why in impossible(values, convention, sizes_hw, self.one_pixel_boxes):
             path, what = record(k)
             self.box(Fault(rule, path, what, why, "Correct the file"))
             keep[k] = False

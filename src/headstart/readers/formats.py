@@ -118,7 +118,7 @@ READERS = {
     "class-folders": _reader(class_folders, "two or more <class>/ of images; or train/<class>/"),
 }
 """Most specific first, as they are named in messages."""
-EVERY_READER = ("on_bad_box", "on_bad_record")
+EVERY_READER = ("on_bad_box", "on_bad_record", "for_scoring")
 FOUND_SHOWN = 12
 
 

@@ -19,6 +19,9 @@ class ReadOptions:
     """`error`: the first box that cannot be raises. `skip`: such boxes are left out, counted and listed."""
     on_bad_record: OnBad = "error"
     """The same for anything else that is wrong with one image's annotation: that image, or that record, is left out."""
+    for_scoring: bool = False
+    """Only detections are scored against the boxes: images, their names and sizes need not be there (COCO's form), and
+    a box that begins and ends in one pixel counts, as in the VOC devkit."""
     images: str | None = None
     """Folder, archive or URL that holds the images, where it is not the data set's own. Paths are relative to it."""
     zero_based: bool = False
@@ -54,6 +57,7 @@ class ReadKeywords(TypedDict, total=False):
 
     on_bad_box: OnBad
     on_bad_record: OnBad
+    for_scoring: bool
     images: str | None
     zero_based: bool
     sbd: bool

@@ -37,7 +37,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     base = _base(root)
     if base is None:
         raise DataError(f"{root}: there are no folders such as 001.ak47/ in it. Name {FOLDER}/ or the folder above it.")
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     folders = _folders(base)
     parts = [CLASS.fullmatch(name) for name in folders]

@@ -39,7 +39,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Raises DataError for MATLAB files that cannot be read, numbers that are none of an image or class, an image in two
     splits, and images that are not there or have no label.
     """
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     labels = _whole(root / LABELS, "labels")
     if labels.min() < 1:
         raise DataError(f"{root / LABELS}: `labels` holds {labels.min()}; classes count from 1. Fetch the file again.")

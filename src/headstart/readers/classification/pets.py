@@ -55,7 +55,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             "lost). Fetch images.tar.gz again, or take the lines out of the lists."
         )
     names = list(splits)
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     files = [_head(folder / "xmls" / f"{name}.xml", faults) for name in names]
     sizes = [_size_hw(by_stem[name], file) for name, file in zip(names, files, strict=True)]
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))

@@ -40,7 +40,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     listed, images = _find(root, CLASSES), _images(root)
     if listed is None or images is None:
         raise DataError(f"{root}: there is no {CLASSES}, or no folder a/ of images. Put {CLASSES} beside SUN397/.")
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     classes = _classes(listed)
     paths: list[DataPath] = []

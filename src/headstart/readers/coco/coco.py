@@ -108,8 +108,10 @@ def _read(
                 f"{file.path}: its annotations have segments_info, which are panoptic ones. "
                 "Read it with --format coco-panoptic."
             )
-    faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
-    data = read_set(base, json_members, files, options.images, faults=faults, notes=notes)
+    faults, notes = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring), list[str]()
+    data = read_set(
+        base, json_members, files, options.images, for_scoring=options.for_scoring, faults=faults, notes=notes
+    )
     classes, images = data.classes, data.images
     boxes = columns_of(data.parts, [[True] * len(rows.names) for rows in images], classes)
     federated = prefix == LVIS

@@ -89,8 +89,11 @@ class ImageFolder:
         return [prefix + _last(name, self.parts) for name in names]
 
 
-def image_folder(root: DataPath, member: Member, names: Sequence[str], images: str | None) -> ImageFolder:
-    """The first folder that has the first images of the file. Raises DataError when no folder has any of them.
+def image_folder(
+    root: DataPath, member: Member, names: Sequence[str], images: str | None, *, optional: bool = False
+) -> ImageFolder:
+    """The first folder that has the first images of the file. Raises DataError when no folder has any of them; where
+    they are optional it is the root then.
 
     Looked at: the user's own choice alone where there is one; else beside the file, folders named as the file is, and
     `images/`. Names that hold folders are tried whole, then by their last two and their last part.
@@ -108,6 +111,8 @@ def image_folder(root: DataPath, member: Member, names: Sequence[str], images: s
                 best, most = ImageFolder(folder, parts), there
         if most == len(shown):
             break
+    if best is None and optional:
+        return ImageFolder(root, 0)
     if best is None:
         looked = ", ".join(dict.fromkeys(str(place) for place in places))
         raise DataError(

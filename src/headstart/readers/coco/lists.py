@@ -89,8 +89,9 @@ class ImageRows:
     """Ids of images that were left out."""
 
 
-def images_of(file: CocoFile, faults: Faults) -> ImageRows:
-    """Reports images without id or name, with an impossible size, and ids that stand for two images."""
+def images_of(file: CocoFile, faults: Faults, for_scoring: bool = False) -> ImageRows:
+    """Reports images without id or name, with an impossible size, and ids that stand for two images. for_scoring: name
+    and size are nothing that is needed."""
     images: dict[Any, tuple[dict[str, Any], str, tuple[int, int]]] = {}
     out: set[Any] = set()
     for k, entry in enumerate(file.images):
@@ -98,6 +99,8 @@ def images_of(file: CocoFile, faults: Faults) -> ImageRows:
         record = f"image {short(number)}"
         fault = None
         name, size = _name(entry), _size_hw(entry)
+        if for_scoring:
+            name, size = name or str(number), size or (0, 0)
         if type(number) not in (int, str):
             record = f"image number {k} ({short(entry.get('file_name'))})"
             fault = ("id-missing", f"has id {short(number)}", "Give it an id")

@@ -42,7 +42,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     base = base.parent if base.name in ("annotations", "panoptic") else base
     json_members = members(base, paths, PANOPTIC)
     files = [parse(member.path) for member in json_members]
-    faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
+    faults, notes = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring), list[str]()
     data = read_set(base, json_members, files, None, faults=faults, notes=notes)
     classes = data.classes
     drawn = [

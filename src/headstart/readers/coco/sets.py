@@ -65,15 +65,18 @@ def read_set(
     files: Sequence[CocoFile],
     images_in: str | None,
     *,
+    for_scoring: bool = False,
     faults: Faults,
     notes: list[str],
 ) -> CocoSet:
-    """images_in: see `image_folder`. Raises DataError for what the files do not agree on, and for images that are
-    nowhere; bad records are reported."""
+    """images_in: see `image_folder`. for_scoring: images need not be there, nor have names and sizes. Raises DataError
+    for what the files do not agree on, and for images that are nowhere; bad records are reported."""
     classes = classes_of(files)
-    images = [images_of(file, faults) for file in files]
+    images = [images_of(file, faults, for_scoring) for file in files]
     paths = [
-        image_folder(base, member, rows.names, images_in).relative(rows.names) if rows.names else []
+        image_folder(base, member, rows.names, images_in, optional=for_scoring).relative(rows.names)
+        if rows.names
+        else []
         for member, rows in zip(members, images, strict=True)
     ]
     _require_apart(members, paths)

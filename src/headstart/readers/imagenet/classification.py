@@ -50,7 +50,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
     Raises DataError when nothing tells the classes of val, and for lines that cannot be read or name no class.
     """
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     folders = wnid_folders(root / "train")
     words = read_words([root / kit if kit else root for kit in KITS])
     classes = synsets(set(folders), words)

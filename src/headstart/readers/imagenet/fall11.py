@@ -46,7 +46,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     xmls, images = _xml_folder(root), _image_folder(root)
     if xmls is None or images is None:
         raise DataError(f"{root}: there is no Annotation/<wnid>/*.xml, or no <wnid>/*.JPEG. Put both there.")
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     chosen = read_class_list(options.classes) if options.classes else None
     folders = wnid_folders(images)

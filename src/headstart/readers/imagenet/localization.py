@@ -73,7 +73,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         raise DataError(
             f"{root}: there is no {DATA}/ in it. Name the folder that holds Data/, Annotations/ and ImageSets/."
         )
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     chosen = read_class_list(options.classes) if options.classes else None
     tops = list(dict.fromkeys((root, base, base.parent)))

@@ -61,7 +61,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
 
     Raises DataError for lists that cannot be read, that name images which are not there, and images that no list names.
     """
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     listed = _wnids(root / "wnids.txt")
     classes = synsets(listed, read_words([root]))
     images = _Images()

@@ -54,7 +54,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Raises DataError for lists that cannot be read, images that are not there, rows that contradict each other, and
     boxes that cannot be.
     """
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     lists = [read_list(path, faults) for path in _chosen(root, notes)]
     top = root.parent if root.is_file() else root

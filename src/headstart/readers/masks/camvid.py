@@ -72,7 +72,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Raises DataError for lines that are no pair, files that are not there, a pair of two sizes, an image in two lists,
     and a list of colors with faults.
     """
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     lists = _lists(root)
     pairs = _listed(root, lists, faults, notes) if lists else _colored(root, notes)

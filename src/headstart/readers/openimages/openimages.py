@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headstart.data.annotate import annotate
@@ -112,7 +111,7 @@ def _rows(paths: tuple[DataPath, ...], classes: Classes, options: ReadOptions, w
     from headstart.readers.openimages.csv_files import Rows, TooFine, read_csv
 
     for in_floats in (False, True):
-        faults = Faults(options.on_bad_box, options.on_bad_record)
+        faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
         rows = Rows(faults, classes.ids, classes.file, with_boxes, in_floats)
         try:
             read_csv(paths, rows)
@@ -214,6 +213,8 @@ def _joined(
     boxes: _Images, labeled: _Images, folder: DataPath, faults: Faults
 ) -> tuple[pa.Array, NDArray[np.int8], NDArray[np.int64]]:
     """All ids (those of boxes first), their splits, and where each labeled image is among them."""
+    import pyarrow.compute as pc  # Which takes long to load, and other formats do not need it.
+
     place = plain(pc.index_in(labeled.ids, value_set=boxes.ids).fill_null(-1)).astype(np.int64)
     new = np.flatnonzero(place < 0)
     for k in np.flatnonzero((place >= 0) & (boxes.split[place] != labeled.split)).tolist():

@@ -88,7 +88,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Classes are VOC's 20 and background, unless `classes.txt` names others. Raises DataError for lists that name images
     or masks which are not there, masks of another size than their images, and bad XML and boxes.
     """
-    faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
+    faults, notes = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring), list[str]()
     if options.sbd and not any(_augmented_list(base) for base, _ in _roots(root)):
         raise DataError(
             f"{root}: there is no list {AUGMENTED[0]}.txt in ImageSets/Segmentation, which `sbd` asks for. "

@@ -55,7 +55,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     files: list[VocFile | None] = []
     splits: list[str] = []
     notes: list[str] = []
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     for place in _places(root):
         pairs = _pair(place, notes, faults)
         ids += [f"{place.prefix}{stem}" for stem in pairs]

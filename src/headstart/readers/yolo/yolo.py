@@ -72,7 +72,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     """
     config = read_config(chosen_config(root))
     top = config.path.parent
-    faults = Faults(options.on_bad_box, options.on_bad_record)
+    faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
     files = NamedFiles()
     split_of_image = _images(config, files, faults, notes)
