@@ -16,6 +16,7 @@ from headstart.data import duplicates
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.duplicates import Overlap, near_duplicate_clusters, overlap, with_groups
+from headstart.data.thumbnail_files import kept_thumbnails
 from headstart.errors import DataError
 from headstart.readers.formats import open_dataset
 
@@ -210,7 +211,8 @@ class TestCache:
         images = saved(tmp_path / "a", {"0.png": noise(0), "1.png": noise(0)})
         for content in (b"", b"ARROW1 no", None):
             assert near_duplicate_clusters(images, [0, 1]).tolist() == [0, 0]
-            (kept,) = (duplicates.cache_folder() / "thumbnails").iterdir()
+            kept = kept_thumbnails(images.place)
+            assert kept.is_file()
             if content is not None:
                 kept.write_bytes(content)
 

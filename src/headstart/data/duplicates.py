@@ -14,7 +14,6 @@ Mirror images are not found. Thumbnails are kept in the cache folder by the stam
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +30,9 @@ from scipy.sparse.csgraph import connected_components
 
 from headstart.data.annotations import Annotations
 from headstart.data.flags import SPLITS
+from headstart.data.thumbnail_files import kept_thumbnails
 from headstart.errors import DataError, StoreError
-from headstart.places.cache import SETTLED_NS, cache_folder
+from headstart.places.cache import SETTLED_NS
 from headstart.places.images import read_thumbnail
 from headstart.progress import Counted
 from headstart.store.batches import load_batch, require_intact, save_batch
@@ -100,6 +100,18 @@ def near_duplicate_clusters(
     return clusters_of(kept[first], kept[second], len(rows))
 
 
+def known_clusters(annotations: Annotations, indices: ArrayLike) -> NDArray[np.int64] | None:
+    """The same from thumbnails that are kept of the files as they are now; None where one is not. Reads no image."""
+    rows = np.asarray(indices, np.int64)
+    names = [annotations.image_name(int(row)) for row in rows]
+    stamps = [annotations.place.stamp(name) or (-1, -1) for name in names]
+    thumbs, known = _Kept(kept_thumbnails(annotations.place)).find(names, stamps)
+    if not known.all():
+        return None
+    first, second, _ = _near_within(thumbs)
+    return clusters_of(first, second, len(rows))
+
+
 def clusters_of(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """(count,) connected components of the pairs (first[k], second[k]), numbered in order of first occurrence."""
     links = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
@@ -140,7 +152,7 @@ def thumbnails(
     began = time.time_ns()
     names = [annotations.image_name(int(row)) for row in rows]
     stamps = [place.stamp(name) or (-1, -1) for name in names]
-    cache = _Kept(cache_folder() / "thumbnails" / (hashlib.sha256(place.address.encode()).hexdigest()[:20] + ".arrow"))
+    cache = _Kept(kept_thumbnails(place))
     out, known = cache.find(names, stamps)
     readable = np.ones(len(rows), bool)
     missing = np.flatnonzero(~known)
