@@ -102,6 +102,7 @@ COMMANDS_ONLY = {
     ("compare", "on_bad_record"): "in `read`",
     ("evaluate", "on_bad_box"): "in `read`",
     ("evaluate", "on_bad_record"): "in `read`",
+    ("evaluate", "seeds"): "several files as `detections`",
     ("pretrain", "on_bad_box"): "in `read`",
     ("pretrain", "on_bad_record"): "in `read`",
     ("pretrain", "show_chips"): "`api.show_chips`",
@@ -109,6 +110,7 @@ COMMANDS_ONLY = {
 }
 FUNCTIONS_ONLY = {
     ("check", "progress"): "what the terminal shows",
+    ("evaluate", "progress"): "what the terminal shows",
     ("pretrain", "progress"): "what the terminal shows",
     ("weights list", "every_fact"): "`--json` prints every fact",
 }

@@ -1,6 +1,7 @@
 """`headstart evaluate` from files to printed numbers."""
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from headstart.data.annotate import annotate
 from headstart.data.columns import BoxColumns
 from headstart.data.detections import read_detections, scored_rows
 from headstart.errors import DataError, UsageError
-from headstart.evaluation.evaluate import COCO_NAMES, EvaluationRequest, evaluate_detections, thresholds_of
+from headstart.evaluation.evaluate import evaluate_detections
+from headstart.evaluation.request import EvaluationRequest, thresholds_of
+from headstart.evaluation.scoring import COCO_NAMES
 from headstart.metrics.average_precision import average_precision
 from headstart.readers.formats import open_dataset
 from headstart.stats.bootstrap import image_weights
@@ -104,23 +107,36 @@ def test_comparison_is_paired(data, tmp_path):
     assert np.isnan(without.differences["det/voc-area/map@0.5"].lo) and without.intervals == {}
 
 
-def test_near_duplicates_are_drawn_together(data, tmp_path):
-    path = detections(tmp_path / "r.json", 3)
-    twin = data / "JPEGImages/000.jpg"
-    kept = twin.read_bytes()
-    twin.write_bytes((data / "JPEGImages/001.jpg").read_bytes())
+def test_near_duplicates_are_drawn_together(data, tmp_path, monkeypatch):
+    """Where it is asked for, and from then on, since they are known; no image is opened otherwise."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    path = detections(tmp_path / "r.json", 3, wrong=3)
+    pictures = sorted((data / "JPEGImages").iterdir())
+    kept = pictures[0].read_bytes()
+    pictures[0].write_bytes(pictures[1].read_bytes())
+    for picture in pictures:
+        os.utime(picture, (1e9, 1e9))
     try:
-        assert api.evaluate(path, data, split="test").num_clusters == 8
+        alone = api.evaluate(path, data, split="test")
+        assert (alone.num_clusters, alone.clustered) == (9, "each image alone")
+        found = api.evaluate(path, data, split="test", clusters=True)
+        assert (found.num_clusters, found.clustered) == (8, "near-duplicates together")
+        known = api.evaluate(path, data, split="test")
+        assert (known.num_clusters, known.clustered) == (8, "near-duplicates, known from before, together")
+        first, second, third = (each.intervals["det/coco/map@0.5"] for each in (alone, found, known))
+        assert second == third and second.se != first.se
         assert api.evaluate(path, data, split="test", clusters=False).num_clusters == 9
+        os.utime(pictures[0])
+        assert api.evaluate(path, data, split="test").num_clusters == 9, "a changed image is not known"
     finally:
-        twin.write_bytes(kept)
+        pictures[0].write_bytes(kept)
 
 
 def test_printed(data, tmp_path, command):
     path = detections(tmp_path / "r.json", 3, wrong=2)
     code, out, err = command("evaluate", path, data, "-p", "all", "--split", "test", "--compare", path, "--explain")
     assert code == 0
-    assert err == "looking for near-duplicates among 9 images (--no-clusters leaves this out)\n"
+    assert err == ""
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0] == f"{data}: voc, 9 images of split test, 18 boxes, 2 classes"
     assert lines[1] == f"{path}: coco, 18 detections"
@@ -171,8 +187,10 @@ def test_json(data, tmp_path, command):
         "split": "test",
         "images": 9,
         "clusters": 9,
+        "clustered": "each image alone",
         "boxes": 18,
         "left_out": 0,
+        "notes": [],
     }
     assert found["counts"] == {"voc07-11pt": {"cat": 9, "dog": 5}}
     assert found["explain"]["chain"][-1]["value"] == found["explain"]["protocols"]["coco@0.5:0.95"]
@@ -234,7 +252,7 @@ def test_wrong_usage(data, tmp_path, command):
         assert (code, out) == (2, "")
         assert said in err
     with pytest.raises(
-        UsageError, match=r"protocol 'voc' is unknown. Known: voc07-11pt, voc-area, coco, openimages, all"
+        UsageError, match=r"protocol 'voc' is unknown. Did you mean \w+\? Known: voc07-11pt, .*, lvis, all"
     ):
         api.evaluate(path, data, "voc")
 
@@ -287,7 +305,7 @@ def test_open_images_rules(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(json.dumps([{"image_id": i, "category_id": c, "score": s, "bbox": b} for i, c, s, b in found]))
     request = EvaluationRequest(("openimages", "voc-area"), bootstrap=0, errors=True)
-    result = evaluate_detections(path, table, request, None, say=print)
+    result = evaluate_detections([path], table, request, say=print)
     ap = {
         name.removeprefix("det/openimages/ap@0.5/"): v for name, v in result.metrics.items() if "openimages/ap" in name
     }
@@ -330,7 +348,7 @@ def test_needs_no_torch(data, tmp_path):
 @pytest.mark.skipif(not BCCD.is_dir(), reason="the shared data are not here")
 def test_the_truth_as_detections_is_perfect(tmp_path):
     """Real files: boxes of the devkit's convention, some leaving their image, come out at IoU 1."""
-    table = open_dataset(BCCD, on_bad_box="skip")
+    table = open_dataset(BCCD, for_scoring=True)
     for k, name in enumerate(table.box_classes):
         lines = [
             f"{table.image_id(int(i))} 1.0 {' '.join(f'{v:g}' for v in box)}\n"
@@ -341,8 +359,9 @@ def test_the_truth_as_detections_is_perfect(tmp_path):
             if label == k
         ]
         (tmp_path / f"comp4_det_test_{name}.txt").write_text("".join(lines))
-    found = api.evaluate(tmp_path, BCCD, "all", split="test", bootstrap=0, read={"on_bad_box": "skip"})
-    assert found.left_out == 2 and found.num_images == 72
+    found = api.evaluate(tmp_path, BCCD, "all", split="test", bootstrap=0)
+    assert found.left_out == 0 and found.num_images == 72
+    assert len(table.box_labels) == len(open_dataset(BCCD, on_bad_box="skip").box_labels) + 2, "one pixel wide or high"
     assert all(v == pytest.approx(1) for n, v in found.metrics.items() if "/map@" in n and "/small" not in n)
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from headstart.metrics.average_precision import DIFFICULT, PROTOCOLS, Detections, Truth, average_precision
+from headstart.metrics.average_precision import DIFFICULT, Detections, Truth, average_precision
 from headstart.metrics.coco import COCO_AREAS, coco_metrics
 from headstart.metrics.groups import AREA_BINS, Bin, ap_by_area, ap_by_count, ap_by_image, ap_by_object, in_bins
+from headstart.metrics.protocols import OF_BOXES
 from support.boxes_by_hand import detections_of, random_case, truth_of
 
 SMALL, LARGE = (0, 0, 20, 20), (100, 0, 200, 100)
@@ -57,7 +58,7 @@ def test_by_count():
     assert parts.map[:, 0].tolist() == pytest.approx([1.0, 1 / 3, np.nan, np.nan], nan_ok=True)
 
 
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+@pytest.mark.parametrize("protocol", OF_BOXES)
 def test_groups_of_images_equal_their_own_evaluation(protocol):
     rng = np.random.default_rng(2)
     for _ in range(25):

@@ -193,7 +193,7 @@ def test_faults_name_the_records(truth, detections, message):
 
 
 def test_arguments_that_make_no_sense():
-    with pytest.raises(ValueError, match="unknown protocol 'voc'; known: voc07-11pt, voc-area, coco, openimages"):
+    with pytest.raises(ValueError, match="unknown protocol 'voc'; known: voc07-11pt, voc-area, coco, coco-500"):
         score([], [], "voc")
     with pytest.raises(ValueError, match="above 0, at most 1"):
         score([], [], "coco", 50)

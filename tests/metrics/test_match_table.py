@@ -8,6 +8,7 @@ import pytest
 
 from headstart.metrics.average_precision import CROWD, DIFFICULT, PROTOCOLS, average_precision
 from headstart.metrics.match_table import overlaps
+from headstart.metrics.protocols import OF_BOXES
 from support.boxes_by_hand import HIT_MISS_HIT, TWO_TRUTHS, detections_of, truth_of
 
 BOX = (0, 0, 10, 10)
@@ -17,7 +18,7 @@ def table_of(truth, detections, protocol, thresholds=(0.5, 0.7), **shape):
     return average_precision(truth_of(truth, **shape), detections_of(detections), protocol, thresholds).match_table()
 
 
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+@pytest.mark.parametrize("protocol", OF_BOXES)
 def test_which_truth_at_which_iou_and_what_became_of_it(protocol):
     """Unordered input: a duplicate of box 0, a hit on box 1 with IoU .6, a hit on box 0, one that meets nothing."""
     truth = [(0, 0, 0, *BOX), (0, 0, 0, 50, 0, 60, 10)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from headstart.api.paths import PathLike, as_path
+from headstart.api.paths import PathLike, as_path, as_paths
 from headstart.readers.options import ReadKeywords
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headstart.data.annotations import Annotations
     from headstart.data.detections import DetectionSet
-    from headstart.evaluation.evaluate import Evaluation
+    from headstart.evaluation.result import Evaluation
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,15 +105,15 @@ def read_detections(
 
 
 def evaluate(
-    detections: PathLike,
+    detections: PathLike | Sequence[PathLike],
     data: PathLike | Annotations,
     protocol: str = "coco",
     iou: tuple[float, ...] = (),
     *,
     split: str | None = None,
     bootstrap: int = 1000,
-    clusters: bool = True,
-    compare: PathLike | None = None,
+    clusters: bool | None = None,
+    compare: PathLike | Sequence[PathLike] | None = None,
     by: tuple[str, ...] = (),
     errors: bool = False,
     explain: bool = False,
@@ -121,41 +121,39 @@ def evaluate(
     format: str | None = None,
     read: ReadKeywords | None = None,
     quiet: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score anyone's detections against the boxes of a data set; needs no model and imports no torch.
 
     detections: COCO results (.json), Parquet, a folder of the VOC devkit's text files, or a folder of YOLO text files
-    with confidence. protocol: voc07-11pt, voc-area, coco, openimages, or all. iou: thresholds; none for the protocol's
-    own. bootstrap: resamples of the images for intervals, 0 for none; near-duplicate images are drawn together unless
-    `clusters` is off. compare: a second set of detections; the difference is paired image by image. by: "area" and
-    "count" (of objects in the image) for numbers of such groups. errors: kinds of errors and what each costs. explain:
-    which rule moves the number. allow_unknown: leave out, and count, detections of unknown images and classes. format,
-    read: of the data set, as in `open_dataset` (read: its options). quiet: say nothing on standard error meanwhile.
+    with confidence; several of them are seeds, detections by independent trainings, whose mean is taken. protocol:
+    voc07-11pt, voc-area, coco, coco-500, coco-segm, openimages, lvis, or all. iou: thresholds; none for the protocol's
+    own. bootstrap: resamples of the images for intervals, 0 for none. clusters: draw near-duplicate images together;
+    None where they are known from before, True reads the images to find them. compare: a second set of detections (or
+    of seeds); the difference is paired image by image. by: "area" and "count" (of objects in the image) for numbers of
+    such groups. errors: kinds of errors and what each costs. explain: which rule moves the number. allow_unknown: leave
+    out, and count, detections of unknown images and classes. format, read: of the data set, as in `open_dataset` (read:
+    its options); no image needs to be there. quiet: say nothing on standard error meanwhile. progress: called with how
+    many resamples are done, of how many.
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
-    from headstart.data.annotations import Annotations
-    from headstart.evaluation.evaluate import EvaluationRequest, evaluate_detections
-    from headstart.metrics.protocols import PROTOCOLS
-    from headstart.readers.formats import open_dataset
+    from headstart.evaluation.files import evaluate_files
 
-    names = tuple(PROTOCOLS) if protocol == "all" else (protocol,)
-    asked = EvaluationRequest(
-        names,
+    return evaluate_files(
+        as_paths(detections),
+        data,
+        protocol,
         tuple(iou),
-        split,
-        bootstrap,
+        split=split,
+        bootstrap=bootstrap,
         clusters=clusters,
+        compare=as_paths(compare),
         by=tuple(by),
         errors=errors,
         explain=explain,
         allow_unknown=allow_unknown,
-    )
-    reading: ReadKeywords = read or {}
-    annotations = data if isinstance(data, Annotations) else open_dataset(data, format, **reading)
-    return evaluate_detections(
-        Path(detections),
-        annotations,
-        asked,
-        as_path(compare),
+        format=format,
+        read=read,
         say=lambda line: None if quiet else print(line, file=sys.stderr),
+        progress=progress,
     )

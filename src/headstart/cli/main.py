@@ -162,7 +162,7 @@ def compare(
 
 
 app.command()(check.check)
-app.command()(evaluate.evaluate)
+app.command(cls=evaluate.ListingCommand)(evaluate.evaluate)
 app.command()(pretrain.pretrain)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart.metrics.average_precision import average_precision
 from headstart.metrics.boxes import Detections, Truth
-from headstart.metrics.protocols import COCO_THRESHOLDS, PROTOCOLS, Rules
+from headstart.metrics.protocols import COCO, COCO_THRESHOLDS, PROTOCOLS, Rules
 
 DECIMALS = 3
 """Digits of a score that the devkit's widespread writers keep."""
@@ -35,13 +35,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """mAP (fractions) of the same detections. start: `voc07-11pt` at `iou`; chain: from there to `coco`; alone: each
-    from `voc-area` at `iou`. protocols: protocol and thresholds -> mAP."""
+    """mAP (fractions) of the same detections. start: `voc07-11pt` at `iou`; chain: from there to `coco`; further: from
+    `coco` at `iou` to the protocols beyond; alone: each from `voc-area` at `iou`. protocols: protocol and thresholds ->
+    mAP."""
 
     iou: float
     protocols: dict[str, float]
     start: float
     chain: tuple[Step, ...]
+    further: tuple[Step, ...]
     alone: tuple[Step, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Explanation:
             "protocols": self.protocols,
             "start": self.start,
             "chain": [vars(step) for step in self.chain],
+            "further": [vars(step) for step in self.further],
             "alone": [vars(step) for step in self.alone],
         }
 
@@ -60,9 +63,21 @@ CHAIN: tuple[tuple[str, str, dict[str, Any], str | None], ...] = (
     ("matching", "the best true box, taken or not -> the best one still free", {"match": "free"}, None),
     ("crowds", "one box, IoU -> a region, share of the detection's area", {"crowd": "region"}, None),
     ("maxDets", "all detections -> 100 an image and class", {"max_detections": 100}, None),
+    ("areas", "objects of any size -> of at most 10^10 square pixels", {"largest_area": COCO.largest_area}, None),
     ("101 points", "area under the envelope -> mean precision at 101 recalls", {"recalls": "101-point"}, None),
 )
 """Rule, change, changed fields of `Rules`, the protocol reached. The step to all of COCO's thresholds follows."""
+FURTHER: tuple[tuple[str, str, dict[str, Any], str | None], ...] = (
+    ("crowds", "a region -> an object like any other", {"crowd": "counted"}, None),
+    (
+        "maxDets",
+        "100 an image and class -> 300 an image, of all classes",
+        {"max_detections": None, "max_per_image": 300},
+        None,
+    ),
+    ("federated", "every class in every image -> those verified there", {"federated": True}, "lvis"),
+)
+"""The same from `coco` to `lvis`."""
 
 
 def explain_protocols(truth: Truth, detections: Detections, iou: float = 0.5) -> Explanation:
@@ -78,8 +93,35 @@ def explain_protocols(truth: Truth, detections: Detections, iou: float = 0.5) ->
     chain[-1] = replace(chain[-1], protocol=f"coco at {iou:g}")
     last = float(average_precision(truth, detections, rules, COCO_THRESHOLDS).map.mean())
     chain.append(Step("IoU thresholds", f"{iou:g} -> mean over 0.5, 0.55, .. 0.95", last, last - value, "coco"))
-    named = {f"{name}@{iou:g}": _map(truth, detections, rules, iou) for name, rules in PROTOCOLS.items()}
-    return Explanation(iou, named | {"coco@0.5:0.95": last}, start, tuple(chain), alone=_alone(truth, detections, iou))
+    further = _further(truth, detections, iou, value)
+    named = {
+        f"{name}@{iou:g}": _map(truth, detections, PROTOCOLS[name], iou) for name in _comparable(truth, detections)
+    }
+    named["coco@0.5:0.95"] = last
+    return Explanation(iou, named, start, tuple(chain), further=further, alone=_alone(truth, detections, iou))
+
+
+def _comparable(truth: Truth, detections: Detections) -> list[str]:
+    """The protocols by which these can be scored: those of masks need masks."""
+    masks = truth.masks is not None and detections.masks is not None
+    return [name for name, rules in PROTOCOLS.items() if masks or rules.overlap == "box"]
+
+
+def _further(truth: Truth, detections: Detections, iou: float, coco: float) -> tuple[Step, ...]:
+    """From `coco` at `iou`, whose mAP is known: to more detections, to masks where there are any, and to `lvis`."""
+    rules = PROTOCOLS["coco"]
+    more = _map(truth, detections, PROTOCOLS["coco-500"], iou)
+    steps = [Step("maxDets", "100 an image and class -> 500", more, more - coco, f"coco-500 at {iou:g}")]
+    if "coco-segm" in _comparable(truth, detections):
+        masks = _map(truth, detections, PROTOCOLS["coco-segm"], iou)
+        steps.append(Step("masks", "overlap of boxes -> of masks", masks, masks - coco, f"coco-segm at {iou:g}"))
+    value = coco
+    for rule, change, fields, reached in FURTHER:
+        rules = replace(rules, **fields)
+        before, value = value, _map(truth, detections, rules, iou)
+        steps.append(Step(rule, change, value, value - before, reached and f"{reached} at {iou:g}"))
+    assert rules == PROTOCOLS["lvis"]
+    return tuple(steps)
 
 
 def _alone(truth: Truth, detections: Detections, iou: float) -> tuple[Step, ...]:
@@ -117,8 +159,7 @@ def _map(truth: Truth, detections: Detections, rules: Rules, iou: float) -> floa
 
 
 def _selected(detections: Detections, keep: np.ndarray) -> Detections:
-    columns = ("image_index", "boxes_xyxy", "labels", "scores", "box_areas")
-    return Detections(**{name: getattr(detections, name)[keep] for name in columns})
+    return detections.take(keep)
 
 
 def _pooled(truth: Truth, detections: Detections) -> tuple[Truth, Detections]:

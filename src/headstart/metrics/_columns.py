@@ -45,6 +45,16 @@ class TrueBoxes(NamedTuple):
     """(m,) overlap with it is measured over the detection's area, and it takes any number of detections."""
 
 
+class Pairs(NamedTuple):
+    """Overlaps that are known already: those of the detection at place p are begins[p]:begins[p + 1]. No begins: the
+    overlaps are those of the boxes."""
+
+    begins: Ints
+    truth: Rows
+    """Places of the true objects."""
+    overlaps: Floats
+
+
 class BoxesByImage(NamedTuple):
     """True boxes in input order, and which are in each image: rows[offsets[i]:offsets[i + 1]]."""
 

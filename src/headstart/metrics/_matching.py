@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from headstart.metrics._columns import BoxesByImage, Flags, Floats, Ints, Ranked, Rows, TrueBoxes
+from headstart.metrics._columns import BoxesByImage, Flags, Floats, Ints, Pairs, Ranked, Rows, TrueBoxes
 from headstart.metrics._sorting import longest
 
 
@@ -133,18 +133,26 @@ def _asked(
 
 @njit(cache=True, nogil=True)
 def match(
-    ranked: Ranked, boxes: Floats, areas: Floats, truth: TrueBoxes, thresholds: Floats, free: bool, num_images: int
+    ranked: Ranked,
+    boxes: Floats,
+    areas: Floats,
+    truth: TrueBoxes,
+    pairs: Pairs,
+    thresholds: Floats,
+    free: bool,
+    num_images: int,
 ) -> tuple[Rows, Rows, Flags, Ints]:
     """Events of every class, view and threshold.
 
-    boxes, areas (of the boxes): of all detections, in input order. thresholds (T,): an overlap of a threshold is
-    enough. free: COCO's rule, else the devkit's.
+    boxes, areas (of the boxes): of all detections, in input order; read where `pairs` does not say the overlaps.
+    thresholds (T,): an overlap of a threshold is enough. free: COCO's rule, else the devkit's.
 
     Returns at (E,) places in `ranked`, truth (E,) places among the true boxes, hit (E,), and offsets (K, V * T + 1):
     the events of class k, view v and threshold t, in order, are offsets[k, c]:offsets[k, c + 1] with c = v * T + t.
     """
     order, class_offsets, images = ranked
     truth_offsets, truth_images, truth_boxes, truth_areas, ignored, region = truth
+    begins, pair_truth, pair_overlaps = pairs
     num_classes, num_views, num_thresholds = len(class_offsets) - 1, ignored.shape[1], len(thresholds)
     cells = num_views * num_thresholds
     lowest = thresholds.min()
@@ -167,8 +175,14 @@ def match(
             p = asked[a]
             image = images[p]
             num_near, highest = 0, 0.0
-            for j in range(first[image], last[image]):
-                value = _overlap(asked_boxes, asked_areas, a, truth_boxes, truth_areas, j, region[j])
+            known = len(begins) > 0
+            low, high = (begins[p], begins[p + 1]) if known else (first[image], last[image])
+            for q in range(low, high):
+                j = pair_truth[q] if known else q
+                if known:
+                    value = pair_overlaps[q]
+                else:
+                    value = _overlap(asked_boxes, asked_areas, a, truth_boxes, truth_areas, j, region[j])
                 if value >= lowest:
                     overlaps[num_near], near[num_near] = value, j
                     num_near += 1

@@ -90,7 +90,8 @@ class APResult:
         table = self.matches
         begin, stop = table.class_offsets[label], table.class_offsets[label + 1]
         first, last = table.event_offsets[label, 0, threshold], table.event_offsets[label, 0, threshold + 1]
-        hit, shown = np.zeros(stop - begin, dtype=bool), np.ones(stop - begin, dtype=bool)
+        hit = np.zeros(stop - begin, dtype=bool)
+        shown = ~table.outside[0, begin:stop] if table.outside.shape[1] else np.ones(stop - begin, dtype=bool)
         at, right = table.event_at[first:last] - begin, table.event_hit[first:last]
         hit[at], shown[at] = right, right
         hits = np.cumsum(hit[shown])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import DataError
+from headstart.metrics.masks import Masks
 
 DIFFICULT, CROWD, GROUP_OF = 1, 2, 4
 """Bits of `Truth.flags` that the metrics read; the other bits of the annotation table do not matter to them."""
@@ -26,18 +27,25 @@ NAMED = 3
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """Image-level labels that people verified (Open Images): which classes are present in an image, which are absent.
+    """Image-level labels that people verified (Open Images, LVIS): which classes are present in an image, which are
+    absent, and of which not every instance has a box.
 
-    present_offsets, absent_offsets (n + 1,): labels of image i are rows offsets[i]:offsets[i + 1] of present, absent.
+    present_offsets, absent_offsets, partial_offsets (n + 1,): labels of image i are rows offsets[i]:offsets[i + 1] of
+    present, absent, partial. No partial ones where they are not given.
     """
 
     present_offsets: NDArray[np.int64]
     present: NDArray[np.int64]
     absent_offsets: NDArray[np.int64]
     absent: NDArray[np.int64]
+    partial_offsets: NDArray[np.int64] = None  # type: ignore[assignment]
+    partial: NDArray[np.int64] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        for what in ("present", "absent"):
+        if self.partial is None:
+            object.__setattr__(self, "partial_offsets", np.zeros(len(self.present_offsets), np.int64))
+            object.__setattr__(self, "partial", np.zeros(0, np.int64))
+        for what in ("present", "absent", "partial"):
             offsets = _as_type(f"{what}_offsets", getattr(self, f"{what}_offsets"), np.int64)
             labels = _as_type(what, getattr(self, what), np.int64)
             wrong = offsets.ndim != 1 or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(labels)
@@ -45,10 +53,11 @@ class Verified:
                 raise ValueError(f"{what}_offsets must rise from 0 to the number of labels ({len(labels)})")
             object.__setattr__(self, f"{what}_offsets", offsets)
             object.__setattr__(self, what, labels)
-        if len(self.present_offsets) != len(self.absent_offsets):
+        sizes = [len(self.present_offsets), len(self.absent_offsets), len(self.partial_offsets)]
+        if len(set(sizes)) > 1:
             raise ValueError(
-                f"present_offsets has {len(self.present_offsets)} entries, absent_offsets "
-                f"{len(self.absent_offsets)}; both must be images + 1"
+                f"present_offsets has {sizes[0]} entries, absent_offsets {sizes[1]}, partial_offsets {sizes[2]}; all "
+                "must be images + 1"
             )
 
 
@@ -59,8 +68,8 @@ class Truth:
     image_index (m,) int64, 0..n-1; boxes_xyxy (m, 4) float64; labels (m,) int64, 0..K-1; flags (m,) uint8, bits of
     DIFFICULT, CROWD and GROUP_OF. Images without any box belong to the set as well: `num_images` counts them.
     box_areas (m,) float64: width x height, from the boxes where not given. areas (m,) float64: area of the object as
-    area ranges see it (COCO: of its mask); box_areas where not given. verified: only the protocol `openimages` reads
-    it; None means that every class was verified in every image.
+    area ranges see it (COCO: of its mask); box_areas where not given. verified: only the protocols `openimages` and
+    `lvis` read it; None means that every class was verified in every image. masks: only `coco-segm` reads them.
     """
 
     image_index: NDArray[np.int64]
@@ -72,9 +81,11 @@ class Truth:
     box_areas: NDArray[np.float64] = None  # type: ignore[assignment]
     areas: NDArray[np.float64] = None  # type: ignore[assignment]
     verified: Verified | None = None
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         _set_arrays(self, {"image_index": np.int64, "labels": np.int64, "flags": np.uint8})
+        _check_masks(self.masks, len(self.labels))
         if self.areas is None:
             object.__setattr__(self, "areas", self.box_areas)
         _set_column(self, "areas", np.float64)
@@ -102,7 +113,8 @@ class Truth:
     def take(self, rows: NDArray, **changed: Any) -> Truth:
         """The true boxes `rows` (indices or a mask) of the same images; columns may be given anew."""
         names = ("image_index", "boxes_xyxy", "labels", "flags", "box_areas", "areas")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names} | changed)
+        masks = None if self.masks is None else self.masks.take(rows)
+        return replace(self, **{name: getattr(self, name)[rows] for name in names} | {"masks": masks} | changed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +122,7 @@ class Detections:
     """Detections on the same images, in any order; the order only decides between equal scores.
 
     image_index (d,) int64; boxes_xyxy (d, 4) float64; labels (d,) int64; scores (d,) float64, higher is surer, on any
-    scale: only their order matters, and they are never rounded. box_areas (d,) float64: as in `Truth`.
+    scale: only their order matters, and they are never rounded. box_areas (d,) float64, masks: as in `Truth`.
     """
 
     image_index: NDArray[np.int64]
@@ -118,9 +130,11 @@ class Detections:
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
     box_areas: NDArray[np.float64] = None  # type: ignore[assignment]
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         _set_arrays(self, {"image_index": np.int64, "labels": np.int64, "scores": np.float64})
+        _check_masks(self.masks, len(self.labels))
 
     @classmethod
     def from_xywh(
@@ -133,7 +147,8 @@ class Detections:
     def take(self, rows: NDArray, **changed: Any) -> Detections:
         """The detections `rows` (indices or a mask); columns may be given anew."""
         names = ("image_index", "boxes_xyxy", "labels", "scores", "box_areas")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names} | changed)
+        masks = None if self.masks is None else self.masks.take(rows)
+        return replace(self, **{name: getattr(self, name)[rows] for name in names} | {"masks": masks} | changed)
 
 
 def check_boxes(truth: Truth, detections: Detections) -> None:
@@ -218,6 +233,11 @@ def _edges(boxes_xywh: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float
     edges = boxes.copy()
     edges[:, 2:] += boxes[:, :2]
     return edges, boxes[:, 2] * boxes[:, 3]
+
+
+def _check_masks(masks: Masks | None, count: int) -> None:
+    if masks is not None and len(masks) != count:
+        raise ValueError(f"there are {len(masks)} masks and {count} boxes; give every box its mask, or none")
 
 
 def _set_arrays(table: Truth | Detections, columns: dict[str, type]) -> None:

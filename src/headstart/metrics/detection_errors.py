@@ -36,6 +36,13 @@ from headstart.metrics.match_table import HIT, IGNORED, LEFT_OUT, MISS, closest,
 from headstart.metrics.matches import Matches
 from headstart.metrics.protocols import rules_of
 
+DIFFERENCES = (
+    "matching, and how many detections count, follow the protocol; TIDE matches on its own, and takes the 100 surest "
+    "detections of an image, of all classes together",
+    "a class of which nothing is left once missed objects do not count has AP 1 here; TIDE's program gives it 0, or "
+    "leaves it out",
+)
+"""Where the numbers differ from those of TIDE's own program, in words."""
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
 
 
@@ -167,6 +174,7 @@ def _refated(
         class_offsets=offsets,
         images=detections.image_index[order],
         ranks=np.empty(0, dtype=np.int32),
+        outside=np.zeros((1, 0), np.bool_),
         event_at=events.astype(np.int32),
         event_hit=fate[order[events]] == HIT,
         event_truth=np.full(len(events), -1, dtype=np.int32),

@@ -22,8 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.metrics.average_precision import APResult
 from headstart.metrics.averages import mean_of_present
-from headstart.metrics.matches import Matches, matched
+from headstart.metrics.matches import Matches, matched, own_areas
 from headstart.metrics.protocols import rules_of
+from headstart.metrics.resamples import ap_resamples, view_of
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,15 @@ class GroupedAP:
     """(G, n) which images belong to each group, where images are grouped."""
 
     def replicates(self, weights: ArrayLike) -> NDArray[np.float64]:
-        """(B, G, T) mAP of every group with image i counted weights[b, i] times."""
-        return mean_of_present(_ap(self.matches, self.levels, self.images, np.atleast_2d(np.asarray(weights))))
+        """(B, G, T) mAP of every group with image i counted weights[b, i] times; quickly where those are whole."""
+        rows = self.matches.weight_rows(weights)
+        if rows.dtype.kind in "iu" and self.images is None:
+            views = [view_of(self.matches, v) for v in range(len(self.names))]
+            return mean_of_present(ap_resamples(views, self.levels, rows))
+        if rows.dtype.kind in "iu" and self.images is not None:
+            parts = [ap_resamples([view_of(self.matches, 0)], self.levels, rows * members) for members in self.images]
+            return mean_of_present(np.concatenate(parts, axis=1))
+        return mean_of_present(_ap(self.matches, self.levels, self.images, rows))
 
 
 def in_bins(values: ArrayLike, bins: Sequence[Bin]) -> NDArray[np.int64]:
@@ -105,8 +113,8 @@ def ap_by_object(
 def ap_by_area(result: APResult, bins: Sequence[Bin] = AREA_BINS) -> GroupedAP:
     """AP by the area of the objects (`Truth.areas`); of wrong detections, by that of their boxes."""
     names = [part.name for part in bins]
-    areas, box_areas = in_bins(result.truth.areas, bins), in_bins(result.detections.box_areas, bins)
-    return ap_by_object(result, areas, names, box_areas)
+    areas, found = result.truth.areas, own_areas(result.detections, rules_of(result.protocol))
+    return ap_by_object(result, in_bins(areas, bins), names, in_bins(found, bins))
 
 
 def ap_by_count(result: APResult, bins: Sequence[Bin] = COUNT_BINS) -> GroupedAP:

@@ -63,6 +63,8 @@ def fates(matches: Matches, count: int, threshold: int) -> tuple[NDArray[np.int8
     fate = np.full(count, LEFT_OUT, dtype=np.int8)
     met = np.full(len(fate), -1, dtype=np.int64)
     fate[matches.order] = MISS
+    if matches.outside.shape[1]:
+        fate[matches.order[matches.outside[0]]] = IGNORED
     first, last = matches.event_offsets[:, 0, threshold], matches.event_offsets[:, 0, threshold + 1]
     events = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [np.empty(0, np.int64)])
     rows = matches.order[matches.event_at[events]]

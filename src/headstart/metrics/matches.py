@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.metrics._columns import Counted, Events, Ranked, Scored, TrueBoxes
+from headstart.metrics._columns import Counted, Events, Pairs, Ranked, Scored, TrueBoxes
 from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth
 from headstart.metrics.protocols import Rules
+from headstart.metrics.scored import not_wrong, scored_rows
 
 ROWS = 64
 """Weight rows turned to float64 at once: bounds memory on large test sets."""
@@ -52,9 +53,7 @@ class Matches:
         scored = Scored(self.images, self.class_offsets, self.ranks)
         events = Events(self.event_at, self.event_hit, self.event_offsets)
         truth = Counted(self.truth_images, self.truth_offsets, self.counted)
-        rows = np.atleast_2d(np.asarray(weights))
-        if rows.ndim != 2 or rows.shape[1] != self.num_images:
-            raise ValueError(f"weights have shape {rows.shape}; they must be (resamples, {self.num_images} images)")
+        rows = self.weight_rows(weights)
         parts = [
             weighted_ap(
                 np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64),
@@ -72,6 +71,13 @@ class Matches:
             empty = np.empty((0, views, len(self.limits), thresholds, len(self.class_offsets) - 1))
             return empty, empty.copy()
         return np.concatenate([ap for ap, _ in parts]), np.concatenate([recall for _, recall in parts])
+
+    def weight_rows(self, weights: ArrayLike) -> NDArray:
+        """(B, n) weights. Raises ValueError for another number of images."""
+        rows = np.atleast_2d(np.asarray(weights))
+        if rows.ndim != 2 or rows.shape[1] != self.num_images:
+            raise ValueError(f"weights have shape {rows.shape}; they must be (resamples, {self.num_images} images)")
+        return rows
 
     def counts(self) -> NDArray[np.int64]:
         """(V, K) true boxes that count."""
@@ -98,7 +104,7 @@ def matched(
     """
     from headstart.metrics import _matching, _sorting
 
-    keep = _scored(truth, detections) if rules.verified_only and truth.verified is not None else None
+    keep = scored_rows(truth, detections, rules)
     labels, scores, image_index = detections.labels, detections.scores, detections.image_index
     if keep is not None:
         labels, scores, image_index = labels[keep], scores[keep], image_index[keep]
@@ -116,14 +122,26 @@ def matched(
         truth.labels, truth.image_index, truth.num_classes, truth.num_images
     )
     region, never = roles(truth, rules)
+    outside = not_wrong(truth, detections, rules, outside, num_views=1 if left_out is None else len(left_out))
     ignored = never[:, None] if left_out is None else never[:, None] | left_out.T
     region, ignored, truth_images = region[truth_order], ignored[truth_order], truth.image_index[truth_order]
     true_boxes, true_areas = (column[truth_order] for column in geometry(truth, rules))
     images = detections.image_index[order]
+    pairs = Pairs(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
+    if rules.overlap == "mask":
+        pairs = _mask_pairs(
+            Ranked(order, class_offsets, images),
+            truth,
+            detections,
+            region,
+            truth_order=truth_order,
+            offsets=truth_offsets,
+        )
     event_at, event_truth, event_hit, event_offsets = _matching.match(
         Ranked(order, class_offsets, images),
         *geometry(detections, rules),
         TrueBoxes(truth_offsets, truth_images, true_boxes, true_areas, ignored=ignored, region=region),
+        pairs,
         thresholds,
         rules.match == "free",
         truth.num_images,
@@ -162,6 +180,7 @@ def roles(truth: Truth, rules: Rules) -> tuple[NDArray[np.bool_], NDArray[np.boo
         ignored |= (truth.flags & DIFFICULT) != 0
     if rules.crowd in ("ignored", "region"):
         ignored |= crowd
+    ignored |= truth.areas > rules.largest_area
     region = crowd if rules.crowd in ("region", "once") else np.zeros(len(crowd), dtype=np.bool_)
     return region, ignored
 
@@ -174,16 +193,40 @@ def geometry(table: Truth | Detections, rules: Rules) -> tuple[NDArray[np.float6
     return boxes, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _scored(truth: Truth, detections: Detections) -> NDArray[np.int32]:
-    """Rows of the detections whose class somebody verified in their image; a class with a true box there was."""
-    verified, images = truth.verified, np.arange(truth.num_images)
-    assert verified is not None
-    known = np.concatenate(
-        [
-            np.repeat(images, np.diff(verified.present_offsets)) * truth.num_classes + verified.present,
-            np.repeat(images, np.diff(verified.absent_offsets)) * truth.num_classes + verified.absent,
-            truth.image_index * truth.num_classes + truth.labels,
-        ]
+def own_areas(detections: Detections, rules: Rules) -> NDArray[np.float64]:
+    """(d,) areas of the detections as area ranges see them: of their boxes, or of their masks."""
+    if rules.overlap == "mask" and detections.masks is not None:
+        return detections.masks.areas
+    return detections.box_areas
+
+
+def _mask_pairs(
+    ranked: Ranked,
+    truth: Truth,
+    detections: Detections,
+    region: NDArray[np.bool_],
+    *,
+    truth_order: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+) -> Pairs:
+    """Overlaps of masks. region, in the order `truth_order`, whose classes begin at `offsets`."""
+    from headstart.metrics._mask_overlaps import mask_overlaps
+
+    if truth.masks is None or detections.masks is None:
+        raise ValueError("overlaps of masks need masks of the true objects and of the detections")
+    own, true = detections.masks, truth.masks
+    images = truth.image_index[truth_order]
+    return Pairs(
+        *mask_overlaps(
+            *ranked,
+            own.counts,
+            own.offsets,
+            truth_order,
+            offsets,
+            images,
+            true.counts,
+            true.offsets,
+            region,
+            truth.num_images,
+        )
     )
-    asked = detections.image_index * truth.num_classes + detections.labels
-    return np.flatnonzero(np.isin(asked, known)).astype(np.int32)

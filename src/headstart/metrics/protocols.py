@@ -5,7 +5,13 @@
   that recall or above.
 - `voc-area`: the same detections are right. AP is the area under the envelope of precision over recall, all points.
 - `coco`: for each t, detections in the order of their scores take the best true box that is free and has IoU >= t;
-  at most 100 detections an image and class. AP is the mean over 101 recalls.
+  at most 100 detections an image and class. AP is the mean over 101 recalls. Objects of more than 10^10 square pixels
+  do not count, as in pycocotools, whose range of all areas ends there.
+- `coco-500`: the same with at most 500 detections, as numbers on RF100-VL are measured.
+- `coco-segm`: as `coco`, by the overlap of masks in place of boxes; the area of a detection is that of its mask.
+- `lvis`: as `coco`, but at most 300 detections of an image, of all classes together; classes that are neither boxed in
+  an image nor verified as absent are not scored there, and where a class is not boxed exhaustively a wrong detection of
+  it is ignored; crowds are objects like any other.
 - `openimages`: as `voc-area`, but IoU >= t is enough; classes that nobody verified in an image are not scored there;
   a group-of box is found once (`headstart.metrics.openimages`).
 
@@ -26,19 +32,21 @@ what an evaluation that adds 1 to continuous boxes would have said.
 code has `>=`, which differs only where an IoU equals t exactly. The 11 recalls are the doubles of
 `numpy.arange(0, 1.1, .1)`, as there: a recall of exactly 3/10 lies below the fourth, 0.30000000000000004. The 101
 recalls are pycocotools' own. Open Images: the page of the challenge and the evaluator of the TensorFlow Object
-Detection API.
+Detection API. LVIS: the lvis package (0.5.3). A key `"ignore": 1` of an annotation changes nothing in `coco`, since
+pycocotools reads it and then writes iscrowd over it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Protocol = Literal["voc07-11pt", "voc-area", "coco", "openimages"]
+Protocol = Literal["voc07-11pt", "voc-area", "coco", "coco-500", "coco-segm", "openimages", "lvis"]
 
 COCO_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """IoU thresholds whose mean is called `map@0.5:0.95`."""
@@ -67,6 +75,15 @@ class Rules:
     """Added to every width and height, in pixels."""
     verified_only: bool = False
     """Detections of classes that nobody verified in their image are left out (`Truth.verified`)."""
+    federated: bool = False
+    """The same, where a class is verified by a true box or as absent; and a wrong detection of a class that is not
+    boxed exhaustively in its image is ignored (LVIS)."""
+    max_per_image: int | None = None
+    """Detections of an image, of all classes, beyond so many are left out, the lowest scores first."""
+    largest_area: float = inf
+    """True objects with a larger area do not count, and detections that are larger are wrong nowhere."""
+    overlap: Literal["box", "mask"] = "box"
+    """What intersection and union are taken of."""
 
     def levels(self) -> NDArray[np.float64]:
         """Recalls at which precision is read; none: the area under the envelope."""
@@ -84,12 +101,18 @@ class Rules:
         return np.minimum(overlaps, 1.0 - 1e-10)  # so that rounding does not keep equal boxes apart, as in pycocotools
 
 
+COCO = Rules("101-point", "free", at_threshold=True, crowd="region", max_detections=100, largest_area=1e10)
 PROTOCOLS: dict[str, Rules] = {
     "voc07-11pt": Rules("11-point", "best", at_threshold=False),
     "voc-area": Rules("envelope", "best", at_threshold=False),
-    "coco": Rules("101-point", "free", at_threshold=True, crowd="region", max_detections=100),
+    "coco": COCO,
+    "coco-500": replace(COCO, max_detections=500),
+    "coco-segm": replace(COCO, overlap="mask"),
     "openimages": Rules("envelope", "best", at_threshold=True, crowd="once", verified_only=True),
+    "lvis": replace(COCO, crowd="counted", max_detections=None, max_per_image=300, federated=True),
 }
+OF_BOXES = tuple(name for name, rules in PROTOCOLS.items() if rules.overlap == "box")
+"""Protocols that need no masks."""
 
 
 def rules_of(protocol: str | Rules) -> Rules:

@@ -105,7 +105,7 @@ class Detect(MapsTask):
 
         starts = np.cumsum([0, *(len(s) for s in sets[:-1])])
         moved = [p | {"image_index": p["image_index"] + k} for p, k in zip(predictions, starts, strict=True)]
-        detections = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})
+        detections = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})  # type: ignore[arg-type]
         truth, classes = truth_of_sets(sets), self.classes_of(sets[0])
         scored = score_detections(
             truth,

@@ -12,7 +12,6 @@ import numpy as np
 
 from headstart.metrics.average_precision import COCO_THRESHOLDS, APResult, Detections, Truth, average_precision
 from headstart.metrics.averages import mean_of_present
-from headstart.metrics.groups import ap_by_area, ap_by_count
 from headstart.names import COCO_RANGE, metric
 
 FAMILY = "det"
@@ -66,25 +65,3 @@ def _of_classes(protocol: str, iou: float | str, classes: Sequence[str], values:
         metric(FAMILY, "ap", by=protocol, iou=iou, of=name): float(value)
         for name, value in zip(classes, values, strict=True)
     }
-
-
-def score_groups(
-    result: APResult, protocol: str, by: str, image_weights: np.ndarray | None = None
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Means over classes of groups by the objects' `area`, or by the `count` of objects in the image, with replicates:
-    at every threshold, of COCO's at 0.5 and over all."""
-    grouped = {"area": ap_by_area, "count": ap_by_count}[by](result)
-    over_all = result.iou_thresholds == COCO_THRESHOLDS
-    columns = {f"{t:g}": [k] for k, t in enumerate(result.iou_thresholds) if not over_all or t == 0.5}
-    if over_all:
-        columns[COCO_RANGE] = list(range(len(COCO_THRESHOLDS)))
-    drawn = None if image_weights is None else grouped.replicates(image_weights)
-    metrics: dict[str, float] = {}
-    replicates: dict[str, np.ndarray] = {}
-    for threshold, at in columns.items():
-        for g, group in enumerate(grouped.names):
-            name = metric(FAMILY, "map", by=protocol, iou=threshold, of=f"{by}-{group}")
-            metrics[name] = float(grouped.map[g, at].mean())
-            if drawn is not None:
-                replicates[name] = drawn[:, g, at].mean(-1)
-    return metrics, replicates

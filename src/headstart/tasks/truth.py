@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.batches.image_sets import ImageSet
 from headstart.data.annotations import Annotations
+from headstart.data.boxes import RELATIVE
 from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Truth, Verified
 
 SCORED_FLAGS = DIFFICULT | CROWD | GROUP_OF
@@ -23,18 +24,32 @@ def truth_of(annotations: Annotations, rows: ArrayLike | None = None) -> Truth:
 
     None: of all its images.
     """
-    table = annotations if rows is None else annotations.select(rows)
+    chosen = np.arange(len(annotations)) if rows is None else np.asarray(rows, np.int64)
+    if rows is not None and annotations.source_convention in RELATIVE:
+        return truth_of(annotations.select(chosen))  # Sizes of the other images need not be known.
+    counts, boxes = _of_rows(annotations.box_offsets, chosen)
     truth = _truth(
-        [table.box_offsets], table.boxes_xyxy, table.box_labels, table.box_flags, num_classes=len(table.box_classes)
+        [np.concatenate([[0], np.cumsum(counts)])],
+        annotations.boxes_xyxy[boxes],
+        annotations.box_labels[boxes],
+        annotations.box_flags[boxes],
+        num_classes=len(annotations.box_classes),
     )
-    if table.source_convention == "coco":
-        columns = truth.image_index, table.boxes_source, truth.labels, truth.flags
-        truth = Truth.from_xywh(
-            *columns, num_images=truth.num_images, num_classes=truth.num_classes, areas=table.box_areas
-        )
-    elif table.box_areas is not None:
-        truth = replace(truth, areas=table.box_areas)
-    return replace(truth, verified=_verified(table))
+    areas = None if annotations.box_areas is None else annotations.box_areas[boxes]
+    if annotations.source_convention == "coco":
+        columns = truth.image_index, annotations.boxes_source[boxes], truth.labels, truth.flags
+        truth = Truth.from_xywh(*columns, num_images=truth.num_images, num_classes=truth.num_classes, areas=areas)
+    elif areas is not None:
+        truth = replace(truth, areas=areas)
+    return replace(truth, verified=_verified(annotations, chosen))
+
+
+def _of_rows(offsets: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many entries each of the rows of a list column has, and which they are, one row after the other."""
+    counts = offsets[rows + 1] - offsets[rows]
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    return counts, np.arange(total) + np.repeat(offsets[rows] - (ends - counts), counts)
 
 
 def truth_of_sets(sets: Sequence[ImageSet]) -> Truth:
@@ -62,15 +77,18 @@ def _truth(
     )
 
 
-def _verified(table: Annotations) -> Verified | None:
+def _verified(table: Annotations, rows: NDArray[np.int64]) -> Verified | None:
     """Labels that people verified, as indices of box classes; None where the data set has none."""
     if not table.multi_label:
         return None
     index = {name: k for k, name in enumerate(table.box_classes)}
     to_box = np.array([index.get(name, -1) for name in table.image_classes], np.int64)
     lists = []
-    for offsets, values in (table.verified_lists("present"), table.verified_lists("absent")):
-        labels = to_box[values] if len(values) else np.zeros(0, np.int64)
+    for what in ("present", "absent", "partial"):
+        every, values = table.verified_lists(what)
+        counts, entries = _of_rows(every, rows)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        labels = to_box[values[entries]] if len(entries) else np.zeros(0, np.int64)
         num_before = np.concatenate([[0], np.cumsum(labels >= 0)])
         lists += [num_before[offsets], labels[labels >= 0]]
     return Verified(*lists)

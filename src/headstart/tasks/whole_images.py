@@ -47,7 +47,7 @@ def score_images(annotations: Annotations, detections: dict[str, NDArray[Any]], 
     truth = truth_of(annotations)
     return score_detections(
         truth,
-        Detections(**detections),
+        Detections(**detections),  # type: ignore[arg-type]
         protocol,
         annotations.box_classes,
         iou_thresholds=COCO_THRESHOLDS,
