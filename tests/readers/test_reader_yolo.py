@@ -223,14 +223,15 @@ class TestFaults:
         text(tmp_path / "data.yaml", "train: images/train", "val: images/train", "names: [dog, cat, bird]")
         table = open_dataset(tmp_path)
         assert set(table.splits) == {"train"}
-        assert "3 images are both train and val; they are read as train" in table.notes[0]
+        assert table.left_out[0].rule == "val-is-train"
+        assert "3 images are both train and val, and are read as train" in table.left_out[0].why
 
     def test_a_damaged_image_keeps_its_lines(self, tmp_path: Path) -> None:
         make_yolo(tmp_path)
         (tmp_path / "images/train/a.jpg").write_bytes(b"no image")
         table = open_dataset(tmp_path)
         assert table.size_hw(0) == (0, 0) and len(table.box_labels) == 4 and table.outline(1) is None
-        assert any("1 polygons are kept as boxes only" in note for note in table.notes)
+        assert "1 polygons are kept as boxes only" in table.left_out[0].why
         assert np.allclose(table.boxes_of(0, (HEIGHT, WIDTH)).xyxy[1], [4, 3, 20, 27])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,6 +54,10 @@ class Faults:
             raise DataError(str(fault))
         self.found.append(fault)
 
+    def lost(self, fault: Fault) -> None:
+        """Something that is read without: listed with what was left out, and never raised."""
+        self.found.append(fault)
+
     def settle_boxes(
         self,
         values: NDArray[np.float64],
@@ -71,3 +75,32 @@ class Faults:
             self.box(Fault(rule, path, what, why, "Correct the file"))
             keep[k] = False
         return keep
+
+
+def first_faults(found: Sequence[Fault], most: int = 3) -> str:
+    """The first faults by file and cause, each cause once, with the number of all; "" for none.
+
+    What a message says of a data set that nothing is left of, since its every record has a fault.
+    """
+    causes: dict[str, list[Fault]] = {}
+    for fault in found:
+        causes.setdefault(fault.rule, []).append(fault)
+    shown = [f"{str(same[0]).rstrip('.')} ({_times(len(same))})" for same in list(causes.values())[:most]]
+    more = len(causes) - most
+    also = [f"and {more} more kinds of faults"] if more > 0 else []
+    return f"{_faults(len(found))}: {'; '.join([*shown, *also])}" if found else ""
+
+
+def nothing_left(where: object, found: Sequence[Fault], otherwise: str) -> DataError:
+    """That nothing of the data set can be used: because of these faults, or else for the reason `otherwise` says."""
+    if not found:
+        return DataError(f"{where}: {otherwise}")
+    return DataError(f"{where}: nothing of it can be used, because of {first_faults(found)}.")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _faults(count: int) -> str:
+    return "1 fault" if count == 1 else f"{count:,} faults"

@@ -16,7 +16,7 @@ from headstart.data.sizes import with_sizes
 from headstart.doctor.checkup import Checkup
 from headstart.doctor.table import images_of_boxes
 from headstart.errors import UsageError
-from headstart.readers.coco.json_files import OTHER_FLAGS
+from headstart.readers.coco.annotation_rows import OTHER_FLAGS
 from headstart.store.files import write_text
 
 DROPPED_IMAGES = frozenset(

@@ -38,16 +38,12 @@ def check_listing(table: Annotations) -> list[Fault]:
     for folder, names in sorted(listed.items()):
         there = table.place.entries(folder)
         prefix = f"{folder}/" if folder else ""
-        for name in sorted(names - set(there)):
-            faults.append(
-                Fault(
-                    "image-missing",
-                    str(DataPath(table.place, prefix + name)),
-                    "",
-                    "there is no such file",
-                    "Put it back, or take it out of the annotation.",
-                )
-            )
+        odd = table.place.no_files(folder)
+        gone = dict.fromkeys(names - set(there), "there is no such file")
+        gone |= {name: f"it is {odd[name]}, not a file" for name in names & set(odd)}
+        for name, why in sorted(gone.items()):
+            path = str(DataPath(table.place, prefix + name))
+            faults.append(Fault("image-missing", path, "", why, "Put it back, or take it out of the annotation."))
         surplus = [n for n, is_folder in there.items() if not is_folder and n not in names and not n.startswith(".")]
         for name in sorted(surplus):
             file = PurePosixPath(name)

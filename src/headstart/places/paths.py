@@ -45,6 +45,10 @@ class Place(ABC):
     def entries(self, folder: str) -> dict[str, bool]:
         """Name -> whether it is a folder, of what lies directly in `folder`; empty when that is none."""
 
+    def no_files(self, folder: str) -> dict[str, str]:
+        """Name -> what it is, of those `entries` of the folder that are neither files nor folders, such as a pipe."""
+        return {}
+
     @abstractmethod
     def kind(self, name: str) -> str:
         """`file`, `folder` or ''."""
@@ -93,6 +97,13 @@ class Folder(Place):
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
+    def no_files(self, folder: str) -> dict[str, str]:
+        try:
+            with os.scandir(self.local(folder)) as entries:
+                return {entry.name: _what(entry.path) for entry in entries if not (entry.is_dir() or entry.is_file())}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
     def kind(self, name: str) -> str:
         path = self.local(name)
         return "folder" if path.is_dir() else "file" if path.is_file() else ""
@@ -102,13 +113,30 @@ class Folder(Place):
             facts = self.local(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if not (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode)):
+            return None
         return (0 if stat.S_ISDIR(facts.st_mode) else facts.st_size, facts.st_mtime_ns)
 
     def read(self, name: str) -> bytes:
-        return self.local(name).read_bytes()
+        with self.open(name) as file:
+            return file.read()
 
     def open(self, name: str) -> BinaryIO:
-        return self.local(name).open("rb")
+        path = self.local(name)
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # To open a pipe would wait for someone who writes to it.
+            raise OSError(f"it is {_what(str(path))}, not a file")
+        return path.open("rb")
+
+
+def _what(path: str) -> str:
+    """What a name stands for that is neither a file nor a folder."""
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return "a link whose target is not there"
+    kinds = {"a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
+    return next((what for what, is_one in kinds.items() if is_one(mode)), "a device")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +170,9 @@ class Watched(Place):
     def entries(self, folder: str) -> dict[str, bool]:
         self._see(folder)
         return self.behind.entries(folder)
+
+    def no_files(self, folder: str) -> dict[str, str]:
+        return self.behind.no_files(folder)
 
     def kind(self, name: str) -> str:
         self._see(name)
@@ -191,6 +222,9 @@ class Below(Place):
 
     def entries(self, folder: str) -> dict[str, bool]:
         return self.behind.entries(self._name(folder))
+
+    def no_files(self, folder: str) -> dict[str, str]:
+        return self.behind.no_files(self._name(folder))
 
     def kind(self, name: str) -> str:
         return self.behind.kind(self._name(name))

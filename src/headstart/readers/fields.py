@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?", re.ASCII)
+DIGITS = 15
+"""Of a whole number that is read; those of more are rounded by other programs."""
+LONGEST = 64
+"""Letters of a number."""
 
 
 def number(text: str) -> float | None:
@@ -14,5 +20,18 @@ def number(text: str) -> float | None:
 
 
 def whole(text: str) -> int | None:
-    """The whole number of at most 15 digits, written as 3 or 3.0; None where the text is none."""
-    return int(text.partition(".")[0]) if WHOLE.fullmatch(text) else None
+    """The whole number of at most 15 digits, written as 3, 3.0 or 3.000e+00; None where the text is none."""
+    if WHOLE.fullmatch(text):
+        return int(text.partition(".")[0])
+    if len(text) > LONGEST or not NUMBER.fullmatch(text):
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # An exponent beyond all that Decimal knows.
+        return None
+    return int(value) if value.adjusted() < DIGITS and value == value.to_integral_value() else None
+
+
+def exact(value: Any) -> Any:
+    """A float of JSON that is exactly whole as an int, as ids that went through pandas are; anything else as it is."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < 10**DIGITS else value

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator
 
 from headstart.errors import DataError
 from headstart.places.images import IMAGE_SUFFIXES
@@ -38,6 +37,22 @@ def has_files(folder: DataPath, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bo
     return any(not is_folder and entry.suffix.lower() in suffixes for entry, is_folder in folder.iterdir())
 
 
+DEPTH, MANY = 4, 500
+"""How far and wide a data set is searched for files of a format."""
+
+
+def walked(root: DataPath) -> Iterator[DataPath]:
+    """The folder and those below it, sorted within each: `DEPTH` levels and `MANY` folders at most."""
+    level = [root]
+    left = MANY
+    for _ in range(DEPTH):
+        yield from level[:left]
+        left -= len(level)
+        if left <= 0:
+            return
+        level = [inner for folder in level for inner in subfolders(folder).values()]
+
+
 def split_of(folder_name: str) -> str | None:
     """`train` of train, training, train2017; None for other names."""
     return SPLIT_FOLDERS.get(re.sub(r"[_-]?\d*$", "", folder_name.lower()))
@@ -59,48 +74,3 @@ def read_lines(path: DataPath) -> list[str]:
 def relative(path: DataPath, root: DataPath) -> str:
     """`path` below `root`, with forward slashes."""
     return path.relative.removeprefix(root.relative).lstrip("/")
-
-
-class NamedFiles:
-    """Finds files by the names that lists give them; each folder is listed once."""
-
-    def __init__(self) -> None:
-        self._listed: dict[str, dict[str, bool]] = {}
-
-    def has(self, path: DataPath) -> bool:
-        """Whether there is such a file."""
-        above = path.parent
-        if above.relative not in self._listed:
-            try:
-                self._listed[above.relative] = path.place.entries(above.relative)
-            except (OSError, ValueError):  # A name too long, or with a zero byte in it.
-                self._listed[above.relative] = {}
-        return self._listed[above.relative].get(path.name) is False
-
-    def find(self, folders: Iterable[DataPath], name: str) -> DataPath | None:
-        """The file that `name` means in the first of the folders that has it; None where none has."""
-        for folder in folders:
-            path = named(folder, name)
-            if path is not None and path.relative and self.has(path):
-                return path
-        return None
-
-
-def named(folder: DataPath, name: str) -> DataPath | None:
-    """What a list in `folder` means by `name`, which may go up by `..` and be absolute; None outside the place."""
-    name = name.replace("\\", "/")
-    if name.startswith("/") or re.match("[A-Za-z]:/", name):
-        top = folder.place.local("")
-        if top is None:
-            return None
-        below = name.removeprefix(f"{Path(top).absolute().as_posix().rstrip('/')}/")
-        return DataPath(folder.place) / below if below != name and ".." not in below.split("/") else None
-    parts = [part for part in folder.relative.split("/") if part]
-    for part in name.split("/"):
-        if part == ".." and not parts:
-            return None
-        if part == "..":
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return DataPath(folder.place, "/".join(parts))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headstart.data.annotations import Annotations
+from headstart.data.faults import nothing_left
 from headstart.data.table_cache import cached
 from headstart.errors import DataError, UsageError
 from headstart.places.opening import open_place
@@ -41,7 +42,8 @@ class Reader:
 
     `looks_like` gives a sentence of evidence or None; it gets the data set's root, or the one file that the user named.
     `read` may raise DataError. `layout`: what is looked for. `takes`: options of `ReadOptions` beyond those that
-    every reader takes. `version` is raised by hand when the table of an unchanged source changes.
+    every reader takes. `version` is raised by hand when the table of an unchanged source changes. `finds`: as
+    `looks_like`, for files in unusual places; asked where no format is recognized at once.
     """
 
     looks_like: Callable[[DataPath], str | None]
@@ -49,23 +51,35 @@ class Reader:
     layout: str
     takes: tuple[str, ...] = ()
     version: int = 1
+    finds: Callable[[DataPath], str | None] = lambda root: None
 
 
-def _reader(module: _ReaderModule, layout: str, *takes: str) -> Reader:
+def _reader(
+    module: _ReaderModule,
+    layout: str,
+    *takes: str,
+    version: int = 1,
+    finds: Callable[[DataPath], str | None] = lambda root: None,
+) -> Reader:
     """The format that a module reads alone."""
-    return Reader(module.looks_like, module.read, layout, takes)
+    return Reader(module.looks_like, module.read, layout, takes, version=version, finds=finds)
 
 
 READERS = {
-    "lvis": Reader(coco.looks_like_lvis, coco.read_lvis, "annotations/lvis_v1_*.json", takes=("images",)),
+    "lvis": Reader(coco.looks_like_lvis, coco.read_lvis, "annotations/lvis_v1_*.json", takes=("images",), version=2),
     "objects365": Reader(
-        coco.looks_like_objects365, coco.read_objects365, "annotations/zhiyuan_objv2_*.json", takes=("images",)
+        coco.looks_like_objects365,
+        coco.read_objects365,
+        "annotations/zhiyuan_objv2_*.json",
+        takes=("images",),
+        version=2,
     ),
-    "coco-panoptic": _reader(coco_panoptic, "panoptic_*.json beside folders of PNG files of the same names"),
+    "coco-panoptic": _reader(coco_panoptic, "panoptic_*.json beside folders of PNG files of the same names", version=2),
     "coco": _reader(
         coco,
         "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
         "images",
+        version=2,
     ),
     "openimages": _reader(
         openimages,
@@ -82,8 +96,10 @@ READERS = {
     ),
     "voc": _reader(
         voc,
-        "Annotations/*.xml with JPEGImages/ or images/; a VOCdevkit of several years; or XML files beside the images",
+        "Annotations/*.xml with JPEGImages/ or images/; a VOCdevkit of several years; or such XML files anywhere",
         "zero_based",
+        version=2,
+        finds=voc.found_in,
     ),
     "imagenet-loc": _reader(
         imagenet_loc, "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv", "classes"
@@ -100,9 +116,11 @@ READERS = {
     "flowers102": _reader(flowers102, "jpg/ with imagelabels.mat and setid.mat"),
     "yolo": _reader(
         yolo,
-        "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/",
+        "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/ and classes.txt; obj.data of CVAT",
         "labels",
         "missing_labels",
+        version=2,
+        finds=yolo.found_in,
     ),
     "file-list": _reader(
         file_lists,
@@ -151,10 +169,8 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
         settings["classes"] = _digest(chosen.classes)
     annotations = cached(root.place, settings, read, images)
     if not (annotations.tasks or annotations.multi_label):
-        raise DataError(
-            f"{root}: read as {annotations.format}, but nothing in it can be trained on. "
-            "Check that the annotation belongs to these images."
-        )
+        told = f"read as {annotations.format}, but nothing in it can be trained on. "
+        raise nothing_left(root, annotations.left_out, f"{told}Check that the annotation belongs to these images.")
     return annotations
 
 
@@ -194,8 +210,9 @@ def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str
 
 
 def recognize(root: DataPath) -> dict[str, str]:
-    """Reader name -> its evidence, for every reader that recognizes the place."""
-    return {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
+    """Reader name -> its evidence, for every reader that recognizes the place, or else finds its files in it."""
+    known = {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
+    return known or {name: sentence for name, reader in READERS.items() if (sentence := reader.finds(root))}
 
 
 def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> ReadOptions:

@@ -36,6 +36,22 @@ class _Strings(yaml.BaseLoader):
             raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
         return mapping
 
+    def construct_document(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            self.leave_out_nulls(node)
+        return super().construct_document(node)
+
+    def leave_out_nulls(self, node: yaml.MappingNode) -> None:
+        """A key without a value is absent, and so is an entry without one; but a class may be called null."""
+        node.value = [(key, value) for key, value in node.value if not _null(value)]
+        for key, value in node.value:
+            if isinstance(value, yaml.SequenceNode) and key.value != "names":
+                value.value = [entry for entry in value.value if not _null(entry)]
+
+
+def _null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+
 
 def _holds_twice(node: yaml.Node) -> bool:
     """Whether a node holds another one, not a scalar, more than once, or itself: what references make."""

@@ -19,11 +19,14 @@ from headstart.data.columns import BoxColumns, Lists
 from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
-from headstart.readers.coco.json_files import CocoFile, parse, short
-from headstart.readers.coco.layout import is_like_coco, json_files, members
+from headstart.readers.coco.json_files import CocoFile, parse
+from headstart.readers.coco.layout import json_files, members
 from headstart.readers.coco.lists import Classes, ImageRows
+from headstart.readers.coco.recognition import is_like_coco
 from headstart.readers.coco.rows import columns_of
 from headstart.readers.coco.sets import read_set
+from headstart.readers.coco.words import short
+from headstart.readers.fields import exact
 from headstart.readers.folders import relative
 from headstart.readers.options import ReadOptions
 
@@ -166,7 +169,7 @@ def _verified(
 ) -> list[int]:
     """Class indices that an image's record lists under `key`; ids that are none are reported and left out."""
     listed = entry.get(key) or []
-    good = [number for number in listed if type(number) in (int, str)] if isinstance(listed, list) else []
+    good = [exact(n) for n in listed if type(n) in (int, str, float)] if isinstance(listed, list) else []
     wrong = [n for n in good if n not in index] if isinstance(listed, list) and len(good) == len(listed) else [listed]
     if wrong:
         faults.record(

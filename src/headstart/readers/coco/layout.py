@@ -10,12 +10,10 @@ from headstart.data.flags import SPLITS
 from headstart.errors import DataError
 from headstart.places.opening import open_place
 from headstart.places.paths import DataPath
+from headstart.readers.file_names import NamedFiles
 from headstart.readers.folders import files_in, split_of, subfolders
 
 JSON = frozenset({".json"})
-HEAD = 65536
-"""Bytes at the beginning of a file that are looked at to tell whether it is of COCO's form."""
-LISTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*[\[]')
 LOOKED_AT = 5
 """Images that are looked for, before a folder is taken for that of a file."""
 
@@ -58,16 +56,6 @@ def _name(path: DataPath, root: DataPath, prefix: str) -> str:
     return path.parent.name if stem.startswith("_annotations") and path.parent.relative != root.relative else stem
 
 
-def is_like_coco(path: DataPath) -> bool:
-    """Whether the file begins as an object with one of COCO's lists; reads its first part only."""
-    try:
-        with path.open() as file:
-            head = file.read(HEAD)
-    except OSError:
-        return False
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{" and LISTS.search(head) is not None
-
-
 def json_files(root: DataPath) -> list[DataPath]:
     """JSON files where such data sets have them: in annotations/, the root itself, or train/, val/, test/."""
     folders = subfolders(root)
@@ -84,9 +72,14 @@ class ImageFolder:
     parts: int
 
     def relative(self, names: Sequence[str]) -> list[str]:
-        """Paths relative to the place."""
+        """Paths relative to the place, as they are written on disk where that differs in its Unicode form."""
         prefix = f"{self.folder.relative}/" if self.folder.relative else ""
-        return [prefix + _last(name, self.parts) for name in names]
+        paths = [prefix + _last(name, self.parts) for name in names]
+        files = NamedFiles()
+        odd = ((k, files.on_disk(DataPath(self.folder.place, p))) for k, p in enumerate(paths) if not p.isascii())
+        for k, there in odd:
+            paths[k] = there.relative if there else paths[k]
+        return paths
 
 
 def image_folder(
@@ -101,12 +94,12 @@ def image_folder(
     step = max(1, len(names) // LOOKED_AT)
     shown = list(dict.fromkeys([*names[:LOOKED_AT], *names[::step][:LOOKED_AT]]))
     places = _candidates(open_place(images) if images else root, member, own=images is not None)
-    best, most = None, 0
+    best, most, files = None, 0, NamedFiles()
     for folder in places:
         for parts in (0, 2, 1):
             if parts and not any(name.count("/") >= parts for name in shown):
                 continue
-            there = sum((folder / _last(name, parts)).is_file() for name in shown)
+            there = sum(_is_file(folder / _last(name, parts), files) for name in shown)
             if there > most and (parts == 0 or len({_last(n, parts) for n in names}) == len(set(names))):
                 best, most = ImageFolder(folder, parts), there
         if most == len(shown):
@@ -117,9 +110,13 @@ def image_folder(
         looked = ", ".join(dict.fromkeys(str(place) for place in places))
         raise DataError(
             f"{member.path}: none of its images is there: looked for {', '.join(map(repr, shown[:3]))} in "
-            f"{looked}. Put the images there, or say where they are with --images-in FOLDER."
+            f"{looked}. Put the images there, or say where they are: --read images=FOLDER."
         )
     return best
+
+
+def _is_file(path: DataPath, files: NamedFiles) -> bool:
+    return path.is_file() or (not path.relative.isascii() and files.has(path))
 
 
 def _last(name: str, parts: int) -> str:

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
-from headstart.readers.coco.json_files import CocoFile, short
+from headstart.readers.coco.json_files import CocoFile
+from headstart.readers.coco.words import short
+from headstart.readers.fields import exact
+from headstart.readers.file_names import inner
 
 LONGEST_NAME = 1000
 LARGEST_SIDE = 1_000_000
@@ -33,7 +36,15 @@ class Classes:
         return {category_id: k for k, category_id in enumerate(self.ids)}
 
 
-def classes_of(files: Sequence[CocoFile]) -> Classes:
+def _root_categories(categories: dict[CategoryId, dict[str, Any]], used: set[CategoryId]) -> list[CategoryId]:
+    """Roboflow's exports list the project first: of supercategory "none", without boxes, itself that of the others."""
+    above = {entry.get("supercategory") for entry in categories.values()}
+    roots = [n for n, entry in categories.items() if n not in used and entry.get("supercategory") == "none"]
+    alone = sum(entry.get("supercategory") == "none" for entry in categories.values()) == 1
+    return [n for n in roots if len(categories) > 1 and (categories[n]["name"] in above or (alone and n == 0))]
+
+
+def classes_of(files: Sequence[CocoFile], notes: list[str]) -> Classes:
     """Of all files together. Raises DataError for categories without id or name, for ids that mean two things, and for
     two categories of one name that are both used (one that is not used is left out)."""
     categories: dict[CategoryId, dict[str, Any]] = {}
@@ -41,7 +52,7 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
     for file in files:
         seen: set[CategoryId] = set()
         for k, entry in enumerate(file.categories):
-            number, name = entry.get("id"), entry.get("name")
+            number, name = exact(entry.get("id")), entry.get("name")
             if type(number) not in (int, str) or not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
                 raise DataError(
                     f"{file.path}: category number {k} has id {short(number)} and name {short(name)}. "
@@ -58,7 +69,13 @@ def classes_of(files: Sequence[CocoFile]) -> Classes:
                     f"{file.path}: category {short(number)} is {name!r} here and {other['name']!r} in "
                     f"{source}. Give the files the same categories, or open one alone."
                 )
-    used = {c for file in files for c in file.rows.category_ids if type(c) in (int, str)}
+    used = {exact(c) for file in files for c in file.rows.category_ids if type(c) in (int, str, float)}
+    for number in _root_categories(categories, used):
+        notes.append(
+            f"{files[0].path}: the category {short(number)} ({categories[number]['name']!r}) is the root of the others "
+            "and has no box; it is no class"
+        )
+        del categories[number]
     by_name: dict[str, list[CategoryId]] = {}
     for number, entry in categories.items():
         by_name.setdefault(entry["name"].strip(), []).append(number)
@@ -95,7 +112,7 @@ def images_of(file: CocoFile, faults: Faults, for_scoring: bool = False) -> Imag
     images: dict[Any, tuple[dict[str, Any], str, tuple[int, int]]] = {}
     out: set[Any] = set()
     for k, entry in enumerate(file.images):
-        number = entry.get("id")
+        number = entry["id"] = exact(entry.get("id"))
         record = f"image {short(number)}"
         fault = None
         name, size = _name(entry), _size_hw(entry)
@@ -141,8 +158,7 @@ def _name(entry: dict[str, Any]) -> str | None:
         name = "/".join(urlsplit(entry["coco_url"]).path.split("/")[-2:])
     if not isinstance(name, str) or len(name) > LONGEST_NAME or "\0" in name:
         return None
-    name = name.replace("\\", "/").strip("/")
-    return name if name and ".." not in name.split("/") else None
+    return inner(name) or None
 
 
 def _size_hw(entry: dict[str, Any]) -> tuple[int, int] | None:

@@ -16,11 +16,12 @@ from headstart.data.flags import IGNORED
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.coco.coco import PANOPTIC, evidence, named_files
-from headstart.readers.coco.json_files import CocoFile, parse, short
+from headstart.readers.coco.json_files import CocoFile, parse
 from headstart.readers.coco.layout import LOOKED_AT, members
 from headstart.readers.coco.lists import Classes, ImageRows
 from headstart.readers.coco.rows import Part, columns_of
 from headstart.readers.coco.sets import read_set
+from headstart.readers.coco.words import short
 from headstart.readers.options import ReadOptions
 
 

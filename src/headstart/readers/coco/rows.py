@@ -15,8 +15,10 @@ from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
 from headstart.data.rle import FARTHEST
 from headstart.readers.boxes import offsets_of
-from headstart.readers.coco.json_files import OTHER_FLAGS, CocoFile, short
+from headstart.readers.coco.annotation_rows import OTHER_FLAGS, About
+from headstart.readers.coco.json_files import CocoFile
 from headstart.readers.coco.lists import Classes, ImageRows
+from headstart.readers.coco.words import short
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,24 @@ class _Sieve:
     def __init__(self, file: CocoFile, faults: Faults) -> None:
         self.rows, self.path, self.faults = file.rows, str(file.path), faults
         self.good = np.ones(len(file.rows), bool)
+        self.outlined = np.ones(len(file.rows), bool)
 
     def record(self, row: int) -> str:
         number = self.rows.ids[row]
         return f"annotation number {row}" if number is None else f"annotation {short(number)}"
 
-    def leave_out(self, row: int, rule: str, why: str, fix: str, *, about_box: bool = False) -> None:
-        if self.good[row]:
-            fault = Fault(rule, self.path, self.record(row), why, fix if about_box else f"{fix}.")
-            (self.faults.box if about_box else self.faults.record)(fault)
-            self.good[row] = False
+    def leave_out(self, row: int, rule: str, why: str, fix: str, *, about: About = "record") -> None:
+        """The annotation; or, where the fault is about a part of it, that part alone: the box stays."""
+        if not self.good[row]:
+            return
+        fault = Fault(rule, self.path, self.record(row), why, fix if about == "box" else f"{fix}.")
+        (self.faults.box if about == "box" else self.faults.record)(fault)
+        self.good[row] = about == "part"
+
+    def without_outline(self, row: int, rule: str, why: str, fix: str) -> None:
+        """Leaves the outline out."""
+        self.leave_out(row, rule, why, fix, about="part")
+        self.outlined[row] = False
 
 
 def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults, *, notes: list[str]) -> Part:
@@ -71,8 +81,8 @@ def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults,
     image = _places(rows.image_ids, images.index)
     label = _places(rows.category_ids, classes.index)
     _sieve_references(sieve, image, label, images, notes=notes)
-    for row, rule, why, fix, about_box in rows.odd:
-        sieve.leave_out(row, rule, why, fix, about_box=about_box)
+    for row, rule, why, fix, about in rows.odd:
+        sieve.leave_out(row, rule, why, fix, about=about)
     _sieve_outlines(sieve, image, images)
     ids = _ids(sieve, image if file.panoptic else np.zeros(len(rows), np.int64), notes)
     boxes = np.frombuffer(rows.boxes, np.float64).reshape(-1, 4)
@@ -100,7 +110,7 @@ def part_of(file: CocoFile, images: ImageRows, classes: Classes, faults: Faults,
         ids=None if ids is None else ids[chosen],
         areas=_areas(sieve, chosen, boxes, notes),
         polygons=_polygons(sieve, chosen, notes),
-        rles=[rows.rles.get(row, (None,))[0] for row in chosen.tolist()] if rows.rles else None,
+        rles=_rles(sieve, chosen) if rows.rles else None,
     )
 
 
@@ -166,7 +176,7 @@ def _sieve_outlines(sieve: _Sieve, image: NDArray[np.int64], images: ImageRows) 
         size = images.sizes_hw[image[row]].tolist() if sieve.good[row] else [0, 0]
         if any(size) and size != [height, width]:
             why = f"has run lengths of {width} x {height}, its image is {size[1]} x {size[0]}"
-            sieve.leave_out(row, "mask-size-differs", why, "Export the mask at the size of its image")
+            sieve.without_outline(row, "mask-size-differs", why, "Export the mask at the size of its image")
     corners, lengths, rings = sieve.rows.polygon_columns()
     # Without a copy of what may be half a gigabyte; NaN compares false.
     if not len(corners) or (corners.max() <= FARTHEST and corners.min() >= -FARTHEST):
@@ -174,7 +184,7 @@ def _sieve_outlines(sieve: _Sieve, image: NDArray[np.int64], images: ImageRows) 
     far = np.flatnonzero(~(np.abs(corners) <= FARTHEST))
     of_ring = np.searchsorted(np.cumsum(lengths), far, side="right")
     for row in np.unique(np.searchsorted(np.cumsum(np.maximum(rings, 0)), of_ring, side="right")).tolist():
-        sieve.leave_out(
+        sieve.without_outline(
             row,
             "outline-unreadable",
             f"has a polygon with corners that are not finite or more than {FARTHEST:.0f} pixels away",
@@ -228,15 +238,20 @@ def _areas(
     return areas
 
 
+def _rles(sieve: _Sieve, chosen: NDArray[np.int64]) -> list[bytes | None]:
+    return [sieve.rows.rles.get(row, (None,))[0] if sieve.outlined[row] else None for row in chosen.tolist()]
+
+
 def _polygons(sieve: _Sieve, chosen: NDArray[np.int64], notes: list[str]) -> pa.Array | None:
     corners, lengths, rings = sieve.rows.polygon_columns()
     if not (rings >= 0).any():
         return None
     lines = int((lengths < 6).sum())
     if lines:
-        notes.append(f"{sieve.path}: {lines} polygons have fewer than three corners and cover nothing")
+        why = f"{lines} polygons of outlines have fewer than three corners and cover nothing"
+        sieve.faults.lost(Fault("outline-unreadable", sieve.path, "", why, "Export the outlines again."))
     inner = _lists(lengths, pa.array(corners))
-    outer = _lists(np.maximum(rings, 0), inner, rings < 0)
+    outer = _lists(np.maximum(rings, 0), inner, (rings < 0) | ~sieve.outlined)
     if np.array_equal(chosen, np.arange(len(rings))):
         return outer
     return outer.take(pa.array(chosen))

@@ -38,7 +38,8 @@ from headstart.readers.imagenet.wnids import (
 )
 from headstart.readers.imagenet.xmls import boxes_of_xmls, read_xmls, report_orphans, xml_files
 from headstart.readers.options import ReadOptions
-from headstart.readers.voc.xml import VocFile, VocObject
+from headstart.readers.voc.objects import VocObject
+from headstart.readers.voc.xml import VocFile
 
 DATA, ANNOTATIONS, LISTS = "Data/CLS-LOC", "Annotations/CLS-LOC", "ImageSets/CLS-LOC"
 SOLUTIONS = {"train": "LOC_train_solution.csv", "val": "LOC_val_solution.csv"}

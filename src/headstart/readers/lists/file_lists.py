@@ -26,7 +26,8 @@ from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.opening import open_place
 from headstart.places.paths import DataPath, as_place
 from headstart.readers.fields import number, whole
-from headstart.readers.folders import NamedFiles, files_in, read_lines, relative, split_of, subfolders
+from headstart.readers.file_names import NamedFiles
+from headstart.readers.folders import files_in, read_lines, relative, split_of, subfolders
 from headstart.readers.imagenet import classification as imagenet
 from headstart.readers.lists.boxes import ListRows, class_order, list_boxes
 from headstart.readers.lists.columns import ImageList, header_of, read_list

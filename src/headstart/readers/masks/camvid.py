@@ -21,7 +21,8 @@ from headstart.errors import DataError
 from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.paths import DataPath
 from headstart.readers.fields import whole
-from headstart.readers.folders import NamedFiles, files_in, read_lines, read_text, split_of, subfolders
+from headstart.readers.file_names import NamedFiles
+from headstart.readers.folders import files_in, read_lines, read_text, split_of, subfolders
 from headstart.readers.masks.pairs import MASK_SUFFIXES, VOID_NAMES, annotate_pairs, mask_classes, note_unpaired
 from headstart.readers.options import ReadOptions
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
+from headstart.readers.file_names import composed
 from headstart.readers.folders import files_in, read_lines, subfolders
 
 LISTS = ("train", "val", "test", "trainval")
@@ -45,13 +46,14 @@ def splits_of(
     Raises DataError for a test image that is in another list.
     """
     splits: dict[str, str] = {}
+    id_of = {composed(i): i for i in ids}
     for split, paths in lists.items():
         for path in paths:
             for line in read_lines(path):
                 # Lists of one class add 1 or -1 after the name; names themselves may hold blanks.
-                name = line if line in ids else line.split()[0]
-                if name in ids:
-                    _assign(splits, name, split, path)
+                name = composed(line if composed(line) in id_of else line.split()[0])
+                if name in id_of:
+                    _assign(splits, id_of[name], split, path)
                 elif name not in left_out:
                     why, fix = "has neither an image nor an XML file", "Put them back, or take the line out."
                     faults.record(Fault("annotation-without-image", str(path), f"{name!r}", why, fix))

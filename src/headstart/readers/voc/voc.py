@@ -2,46 +2,43 @@
 
 Layouts: `Annotations/` with `JPEGImages/` or `images/` (lists of names in `ImageSets/Main/*.txt` make the splits where
 they exist); the years of a `VOCdevkit/` together, `VOC2007/` and `VOC2012/`, whose names then go before the ids; XML
-files beside the images, in the folder itself or in `train/`, `valid/`, `test/`.
+files beside the images, in the folder itself or in `train/`, `valid/`, `test/`. Without such a layout XML files
+are looked for in folders of any name (`voc.places`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import Convention
-from headstart.data.faults import Fault, Faults
+from headstart.data.faults import Fault, Faults, nothing_left
 from headstart.errors import DataError
 from headstart.places.images import header_sizes_hw
 from headstart.places.paths import DataPath
-from headstart.readers.folders import files_in, has_files, relative, split_of, subfolders
+from headstart.readers.file_names import composed
+from headstart.readers.folders import files_in, relative
 from headstart.readers.options import ReadOptions
-from headstart.readers.voc.lists import lists_of, splits_of, years
+from headstart.readers.voc.lists import lists_of, splits_of
+from headstart.readers.voc.places import XML, VocPlace, found_places, places, roots
 from headstart.readers.voc.xml import VocFile, place_boxes, read_voc_xml
-
-XML = frozenset({".xml"})
-ANNOTATION_FOLDERS = ("annotations", "xmls", "labels")
-IMAGE_FOLDERS = ("jpegimages", "images", "imgs", "image")
-
-
-@dataclass(frozen=True)
-class _Place:
-    xml: DataPath
-    images: DataPath
-    split: str
-    prefix: str
 
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
-    places = _places(root)
-    if not places:
-        return None
-    where = ", ".join(f"{relative(p.xml, root)}/*.xml with images in {relative(p.images, root)}/" for p in places)
-    return f"Pascal VOC: {where}"
+    return _evidence(root, places(root))
+
+
+def found_in(root: DataPath) -> str | None:
+    """The same of XML files in folders of any name."""
+    return _evidence(root, found_places(root)) if not root.is_file() else None
+
+
+def _evidence(root: DataPath, found: Sequence[VocPlace]) -> str | None:
+    where = ", ".join(f"{relative(p.xml, root)}/*.xml with images in {relative(p.images, root)}/" for p in found)
+    return f"Pascal VOC: {where}" if found else None
 
 
 def read(root: DataPath, options: ReadOptions) -> Annotations:
@@ -56,7 +53,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     splits: list[str] = []
     notes: list[str] = []
     faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
-    for place in _places(root):
+    for place in places(root) or found_places(root):
         pairs = _pair(place, notes, faults)
         ids += [f"{place.prefix}{stem}" for stem in pairs]
         images += [image for image, _ in pairs.values()]
@@ -68,9 +65,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     sizes = [size for size in settled if size is not None]
     classes = tuple(sorted({item.name for file in files if file for item in file.objects}))
     if not classes:
-        raise DataError(
-            f"{root}: none of the {len(files)} XML files holds an object. Check that this is the annotated folder."
-        )
+        told = f"none of the {len(files)} XML files holds an object. Check that this is the annotated folder."
+        raise nothing_left(root, faults.found, told)
     convention: Convention = "edges" if options.zero_based else "voc"
     boxes, odd = place_boxes(files, sizes, classes, faults, convention=convention)
     listed = _listed(root, ids, faults)
@@ -87,58 +83,33 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     )
 
 
-def _roots(root: DataPath) -> list[tuple[DataPath, str]]:
-    """(data set, what goes before its image ids): the root itself, or the years of a VOCdevkit."""
-    of_years = [] if _places_in(root) else [(base, prefix) for base, prefix in years(root) if _places_in(base)]
-    return of_years if len(of_years) > 1 else [(root, "")]
-
-
-def _places(root: DataPath) -> list[_Place]:
-    return [replace(place, prefix=prefix + place.prefix) for base, prefix in _roots(root) for place in _places_in(base)]
-
-
-def _places_in(root: DataPath) -> list[_Place]:
-    folders = {name.lower(): folder for name, folder in subfolders(root).items()}
-    for name in ANNOTATION_FOLDERS:
-        if name in folders and has_files(folders[name], XML):
-            images = next((folders[k] for k in IMAGE_FOLDERS if k in folders and has_files(folders[k])), None)
-            images = images or (folders[name] if has_files(folders[name]) else None)
-            return [_Place(folders[name], images, "", "")] if images else []
-    if has_files(root, XML) and has_files(root):
-        return [_Place(root, root, "", "")]
-    return [
-        _Place(folder, folder, split, f"{folder.name}/")
-        for folder in folders.values()
-        if (split := split_of(folder.name)) and has_files(folder, XML) and has_files(folder)
-    ]
-
-
-def _pair(place: _Place, notes: list[str], faults: Faults) -> dict[str, tuple[DataPath, VocFile | None]]:
+def _pair(place: VocPlace, notes: list[str], faults: Faults) -> dict[str, tuple[DataPath, VocFile | None]]:
     """Stem -> (image, its file). The stem decides, as in VOC's own lists; <filename> only breaks ties."""
     by_stem: dict[str, list[DataPath]] = {}
     for image in files_in(place.images):
-        by_stem.setdefault(image.stem, []).append(image)
+        by_stem.setdefault(composed(image.stem), []).append(image)
     pairs: dict[str, tuple[DataPath, VocFile | None]] = {}
     used: set[DataPath] = set()
     others = []
     for xml in files_in(place.xml, XML):
         file = read_voc_xml(xml, faults)
+        stem = composed(xml.stem)
         if file is None:
-            used |= set(by_stem.get(xml.stem, []))
+            used |= set(by_stem.get(stem, []))
             continue
         said = PurePosixPath(file.filename.replace("\\", "/")).name
-        named = by_stem.get(xml.stem) or [p for p in by_stem.get(PurePosixPath(said).stem, []) if said]
+        named = by_stem.get(stem) or [p for p in by_stem.get(composed(PurePosixPath(said).stem), []) if said]
         if len(named) > 1:
-            named = [p for p in named if p.name == said]
+            named = [p for p in named if composed(p.name) == composed(said)]
         if len(named) != 1:
-            what = "no image" if xml.stem not in by_stem else "more than one image"
+            what = "no image" if stem not in by_stem else "more than one image"
             why = f"{what} in {place.images} is named {xml.stem!r}{f' or {said!r}' if said else ''}"
             faults.record(
                 Fault("annotation-without-image", str(xml), "", why, "Put the one image there, or remove the XML file.")
             )
             used |= set(named)
             continue
-        if said and named[0].stem != PurePosixPath(said).stem:
+        if said and composed(named[0].stem) != composed(PurePosixPath(said).stem):
             others.append(f"{xml.name} ({said})")
         pairs[xml.stem] = (named[0], file)
         used.add(named[0])
@@ -181,7 +152,7 @@ def _listed(root: DataPath, ids: list[str], faults: Faults) -> dict[str, str]:
     """Image id -> split, from ImageSets/Main. Empty where there are no such lists."""
     left_out = {PurePosixPath(fault.path).stem for fault in faults.found}
     split_of_id: dict[str, str] = {}
-    for base, prefix in _roots(root):
+    for base, prefix in roots(root):
         stems = {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
         splits = splits_of(lists_of(base, "Main"), stems, left_out, faults)
         split_of_id |= {f"{prefix}{name}": split for name, split in splits.items()}

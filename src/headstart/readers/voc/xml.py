@@ -6,7 +6,6 @@ spans 0 to 1, so xmin and ymin lose one and xmax and ymax stay (VOC 2012 develop
 
 from __future__ import annotations
 
-import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +15,10 @@ import numpy as np
 from headstart.data.boxes import Convention, leaving, to_edges
 from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
-from headstart.data.flags import DIFFICULT, OCCLUDED, TRUNCATED
-from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.boxes import note_leaving, offsets_of
-
-FLAGS = {"difficult": DIFFICULT, "truncated": TRUNCATED, "occluded": OCCLUDED}
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-@dataclass(frozen=True)
-class VocObject:
-    """One `<object>`, as the file says it."""
-
-    name: str
-    corners: tuple[float, float, float, float]
-    flags: int
-    number: int
-    """Its place in the file, from 0."""
+from headstart.readers.voc.objects import VocObject, objects_of, report_strays
+from headstart.readers.xml_files import xml_root
 
 
 @dataclass(frozen=True)
@@ -46,44 +31,34 @@ class VocFile:
     objects: tuple[VocObject, ...]
     within: str = ""
     """What of the file it is, where the file describes several images; such as "line 7, "."""
+    outlined: int = 0
+    """Objects with a <polygon>, which is not read."""
 
     def record(self, item: VocObject) -> str:
         """What messages call one of its objects."""
-        return f"{self.within}object {item.number} ({item.name!r})"
-
-
-class _WithoutDoctype(ElementTree.TreeBuilder):
-    """Refuses entities before any is expanded: they can only be declared in a document type."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise DataError("it declares a document type")
+        return f"{self.within}object {item.number}{item.part} ({item.name!r})"
 
 
 def read_voc_xml(path: DataPath, faults: Faults) -> VocFile | None:
     """The file; numbers may have decimals. None when it cannot be read and faults are skipped; objects likewise."""
-    try:
-        parser = ElementTree.XMLParser(target=_WithoutDoctype())
-        parser.feed(path.read_bytes())
-        root = parser.close()
-    except DataError as error:
-        why, fix = f"{error}, and entities of XML are not followed", "Remove the DOCTYPE line; VOC files need none."
-    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        why, fix = f"not readable as XML ({error})", "Export or fetch the file again."
-    else:
-        if root.tag == "annotation":
-            return _annotation(path, root, faults)
+    root, why, fix = xml_root(path)
+    if root is not None and root.tag == "annotation":
+        return _annotation(path, root, faults)
+    if root is not None:
         why, fix = f"the root is <{root.tag}>, Pascal VOC has <annotation>", "Remove the file if it is another format."
     faults.record(Fault("annotation-unreadable", str(path), "", why, fix))
     return None
 
 
 def _annotation(path: DataPath, root: ElementTree.Element, faults: Faults) -> VocFile:
-    objects = [_object(path, k, node, faults) for k, node in enumerate(root.findall("object"))]
+    objects = [item for k, node in enumerate(root.iter("object")) for item in objects_of(path, k, node, faults)]
+    report_strays(path, root, faults)
     return VocFile(
         path=path,
         filename=(root.findtext("filename") or "").strip(),
-        size_hw=_size(root),
-        objects=tuple(item for item in objects if item),
+        size_hw=_size(path, root, faults),
+        objects=tuple(objects),
+        outlined=sum(1 for node in root.iter("object") if node.find("polygon") is not None),
     )
 
 
@@ -117,6 +92,10 @@ def place_boxes(
     notes: list[str] = []
     zero = " (files whose pixels count from 0? Then say zero_based)" if (values[beyond, :2] == 0).any() else ""
     note_leaving(beyond, record, notes, zero)
+    if outlined := [file for file in files if file and file.outlined]:
+        fix = "Export the data as COCO to have the outlines, too."
+        why = f"has objects with a <polygon>, of which only the boxes are read; {len(outlined)} files in all have such"
+        faults.lost(Fault("outline-not-read", str(outlined[0].path), "", why, fix))
     good = [item for (_, item), possible in zip(objects, keep, strict=True) if possible]
     columns = BoxColumns(
         offsets=offsets_of(of_image[keep], len(files)),
@@ -131,53 +110,19 @@ def place_boxes(
     return columns, notes
 
 
-def _size(root: ElementTree.Element) -> tuple[int, int] | None:
+def _size(path: DataPath, root: ElementTree.Element, faults: Faults) -> tuple[int, int] | None:
+    told = [_one_size(node) for node in root.findall("size")]
+    sizes = [size for size in told if size]
+    if len(set(sizes)) > 1:
+        words = " and ".join(f"{width} x {height}" for height, width in sizes)
+        fix = "Leave the one that the image has."
+        faults.record(Fault("element-twice", str(path), "", f"has more than one <size>: {words}", fix))
+    return sizes[0] if sizes else None
+
+
+def _one_size(node: ElementTree.Element) -> tuple[int, int] | None:
     try:
-        height, width = (int(float(root.findtext(f"size/{side}") or 0)) for side in ("height", "width"))
+        height, width = (int(float(node.findtext(side) or 0)) for side in ("height", "width"))
     except (ValueError, OverflowError):
         return None
     return (height, width) if height > 0 and width > 0 else None
-
-
-def _object(path: DataPath, k: int, node: ElementTree.Element, faults: Faults) -> VocObject | None:
-    name = (node.findtext("name") or "").strip()
-    if not name:
-        faults.record(
-            Fault(
-                "label-missing", str(path), f"object {k}", "has no <name>", "Give the object its class, or remove it."
-            )
-        )
-        return None
-    box = node.find("bndbox")
-    if box is None:
-        faults.record(
-            Fault(
-                "box-missing",
-                str(path),
-                f"object {k} ({name!r})",
-                "has no <bndbox>",
-                "Draw the box again, or remove the object.",
-            )
-        )
-        return None
-    corners = []
-    for corner in CORNERS:
-        text = (box.findtext(corner) or "").strip()
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            faults.record(
-                Fault(
-                    "box-not-finite",
-                    str(path),
-                    f"object {k} ({name!r})",
-                    f"has {corner} {text!r}, which is no number",
-                    "Write the pixel position there, or remove the object.",
-                )
-            )
-            return None
-        corners.append(value)
-    marks = sum(bit for tag, bit in FLAGS.items() if (node.findtext(tag) or "").strip().lower() in ("1", "true", "yes"))
-    return VocObject(name, (corners[0], corners[1], corners[2], corners[3]), marks, k)

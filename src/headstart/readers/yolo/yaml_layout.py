@@ -15,7 +15,7 @@ from typing import Any
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.fields import whole
-from headstart.readers.folders import named
+from headstart.readers.file_names import inner, leads_out, named, tails
 from headstart.readers.yaml_files import read_mapping
 
 YAML = frozenset({".yaml", ".yml"})
@@ -35,6 +35,14 @@ class YoloConfig:
     """Value of `path`; '' where there is none."""
     splits: dict[str, list[str]]
     names: dict[int, str]
+    keypoints: int = 0
+    """Numbers of the keypoints that follow each box (`kpt_shape`); 0 where labels are boxes or polygons."""
+    stripped: str = ""
+    """What paths of images begin with that is no folder of the data set."""
+
+    @property
+    def split_names(self) -> str:
+        return " and ".join(split or "all" for split in self.splits)
 
 
 def configs_in(root: DataPath) -> list[DataPath]:
@@ -79,7 +87,7 @@ def read_config(path: DataPath) -> YoloConfig:
             splits[split] = entries
     if not splits:
         raise DataError(f"{path}: names no images. Add `train`, `val` or `test` with a folder or a list file.")
-    return YoloConfig(path, base, splits, _names(path, value))
+    return YoloConfig(path, base, splits, _names(path, value), keypoints=_keypoints(path, value))
 
 
 def said(config: YoloConfig, entry: str) -> DataPath | None:
@@ -95,7 +103,24 @@ def located(config: YoloConfig, entry: str) -> list[DataPath]:
     bases = [base for base in (below, here) if base is not None]
     stripped = re.sub(r"^(\.\./)+", "", entry.replace("\\", "/"))
     places = [named(base, name) for name in dict.fromkeys((entry, stripped)) for base in bases]
+    if leads_out(entry):  # A path of the machine that wrote the file: the longest end that is there.
+        ends = (inner(entry), *tails(inner(entry)))
+        places += [named(base, end) for end in ends if end for base in bases]
     return list(dict.fromkeys(path for path in places if path is not None))
+
+
+def _keypoints(path: DataPath, value: dict[str, Any]) -> int:
+    """`kpt_shape: [number of keypoints, numbers of each]`: 2, or 3 with visibility."""
+    shape = value.get("kpt_shape")
+    if shape is None:
+        return 0
+    sides = [whole(side) if isinstance(side, str) else None for side in shape] if isinstance(shape, list) else []
+    if len(sides) != 2 or sides[0] is None or sides[0] < 1 or sides[1] not in (2, 3):
+        raise DataError(
+            f"{path}: `kpt_shape` is {str(shape)[:80]}; the number of keypoints, and 2 or 3 numbers for each, are "
+            "expected. Write such as [17, 3], or take it out if labels hold no keypoints."
+        )
+    return sides[0] * sides[1]
 
 
 def _has_keys(path: DataPath) -> bool:

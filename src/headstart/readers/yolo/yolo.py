@@ -14,7 +14,6 @@ ultralytics/ultralytics: `img2label_paths`, `verify_image_label`, `exif_size`.) 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -24,43 +23,32 @@ from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import leaving, to_edges
 from headstart.data.columns import BoxColumns
-from headstart.data.faults import Fault, Faults
+from headstart.data.faults import Fault, Faults, nothing_left
 from headstart.data.sizes import headers_of
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.boxes import note_leaving, offsets_of
-from headstart.readers.fields import number, whole
-from headstart.readers.folders import NamedFiles, files_in, read_text, relative, subfolders
+from headstart.readers.file_names import NamedFiles, composed, leads_out
+from headstart.readers.folders import files_in, read_text, relative, subfolders
 from headstart.readers.options import ReadOptions
+from headstart.readers.yolo.exports import export_of
+from headstart.readers.yolo.labels import Labels, read_labels
 from headstart.readers.yolo.yaml_layout import YoloConfig, chosen_config, configs_in, located, read_config, said
 
-BEYOND = 0.01
-"""Fractions this far below 0 or above 1 are taken for pixels; Ultralytics' tolerance."""
 NO_LABELS = frozenset({"classes.txt", "labels.txt", "notes.txt", "readme.txt"})
 """Text files that tools leave in label folders."""
-
-
-@dataclass
-class _Labels:
-    """Lines of all label files end to end: row k belongs to image `image[k]`."""
-
-    image: list[int] = field(default_factory=list)
-    where: list[tuple[DataPath, int]] = field(default_factory=list)
-    """(file, line)"""
-    labels: list[int] = field(default_factory=list)
-    values: list[tuple[float, float, float, float]] = field(default_factory=list)
-    rings: list[list[float] | None] = field(default_factory=list)
-
-    def record(self, k: int) -> tuple[str, str]:
-        """What messages call row k."""
-        path, line = self.where[k]
-        return str(path), f"line {line}"
 
 
 def looks_like(root: DataPath) -> str | None:
     """A sentence of evidence, or None."""
     configs = configs_in(root)
     return f"YOLO: {' and '.join(path.name for path in configs)} with names and splits" if configs else None
+
+
+def found_in(root: DataPath) -> str | None:
+    """The same of exports without a YAML file, see `exports`."""
+    config = export_of(root)
+    return f"YOLO: {config.path.name} with images and label files of {config.split_names}" if config else None
 
 
 def read(root: DataPath, options: ReadOptions) -> Annotations:
@@ -70,7 +58,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Raises DataError for a YAML that cannot be followed, label files and lines that cannot be read, class numbers that
     have no name, numbers that are no fractions, and label files without an image.
     """
-    config = read_config(chosen_config(root))
+    export = None if configs_in(root) else export_of(root)
+    config = export or read_config(chosen_config(root))
     top = config.path.parent
     faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
@@ -78,13 +67,14 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     split_of_image = _images(config, files, faults, notes)
     folder = options.labels or "labels"
     label_files = {image: _label_file(image, folder) for image in split_of_image}
-    existing = {image: path for image, path in label_files.items() if files.has(path)}
+    there = {image: files.on_disk(path) for image, path in label_files.items()}
+    existing = {image: path for image, path in there.items() if path}
     _require_labels(config, label_files, existing, folder)
     _report_orphans(label_files, faults)
-    lines = _Labels()
+    lines = Labels()
     images: list[DataPath] = []
     for image in split_of_image:
-        if image not in existing or _read_labels(existing[image], config, len(images), lines, faults=faults):
+        if image not in existing or read_labels(existing[image], config, len(images), lines, faults=faults):
             images.append(image)
     headers = headers_of(images, on_bad_image="skip")
     sizes = np.array([header[0] if header else (0, 0) for header in headers], np.int32).reshape(-1, 2)
@@ -96,6 +86,10 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             f"{len(without)} of {len(images)} images have no label file and take no part in detection; first: "
             f'{without[0]}. If they show no object, say missing_labels="empty"'
         )
+    if lines.posed:
+        why = f"{lines.posed} labels have keypoints, of which only the boxes before them are read"
+        faults.lost(Fault("keypoints-not-read", str(config.path), "", why, "Nothing is to be done for boxes."))
+    notes += files.notes
     return annotate(
         root,
         "yolo",
@@ -125,11 +119,11 @@ def _images(config: YoloConfig, files: NamedFiles, faults: Faults, notes: list[s
                 if other != split:
                     shared.append(image)
     if shared:
-        notes.append(
-            f"{config.path}: {len(shared)} images are both train and val; they are read as train; first: {shared[0]}"
-        )
+        why = f"{len(shared)} images are both train and val, and are read as train; first: {shared[0]}"
+        faults.lost(Fault("val-is-train", str(config.path), "", why, "Name images of their own for val."))
     if not splits:
-        raise DataError(f"{config.path}: none of the places it names holds an image. Check `path` and the splits.")
+        told = "none of the places it names holds an image. Check `path` and the splits."
+        raise nothing_left(config.path, faults.found, told)
     return splits
 
 
@@ -153,13 +147,14 @@ def _listed(
             )
         )
         return
-    if config.base and there != said(config, entry):
-        notes.append(f"{config.path}: `{split}: {entry}` is not where `path: {config.base}` says; {there} is read")
+    if (config.base or leads_out(entry)) and there != said(config, entry):
+        says = f"`path: {config.base}` says" if config.base else "it says"
+        notes.append(f"{config.path}: `{split}: {entry}` is not where {says}; {there} is read")
     if there.is_dir():
         yield from _below(there)
         return
     for k, line in enumerate(read_text(there).splitlines(), 1):
-        if line := line.strip():
+        if line := line.strip().removeprefix(config.stripped):
             image = files.find((there.parent, *bases), line)
             if image is not None:
                 yield image
@@ -206,9 +201,9 @@ def _require_labels(
 def _report_orphans(label_files: dict[DataPath, DataPath], faults: Faults) -> None:
     """Label files, in the folders that are read, beside whose place there is no image."""
     for labels, images in {path.parent: image.parent for image, path in label_files.items()}.items():
-        stems = {image.stem for image in files_in(images)}
+        stems = {composed(image.stem) for image in files_in(images)}
         for path in files_in(labels, frozenset({".txt"})) if labels != images else []:
-            if path.stem not in stems and path.name.lower() not in NO_LABELS:
+            if composed(path.stem) not in stems and path.name.lower() not in NO_LABELS:
                 faults.record(
                     Fault(
                         "annotation-without-image",
@@ -220,84 +215,8 @@ def _report_orphans(label_files: dict[DataPath, DataPath], faults: Faults) -> No
                 )
 
 
-def _read_labels(path: DataPath, config: YoloConfig, image: int, into: _Labels, *, faults: Faults) -> bool:
-    """Adds the lines of one file. False when it cannot be read and faults are skipped."""
-    try:
-        text = read_text(path)
-    except DataError as error:
-        faults.record(
-            Fault(
-                "annotation-unreadable",
-                str(path),
-                "",
-                "cannot be read as UTF-8 text",
-                f"Export the label file again. ({error.__cause__})",
-            )
-        )
-        return False
-    number_of = {named: k for k, named in enumerate(config.names)}
-    for k, line in enumerate(text.splitlines(), 1):
-        fields = line.split()
-        if not fields:
-            continue
-        record = f"line {k}"
-        values = [number(f) for f in fields[1:]]
-        label = whole(fields[0])
-        if label is None or None in values or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
-            shown = line.strip() if len(line) < 80 else f"{line.strip()[:77]}..."
-            faults.record(
-                Fault(
-                    "line-malformed",
-                    str(path),
-                    record,
-                    f"is {shown!r}; a class number and a box of four "
-                    "numbers, or a polygon of three or more points, are expected",
-                    "Correct the line, or take it out.",
-                )
-            )
-            continue
-        if label not in number_of:
-            low, high = min(config.names), max(config.names)
-            faults.record(
-                Fault(
-                    "label-unknown",
-                    str(path),
-                    record,
-                    f"has class {label}; {config.path.name} names {len(config.names)} classes, {low} to {high}",
-                    "Correct the class number, or add its name to the YAML.",
-                )
-            )
-            continue
-        numbers = [v for v in values if v is not None]
-        wrong = next((v for v in numbers if not -BEYOND <= v <= 1 + BEYOND), None)
-        if wrong is not None:
-            faults.box(
-                Fault(
-                    "box-not-relative",
-                    str(path),
-                    record,
-                    f"has {wrong:g}, and fractions of the image go from 0 to 1",
-                    "Divide pixels by the image's width and height",
-                )
-            )
-            continue
-        box, ring = (numbers, None) if len(numbers) == 4 else (_around(numbers), numbers)
-        into.image.append(image)
-        into.where.append((path, k))
-        into.labels.append(number_of[label])
-        into.values.append((box[0], box[1], box[2], box[3]))
-        into.rings.append(ring)
-    return True
-
-
-def _around(ring: list[float]) -> list[float]:
-    """Box (cx, cy, w, h) of a polygon x0 y0 x1 y1 ..."""
-    x1, x2, y1, y2 = min(ring[::2]), max(ring[::2]), min(ring[1::2]), max(ring[1::2])
-    return [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
-
-
 def _columns(
-    lines: _Labels,
+    lines: Labels,
     sizes: NDArray[np.int32],
     known: NDArray[np.bool_],
     config: YoloConfig,
@@ -319,7 +238,8 @@ def _columns(
     ]
     lost = sum(1 for ring, polygon in zip(rings, polygons, strict=True) if ring and polygon is None)
     if lost:
-        notes.append(f"{lost} polygons are kept as boxes only: the sizes of their images cannot be read")
+        why = f"{lost} polygons are kept as boxes only: the sizes of their images cannot be read"
+        faults.lost(Fault("outline-not-read", str(config.path), "", why, "Fetch the images again."))
     outlined = sum(1 for ring in rings if ring)
     if 0 < outlined < len(rings):
         notes.append(
