@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.places.paths import DataPath, Folder
-from headstart.readers.folders import NamedFiles, named
+from headstart.readers.file_names import NamedFiles, named
 from support.miniatures import image
 
 PART = st.text("ab.\u732b -", min_size=1, max_size=5).filter(lambda part: part not in (".", ".."))

@@ -124,16 +124,23 @@ READERS = {
     ),
     "file-list": _reader(
         file_lists,
-        "a CSV file whose header names columns for image and class or box; or labels.txt with lines `NAME NUMBER`",
+        "a CSV file whose columns hold images and classes or boxes; labels.txt with lines `NAME NUMBER`; VIA's files",
         "images",
         "box_convention",
+        version=2,
+        finds=file_lists.found_in,
     ),
     "camvid": _reader(
         camvid,
         "train.txt, val.txt, test.txt with lines `IMAGE MASK`; or images and masks `x_L.png` with label_colors.txt",
     ),
     "index-masks": _reader(index_masks, "images/ with masks/; or train/ with trainannot/"),
-    "class-folders": _reader(class_folders, "two or more <class>/ of images; or train/<class>/"),
+    "class-folders": _reader(
+        class_folders,
+        "two or more <class>/ of images, with train.txt, test.txt or without; or train/<class>/",
+        version=2,
+        finds=class_folders.found_in,
+    ),
 }
 """Most specific first, as they are named in messages."""
 EVERY_READER = ("on_bad_box", "on_bad_record", "for_scoring")

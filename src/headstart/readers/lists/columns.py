@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from headstart.data.faults import Fault, Faults
@@ -64,12 +65,19 @@ class ImageList:
     """The box convention that the names suggest; '' without boxes."""
     plain: bool = False
     """Whether it has no header: lines `NAME NUMBER`."""
+    headerless: bool = False
+    """Whether its first line is a row, too."""
+    packed: int | None = None
+    """The field that holds all four numbers of a box, which then are the last four of each row."""
+    one_hot: tuple[tuple[int, str], ...] = ()
+    """(field, class) of a list with a column for each class; the class then is the last field of each row."""
     rows: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """(number of the line, fields)."""
 
     def field(self, fields: tuple[str, ...], role: str) -> str:
         """'' where there is no such column."""
-        return fields[self.columns[role]].strip() if role in self.columns else ""
+        k = self.columns.get(role, len(fields))
+        return fields[k].strip() if k < len(fields) else ""
 
 
 def header_of(path: DataPath) -> ImageList | None:
@@ -83,20 +91,30 @@ def header_of(path: DataPath) -> ImageList | None:
     return _from_header(path, first) or _plain(path, first)
 
 
-def read_list(path: DataPath, faults: Faults) -> ImageList:
-    """The whole file. Rows with too few or too many fields are reported. Raises DataError for files that are no list,
-    have no rows, quote without end, or name one role by two columns."""
+def head_lines(path: DataPath) -> list[str]:
+    """The first lines of the file, without one that is cut; [] where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, DataError):
+        return []
+    lines = head.decode("utf-8-sig", "replace").splitlines()
+    return lines[:-1] if len(head) == HEAD else lines
+
+
+def read_list(path: DataPath, known: ImageList | None, faults: Faults) -> ImageList:
+    """The whole file, which its head says to be `known`. Rows with too few or too many fields are reported. Raises
+    DataError for files that are no list, have no rows, quote without end, or name one role by two columns."""
     text = read_text(path)
-    known = header_of(path)
     if known is None:
         first = next((line for line in text.splitlines() if line.strip()), "")
         raise DataError(
             f"{path}: its first line {first[:80]!r} names no columns for the image (such as path, "
             "filename) and for a class or a box (such as label, xmin). Give the columns such names."
         )
-    if not known.plain:
+    if not (known.plain or known.headerless):
         _require_one_each(path, text)
-    rows = _plain_rows(path, text, faults) if known.plain else _csv_rows(path, text, faults)
+    rows = _plain_rows(path, text, faults) if known.plain else _csv_rows(known, text, faults)
     if not rows and not faults.found:
         raise DataError(f"{path}: lists no image. Export the list again.")
     return replace(known, rows=tuple(rows))
@@ -110,24 +128,33 @@ def _names(header: str) -> list[str]:
     return [name.strip().strip('"').strip() for name in header.split(_separator(header))]
 
 
-def _roles(header: str) -> dict[str, list[int]]:
+def plain_name(name: str) -> str:
+    """The name of a column without what tools write differently."""
+    return re.sub(r"[\s_\-.#]", "", name.lower())
+
+
+def _roles(names: Sequence[str]) -> dict[str, list[int]]:
     """Role -> the fields that could have it."""
-    plain = [re.sub(r"[\s_\-.]", "", name.lower()) for name in _names(header)]
+    plain = list(map(plain_name, names))
     return {role: [k for k, name in enumerate(plain) if name in known] for role, known in ROLES.items()}
 
 
-def _from_header(path: DataPath, header: str) -> ImageList | None:
-    names, roles = _names(header), _roles(header)
-    box, suggested = _box_columns([re.sub(r"[\s_\-.]", "", name.lower()) for name in names])
-    if not roles["path"] or not (roles["label"] or box) or len(names) < 2:
-        return None
-    columns = {role: places[0] for role, places in roles.items() if places}
+def header_list(path: DataPath, names: Sequence[str]) -> ImageList:
+    """What the names of the columns alone say."""
+    box, suggested = _box_columns(list(map(plain_name, names)))
+    columns = {role: places[0] for role, places in _roles(names).items() if places}
     return ImageList(path, columns, box, tuple(names[k] for k in box), suggested)
+
+
+def _from_header(path: DataPath, header: str) -> ImageList | None:
+    known = header_list(path, _names(header))
+    named = "path" in known.columns and ("label" in known.columns or known.box)
+    return known if named and len(_names(header)) > 1 else None
 
 
 def _require_one_each(path: DataPath, text: str) -> None:
     header = next(line for line in text.splitlines() if line.strip())
-    for role, places in _roles(header).items():
+    for role, places in _roles(_names(header)).items():
         if len(places) > 1:
             both = " and ".join(repr(_names(header)[k]) for k in places)
             raise DataError(f"{path}: the columns {both} could both be the {role}. Rename one of them.")
@@ -148,7 +175,8 @@ def _plain(path: DataPath, first: str) -> ImageList | None:
     return ImageList(path, {"path": 0, "label": 1}, (), (), "", plain=True)
 
 
-def _csv_rows(path: DataPath, text: str, faults: Faults) -> list[tuple[int, tuple[str, ...]]]:
+def _csv_rows(known: ImageList, text: str, faults: Faults) -> list[tuple[int, tuple[str, ...]]]:
+    path = known.path
     first = next(line for line in text.splitlines() if line.strip())
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(first), strict=True)
     rows: list[tuple[int, tuple[str, ...]]] = []
@@ -159,14 +187,15 @@ def _csv_rows(path: DataPath, text: str, faults: Faults) -> list[tuple[int, tupl
                 continue
             if not width:
                 width = len(fields)
-                continue
+                if not known.headerless:
+                    continue
             if len(fields) != width:
                 faults.record(
                     Fault(
                         "line-malformed",
                         str(path),
                         f"line {reader.line_num}",
-                        f"has {len(fields)} fields, the header has {width}",
+                        f"has {len(fields)} fields, the {'first line' if known.headerless else 'header'} has {width}",
                         "Correct the line, or quote fields that hold the separator.",
                     )
                 )

@@ -15,30 +15,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
-from headstart.data.faults import Fault, Faults
+from headstart.data.faults import Fault, Faults, nothing_left
 from headstart.errors import DataError
-from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.opening import open_place
 from headstart.places.paths import DataPath, as_place
-from headstart.readers.fields import number, whole
+from headstart.readers.classification import class_folders
 from headstart.readers.file_names import NamedFiles
 from headstart.readers.folders import files_in, read_lines, relative, split_of, subfolders
 from headstart.readers.imagenet import classification as imagenet
 from headstart.readers.lists.boxes import ListRows, class_order, list_boxes
-from headstart.readers.lists.columns import ImageList, header_of, read_list
+from headstart.readers.lists.columns import ImageList, head_lines, header_of, read_list
+from headstart.readers.lists.found import completed, found_list
+from headstart.readers.lists.rows import image_of, list_split, read_rows
+from headstart.readers.lists.via import is_via, read_via
 from headstart.readers.options import ReadOptions
 
 TABLES = frozenset({".csv", ".tsv"})
 PLAIN_NAMES = frozenset({"labels", "train", "val", "test", "trainval"})
 """Stems of `.txt` files that may be lists."""
 IMAGE_FOLDERS = ("images", "imgs", "image", "img", "JPEGImages", "data")
-LARGEST = 10**6
-"""Pixels a side; a larger size is a slip."""
 
 
 def looks_like(root: DataPath) -> str | None:
@@ -46,6 +47,14 @@ def looks_like(root: DataPath) -> str | None:
     if imagenet.looks_like(root):  # Its val.txt is such a list, too.
         return None
     lists = [root] if root.is_file() and _may_be(root) and header_of(root) else _lists_in(root)
+    if lists and all(map(_split_list, lists)) and class_folders.looks_like(root):
+        return None  # Official lists beside class folders, whose names say more than the numbers of classes.
+    return f"file list: {', '.join(path.name for path in lists)}" if lists else None
+
+
+def found_in(root: DataPath) -> str | None:
+    """The same of tables whose header does not say what they are, and of VIA's files."""
+    lists = _found_lists(root.parent, [root]) if root.is_file() else _found_in_folders(root)
     return f"file list: {', '.join(path.name for path in lists)}" if lists else None
 
 
@@ -57,21 +66,19 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     """
     faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     notes: list[str] = []
-    lists = [read_list(path, faults) for path in _chosen(root, notes)]
     top = root.parent if root.is_file() else root
     image_root = DataPath(as_place(open_place(options.images))) if options.images else None
     files = NamedFiles()
+    lists = [_read(path, top, image_root, files, faults=faults) for path in _chosen(root, faults, notes)]
     rows = ListRows()
     for one in lists:
-        folders = [image_root] if image_root else _folders(one.path.parent, top)
-        _read_rows(one, folders, files, rows, faults=faults)
+        folders = [image_root] if image_root else _folders(one.path, top)
+        read_rows(one, folders, files, rows, faults=faults)
     images = list(rows.splits)
     if not images:
-        raise DataError(
-            f"{lists[0].path}: none of the images it lists is there. Put them beside the list, or say "
-            "where they are (images)."
-        )
-    notes += _not_listed(images)
+        told = "none of the images it lists is there. Put them beside the list, or say where they are (images)."
+        raise nothing_left(lists[0].path, faults.found, told)
+    notes += [*_not_listed(images), *files.notes]
     named = _class_names(top)
     has_boxes = any(one.box for one in lists)
     boxes, sizes = (
@@ -106,33 +113,62 @@ def _lists_in(folder: DataPath) -> list[DataPath]:
     return [path for path in candidates if header_of(path)]
 
 
-def _list_split(path: DataPath) -> str:
-    """`train` of train.csv, raccoon_train.csv, train_labels.csv; '' of others."""
-    words = re.split(r"[^A-Za-z0-9]+", path.stem)
-    return next((split for word in words if (split := split_of(word))), "")
+def _split_list(path: DataPath) -> bool:
+    return path.suffix.lower() == ".txt" and bool(list_split(path))
 
 
-def _chosen(root: DataPath, notes: list[str]) -> list[DataPath]:
+def _found_lists(top: DataPath, candidates: Sequence[DataPath]) -> list[DataPath]:
+    """Those of the files that are lists by what they hold."""
+    files = NamedFiles()
+    tables = [path for path in candidates if path.suffix.lower() in (*TABLES, ".json")]
+    return [path for path in tables if is_via(path) or (path.suffix != ".json" and _found(path, top, None, files))]
+
+
+def _found_in_folders(root: DataPath) -> list[DataPath]:
+    for folder in (root, *subfolders(root).values()):
+        if found := _found_lists(root, [entry for entry, is_folder in folder.iterdir() if not is_folder]):
+            return found
+    return []
+
+
+def _found(path: DataPath, top: DataPath, image_root: DataPath | None, files: NamedFiles) -> ImageList | None:
+    folders = [image_root] if image_root else _folders(path, top)
+    return found_list(path, head_lines(path), lambda name: image_of(name, folders, files) is not None)
+
+
+def _read(
+    path: DataPath, top: DataPath, image_root: DataPath | None, files: NamedFiles, *, faults: Faults
+) -> ImageList:
+    if is_via(path):
+        return read_via(path, faults)
+    known = header_of(path) or _found(path, top, image_root, files)
+    whole = read_list(path, known, faults)
+    return replace(whole, rows=tuple(completed(whole, whole.rows, faults)))
+
+
+def _chosen(root: DataPath, faults: Faults, notes: list[str]) -> list[DataPath]:
     if root.is_file():
         return [root]
     folders = [root, *subfolders(root).values()]
     folder = next((folder for folder in folders if _lists_in(folder)), None)
-    lists = _lists_in(folder) if folder else []
-    if not lists or folder is None:
+    lists = _lists_in(folder) if folder else _found_in_folders(root)
+    if not lists:
         raise DataError(
             f"{root}: there is no list of images in it: a CSV file with columns such as path and label, "
             "or labels.txt. Name the list instead of the folder."
         )
+    folder = lists[0].parent
     others = [path for path in files_in(folder, TABLES) if path not in lists]
-    if any(map(_list_split, lists)):  # Beside train.csv, a test.csv has to be a list, too: reading it will say why not.
-        lists = sorted([*lists, *filter(_list_split, others)])
+    if any(map(list_split, lists)):  # Beside train.csv, a test.csv has to be a list, too: reading it will say why not.
+        lists = sorted([*lists, *filter(list_split, others)])
         others = [path for path in others if path not in lists]
     if others:
         notes.append(f"{folder}: {', '.join(p.name for p in others)} is no list of images and was left aside")
-    split = [path for path in lists if _list_split(path)]
+    split = [path for path in lists if list_split(path)]
     if split and len(split) < len(lists):
         rest = ", ".join(path.name for path in lists if path not in split)
-        notes.append(f"{root}: the lists {', '.join(p.name for p in split)} make the splits; {rest} was left aside")
+        why = f"the lists {', '.join(p.name for p in split)} make the splits; {rest} was left aside"
+        faults.lost(Fault("file-left-aside", str(root), "", why, "Name the list instead of the folder to read it."))
     if not split and len(lists) > 1:
         raise DataError(
             f"{root}: {' and '.join(p.name for p in lists)} are lists of images. Name the one to read "
@@ -141,139 +177,15 @@ def _chosen(root: DataPath, notes: list[str]) -> list[DataPath]:
     return split or lists
 
 
-def _folders(beside: DataPath, top: DataPath) -> list[DataPath]:
+def _folders(path: DataPath, top: DataPath) -> list[DataPath]:
+    """Where the images of a list are looked for: beside it, in the data set's folder, and in folders named for images
+    or for the split of the list."""
+    beside, split = path.parent, list_split(path)
     folders = [beside, top, *(folder / name for folder in (beside, top) for name in IMAGE_FOLDERS)]
+    for name, folder in subfolders(top).items():
+        first = re.split(r"[^A-Za-z0-9]+", name)[0]
+        folders += [folder] if name == path.stem or (split_of(first) or "-") == (split or "train") else []
     return list(dict.fromkeys(folders))
-
-
-def _read_rows(
-    one: ImageList, folders: Sequence[DataPath], files: NamedFiles, into: ListRows, *, faults: Faults
-) -> None:
-    where, split = str(one.path), _list_split(one.path)
-    for line, fields in one.rows:
-        record = f"line {line}"
-        image = _image(one.field(fields, "path"), folders, files)
-        if image is None:
-            looked = f"{len(folders)} folders, {folders[0]} first" if len(folders) > 1 else str(folders[0])
-            faults.record(
-                Fault(
-                    "image-missing",
-                    where,
-                    record,
-                    f"names {one.field(fields, 'path')[:200]!r}, which is not there (looked in {looked})",
-                    "Put the image there, take the line out, or say where the images are (images).",
-                )
-            )
-            continue
-        told = one.field(fields, "split")
-        split_of_row = (split_of(told) or None) if told else split
-        if split_of_row is None:
-            faults.record(
-                Fault(
-                    "split-unknown",
-                    where,
-                    record,
-                    f"has the split {told[:80]!r}",
-                    "Write train, val, test or trainval.",
-                )
-            )
-            continue
-        if into.splits.setdefault(image, split_of_row) != split_of_row:
-            faults.record(
-                Fault(
-                    "image-in-two-splits",
-                    where,
-                    record,
-                    f"has {image.name} as a {split_of_row or 'split-less'} "
-                    f"image, {' '.join(into.first[image])} as a {into.splits[image]} image",
-                    "Leave the image in one split.",
-                )
-            )
-            continue
-        into.first.setdefault(image, (where, record))
-        _read_row(one, fields, image, record, into=into, faults=faults)
-
-
-def _read_row(
-    one: ImageList, fields: tuple[str, ...], image: DataPath, record: str, *, into: ListRows, faults: Faults
-) -> None:
-    where, label, group = str(one.path), one.field(fields, "label"), one.field(fields, "group")
-
-    def contradicts(why: str, fix: str = "Correct one of them.") -> None:
-        faults.record(Fault("line-contradicts", where, record, why, fix))
-
-    if group and into.groups.setdefault(image, group) != group:
-        contradicts(f"has {image.name} in the group {group!r}, {into.first[image][1]} in {into.groups[image]!r}")
-    size = _size(one, fields, record, faults)
-    if size and into.sizes.setdefault(image, size) != size:
-        contradicts(f"says that {image.name} is {size[1]} x {size[0]}, an earlier line says another size")
-    if not one.box:
-        if label and into.labels.setdefault(image, label) != label:
-            contradicts(
-                f"has {image.name} as {label!r}, {into.first[image][1]} as {into.labels[image]!r}",
-                "An image has one class in a list without boxes: correct one of the lines.",
-            )
-        return
-    texts = [fields[k].strip() for k in one.box]
-    if not any(texts) and not label:
-        return
-    values = [number(text) for text in texts]
-    numbers = [v for v in values if v is not None]
-    if len(numbers) < 4:
-        named = ", ".join(f"{name} {text[:40]!r}" for name, text in zip(one.box_names, texts, strict=True))
-        faults.record(
-            Fault(
-                "line-malformed",
-                where,
-                record,
-                f"has {named}; four numbers are expected",
-                "Correct the line, or empty all fields of the box and its class if there is none.",
-            )
-        )
-        return
-    if "label" in one.columns and not label:
-        faults.record(
-            Fault(
-                "label-missing",
-                where,
-                record,
-                "has a box without a class",
-                "Give the box its class, or take the line out.",
-            )
-        )
-        return
-    into.box_image.append(image)
-    into.box_where.append((where, record))
-    into.box_label.append(label or "object")
-    into.box_values.append((numbers[0], numbers[1], numbers[2], numbers[3]))
-
-
-def _image(name: str, folders: Sequence[DataPath], files: NamedFiles) -> DataPath | None:
-    image = files.find(folders, name) if name else None
-    if image is None and name and not name.lower().endswith(tuple(IMAGE_SUFFIXES)):
-        guesses = (files.find(folders, name + suffix) for suffix in (".jpg", ".jpeg", ".png", ".JPEG", ".JPG"))
-        image = next((guess for guess in guesses if guess), None)
-    return image
-
-
-def _size(one: ImageList, fields: tuple[str, ...], record: str, faults: Faults) -> tuple[int, int] | None:
-    """(height, width) that the row says; None where it says none."""
-    texts = [one.field(fields, side) for side in ("height", "width")]
-    if not all(texts):
-        return None
-    height, width = map(whole, texts)
-    if height is None or width is None or not (0 < height <= LARGEST and 0 < width <= LARGEST):
-        faults.record(
-            Fault(
-                "line-malformed",
-                str(one.path),
-                record,
-                f"has the height {texts[0][:40]!r} and the width {texts[1][:40]!r}",
-                "Write pixels, or empty both fields.",
-            )
-        )
-        return None
-    return height, width
 
 
 def _not_listed(images: Sequence[DataPath]) -> list[str]:

@@ -51,6 +51,9 @@ def found_places(root: DataPath) -> list[VocPlace]:
         if like_voc(folder) and (images := _images_of(folder, with_images)):
             way = relative(folder, root).split("/")
             split = next((split for name in reversed(way) if (split := split_of(name))), "")
+            above = folder.parent
+            if above != root and (above / "ImageSets").is_dir():
+                return []  # A data set of its own, whose lists make the splits: name its folder.
             found.append(VocPlace(folder, images, split, f"{relative(folder, root)}/"))
     if len(found) == 1:
         return [replace(found[0], prefix="")]
