@@ -83,7 +83,7 @@ class TestLabels:
         (tmp_path / "first.csv").rename(tmp_path / "my_train_list.csv")
         table = open_dataset(tmp_path)
         assert table.splits.tolist() == ["train", "train"]
-        assert table.notes[0].endswith("make the splits; second.csv was left aside")
+        assert table.left_out[0].why.endswith("make the splits; second.csv was left aside")
 
 
 class TestBoxes:

@@ -29,7 +29,9 @@ class TestClassFolders:
         table = open_dataset(tmp_path)
         assert table.image_classes == ("Iris", "tulip")
         assert [table.image_classes[k] for k in table.image_labels] == [p.split("/")[1] for p in table.paths]
-        assert table.notes == (f"{tmp_path / 'train/tulip'}: 1 entries are no images and were left aside",)
+        assert [(f.rule, f.path, f.why) for f in table.left_out] == [
+            ("file-left-aside", f"{tmp_path / 'train/tulip'}", "1 entries are no images and were left aside")
+        ]
 
     def test_without_splits(self, tmp_path: Path) -> None:
         for k, path in enumerate(("bus/1.jpg", "train/1.jpg", "car/1.jpg", ".cache/1.jpg")):

@@ -13,6 +13,14 @@ import typer
 from headstart.cli.flags import AsJson, Format, Read
 
 
+def _formats(wanted: bool) -> None:
+    if wanted:
+        from headstart.readers.formats import layouts
+
+        print("\n".join(layouts()))
+        raise typer.Exit
+
+
 def check(
     data: Annotated[str, typer.Argument(help="Folder, archive, URL or description file of a data set.")],
     images: Annotated[bool, typer.Option("--images", help="Decode every image and mask, and look for twins.")] = False,
@@ -24,6 +32,9 @@ def check(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the page and findings.json are written.")] = None,
     format: Format = None,
+    formats: Annotated[
+        bool, typer.Option("--formats", callback=_formats, is_eager=True, help="List the formats that are known.")
+    ] = False,
     read: Read = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
     as_json: AsJson = False,

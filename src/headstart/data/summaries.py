@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headstart.data.boxes import CONVENTIONS
 from headstart.data.flags import DIFFICULT, SPLITS
+from headstart.data.told import mark_told
 
 SHOWN = 10
 """Notes, left-out records and, of long label maps, classes at each end."""
@@ -41,7 +42,14 @@ def lines(table: Any) -> tuple[str, ...]:
             named = ", ".join(f"{k} {name} (value {v})" for k, (name, v) in pairs)
         void = f"; ignored: value {', '.join(map(str, table.mask_void))}" if table.mask_void else ""
         out.append(f"masks: {int(table.supports('segment').sum())}: {named}{void}")
-    return (*out, *_first("note", list(table.notes)), *_first("left out", [str(fault) for fault in table.left_out]))
+    told = told_of(table)
+    mark_told(told)
+    return (*out, *told)
+
+
+def told_of(table: Any) -> list[str]:
+    """What a command that reads the table tells of it: the first notes, and the first records that were left out."""
+    return [*_first("note", list(table.notes)), *_first("left out", [str(fault) for fault in table.left_out])]
 
 
 def _first(word: str, entries: list[str]) -> list[str]:

@@ -13,8 +13,8 @@ import numpy as np
 from headstart.data.annotations import Annotations
 from headstart.data.flags import CROWD
 from headstart.data.sizes import with_sizes
+from headstart.doctor.box_names import images_of_boxes
 from headstart.doctor.checkup import Checkup
-from headstart.doctor.table import images_of_boxes
 from headstart.errors import UsageError
 from headstart.readers.coco.annotation_rows import OTHER_FLAGS
 from headstart.store.files import write_text

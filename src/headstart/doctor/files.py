@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -13,14 +13,16 @@ import numpy as np
 from headstart.data.annotations import Annotations
 from headstart.data.duplicates import near_duplicate_clusters, overlap
 from headstart.data.faults import Fault
-from headstart.data.flags import IGNORED
+from headstart.doctor.masks import MasksSeen, look_at_mask, look_at_segments, unreadable, unused_values
 from headstart.errors import DataError
-from headstart.places.images import IMAGE_SUFFIXES, header_sizes_hw, read_mask, read_rgb, read_segment_ids
+from headstart.places.images import IMAGE_SUFFIXES, header_sizes_hw, largest_of_16_bits, read_rgb
 from headstart.places.paths import DataPath
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, what is being done)."""
 CHUNK = 64
+DARK = 1 << 13
+"""Images of 16 bits whose values stay below are shown nearly black."""
 
 
 def check_listing(table: Annotations) -> list[Fault]:
@@ -67,7 +69,7 @@ class Looked:
     faults: list[Fault] = field(default_factory=list)
     sizes_hw: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Row -> size as a viewer shows it, of the images that could be decoded."""
-    mask_values: set[int] = field(default_factory=set)
+    masks: MasksSeen = field(default_factory=MasksSeen)
 
 
 def check_images(table: Annotations, progress: Progress) -> Looked:
@@ -76,26 +78,30 @@ def check_images(table: Annotations, progress: Progress) -> Looked:
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(table), CHUNK):
             rows = range(start, min(start + CHUNK, len(table)))
-            for row, (faults, size, values) in zip(rows, pool.map(lambda i: _look(table, i), rows), strict=True):
+            for row, (faults, size, seen) in zip(rows, pool.map(lambda i: _look(table, i), rows), strict=True):
                 out.faults += faults
-                out.mask_values |= values
+                out.masks.add(seen)
                 if size:
                     out.sizes_hw[row] = size
             progress(rows[-1] + 1, len(table), "decoding images")
-    out.faults += _unused_values(table, out)
+    out.faults += [*unused_values(table, out.masks), *out.masks.palettes_that_differ()]
     return out
 
 
-def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | None, set[int]]:
+def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | None, MasksSeen]:
     path, annotated = table.image_path(i), table.size_hw(i)
     if not path.exists():
-        return [], None, set()
+        return [], None, MasksSeen()
     try:
         shown, stored = header_sizes_hw(path)
         read_rgb(path)
+        largest = largest_of_16_bits(path)
     except DataError as error:
-        return [_unreadable("image-unreadable", path, error)], None, set()
+        return [unreadable("image-unreadable", path, error)], None, MasksSeen()
     faults = []
+    if largest is not None and largest < DARK:
+        why = f"its 16 bits hold values up to {largest} ({largest.bit_length()} bits), and only the upper byte is shown"
+        faults.append(Fault("image-dark", str(path), "", why, "Scale the values to 16 bits, or save 8 bits."))
     if all(annotated) and annotated not in (shown, stored):
         why = f"the image is {shown[1]} x {shown[0]}, its annotation was made for {annotated[1]} x {annotated[0]}"
         faults.append(Fault("size-differs", str(path), "", why, "Put back the image that was annotated."))
@@ -104,95 +110,10 @@ def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | No
         faults.append(Fault("exif-rotation", str(path), "", why, "Turn the pixels and remove the orientation."))
     mask = table.mask_path(i)
     if mask is None:
-        return faults, shown, set()
-    look = _look_at_mask if table.mask_kind == "index" else _look_at_segments
-    of_mask, values = look(table, i, mask, (shown, stored))
-    return [*faults, *of_mask], shown, values
-
-
-def _unreadable(rule: str, path: DataPath, error: DataError) -> Fault:
-    """What decoding the file says of it, and its advice."""
-    why, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
-    return Fault(rule, str(path), "", why, fix)
-
-
-def _look_at_mask(
-    table: Annotations, i: int, path: DataPath, sizes: tuple[tuple[int, int], tuple[int, int]]
-) -> tuple[list[Fault], set[int]]:
-    try:
-        mask = read_mask(path, table.mask_colors)
-    except DataError as error:
-        return [_unreadable("mask-unreadable", path, error)], set()
-    faults = _size_faults(path, (mask.shape[0], mask.shape[1]), sizes)
-    values = np.unique(mask)
-    for value in np.setdiff1d(values[table.mask_lut[values] == IGNORED], table.mask_void).tolist():
-        faults.append(
-            Fault(
-                "mask-value-unknown",
-                str(path),
-                f"value {value}",
-                "is neither a class nor void",
-                "Name it in the list of classes, or correct the mask.",
-            )
-        )
-    return faults, set(values.tolist())
-
-
-def _look_at_segments(
-    table: Annotations, i: int, path: DataPath, sizes: tuple[tuple[int, int], tuple[int, int]]
-) -> tuple[list[Fault], set[int]]:
-    """Panoptic: which segments are drawn, and which of the image's are not."""
-    try:
-        drawn = read_segment_ids(path)
-    except DataError as error:
-        return [_unreadable("mask-unreadable", path, error)], set()
-    faults = _size_faults(path, (drawn.shape[0], drawn.shape[1]), sizes)
-    ids = table.box_ids
-    assert ids is not None, "panoptic segments have ids"
-    annotated = ids[table.box_offsets[i] : table.box_offsets[i + 1]]
-    for value in np.setdiff1d(np.unique(drawn), [0, *annotated]).tolist():
-        faults.append(
-            Fault(
-                "mask-value-unknown",
-                str(path),
-                f"segment {value}",
-                "is not annotated in its image",
-                "Fetch the PNG files and the JSON file of one version.",
-            )
-        )
-    for value in np.setdiff1d(annotated, drawn).tolist():
-        faults.append(
-            Fault(
-                "segment-not-drawn",
-                str(path),
-                f"segment {value}",
-                "is annotated and not drawn",
-                "Fetch the PNG files and the JSON file of one version.",
-            )
-        )
-    return faults, set()
-
-
-def _size_faults(path: DataPath, drawn: tuple[int, int], sizes: tuple[tuple[int, int], tuple[int, int]]) -> list[Fault]:
-    if drawn in sizes:
-        return []
-    why = f"the mask is {drawn[1]} x {drawn[0]}, its image {sizes[0][1]} x {sizes[0][0]}"
-    return [Fault("mask-size-differs", str(path), "", why, "Export the mask at the size of its image.")]
-
-
-def _unused_values(table: Annotations, looked: Looked) -> Iterator[Fault]:
-    if not looked.mask_values:
-        return
-    for k, name in enumerate(table.mask_classes):
-        values = set(np.flatnonzero(table.mask_lut == k).tolist())
-        if not values & looked.mask_values:
-            yield Fault(
-                "mask-value-unused",
-                str(table.root),
-                f"class {k} ({name!r})",
-                f"has value {min(values, default=k)}, which no mask holds",
-                "Remove the class, or add masks of it.",
-            )
+        return faults, shown, MasksSeen()
+    look = look_at_mask if table.mask_kind == "index" else look_at_segments
+    of_mask, seen = look(table, i, mask, (shown, stored))
+    return [*faults, *of_mask], shown, seen
 
 
 def check_duplicates(table: Annotations, looked: Looked, progress: Progress) -> list[Fault]:

@@ -9,7 +9,7 @@ SHOWN = 3
 
 def told(checkup: Checkup) -> list[str]:
     """What was read, then each finding with its first faults and what to do."""
-    out = [line for line in checkup.table.summary() if not line.startswith(("note: ", "left out: "))]
+    out = [line for line in checkup.table.summary() if not line.startswith("left out: ")]
     out += checkup.overlap
     for finding in checkup.findings:
         out.append("")
@@ -19,9 +19,10 @@ def told(checkup: Checkup) -> list[str]:
         out.append(f"    {finding.fix}")
     errors = sum(f.count for f in checkup.findings if f.severity == "error")
     warnings = sum(f.count for f in checkup.findings) - errors
-    said = (
-        f"{_plural(errors, 'error')}, {_plural(warnings, 'warning')}" if checkup.findings else "nothing wrong was found"
-    )
+    said = f"{_plural(errors, 'error')}, {_plural(warnings, 'warning')}"
+    if not checkup.findings:
+        notes = len(checkup.table.notes)
+        said = "nothing wrong was found" + (f"; how it was read: {_plural(notes, 'note')} above" if notes else "")
     return [*out, "", said + ("" if checkup.looked_at_images else "; images were not decoded (--images does that)")]
 
 

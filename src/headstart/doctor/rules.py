@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from headstart.data.faults import Fault
-
-Severity = Literal["error", "warning"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`error`: training or scoring stops at it, or would be wrong. `warning`: results may mislead."""
-
-    severity: Severity
-    what: str
-    why: str
-    fix: str
-
+from headstart.doctor.odd_rules import ODDITIES
+from headstart.doctor.rule import Rule, Severity
 
 RULES: dict[str, Rule] = {
     "data-unreadable": Rule(
@@ -98,6 +86,7 @@ RULES: dict[str, Rule] = {
     "label-unknown": Rule("error", "Labels that no class list has", "They cannot be trained on.", "Correct the label."),
     "label-missing": Rule("error", "Objects without a label", "They cannot be trained on.", "Label them."),
     "box-missing": Rule("error", "Objects without a box", "They cannot be trained on.", "Draw the box."),
+    **ODDITIES,
     "id-not-unique": Rule(
         "error", "Ids that stand for two records", "Results cannot be matched with them.", "Give each an id of its own."
     ),
@@ -109,6 +98,27 @@ RULES: dict[str, Rule] = {
     ),
     "outline-unreadable": Rule(
         "error", "Outlines that cannot be read", "No mask can be drawn from them.", "Export the outlines again."
+    ),
+    "outline-not-read": Rule(
+        "warning", "Outlines that are not read", "Only the boxes around them are.", "Export the data as COCO."
+    ),
+    "keypoints-not-read": Rule(
+        "warning", "Keypoints that are not read", "Only the boxes before them are.", "For boxes nothing is to be done."
+    ),
+    "element-twice": Rule(
+        "error", "Elements that stand twice", "Which is meant cannot be known.", "Leave the right one."
+    ),
+    "element-misplaced": Rule(
+        "error", "Boxes at an unexpected place", "They were not read.", "Put each into a <bndbox> of an <object>."
+    ),
+    "file-left-aside": Rule(
+        "warning", "Files and folders left aside", "What is in them takes no part.", "See each message."
+    ),
+    "val-is-train": Rule(
+        "warning",
+        "Validation by training images",
+        "They are read as training images, so nothing is left to validate on.",
+        "Name images of their own for val.",
     ),
     "class-without-examples": Rule(
         "warning",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import RELATIVE, to_edges
 from headstart.data.faults import Fault
+from headstart.doctor.box_names import box_name, images_of_boxes
+from headstart.doctor.odd import fractions, odd_boxes, odd_classes
 
 OFF = 0.5
 """A box beyond its image by up to so many pixels is a rounding."""
@@ -17,20 +19,14 @@ OFF = 0.5
 
 def check_table(table: Annotations) -> list[Fault]:
     """Faults of a table whose impossible boxes are left out already; reads no image."""
-    return [*_boxes_beyond(table), *_repeated_boxes(table), *_classes(table), *_without_annotation(table)]
-
-
-def box_name(table: Annotations, row: int) -> str:
-    """What messages call a box: by the source's own id where it has one."""
-    ids = table.box_ids
-    image = int(np.searchsorted(table.box_offsets, row, side="right")) - 1
-    name = f"annotation {ids[row]}" if ids is not None else f"box {row - table.box_offsets[image]}"
-    return f"{name} ({table.box_classes[table.box_labels[row]]!r})"
-
-
-def images_of_boxes(table: Annotations) -> NDArray[np.int64]:
-    """(m,) row of the image that each box is in."""
-    return np.repeat(np.arange(len(table)), np.diff(table.box_offsets))
+    return [
+        *_boxes_beyond(table),
+        *_repeated_boxes(table),
+        *odd_boxes(table),
+        *odd_classes(table),
+        *_classes(table),
+        *_without_annotation(table),
+    ]
 
 
 def _boxes_beyond(table: Annotations) -> Iterator[Fault]:
@@ -45,7 +41,7 @@ def _boxes_beyond(table: Annotations) -> Iterator[Fault]:
     over = np.maximum(np.maximum(-xyxy[:, 0], -xyxy[:, 1]), (xyxy[:, 2:] - sizes[:, ::-1]).max(1))
     over = np.where(sizes.all(1), over, np.maximum(-xyxy[:, 0], -xyxy[:, 1]))
     limit = OFF if convention not in RELATIVE else OFF * sizes.max(1) / np.maximum(sizes.max(1), 512)
-    for row in np.flatnonzero(over > limit).tolist():
+    for row in np.flatnonzero((over > limit) & ~fractions(table)).tolist():
         numbers = ", ".join(f"{v:.6g}" for v in source[row])
         height, width = table.size_hw(int(image[row]))
         where = f"the image of {width} x {height}" if width else "its image"

@@ -132,6 +132,19 @@ def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[::down, ::right])
 
 
+def palette_of(content: bytes) -> dict[int, tuple[int, int, int]]:
+    """Value -> color where the image has a palette. Raises Fault."""
+    with _opened(io.BytesIO(content)) as image:
+        flat = (image.getpalette() or []) if image.mode == "P" else []
+        return {k: (flat[3 * k], flat[3 * k + 1], flat[3 * k + 2]) for k in range(len(flat) // 3)}
+
+
+def largest_of_16_bits(content: bytes) -> int | None:
+    """None where the image is not of one channel of 16 bits. Raises Fault."""
+    with _opened(io.BytesIO(content)) as image:
+        return int(np.asarray(image).max()) if image.mode in ("I", "I;16", "I;16B", "I;16L") else None
+
+
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[Image.Image]:
     """The image, not loaded yet. What Pillow raises inside comes out as a Fault."""

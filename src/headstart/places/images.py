@@ -82,6 +82,16 @@ def read_mask(path: ImageFile, colors: Sequence[Sequence[int]] = ()) -> NDArray[
     return values.astype(np.uint8)
 
 
+def mask_palette(path: ImageFile) -> dict[int, tuple[int, int, int]]:
+    """Value -> color of a mask that has a palette; empty for one that has none. Raises DataError."""
+    return _decoded(path, "a mask", decoding.palette_of)
+
+
+def largest_of_16_bits(path: ImageFile) -> int | None:
+    """The largest value of an image of 16 bits a pixel in one channel; None for other images. Raises DataError."""
+    return _decoded(path, "an image", decoding.largest_of_16_bits)
+
+
 def _positions(path: ImageFile, pixels: NDArray[np.uint8], colors: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
     """Of the color of each pixel (h, w, 3) in the list."""
     weights = np.array([1 << 16, 1 << 8, 1])

@@ -23,6 +23,7 @@ from headstart.readers.imagenet import localization as imagenet_loc
 from headstart.readers.imagenet import tiny as tiny_imagenet
 from headstart.readers.lists import file_lists
 from headstart.readers.masks import camvid, index_masks
+from headstart.readers.nearest import content_of, nearest
 from headstart.readers.openimages import openimages
 from headstart.readers.options import ReadOptions
 from headstart.readers.voc import segmentation as voc_segmentation
@@ -143,8 +144,9 @@ READERS = {
     ),
 }
 """Most specific first, as they are named in messages."""
+INSIDE = 50
+"""Folders that are looked into for data sets of their own."""
 EVERY_READER = ("on_bad_box", "on_bad_record", "for_scoring")
-FOUND_SHOWN = 12
 
 
 def open_dataset(path: Path | str, format: str | None = None, **options: Any) -> Annotations:
@@ -218,8 +220,16 @@ def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str
 
 def recognize(root: DataPath) -> dict[str, str]:
     """Reader name -> its evidence, for every reader that recognizes the place, or else finds its files in it."""
-    known = {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
-    return known or {name: sentence for name, reader in READERS.items() if (sentence := reader.finds(root))}
+    known = _at_once(root)
+    found = {} if known else {name: said for name, reader in READERS.items() if (said := reader.finds(root))}
+    if found and not root.is_file():  # Beside another data set, it would hide that one.
+        inside = [entry for entry, is_folder in root.iterdir() if is_folder][:INSIDE]
+        found = {} if any(_at_once(folder).keys() - found.keys() for folder in inside) else found
+    return known or found
+
+
+def _at_once(root: DataPath) -> dict[str, str]:
+    return {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
 
 
 def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> ReadOptions:
@@ -234,16 +244,25 @@ def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> Read
 
 
 def _unknown(root: DataPath) -> str:
-    looked = "; ".join(f"{name} ({reader.layout})" for name, reader in READERS.items())
+    """At most ten lines: what was found, the nearest formats and what they lack, what to do."""
+    content = content_of(root)
+    inside = [] if root.is_file() else [e for e, is_folder in root.iterdir() if is_folder and recognize(e)]
+    advice = "Bring it into one of these layouts, or say what it is with --format."
     if root.is_file():
-        return (
-            f"{root}: in no known format. Looked for: {looked}. "
-            "Name the folder of the data set, or say what it is with --format."
-        )
-    entries = [entry.name + ("/" if is_folder else "") for entry, is_folder in root.iterdir()]
-    shown = ", ".join(entries[:FOUND_SHOWN]) + (
-        f" and {len(entries) - FOUND_SHOWN} more" if len(entries) > FOUND_SHOWN else ""
-    )
-    inside = [entry for entry, is_folder in root.iterdir() if is_folder and recognize(entry)]
-    advice = f"Did you mean {inside[0]}?" if inside else "Bring it into one of these layouts, or name its folder."
-    return f"{root}: in no known format. Looked for: {looked}. Found: {shown or 'nothing'}. {advice}"
+        advice = "Name the folder of the data set, or say what it is with --format."
+    if inside:
+        also = f" (or {', '.join(folder.name for folder in inside[1:4])})" if inside[1:] else ""
+        advice = f"Did you mean {inside[0]}{also}? Name it instead of the folder above it."
+    lines = [
+        f"{root}: in no known format.",
+        f"Found: {content.said()}.",
+        *(f"Near: {line}." for line in ([] if inside else nearest(content))),
+        f"{advice} All formats: `headstart check --formats`.",
+    ]
+    return "\n".join(lines)
+
+
+def layouts() -> list[str]:
+    """A line for each format: its name and what is looked for."""
+    width = max(map(len, READERS))
+    return [f"{name:<{width}}  {reader.layout}" for name, reader in READERS.items()]

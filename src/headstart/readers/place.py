@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.data.annotations import Annotations
+from headstart.data.summaries import told_of
+from headstart.data.told import tell
 from headstart.readers.formats import open_dataset
 
 
@@ -19,5 +22,8 @@ class DataPlace:
     read: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self) -> Annotations:
-        """The data set's table. Raises DataError."""
-        return open_dataset(self.root, self.format, **self.read)
+        """The data set's table; its notes are told once, by the process that starts the others. Raises DataError."""
+        table = open_dataset(self.root, self.format, **self.read)
+        if multiprocessing.parent_process() is None:
+            tell(told_of(table))
+        return table

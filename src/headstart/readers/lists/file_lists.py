@@ -125,10 +125,12 @@ def _found_lists(top: DataPath, candidates: Sequence[DataPath]) -> list[DataPath
 
 
 def _found_in_folders(root: DataPath) -> list[DataPath]:
-    for folder in (root, *subfolders(root).values()):
-        if found := _found_lists(root, [entry for entry, is_folder in folder.iterdir() if not is_folder]):
-            return found
-    return []
+    of_root, *of_folders = (
+        _found_lists(root, [entry for entry, is_folder in folder.iterdir() if not is_folder])
+        for folder in (root, *subfolders(root).values())
+    )
+    found = [of_root] if of_root else [lists for lists in of_folders if lists]
+    return found[0] if len(found) == 1 else []  # Several: data sets beside each other.
 
 
 def _found(path: DataPath, top: DataPath, image_root: DataPath | None, files: NamedFiles) -> ImageList | None:

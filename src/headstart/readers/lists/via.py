@@ -39,7 +39,8 @@ def is_via(path: DataPath) -> bool:
 def read_via(path: DataPath, faults: Faults) -> ImageList:
     """The regions as rows of a list of boxes. Raises DataError for a file that cannot be read."""
     regions = _of_json(path) if path.suffix.lower() == ".json" else _of_csv(path)
-    rows, outlines = [], 0
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    outlines = 0
     for line, name, shape, attributes in regions:
         if not shape:
             rows.append((line, (name, "", "", "", "", "")))
@@ -102,7 +103,7 @@ def _box(shape: dict[str, Any]) -> tuple[float, float, float, float] | None:
         if shape["name"] == "rect":
             return float(shape["x"]), float(shape["y"]), float(shape["width"]), float(shape["height"])
         if shape["name"] in ("circle", "ellipse"):
-            rx, ry = (float(shape.get(key, shape.get("r"))) for key in ("rx", "ry"))
+            rx, ry = (float(shape[key if key in shape else "r"]) for key in ("rx", "ry"))
             return float(shape["cx"]) - rx, float(shape["cy"]) - ry, 2 * rx, 2 * ry
         xs, ys = ([float(v) for v in shape[key]] for key in ("all_points_x", "all_points_y"))
     except (KeyError, TypeError, ValueError):

@@ -57,6 +57,8 @@ def found_places(root: DataPath) -> list[VocPlace]:
             found.append(VocPlace(folder, images, split, f"{relative(folder, root)}/"))
     if len(found) == 1:
         return [replace(found[0], prefix="")]
+    if len({place.prefix.split("/")[0] for place in found if not place.split}) > 1:
+        return []  # Data sets beside each other.
     return [replace(place, prefix=f"{place.prefix.strip('/')}/".lstrip("/")) for place in found]
 
 
