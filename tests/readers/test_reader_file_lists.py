@@ -111,11 +111,11 @@ class TestBoxes:
     ) -> None:
         table = open_dataset(write(tmp_path, f"image,class,{header}", f"a.jpg,dog,{row}"))
         assert table.source_convention == convention and table.boxes_xyxy.tolist() == [xyxy]
-        assert any("box_convention says otherwise" in note for note in table.notes)
+        assert any("--read box_convention=edges, or another, says otherwise" in note for note in table.notes)
 
     def test_a_convention_that_is_said(self, tmp_path: Path) -> None:
         write(tmp_path, "image,class,x,y,w,h", "a.jpg,dog,0.5,0.5,0.5,0.5")
-        with pytest.raises(DataError, match=r'x, y, w, h lie between 0 and 1\..*say box_convention="yolo"'):
+        with pytest.raises(DataError, match=r"x, y, w, h lie between 0 and 1\..*say --read box_convention=yolo"):
             open_dataset(tmp_path)
         table = open_dataset(tmp_path, box_convention="yolo")
         assert table.boxes_xyxy.tolist() == [[10, 7.5, 30, 22.5]]

@@ -161,7 +161,10 @@ class TestFormats:
         with pytest.raises(DataError, match="in no known format") as caught:
             open_dataset(tmp_path)
         message = str(caught.value)
-        assert "Found: 4 .xml (VOC2007/Annotations/a.xml, ..)" in message and f"Did you mean {tmp_path / 'VOC2007'}?" in message
+        assert (
+            "Found: 4 .xml (VOC2007/Annotations/a.xml, ..)" in message
+            and f"Did you mean {tmp_path / 'VOC2007'}?" in message
+        )
         assert message.count(chr(10)) < 10 and "`headstart check --formats`" in message
         assert [line.split()[0] for line in layouts()] == list(READERS)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.paths import DataPath
@@ -19,6 +21,7 @@ LOOKED_AT = 20
 SHOWN = 6
 """Kinds of files and folders that are counted."""
 TABLES = (".csv", ".tsv")
+FIELDS = re.compile(r"[,;\t]")
 MASKS = ("mask", "label", "annot", "seg", "gt")
 
 
@@ -94,7 +97,8 @@ def _tables(content: Content) -> bool:
 def _names_images(content: Content) -> bool:
     stems = {p.stem for suffix in IMAGE_SUFFIXES for p in content.first.get(suffix, [])}
     tables = [path for suffix in TABLES for path in content.first.get(suffix, [])]
-    return any(stem and stem in line for path in tables for line in head_lines(path)[1:] for stem in stems)
+    fields = {field.strip().strip('"') for path in tables for line in head_lines(path) for field in FIELDS.split(line)}
+    return any(PurePosixPath(field).stem in stems for field in fields if field)
 
 
 def _class_folders(content: Content) -> bool:

@@ -108,7 +108,7 @@ def _convention(
     if len({other.suggested for other in lists}) > 1:
         raise DataError(
             f"{lists[0].path}: the lists name the columns of their boxes differently. Rename them, or "
-            "say what they are (box_convention)."
+            "say what they are: --read box_convention=edges, or another."
         )
     convention: Convention = one.suggested  # type: ignore[assignment]
     why = "the columns are called so"
@@ -116,7 +116,7 @@ def _convention(
     if fractions and convention == "coco":
         raise DataError(
             f"{one.path}: the numbers of {', '.join(one.box_names)} lie between 0 and 1. If they are a "
-            'center and a size as fractions, say box_convention="yolo"; else write pixels.'
+            "center and a size as fractions, say --read box_convention=yolo; else write pixels."
         )
     if fractions:
         convention, why = "relative", "all lie between 0 and 1"
@@ -124,7 +124,7 @@ def _convention(
         convention, why = "edges", "some are 0, so they do not count from 1"
     notes.append(
         f"{one.path}: {', '.join(one.box_names)} are read as {CONVENTIONS[convention]}, since {why}; "
-        "box_convention says otherwise"
+        "--read box_convention=edges, or another, says otherwise"
     )
     return convention
 

@@ -76,8 +76,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         read_rows(one, folders, files, rows, faults=faults)
     images = list(rows.splits)
     if not images:
-        told = "none of the images it lists is there. Put them beside the list, or say where they are (images)."
-        raise nothing_left(lists[0].path, faults.found, told)
+        fix = "Put them beside the list, or say where they are: --read images=FOLDER."
+        raise nothing_left(lists[0].path, faults.found, f"none of the images it lists is there. {fix}")
     notes += [*_not_listed(images), *files.notes]
     named = _class_names(top)
     has_boxes = any(one.box for one in lists)

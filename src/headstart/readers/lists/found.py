@@ -68,10 +68,11 @@ def completed(known: ImageList, rows: Sequence[Row], faults: Faults) -> list[Row
 
 
 def _headerless(path: DataPath, rows: list[list[str]]) -> ImageList | None:
-    width = len(rows[0])
-    if not all(len(fields) == width and _image_name(fields[0]) for fields in rows[:LOOKED_AT]):
+    width, first = len(rows[0]), rows[:LOOKED_AT]
+    alike = [fields for fields in first if len(fields) == width and _image_name(fields[0])]
+    if rows[0] not in alike or 2 * len(alike) <= len(first):
         return None
-    if width == 6 and all(_four(fields[1:5]) for fields in rows[:LOOKED_AT]):
+    if width == 6 and 2 * sum(_four(fields[1:5]) for fields in alike) > len(first):
         return ImageList(path, {"path": 0, "label": 5}, (1, 2, 3, 4), HEADERLESS[1:5], "edges", headerless=True)
     return ImageList(path, {"path": 0, "label": 1}, (), (), "", headerless=True) if width == 2 else None
 

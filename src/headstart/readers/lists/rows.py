@@ -39,7 +39,7 @@ def read_rows(
                     where,
                     record,
                     f"names {one.field(fields, 'path')[:200]!r}, which is not there (looked in {looked})",
-                    "Put the image there, take the line out, or say where the images are (images).",
+                    "Put the image there, take the line out, or say where the images are: --read images=FOLDER.",
                 )
             )
             continue

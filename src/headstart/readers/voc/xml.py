@@ -90,7 +90,7 @@ def place_boxes(
     keep = faults.settle_boxes(values, convention, sizes, record)
     beyond = np.flatnonzero(keep & leaving(to_edges(values, convention, sizes), sizes))
     notes: list[str] = []
-    zero = " (files whose pixels count from 0? Then say zero_based)" if (values[beyond, :2] == 0).any() else ""
+    zero = " (files whose pixels count from 0? Then --read zero_based=true)" if (values[beyond, :2] == 0).any() else ""
     note_leaving(beyond, record, notes, zero)
     if outlined := [file for file in files if file and file.outlined]:
         fix = "Export the data as COCO to have the outlines, too."

@@ -84,7 +84,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     if without and options.missing_labels != "empty":
         notes.append(
             f"{len(without)} of {len(images)} images have no label file and take no part in detection; first: "
-            f'{without[0]}. If they show no object, say missing_labels="empty"'
+            f"{without[0]}. If they show no object: --read missing_labels=empty"
         )
     if lines.posed:
         why = f"{lines.posed} labels have keypoints, of which only the boxes before them are read"
@@ -193,8 +193,8 @@ def _require_labels(
         image, path = next(iter(wanted.items()))
         raise DataError(
             f"{config.path}: none of the {len(wanted)} images has a label file; for {image} there is no "
-            f"{path}. Put the label files into {folder}/ beside images/, or say what that folder is called "
-            "(labels)."
+            f"{path}. Put the label files into {folder}/ beside images/, or say what that folder is called: "
+            "--read labels=NAME."
         )
 
 
