@@ -106,6 +106,7 @@ COMMANDS_ONLY = {
     ("pretrain", "on_bad_box"): "in `read`",
     ("pretrain", "on_bad_record"): "in `read`",
     ("pretrain", "show_chips"): "`api.show_chips`",
+    ("check", "formats"): "`headstart.readers.formats.layouts`",
     ("check", "quiet"): "`api.check` prints nothing but by `progress`",
 }
 FUNCTIONS_ONLY = {

@@ -127,7 +127,7 @@ class TestPixels:
         assert not dark or "its 16 bits hold values up to 4095 (12 bits)" in rules["image-dark"].faults[0].why
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe"])
+@pytest.mark.parametrize("kind", ["link", "loop", "pipe", "device"])
 @pytest.mark.parametrize("layout", ["voc", "class-folders", "coco", "yolo"])
 def test_what_is_no_file_is_missing(tmp_path: Path, kind: str, layout: str) -> None:
     if layout == "voc":
@@ -147,12 +147,12 @@ def test_what_is_no_file_is_missing(tmp_path: Path, kind: str, layout: str) -> N
         text(tmp_path / "classes.txt", "cat", "dog")
         path = tmp_path / "images/0.jpg"
     path.unlink()
-    if kind == "link":
-        path.symlink_to("gone.jpg")
-    else:
+    if kind == "pipe":
         os.mkfifo(path)
+    else:
+        path.symlink_to({"link": "gone.jpg", "loop": path.name, "device": "/dev/zero"}[kind])
     fault = found(check(tmp_path, images=True))["image-missing"].faults[0]
-    what = "a link whose target is not there" if kind == "link" else "a pipe"
+    what = {"pipe": "a pipe", "device": "a device"}.get(kind, "a link whose target is not there")
     assert fault.path == str(path) and fault.why == f"it is {what}, not a file"
 
 

@@ -187,7 +187,7 @@ class TestFaults:
             (b"path,filename,label\na.jpg,a.jpg,x\n", r"columns 'path' and 'filename' could both be the path\. Rename"),
             (b"path,label\n\xff\xfe,x\n", r"cannot be read as UTF-8 text"),
             (b"path,label\n" + b"a" * 200_000 + b",x\n", r"cannot be read as CSV \(field larger"),
-            (b"name,value\na.jpg,x\n", r"first line 'name,value' names no columns for the image"),
+            (b"name,value\nz.jpg,x\n", r"first line 'name,value' names no columns for the image"),
             (b"", r"first line '' names no columns"),
             (bytes(range(256)), r"cannot be read as UTF-8 text"),
         ],

@@ -247,6 +247,14 @@ class TestCoco:
         (tmp_path / "notes.json").write_text(json.dumps(content))
         assert open_dataset(tmp_path).format == "voc"
 
+    def test_files_that_are_left_aside_are_said(self, tmp_path: Path) -> None:
+        for name in ("train", "test"):
+            photo(tmp_path / f"{name}.jpg")
+        coco_json(tmp_path / "train.json", [an_image(0, "train.jpg")], [an_annotation(0, 0, [1, 2, 3, 4])])
+        write(tmp_path / "test.json", {"images": [an_image(0, "test.jpg")]})
+        (fault,) = open_dataset(tmp_path).left_out
+        assert fault.path == str(tmp_path / "test.json") and fault.why.startswith("has no list `annotations`")
+
 
 def test_the_lists_of_voc_in_another_form_of_unicode(tmp_path: Path) -> None:
     name = unicodedata.normalize("NFD", "\u00e9")

@@ -27,6 +27,8 @@ class TestLabels:
         [
             ("id,breed", "a,cat", "b,dog", "c,dog"),
             ("image_id,label", "a,cat", "b,dog", "c,dog"),
+            ("Image,Id", "a.jpg,cat", "b.jpg,dog", "c.jpg,dog"),
+            ("picture,kind", "a,cat", "b,dog", "c,dog"),
             ("filename,cat,dog", "a.jpg,1,0", "b.jpg,0,1", "c.jpg,0,1"),
             ("image_id\tcat\tdog", "a\t1.0\t0.0", "b\t0\t1", "c\t0\t1"),
             ("a.jpg,cat", "b.jpg,dog", "c.jpg,dog"),
@@ -45,7 +47,8 @@ class TestLabels:
         [
             ("id,price", "a,1.5", "b,2.5"),
             ("id,breed", "x,cat", "y,dog"),
-            ("one,two", "a,cat", "b,dog"),
+            ("one,two", "x,cat", "y,dog"),
+            ("ImageId,EncodedPixels", "a,1 3 10 5", "b,2 2 9 1"),
             ("id,one,two", "a,cat,1", "b,dog,2"),
             ("id", "a", "b"),
         ],
@@ -69,6 +72,16 @@ class TestBoxes:
         text(tmp_path / "train.csv", "image_id,bbox", 'a,"[5, 6, 20]"')
         with pytest.raises(DataError, match=r"line 2 has x '\[5, 6, 20\]'.*four numbers are expected"):
             open_dataset(tmp_path)
+
+    def test_under_the_names_of_competitions(self, tmp_path: Path) -> None:
+        lines = ("a,5,6,20,14,1", "b,,,,,0", "c,1,2,3,4,1")
+        table = open_dataset(listed(tmp_path, "patientId,x,y,width,height,Target", *lines))
+        assert table.boxes_source.tolist() == [[5, 6, 20, 14], [1, 2, 3, 4]] and table.source_convention == "coco"
+        assert table.box_offsets.tolist() == [0, 1, 1, 2] and table.box_classes == ("1",)
+
+    def test_of_makesense(self, tmp_path: Path) -> None:
+        table = open_dataset(listed(tmp_path, "cat,5,6,20,14,a.jpg,40,30", "dog,1,2,3,4,b.jpg,40,30"))
+        assert table.boxes_source.tolist() == [[5, 6, 20, 14], [1, 2, 3, 4]] and table.box_classes == ("cat", "dog")
 
     def test_without_a_header(self, tmp_path: Path) -> None:
         lines = ("images/a.jpg,5,6,25,20,cat", "images/a.jpg,1,1,3,3,dog", "images/b.jpg,,,,,")

@@ -6,6 +6,7 @@ zip and tar files (`headstart.places.archives`) and URLs (`headstart.places.remo
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -93,14 +94,15 @@ class Folder(Place):
     def entries(self, folder: str) -> dict[str, bool]:
         try:
             with os.scandir(self.local(folder)) as entries:
-                return {entry.name: entry.is_dir() for entry in entries}
+                return {entry.name: _is_folder(entry) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
     def no_files(self, folder: str) -> dict[str, str]:
         try:
             with os.scandir(self.local(folder)) as entries:
-                return {entry.name: _what(entry.path) for entry in entries if not (entry.is_dir() or entry.is_file())}
+                odd = [entry for entry in entries if not (_is_folder(entry) or _is_file(entry))]
+                return {entry.name: _what(entry.path) for entry in odd}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
@@ -113,6 +115,10 @@ class Folder(Place):
             facts = self.local(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # A link that leads to itself.
+                return None
+            raise
         if not (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode)):
             return None
         return (0 if stat.S_ISDIR(facts.st_mode) else facts.st_size, facts.st_mtime_ns)
@@ -127,6 +133,20 @@ class Folder(Place):
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # To open a pipe would wait for someone who writes to it.
             raise OSError(f"it is {_what(str(path))}, not a file")
         return path.open("rb")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link that leads to itself.
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _what(path: str) -> str:

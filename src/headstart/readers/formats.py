@@ -179,6 +179,8 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
     annotations = cached(root.place, settings, read, images)
     if not (annotations.tasks or annotations.multi_label):
         told = f"read as {annotations.format}, but nothing in it can be trained on. "
+        if len(annotations.image_classes) == 1:
+            told = f"its images have the one class {annotations.image_classes[0]!r}, and two or more are needed. "
         raise nothing_left(root, annotations.left_out, f"{told}Check that the annotation belongs to these images.")
     return annotations
 
@@ -224,7 +226,8 @@ def recognize(root: DataPath) -> dict[str, str]:
     found = {} if known else {name: said for name, reader in READERS.items() if (said := reader.finds(root))}
     if found and not root.is_file():  # Beside another data set, it would hide that one.
         inside = [entry for entry, is_folder in root.iterdir() if is_folder][:INSIDE]
-        found = {} if any(_at_once(folder).keys() - found.keys() for folder in inside) else found
+        packed = root.local() is None and len(inside) == 1  # Archives often hold everything in one folder.
+        found = {} if any(_at_once(i).keys() - (set() if packed else found.keys()) for i in inside) else found
     return known or found
 
 

@@ -44,7 +44,7 @@ class Content:
         """Numbers of files by ending, with the first of each."""
         words = []
         for kind, count in self.kinds.most_common(SHOWN):
-            name = relative(self.first[kind][0], self.root)
+            name = relative(self.first[kind][0], self.root) or self.root.name
             words.append(f"{count} {kind or 'without ending'} ({name}{', ..' if count > 1 else ''})")
         return ", ".join(words) or "nothing"
 

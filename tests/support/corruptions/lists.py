@@ -35,7 +35,9 @@ def file_list() -> c.Kit:
         )
         kit.add(f"column {column} another size", lists, True, c.set_field(",", column, ("41", "29"), 1))
     kit.add("unknown image", lists, True, c.in_line(",", c.longer_name, 1), "names|CSV")
-    kit.add("leads out", lists, True, c.set_field(",", 0, ("../../a.jpg", "/etc/passwd", "C:\\a.jpg"), 1), "names")
+    kit.add(
+        "leads out", lists, True, c.set_field(",", 0, ("../../gone.jpg", "/etc/passwd", "C:\\gone.jpg"), 1), "names"
+    )
     kit.add("no class", "test.csv", True, c.set_field(",", 3, ("",), 1), "without a class")
     kit.add("a field more", lists, True, c.in_line(",", lambda fields, r: not fields.append("x"), 1), "fields")
     kit.add("an open quote", lists, True, lambda d, r: d + b'a.jpg,40,30,"dog,1,1,2,2,p\n', "CSV")

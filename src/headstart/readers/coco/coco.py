@@ -22,7 +22,7 @@ from headstart.places.paths import DataPath
 from headstart.readers.coco.json_files import CocoFile, parse
 from headstart.readers.coco.layout import json_files, members
 from headstart.readers.coco.lists import Classes, ImageRows
-from headstart.readers.coco.recognition import is_like_coco
+from headstart.readers.coco.recognition import is_like_coco, lacks
 from headstart.readers.coco.rows import columns_of
 from headstart.readers.coco.sets import read_set
 from headstart.readers.coco.words import short
@@ -112,6 +112,8 @@ def _read(
                 "Read it with --format coco-panoptic."
             )
     faults, notes = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring), list[str]()
+    if format == "coco" and not root.is_file():
+        _report_others(root, paths, faults)
     data = read_set(
         base, json_members, files, options.images, for_scoring=options.for_scoring, faults=faults, notes=notes
     )
@@ -136,6 +138,16 @@ def _read(
         absent=verified.get("absent"),
         partial=verified.get("partial"),
     )
+
+
+def _report_others(root: DataPath, paths: Sequence[DataPath], faults: Faults) -> None:
+    """JSON files beside those that are read which list images or annotations, too."""
+    for path in json_files(root):
+        lacking = lacks(path) if path not in paths and not path.name.startswith(OTHERS) else ["images", "annotations"]
+        if len(lacking) < 2:
+            why = f"has no list `{lacking[0]}`, and was left aside" if lacking else "was left aside"
+            fix = "Name the file instead of the folder to read it, or take it away."
+            faults.lost(Fault("file-left-aside", str(path), "", why, fix))
 
 
 def _frequencies(classes: Classes) -> dict[str, str]:

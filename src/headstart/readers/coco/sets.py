@@ -18,6 +18,7 @@ from headstart.readers.coco.json_files import CocoFile
 from headstart.readers.coco.layout import Member, image_folder
 from headstart.readers.coco.lists import Classes, ImageRows, classes_of, images_of
 from headstart.readers.coco.rows import Part, part_of
+from headstart.readers.file_names import leads_out
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,20 @@ def read_set(
         else []
         for member, rows in zip(members, images, strict=True)
     ]
+    notes += [note for file, rows in zip(files, images, strict=True) if (note := _from_elsewhere(file, rows))]
     _require_apart(members, paths)
     parts = [part_of(file, rows, classes, faults, notes=notes) for file, rows in zip(files, images, strict=True)]
     return CocoSet(members, classes, images, paths, parts=parts)
+
+
+def _from_elsewhere(file: CocoFile, rows: ImageRows) -> str | None:
+    """A note on names that lead out of the data set."""
+    said = [entry.get("file_name") or "" for entry in rows.entries]
+    odd = [name for name in said if (":" in name or ".." in name or name[:1] in ("/", "\\")) and leads_out(name)]
+    if not odd:
+        return None
+    found = f"{len(odd)} names lead out of the data set, and their files are looked for by the ends of the names"
+    return f"{file.path}: {found}; first: {odd[0]!r}"
 
 
 def _require_apart(members: Sequence[Member], paths: Sequence[Sequence[str]]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.data.boxes import CONVENTIONS, Convention, leaving, to_edges
 from headstart.data.columns import BoxColumns
-from headstart.data.faults import Fault, Faults
+from headstart.data.faults import Fault, Faults, nothing_left
 from headstart.data.sizes import headers_of
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
@@ -80,7 +80,9 @@ def list_boxes(
     note_leaving(beyond, lambda k: where[k], notes)
     classes, ids = class_order([label for label, good in zip(labels, keep, strict=True) if good], named, lists[0].path)
     if not classes:
-        raise DataError(f"{lists[0].path}: none of its rows has a box that can be. Check the box columns.")
+        raise nothing_left(
+            lists[0].path, faults.found, "none of its rows has a box that can be. Check the box columns."
+        )
     if not any("label" in one.columns for one in lists):
         notes.append(f"{lists[0].path}: there is no column for the class; every box is an 'object'")
     number_of = {str(class_id): k for k, class_id in enumerate(ids)}

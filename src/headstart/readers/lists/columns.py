@@ -44,7 +44,12 @@ ROLES: dict[str, tuple[str, ...]] = {
 BOXES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "voc": (("xmin", "ymin", "xmax", "ymax"),),
     "edges": (("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"), ("x0", "y0", "x1", "y1")),
-    "coco": (("x", "y", "w", "h"), ("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh")),
+    "coco": (
+        ("x", "y", "w", "h"),
+        ("x", "y", "width", "height"),
+        ("bboxx", "bboxy", "bboxwidth", "bboxheight"),
+        ("bboxx", "bboxy", "bboxw", "bboxh"),
+    ),
 }
 """What the names of four columns suggest: the convention that `xmin` stands for in VOC's files, and so on."""
 SEPARATORS = ",;\t"
@@ -142,7 +147,7 @@ def _roles(names: Sequence[str]) -> dict[str, list[int]]:
 def header_list(path: DataPath, names: Sequence[str]) -> ImageList:
     """What the names of the columns alone say."""
     box, suggested = _box_columns(list(map(plain_name, names)))
-    columns = {role: places[0] for role, places in _roles(names).items() if places}
+    columns = {role: places[0] for role, places in _roles(names).items() if places and places[0] not in box}
     return ImageList(path, columns, box, tuple(names[k] for k in box), suggested)
 
 

@@ -7,6 +7,7 @@ What a column holds is told by its values, and a table counts only if its first 
 - `image_id,width,height,bbox,source`: x, y, width and height of a box in one column, such as `[5.0, 6, 20, 14]`;
 - `images/a.jpg,5,6,25,20,cat` without a header (keras-retinanet): x1, y1, x2, y2 and the class; nothing between the
   commas says that the image shows no object;
+- `cat,5,6,20,14,a.jpg,64,48` without a header (makesense.ai): x, y, width and height, and the size of the image;
 - `a.jpg,cat` without a header.
 """
 
@@ -42,7 +43,7 @@ def found_list(path: DataPath, lines: Sequence[str], is_there: IsThere) -> Image
         return None
     if not rows or len(rows[0]) < 2:
         return None
-    known = _headerless(path, rows) or _with_header(path, rows)
+    known = _headerless(path, rows) or _with_header(path, rows, is_there)
     if known is None:
         return None
     names = [known.field(tuple(fields), "path") for fields in rows[0 if known.headerless else 1 :] if len(fields) > 1]
@@ -69,6 +70,9 @@ def completed(known: ImageList, rows: Sequence[Row], faults: Faults) -> list[Row
 
 def _headerless(path: DataPath, rows: list[list[str]]) -> ImageList | None:
     width, first = len(rows[0]), rows[:LOOKED_AT]
+    if width == 8 and all(len(f) == 8 and _image_name(f[5]) and _four(f[1:5]) and _four(f[6:]) for f in first):
+        columns = {"path": 5, "label": 0, "width": 6, "height": 7}
+        return ImageList(path, columns, (1, 2, 3, 4), ("x", "y", "width", "height"), "coco", headerless=True)
     alike = [fields for fields in first if len(fields) == width and _image_name(fields[0])]
     if rows[0] not in alike or 2 * len(alike) <= len(first):
         return None
@@ -77,16 +81,18 @@ def _headerless(path: DataPath, rows: list[list[str]]) -> ImageList | None:
     return ImageList(path, {"path": 0, "label": 1}, (), (), "", headerless=True) if width == 2 else None
 
 
-def _with_header(path: DataPath, rows: list[list[str]]) -> ImageList | None:
+def _with_header(path: DataPath, rows: list[list[str]], is_there: IsThere) -> ImageList | None:
     header, values = rows[0], [fields for fields in rows[1:] if len(fields) == len(rows[0])]
     known = header_list(path, header)
     columns = dict(known.columns)
     plain = [plain_name(name) for name in header]
     if "path" not in columns:
-        places = [plain.index(name) for name in PATHS if plain.count(name) == 1]
-        if not places or not values:
+        places = [plain.index(name) for name in PATHS if plain.count(name) == 1] or list(range(len(header)))
+        first = values[:LOOKED_AT]
+        named = [k for k in places if 2 * sum(is_there(fields[k].strip()) for fields in first) > len(first)]
+        if not named:
             return None
-        columns["path"] = places[0]
+        columns["path"] = named[0]
     columns = {role: k for role, k in columns.items() if role == "path" or k != columns["path"]}
     known = replace(known, columns=columns)
     packed = next((plain.index(name) for name in BOX if plain.count(name) == 1), None)
@@ -99,7 +105,7 @@ def _with_header(path: DataPath, rows: list[list[str]]) -> ImageList | None:
     if len(others) > 1 and values and all(fields[k].strip() in _BITS for fields in values for k in others):
         one_hot = tuple((k, header[k].strip()) for k in others)
         return replace(known, columns={**columns, "label": len(header)}, one_hot=one_hot)
-    if len(others) == 1 and not any(_fraction(fields[others[0]]) for fields in values):
+    if len(others) == 1 and not any(_no_class(fields[others[0]]) for fields in values):
         return replace(known, columns={**columns, "label": others[0]})
     return None
 
@@ -107,9 +113,10 @@ def _with_header(path: DataPath, rows: list[list[str]]) -> ImageList | None:
 _BITS = frozenset({"0", "1", "0.0", "1.0"})
 
 
-def _fraction(text: str) -> bool:
-    """Whether the text is a number that no class has, such as an age or a price."""
-    return number(text.strip()) is not None and whole(text.strip()) is None
+def _no_class(text: str) -> bool:
+    """Whether the text is a number that no class has, such as a price, or several numbers, such as run lengths."""
+    numbers = [part for part in text.split() if number(part) is not None]
+    return len(numbers) > 1 or (number(text.strip()) is not None and whole(text.strip()) is None)
 
 
 def _image_name(text: str) -> bool:

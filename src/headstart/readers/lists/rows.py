@@ -14,6 +14,8 @@ from headstart.readers.folders import split_of
 from headstart.readers.lists.boxes import ListRows
 from headstart.readers.lists.columns import ImageList
 
+NO_OBJECT = frozenset({"", "0", "none", "background", "negative", "normal", "no finding"})
+"""Classes of rows without a box that say that the image shows no object."""
 LARGEST = 10**6
 """Pixels a side; a larger size is a slip."""
 
@@ -93,7 +95,7 @@ def _read_row(
             )
         return
     texts = [fields[k].strip() for k in one.box]
-    if not any(texts) and not label:
+    if not any(texts) and label.lower() in NO_OBJECT:
         return
     values = [number(text) for text in texts]
     numbers = [v for v in values if v is not None]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from headstart.data.annotations import Annotations
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
+from headstart.readers.file_names import composed
 from headstart.readers.folders import (
     SPLIT_FOLDERS,
     files_in,
@@ -109,10 +110,11 @@ def _named(folder: DataPath, names: tuple[str, ...]) -> DataPath | None:
 
 
 def _match(pair: _Pair, notes: list[str]) -> dict[DataPath, DataPath | None]:
-    masks = {m.stem: m for m in files_in(pair.masks, MASK_SUFFIXES)}
+    masks = {composed(m.stem): m for m in files_in(pair.masks, MASK_SUFFIXES)}
     images = files_in(pair.images)
     mask_of = {
-        image: next((masks[image.stem + e] for e in MASK_ENDINGS if image.stem + e in masks), None) for image in images
+        image: next((masks[stem + e] for e in MASK_ENDINGS if (stem := composed(image.stem)) + e in masks), None)
+        for image in images
     }
     without = [image.name for image, mask in mask_of.items() if mask is None]
     if len(without) == len(images):

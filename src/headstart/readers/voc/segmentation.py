@@ -17,7 +17,7 @@ from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import Convention
 from headstart.data.columns import BoxColumns
-from headstart.data.faults import Fault, Faults
+from headstart.data.faults import Fault, Faults, nothing_left
 from headstart.data.flags import IGNORED
 from headstart.errors import DataError
 from headstart.places.images import header_sizes_hw
@@ -101,7 +101,8 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     rows, files = [rows[k] for k in good], [files[k] for k in good]
     sizes = [size for size in settled if size is not None]
     if not rows:
-        raise DataError(f"{root}: no image of it is listed and has a mask. Check the lists in ImageSets/Segmentation.")
+        told = "no image of it is listed and has a mask. Check the lists in ImageSets/Segmentation."
+        raise nothing_left(root, faults.found, told)
     convention: Convention = "edges" if options.zero_based else "voc"
     boxes = _boxes(files, sizes, faults, convention, notes=notes)
     named = named_values(root / CLASSES_FILE) if (root / CLASSES_FILE).is_file() else dict(enumerate(CLASSES))
