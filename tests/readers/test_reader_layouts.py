@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,14 @@ class TestNoKnownFormat:
         lines = str(caught.value).splitlines()
         assert any(near in line for line in lines) and len(lines) <= 10
         assert lines[1].startswith("Found: ") and "`headstart check --formats`" in lines[-1]
+
+
+def test_yolo_and_lists_in_another_form_of_unicode(tmp_path: Path) -> None:
+    one, other = (unicodedata.normalize(form, "\u00e9") for form in ("NFC", "NFD"))  # type: ignore[arg-type]
+    image(tmp_path / f"yolo/images/{one}.jpg")
+    text(tmp_path / f"yolo/labels/{other}.txt", LINE)
+    text(tmp_path / "yolo/classes.txt", "cat")
+    assert len(open_dataset(tmp_path / "yolo").box_labels) == 1
+    image(tmp_path / f"list/images/{other}.jpg")
+    text(tmp_path / "list/list.csv", "path,label,xmin,ymin,xmax,ymax", f"{one}.jpg,cat,2,2,9,9")
+    assert open_dataset(tmp_path / "list").image_path(0).is_file()

@@ -21,6 +21,7 @@ from headstart.places.paths import DataPath
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, what is being done)."""
 CHUNK = 64
+OF_16_BITS = (".png", ".tif", ".tiff", ".pgm")
 DARK = 1 << 13
 """Images of 16 bits whose values stay below are shown nearly black."""
 
@@ -95,7 +96,7 @@ def _look(table: Annotations, i: int) -> tuple[list[Fault], tuple[int, int] | No
     try:
         shown, stored = header_sizes_hw(path)
         read_rgb(path)
-        largest = largest_of_16_bits(path)
+        largest = largest_of_16_bits(path) if path.suffix.lower() in OF_16_BITS else None
     except DataError as error:
         return [unreadable("image-unreadable", path, error)], None, MasksSeen()
     faults = []

@@ -41,7 +41,7 @@ def file_list() -> c.Kit:
     kit.add("no class", "test.csv", True, c.set_field(",", 3, ("",), 1), "without a class")
     kit.add("a field more", lists, True, c.in_line(",", lambda fields, r: not fields.append("x"), 1), "fields")
     kit.add("an open quote", lists, True, lambda d, r: d + b'a.jpg,40,30,"dog,1,1,2,2,p\n', "CSV")
-    kit.add("no column for the image", lists, True, lambda d, r: d.replace(b"filename", b"folder"), "no columns")
+    kit.add("no column named for the image", lists, False, lambda d, r: d.replace(b"filename", b"folder"))
     kit.add("two columns for the image", lists, True, lambda d, r: d.replace(b"patient", b"Path"), "Rename")
     kit.add("columns in other words", lists, False, lambda d, r: d.replace(b"filename", b"File Name"))
     kit.add("quotes", lists, False, lambda d, r: d.replace(b"dog", b'"dog"').replace(b"cat", b'"cat"'))

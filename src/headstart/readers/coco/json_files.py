@@ -74,8 +74,23 @@ class _Json:
         return found
 
     def entries(self) -> Iterator[Any]:
-        """The entries of the list that is next."""
-        yield from (self.value() for _ in self._members("]"))
+        """The entries of the list that is next. Written out for speed: of COCO there are 860,001."""
+        decode, text = self._decode, self.text
+        self.at += 1
+        if self.next() == "]":
+            self.at += 1
+            return
+        while True:
+            entry, at = decode(text, self.at)
+            yield entry
+            if text.startswith(", {", at):
+                self.at = at + 2
+                continue
+            self.at = at
+            letter = self._after_member("]")
+            if letter == "]":
+                return
+            self.next()
 
     def members(self) -> Iterator[str]:
         """The keys of the object that is next; who takes one takes its value, too, before the next key."""
@@ -107,12 +122,16 @@ class _Json:
             return
         while True:
             yield
-            letter = self.next()
-            if letter not in (",", end) or not letter:
-                raise json.JSONDecodeError(f"Expecting ',' or '{end}'", self.text, self.at)
-            self.at += 1
-            if letter == end:
+            if self._after_member(end) == end:
                 return
+
+    def _after_member(self, end: str) -> str:
+        """The comma or the bracket that is next, which is passed."""
+        letter = self.next()
+        if letter not in (",", end) or not letter:
+            raise json.JSONDecodeError(f"Expecting ',' or '{end}'", self.text, self.at)
+        self.at += 1
+        return letter
 
 
 def parse(path: DataPath) -> CocoFile:
