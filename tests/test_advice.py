@@ -18,8 +18,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 OPTION = re.compile(r"(?<![\w\-/.])--[a-z](?:[a-z]|-(?=[a-z]))*(?![\w-]|\.\w)")
 READING = ("compare", "evaluate", "pretrain")
 """Commands that read a data set as it is and stop at its faults; what readers advise must be possible on each."""
-OWN_CASES = {"--fix", "--formats", "--offline", "--allow-unknown", "--split"}
-"""Named where they are explained or were given: what `check` writes or lists, servers, files of detections."""
+OWN_CASES = {"--fix", "--formats", "--offline", "--allow-unknown", "--split", "--trust-code"}
+"""Named where they are explained or were given: what `check` writes, servers, detections, code in model folders."""
 OF_OTHERS = {"--si", "--nproc-per-node"}
 """Of du and torchrun."""
 SCRIPTS = [

@@ -56,11 +56,15 @@ class TestLabels:
     def test_other_tables_are_none(self, tmp_path: Path, lines: tuple[str, ...]) -> None:
         assert recognize(open_place(listed(tmp_path, *lines))) == {}
 
-    def test_two_classes_of_one_image(self, tmp_path: Path) -> None:
-        root = listed(tmp_path, "id,cat,dog", "a,1,0", "b,0,1", "c,1,1")
-        with pytest.raises(DataError, match=r"line 4 marks 2 of the 2 classes \(cat, dog\)\. An image has one class"):
+    def test_several_classes_of_one_image(self, tmp_path: Path) -> None:
+        root = listed(tmp_path, "id,dog,cat", "a,1,0", "b,1,1", "c,0,0")
+        table = open_dataset(root)
+        assert table.multi_label and table.image_classes == ("cat", "dog")
+        said = [[part.tolist() for part in table.verified(i)[:2]] for i in range(3)]
+        assert said == [[[1], [0]], [[0, 1], []], [[], [0, 1]]]
+        text(root / "train.csv", "id,dog,cat", *("a,1,0",) * 12000, "b,1,-1")
+        with pytest.raises(DataError, match=r"line 12002 has '-1' in the column 'cat', which is neither 0 nor 1"):
             open_dataset(root)
-        assert len(open_dataset(root, on_bad_record="skip")) == 2
 
 
 class TestBoxes:

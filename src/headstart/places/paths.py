@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from headstart.errors import DataError
+from headstart.places.kinds import is_file, is_folder, what
 
 Stamp = tuple[int, int]
 """Size in bytes (0 for a folder) and time of the last change in ns: equal stamps, unchanged content."""
@@ -94,15 +95,15 @@ class Folder(Place):
     def entries(self, folder: str) -> dict[str, bool]:
         try:
             with os.scandir(self.local(folder)) as entries:
-                return {entry.name: _is_folder(entry) for entry in entries}
+                return {entry.name: is_folder(entry) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
     def no_files(self, folder: str) -> dict[str, str]:
         try:
             with os.scandir(self.local(folder)) as entries:
-                odd = [entry for entry in entries if not (_is_folder(entry) or _is_file(entry))]
-                return {entry.name: _what(entry.path) for entry in odd}
+                odd = [entry for entry in entries if not (is_folder(entry) or is_file(entry))]
+                return {entry.name: what(entry.path) for entry in odd}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
@@ -131,32 +132,8 @@ class Folder(Place):
         path = self.local(name)
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # To open a pipe would wait for someone who writes to it.
-            raise OSError(f"it is {_what(str(path))}, not a file")
+            raise OSError(f"it is {what(str(path))}, not a file")
         return path.open("rb")
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # A link that leads to itself.
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return False
-
-
-def _what(path: str) -> str:
-    """What a name stands for that is neither a file nor a folder."""
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError:
-        return "a link whose target is not there"
-    kinds = {"a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
-    return next((what for what, is_one in kinds.items() if is_one(mode)), "a device")
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,9 +294,9 @@ class DataPath:
 
     def iterdir(self) -> Iterator[tuple[DataPath, bool]]:
         """(entry, whether it is a folder), sorted by name; hidden ones left out."""
-        for name, is_folder in sorted(self.place.entries(self.relative).items()):
+        for name, folder in sorted(self.place.entries(self.relative).items()):
             if not name.startswith("."):
-                yield self / name, is_folder
+                yield self / name, folder
 
     def read_bytes(self) -> bytes:
         return self.place.read(self.relative)

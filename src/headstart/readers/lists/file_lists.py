@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from headstart.readers.lists.boxes import ListRows, class_order, list_boxes
 from headstart.readers.lists.columns import ImageList, head_lines, header_of, read_list
 from headstart.readers.lists.found import completed, found_list
 from headstart.readers.lists.rows import image_of, list_split, read_rows
+from headstart.readers.lists.several import several, verified
 from headstart.readers.lists.via import is_via, read_via
 from headstart.readers.options import ReadOptions
 
@@ -84,8 +86,13 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     boxes, sizes = (
         list_boxes(rows, images, lists, options, faults=faults, notes=notes, named=named) if has_boxes else (None, None)
     )
-    classes, ids = ((), ()) if has_boxes else class_order(rows.labels.values(), named, lists[0].path)
-    number_of = {class_id: k for k, class_id in enumerate(map(str, ids))}
+    marked = [rows.labels.get(image, "") for image in images]
+    if has_boxes:
+        of_images = {}
+    elif any(one.one_hot for one in lists) and several(marked):
+        of_images = verified(marked, lists)
+    else:
+        of_images = _one_class_each(marked, named, lists[0].path)
     return annotate(
         root,
         "file-list",
@@ -94,13 +101,22 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
         sizes_hw=np.zeros((len(images), 2), np.int32) if sizes is None else sizes,
         splits=list(rows.splits.values()),
         groups=[rows.groups.get(i, "") for i in images] if any("group" in one.columns for one in lists) else None,
-        image_labels=None if has_boxes else [number_of.get(rows.labels.get(i, ""), -1) for i in images],
-        image_classes=classes,
-        image_class_ids=ids if tuple(map(str, ids)) != classes or any(isinstance(i, int) for i in ids) else (),
         boxes=boxes,
         notes=notes,
         left_out=faults.found,
+        **of_images,
     )
+
+
+def _one_class_each(labels: Sequence[str], named: list[str], path: DataPath) -> dict[str, Any]:
+    """Arguments of `annotate`."""
+    classes, ids = class_order(labels, named, path)
+    number_of = {class_id: k for k, class_id in enumerate(map(str, ids))}
+    return {
+        "image_labels": [number_of.get(label, -1) for label in labels],
+        "image_classes": classes,
+        "image_class_ids": ids if tuple(map(str, ids)) != classes or any(isinstance(i, int) for i in ids) else (),
+    }
 
 
 def _may_be(path: DataPath) -> bool:

@@ -3,7 +3,7 @@
 What a column holds is told by its values, and a table counts only if its first rows name images that are there:
 
 - `id,breed`, `image_id,label`: a column that names images, often without ending, and one other column, the class;
-- `filename,cat,dog`: a column for each class, 1 where the image is of it, else 0;
+- `filename,cat,dog`: a column for each class, 1 where the image is of it, else 0 (one, several or none for an image);
 - `image_id,width,height,bbox,source`: x, y, width and height of a box in one column, such as `[5.0, 6, 20, 14]`;
 - `images/a.jpg,5,6,25,20,cat` without a header (keras-retinanet): x1, y1, x2, y2 and the class; nothing between the
   commas says that the image shows no object;
@@ -18,11 +18,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from headstart.data.faults import Fault, Faults
+from headstart.data.faults import Faults
 from headstart.places.images import IMAGE_SUFFIXES
 from headstart.places.paths import DataPath
 from headstart.readers.fields import number, whole
 from headstart.readers.lists.columns import SEPARATORS, ImageList, header_list, plain_name
+from headstart.readers.lists.several import BITS, marked_rows
 
 PATHS = ("id", "imageid", "imgid")
 """Names of a column that may hold the names of images."""
@@ -51,21 +52,10 @@ def found_list(path: DataPath, lines: Sequence[str], is_there: IsThere) -> Image
 
 
 def completed(known: ImageList, rows: Sequence[Row], faults: Faults) -> list[Row]:
-    """The rows with the fields that `found_list` promised after their own: of a box, or the class of a one-hot row."""
+    """The rows with the fields that `found_list` promised after their own: of a box, or the classes of marks."""
     if known.packed is not None:
         return [(line, (*fields, *_unpacked(fields[known.packed]))) for line, fields in rows]
-    if not known.one_hot:
-        return list(rows)
-    out: list[Row] = []
-    for line, fields in rows:
-        marked = [name for k, name in known.one_hot if number(fields[k].strip()) == 1]
-        if len(marked) == 1:
-            out.append((line, (*fields, marked[0])))
-            continue
-        why = f"marks {len(marked)} of the {len(known.one_hot)} classes ({', '.join(marked[:5]) or 'none'})"
-        fix = "An image has one class in a list without boxes: mark one, or take the line out."
-        faults.record(Fault("line-contradicts", str(known.path), f"line {line}", why, fix))
-    return out
+    return marked_rows(known, rows, faults) if known.one_hot else list(rows)
 
 
 def _headerless(path: DataPath, rows: list[list[str]]) -> ImageList | None:
@@ -102,15 +92,12 @@ def _with_header(path: DataPath, rows: list[list[str]], is_there: IsThere) -> Im
     if known.box or "label" in columns:
         return known
     others = [k for k in range(len(header)) if k not in columns.values()]
-    if len(others) > 1 and values and all(fields[k].strip() in _BITS for fields in values for k in others):
+    if len(others) > 1 and values and all(fields[k].strip() in BITS for fields in values for k in others):
         one_hot = tuple((k, header[k].strip()) for k in others)
         return replace(known, columns={**columns, "label": len(header)}, one_hot=one_hot)
     if len(others) == 1 and not any(_no_class(fields[others[0]]) for fields in values):
         return replace(known, columns={**columns, "label": others[0]})
     return None
-
-
-_BITS = frozenset({"0", "1", "0.0", "1.0"})
 
 
 def _no_class(text: str) -> bool:
