@@ -99,6 +99,15 @@ class TestClassFolders:
         assert table.image_classes == ("bird", "cat", "dog") and len(table) == 8
         assert "cat/more/deep/x.jpg" in table.paths and check(tmp_path).clean
 
+    def test_classes_whose_images_all_lie_deeper(self, tmp_path: Path) -> None:
+        for k, path in enumerate(("train/cat/x/1.jpg", "train/dog/2.jpg", "val/cat/y/3.jpg", "val/dog/z/4.jpg")):
+            image(tmp_path / "a" / path, k)
+            image(tmp_path / "b" / path.replace("dog/2", "dog/x/2"), k)
+        for root in (tmp_path / "a", tmp_path / "b"):
+            table = open_dataset(root)
+            assert table.splits.tolist() == ["train", "train", "val", "val"]
+            assert table.image_labels.tolist() == [0, 1, 0, 1]
+
     def test_what_is_left_aside_is_a_finding(self, tmp_path: Path) -> None:
         classes(tmp_path)
         (tmp_path / "bird").mkdir()

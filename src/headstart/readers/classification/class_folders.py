@@ -46,6 +46,8 @@ def found_in(root: DataPath) -> str | None:
     base = _inner(root)
     if base is None:
         return None
+    parts = _parts(base, nested=True)
+    base = next(iter(parts.values()))
     names = list(_deep(base))
     where = f"{relative(base, root)}/" if base != root else ""
     return f"class folders: {len(names)} folders of images, {where}{names[0]}/ to {where}{names[-1]}/"
@@ -59,7 +61,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     """
     faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
     base = root if looks_like(root) else _inner(root) or root
-    parts = {split: (folder, _deep(folder)) for split, folder in _parts(base).items()}
+    parts = {split: (folder, _deep(folder)) for split, folder in _parts(base, nested=base == root).items()}
     classes = sorted({name for split, (_, folders) in parts.items() if split in TRAINING for name in folders})
     images: list[DataPath] = []
     labels: list[int] = []
@@ -100,14 +102,14 @@ def _require_trained(class_folders: dict[str, DataPath], classes: list[str]) -> 
             )
 
 
-def _parts(root: DataPath) -> dict[str, DataPath]:
-    """Split -> folder that holds the class folders; '' when there are no splits."""
+def _parts(root: DataPath, nested: bool = False) -> dict[str, DataPath]:
+    """Split -> folder that holds the class folders; '' when there are no splits. nested: all images may lie deeper."""
     of_splits = [(split, folder) for name, folder in subfolders(root).items() if (split := split_of(name))]
-    if not any(split in TRAINING and _classes(folder) for split, folder in of_splits):
+    if not any(split in TRAINING and _classes(folder, nested) for split, folder in of_splits):
         return {"": root}
     parts: dict[str, DataPath] = {}
     for split, folder in of_splits:
-        if _with_images(folder):
+        if _deep(folder):
             if split in parts:
                 raise DataError(
                     f"{root}: {parts[split].name}/ and {folder.name}/ both hold {split} images. Join the two."
@@ -116,9 +118,9 @@ def _parts(root: DataPath) -> dict[str, DataPath]:
     return parts
 
 
-def _classes(folder: DataPath) -> dict[str, DataPath]:
+def _classes(folder: DataPath, nested: bool = False) -> dict[str, DataPath]:
     """Name -> folder of two or more classes; empty when the folders look like something else."""
-    folders = _with_images(folder)
+    folders = _deep(folder) if nested else _with_images(folder)
     doubtful = [name for name in folders if name.lower() in PERHAPS or _like_a_split(name)]
     other = any(name.lower() in OTHER_FORMATS for name in subfolders(folder))
     return {} if other or len(folders) < 2 or len(doubtful) > 1 else folders
@@ -143,6 +145,8 @@ def _inner(root: DataPath) -> DataPath | None:
     """Where the class folders are: here, if some have images of their own; or in the one folder that has images."""
     if root.is_file():
         return None
+    if list(_parts(root, nested=True)) != [""]:
+        return root
     deep = _deep(root)
     if len(deep) == 1:
         only = next(iter(deep.values()))

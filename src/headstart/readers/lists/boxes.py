@@ -113,7 +113,7 @@ def _convention(
             "say what they are: --read box_convention=edges, or another."
         )
     convention: Convention = one.suggested  # type: ignore[assignment]
-    why = "the columns are called so"
+    why = "such lists have them so" if one.headerless or one.packed is not None else "the columns are called so"
     fractions = bool(len(values)) and bool(((values >= 0) & (values <= 1)).all())
     if fractions and convention == "coco":
         raise DataError(

@@ -63,7 +63,7 @@ def read_via(path: DataPath, faults: Faults) -> ImageList:
         why = f"{outlines} regions are no rectangles; the boxes around them are read, and their outlines are not"
         faults.lost(Fault("outline-not-read", str(path), "", why, "Export the data as COCO to have the outlines, too."))
     names = ("x", "y", "width", "height")
-    return ImageList(path, {"path": 0, "label": 5}, (1, 2, 3, 4), names, "coco", rows=tuple(rows))
+    return ImageList(path, {"path": 0, "label": 5}, (1, 2, 3, 4), names, "coco", headerless=True, rows=tuple(rows))
 
 
 Region = tuple[int, str, dict[str, Any], dict[str, Any]]

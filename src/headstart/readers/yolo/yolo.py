@@ -147,7 +147,8 @@ def _listed(
             )
         )
         return
-    if (config.base or leads_out(entry)) and there != said(config, entry):
+    exported = not config.base and there.relative.endswith(entry.replace("../", ""))  # Roboflow's begin with ../.
+    if (config.base or leads_out(entry)) and there != said(config, entry) and not exported:
         says = f"`path: {config.base}` says" if config.base else "it says"
         notes.append(f"{config.path}: `{split}: {entry}` is not where {says}; {there} is read")
     if there.is_dir():
