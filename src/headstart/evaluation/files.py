@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from headstart.data.annotations import Annotations
+from headstart.data.summaries import told_of
 from headstart.evaluation.evaluate import evaluate_detections
 from headstart.evaluation.request import EvaluationRequest, protocols_of
 from headstart.evaluation.result import Evaluation
@@ -50,4 +51,6 @@ def evaluate_files(
     if format is None and protocol == "lvis" and str(data).endswith(".json"):
         format = "lvis"  # Whatever the file is called.
     annotations = data if isinstance(data, Annotations) else open_dataset(data, format, **options)
+    for line in told_of(annotations):
+        say(line)
     return evaluate_detections(detections, annotations, request, compare, say=say, progress=progress)

@@ -59,7 +59,7 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     Folders in class folders are read, too, as torchvision does. Lists such as `train.txt` beside the folders make the
     splits. Raises DataError when a class of val or test has no training images.
     """
-    faults, notes = Faults(options.on_bad_box, options.on_bad_record), list[str]()
+    faults, notes = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring), list[str]()
     base = root if looks_like(root) else _inner(root) or root
     parts = {split: (folder, _deep(folder)) for split, folder in _parts(base, nested=base == root).items()}
     classes = sorted({name for split, (_, folders) in parts.items() if split in TRAINING for name in folders})
