@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from headstart.cli.main import app
-from headstart.data.told import tell
+from headstart.data.summaries import tell
 from headstart.doctor.checkup import Checkup, check
 from headstart.doctor.masks import edge_values
 from headstart.doctor.rules import RULES, Finding

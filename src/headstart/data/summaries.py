@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ from numpy.typing import NDArray
 
 from headstart.data.boxes import CONVENTIONS
 from headstart.data.flags import DIFFICULT, SPLITS
-from headstart.data.told import mark_told
 
+log = logging.getLogger(__name__)
+_told: set[str] = set()
+"""Lines that this process told or showed."""
 SHOWN = 10
 """Notes, left-out records and, of long label maps, classes at each end."""
 LONG = 50
@@ -50,6 +54,20 @@ def lines(table: Any) -> tuple[str, ...]:
 def told_of(table: Any) -> list[str]:
     """What a command that reads the table tells of it: the first notes, and the first records that were left out."""
     return [*_first("note", list(table.notes)), *_first("left out", [str(fault) for fault in table.left_out])]
+
+
+def tell(said: Iterable[str]) -> None:
+    """Logs what was not told yet, as warnings: programs show them on standard error."""
+    said = list(dict.fromkeys(said))
+    for line in said:
+        if line not in _told:
+            log.warning("%s", line)
+    mark_told(said)
+
+
+def mark_told(said: Iterable[str]) -> None:
+    """These were shown by other means."""
+    _told.update(said)
 
 
 def _first(word: str, entries: list[str]) -> list[str]:

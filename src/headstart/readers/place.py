@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.data.annotations import Annotations
-from headstart.data.summaries import told_of
-from headstart.data.told import tell
+from headstart.data.summaries import tell, told_of
 from headstart.readers.formats import open_dataset
 
 
