@@ -1,7 +1,7 @@
 """The verbs as typed functions: what users import, and what the command line calls. Imports torch only where a network
 is needed."""
 
-from headstart.api.data import CheckSummary, check, evaluate, open_dataset, read_detections, read_image
+from headstart.api.data import CheckSummary, check, evaluate, open_dataset, open_suite, read_detections, read_image
 from headstart.api.models import load_model, predict, pretrain, show_chips
 from headstart.api.studies import build_report, compare, environment, plan_study, run_study
 from headstart.api.weights import (
@@ -31,6 +31,7 @@ __all__ = [
     "load_backbone",
     "load_model",
     "open_dataset",
+    "open_suite",
     "plan_study",
     "predict",
     "pretrain",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headstart.data.annotations import Annotations
     from headstart.data.detections import DetectionSet
     from headstart.evaluation.result import Evaluation
+    from headstart.readers.suites import SuiteSet
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +47,16 @@ def open_dataset(path: PathLike, format: str | None = None, **options: Unpack[Re
     from headstart.readers.formats import open_dataset as read
 
     return read(path, format, **options)
+
+
+def open_suite(path: PathLike) -> list[SuiteSet]:
+    """Every data set below a folder, such as RF100-VL: opened, or what is wrong with it; see docs/data.md.
+
+    Raises DataError where there is none.
+    """
+    from headstart.readers.suites import open_suite as read
+
+    return read(path)
 
 
 def read_image(table: Annotations, row: int) -> NDArray[np.uint8]:

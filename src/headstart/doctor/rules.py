@@ -114,6 +114,9 @@ RULES: dict[str, Rule] = {
     "file-left-aside": Rule(
         "warning", "Files and folders left aside", "What is in them takes no part.", "See each message."
     ),
+    "class-renamed": Rule(
+        "warning", "Names of classes that say nothing", "Blank, or another's but for blanks.", "Name them anew."
+    ),
     "val-is-train": Rule(
         "warning",
         "Validation by training images",

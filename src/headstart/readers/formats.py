@@ -80,6 +80,8 @@ READERS = {
         coco,
         "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
         "images",
+        "shots",
+        "shot_seed",
         version=2,
     ),
     "openimages": _reader(
@@ -222,16 +224,17 @@ def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str
 
 def recognize(root: DataPath) -> dict[str, str]:
     """Reader name -> its evidence, for every reader that recognizes the place, or else finds its files in it."""
-    known = _at_once(root)
+    known = at_once(root)
     found = {} if known else {name: said for name, reader in READERS.items() if (said := reader.finds(root))}
     if found and not root.is_file():  # Beside another data set, it would hide that one.
         inside = [entry for entry, is_folder in root.iterdir() if is_folder][:INSIDE]
         packed = root.local() is None and len(inside) == 1  # Archives often hold everything in one folder.
-        found = {} if any(_at_once(i).keys() - (set() if packed else found.keys()) for i in inside) else found
+        found = {} if any(at_once(i).keys() - (set() if packed else found.keys()) for i in inside) else found
     return known or found
 
 
-def _at_once(root: DataPath) -> dict[str, str]:
+def at_once(root: DataPath) -> dict[str, str]:
+    """Reader name -> its evidence, for every reader that recognizes the place without a search below it."""
     return {name: sentence for name, reader in READERS.items() if (sentence := reader.looks_like(root))}
 
 
@@ -255,7 +258,8 @@ def _unknown(root: DataPath) -> str:
         advice = "Name the folder of the data set, or say what it is with --format."
     if inside:
         also = f" (or {', '.join(folder.name for folder in inside[1:4])})" if inside[1:] else ""
-        advice = f"Did you mean {inside[0]}{also}? Name it instead of the folder above it."
+        all_of_them = " `headstart.open_suite` opens all of them." if inside[1:] else ""
+        advice = f"Did you mean {inside[0]}{also}? Name it instead of the folder above it.{all_of_them}"
     lines = [
         f"{root}: in no known format.",
         f"Found: {content.said()}.",

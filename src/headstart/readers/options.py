@@ -39,6 +39,11 @@ class ReadOptions:
     """ImageNet: a text file of WordNet ids, one on each line; other classes are left aside."""
     partition: int = 1
     """SUN-397: which of the ten official partitions makes the splits; 0 for none."""
+    shots: int = 0
+    """COCO's form, where subsets of few examples lie beside (`fewshot_train_shot10_seed3.json`): train on the one of so
+    many examples a class; 0: on all."""
+    shot_seed: int = 3
+    """Which of those subsets."""
     expand_hierarchy: bool = False
     """Open Images: every box and label counts for the classes above its own, too, as in the official evaluation."""
 
@@ -66,6 +71,8 @@ class ReadKeywords(TypedDict, total=False):
     box_convention: Convention
     classes: str | None
     partition: int
+    shots: int
+    shot_seed: int
     expand_hierarchy: bool
 
 

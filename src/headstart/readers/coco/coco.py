@@ -25,6 +25,7 @@ from headstart.readers.coco.lists import Classes, ImageRows
 from headstart.readers.coco.recognition import is_like_coco, lacks
 from headstart.readers.coco.rows import columns_of
 from headstart.readers.coco.sets import read_set
+from headstart.readers.coco.versions import beside, best_versions, few_shot
 from headstart.readers.coco.words import short
 from headstart.readers.fields import exact
 from headstart.readers.folders import relative
@@ -42,7 +43,7 @@ def _instances(root: DataPath) -> list[DataPath]:
         return [root] if root.suffix.lower() == ".json" and not named and is_like_coco(root) else []
     files = [path for path in json_files(root) if not path.name.startswith(OTHERS)]
     official = [path for path in files if path.name.startswith(INSTANCES)]
-    return official or [path for path in files if is_like_coco(path)]
+    return official or best_versions([path for path in files if is_like_coco(path)])
 
 
 def named_files(root: DataPath, prefix: str) -> list[DataPath]:
@@ -96,6 +97,8 @@ def _read(
     root: DataPath, options: ReadOptions, format: str, find: Callable[[DataPath], list[DataPath]], *, prefix: str
 ) -> Annotations:
     paths = [root] if root.is_file() else find(root)
+    if options.shots and not root.is_file():
+        paths = few_shot(json_files(root), paths, options.shots, options.shot_seed)
     if not paths:
         raise DataError(
             f"{root}: no JSON file with the lists `images` and `annotations` is there. Name the data set's "
@@ -114,6 +117,8 @@ def _read(
     faults, notes = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring), list[str]()
     if format == "coco" and not root.is_file():
         _report_others(root, paths, faults)
+        subsets = "" if options.shots else beside(json_files(root))
+        notes += [f"{root}: {subsets}"] if subsets else []
     data = read_set(
         base, json_members, files, options.images, for_scoring=options.for_scoring, faults=faults, notes=notes
     )
@@ -142,7 +147,11 @@ def _read(
 
 def _report_others(root: DataPath, paths: Sequence[DataPath], faults: Faults) -> None:
     """JSON files beside those that are read which list images or annotations, too."""
-    for path in json_files(root):
+    there = json_files(root)
+    versions = {path.relative for path in there} - {path.relative for path in best_versions(there)}
+    for path in there:
+        if path.relative in versions:  # says of a split what another file says better, or is a subset
+            continue
         lacking = lacks(path) if path not in paths and not path.name.startswith(OTHERS) else ["images", "annotations"]
         if len(lacking) < 2:
             why = f"has no list `{lacking[0]}`, and was left aside" if lacking else "was left aside"

@@ -139,7 +139,12 @@ def parse(path: DataPath) -> CocoFile:
     try:
         source = _Json(path, path.read_bytes().decode("utf-8-sig"))
         if source.next() != "{":
-            _require_object(path, source.value())
+            value = source.value()
+            if value is None:
+                raise DataError(
+                    f"{path}: says null, and nothing else, as an early client of RF100-VL wrote it. Fetch it again."
+                )
+            _require_object(path, value)
         return _file(source)
     except RecursionError as error:
         raise DataError(

@@ -14,6 +14,8 @@ from headstart.readers.file_names import NamedFiles
 from headstart.readers.folders import files_in, split_of, subfolders
 
 JSON = frozenset({".json"})
+WITHOUT_SPLIT = ("_annotations", "annotations", "new_annotations")
+"""Beginnings of the names of files whose folder says the split."""
 LOOKED_AT = 5
 """Images that are looked for, before a folder is taken for that of a file."""
 
@@ -53,7 +55,7 @@ def _split(path: DataPath, prefix: str) -> str:
 
 def _name(path: DataPath, root: DataPath, prefix: str) -> str:
     stem = path.stem.removeprefix(prefix)
-    return path.parent.name if stem.startswith("_annotations") and path.parent.relative != root.relative else stem
+    return path.parent.name if stem.startswith(WITHOUT_SPLIT) and path.parent.relative != root.relative else stem
 
 
 def json_files(root: DataPath) -> list[DataPath]:

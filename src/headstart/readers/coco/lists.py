@@ -44,7 +44,7 @@ def _root_categories(categories: dict[CategoryId, dict[str, Any]], used: set[Cat
     return [n for n in roots if len(categories) > 1 and (categories[n]["name"] in above or (alone and n == 0))]
 
 
-def classes_of(files: Sequence[CocoFile], notes: list[str]) -> Classes:
+def classes_of(files: Sequence[CocoFile], notes: list[str], faults: Faults) -> Classes:
     """Of all files together. Raises DataError for categories without id or name, for ids that mean two things, and for
     two categories of one name that are both used (one that is not used is left out)."""
     categories: dict[CategoryId, dict[str, Any]] = {}
@@ -53,7 +53,7 @@ def classes_of(files: Sequence[CocoFile], notes: list[str]) -> Classes:
         seen: set[CategoryId] = set()
         for k, entry in enumerate(file.categories):
             number, name = exact(entry.get("id")), entry.get("name")
-            if type(number) not in (int, str) or not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
+            if type(number) not in (int, str) or not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
                 raise DataError(
                     f"{file.path}: category number {k} has id {short(number)} and name {short(name)}. "
                     "Give every category an id and a name."
@@ -79,18 +79,28 @@ def classes_of(files: Sequence[CocoFile], notes: list[str]) -> Classes:
     by_name: dict[str, list[CategoryId]] = {}
     for number, entry in categories.items():
         by_name.setdefault(entry["name"].strip(), []).append(number)
+    renamed: dict[CategoryId, str] = {}
     for name, numbers in by_name.items():
         if len(numbers) > 1:
             idle = [number for number in numbers if number not in used]
-            if len(numbers) - len(idle) > 1:
+            busy = [number for number in numbers if number in used]
+            if len({categories[number]["name"] for number in busy}) < len(busy):
                 raise DataError(
                     f"{files[0].path}: the categories {', '.join(map(short, numbers))} are all named "
                     f"{name!r}. Give each a name of its own, or join them."
                 )
-            for number in idle if len(idle) < len(numbers) else idle[1:]:
+            for number in idle if busy else idle[1:]:
                 del categories[number]
+            renamed |= {number: f"{name} ({k})" for k, number in enumerate(busy[1:], 2)}  # they differ in blanks
+        elif not name:
+            renamed[numbers[0]] = f"class {numbers[0]}"
+    for number, name in renamed.items():
+        why = f"has the name {categories[number]['name']!r}, which is blank or another's but for blanks"
+        note = f"It is called {name!r} here. Give it a name of its own."
+        faults.lost(Fault("class-renamed", str(files[0].path), f"category {short(number)}", why, note))
     ids = sorted(categories, key=lambda number: (isinstance(number, str), number))
-    return Classes(tuple(categories[i]["name"].strip() for i in ids), tuple(ids), tuple(categories[i] for i in ids))
+    names = tuple(renamed.get(i, categories[i]["name"].strip()) for i in ids)
+    return Classes(names, tuple(ids), tuple(categories[i] for i in ids))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,17 @@ CHUNK = 1 << 22
 
 
 def is_like_coco(path: DataPath) -> bool:
-    """Also for a damaged file that begins so: reading it says what is wrong."""
-    return not lacks(path)
+    """Also for a damaged file that begins so, and for an export that is null: reading it says what is wrong."""
+    return not lacks(path) or (path.name.endswith("_annotations.coco.json") and is_null(path))
+
+
+def is_null(path: DataPath) -> bool:
+    """Whether all that the file says is null."""
+    try:
+        with path.open() as file:
+            return file.read(SMALL).strip() == b"null"
+    except OSError:
+        return False
 
 
 def lacks(path: DataPath) -> list[str]:

@@ -72,7 +72,7 @@ def read_set(
 ) -> CocoSet:
     """images_in: see `image_folder`. for_scoring: images need not be there, nor have names and sizes. Raises DataError
     for what the files do not agree on, and for images that are nowhere; bad records are reported."""
-    classes = classes_of(files, notes)
+    classes = classes_of(files, notes, faults)
     images = [images_of(file, faults, for_scoring) for file in files]
     paths = [
         image_folder(base, member, rows.names, images_in, optional=for_scoring).relative(rows.names)
