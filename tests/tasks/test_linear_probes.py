@@ -220,6 +220,7 @@ def central_crop(path):
 
 @pytest.mark.skipif(not (SHARED / "data" / "flowers17").is_dir(), reason="the photographs are not staged")
 @pytest.mark.slow
+@pytest.mark.usefixtures("trusted_code")
 @pytest.mark.parametrize(("card", "published", "at_least"), [("widerface", 0.743, 0.70), ("imagenet", 0.919, 0.92)])
 def test_flowers_on_published_weights(card, published, at_least):
     """Ridge on the pooled last stage: 0.919 (ImageNet) and 0.743 (WIDER FACE) were measured elsewhere."""

@@ -200,6 +200,7 @@ def test_what_is_left_over_has_a_reason(group: str, why: str) -> None:
 
 
 @staged
+@pytest.mark.usefixtures("trusted_code")
 def test_real_files() -> None:
     """The order is told for neither MobileNet (their means are subtracted), and no card is warned about."""
     for card in ("imagenet", "widerface"):
