@@ -95,7 +95,7 @@ FUNCTIONS = {
     "weights export": api.export_weights,
     "weights verify": api.verify_weights,
 }
-OF_A_TERMINAL = {"as_json", "verbose"}
+OF_A_TERMINAL = {"as_json", "verbose", "wide"}
 """What is printed: functions return it."""
 COMMANDS_ONLY = {
     ("compare", "on_bad_box"): "in `read`",

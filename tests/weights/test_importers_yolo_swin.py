@@ -201,5 +201,5 @@ def test_swin_of_mmdetection(tmp_path: Path) -> None:
 
 def test_layouts_state_which_public_file_their_names_come_from() -> None:
     modules = {name: sys.modules[find.__module__] for name, find in layouts.LAYOUTS.items()}
-    assert len(modules) == 14 and all(name == module.LAYOUT for name, module in modules.items())
+    assert len(modules) == 16 and all(name == module.LAYOUT for name, module in modules.items())
     assert all(re.search(r"\w[ /]\w+\.py|\.yaml|own models", str(module.__doc__)) for module in modules.values())

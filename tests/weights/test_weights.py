@@ -126,21 +126,11 @@ def test_safetensors_are_read_and_the_report_counts_by_stage(tmp_path: Path, sha
     assert "head          0        0          2" in report.text()
 
 
-def test_one_tensor_in_a_hundred_may_lack_and_is_named(tmp_path: Path) -> None:
-    state = shuffled_norms(timm.create_model("resnet34")).state_dict()
-    del state["layer3.1.bn1.bias"]
-    report = load(spec_of(saved(tmp_path / "w.pth", state), "resnet34"), 0).report
-    assert report.missing == ("layer3.1.bn1.bias",)
-    assert report.coverage == pytest.approx(179 / 180)  # 36 norms of 4 tensors, 36 convolutions
-    assert report.by_stage["fc"] == StageLoad(left_over=2)
-    assert "missing: layer3.1.bn1.bias" in report.text()
-
-
 def test_wrong_width_names_keys_and_shapes(tmp_path: Path) -> None:
     path = saved(tmp_path / "r50.pth", shuffled_norms(torchvision.models.resnet50()).state_dict())
     message = refusal(spec_of(path, "resnet18"))
     assert message.startswith(f"{path} fills ")
-    assert "of the 100 tensors of backbone resnet18" in message and "at least 99% are needed" in message
+    assert "of the 100 tensors of backbone resnet18" in message and "every one is needed" in message
     assert "missing: layer2.0.downsample" not in message
     assert "of another shape: layer1.0.conv1.weight (64, 64, 1, 1), backbone (64, 64, 3, 3); " in message
     assert "The names fit and the shapes do not" in message
@@ -171,7 +161,7 @@ def test_two_copies_of_the_backbone_need_a_prefix(tmp_path: Path, shapes_state: 
         for key, value in shapes_state.items()
     }
     path = saved(tmp_path / "w.pth", both)
-    assert "more than once, under 'student.', 'teacher.'. Write a weights card" in refusal(spec_of(path))
+    assert any("averaged weights (EMA) were taken, under 'teacher.'" in n for n in load(spec_of(path), 0).report.notes)
     loaded = load(spec_of(path, key_prefix="teacher."), 0)
     assert torch.equal(loaded.backbone.state_dict()["conv1.weight"], shapes_state["conv1.weight"] + 1)
 
@@ -230,7 +220,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, shapes_state: dict[str, T
         "is damaged or cut short: it begins like a safetensors file": [
             truncated(tmp_path / "d.safetensors", safetensors.torch.save(shapes_state))
         ],
-        f"it has: 'model'. Objects of classes that are not loaded: {Thing.__module__}.Thing": [
+        f"Objects of classes that are not loaded: {Thing.__module__}.Thing": [
             saved(tmp_path / "e.pth", {"model": Thing()})
         ],
         "has no tensors by name; it has: 'epoch'": [saved(tmp_path / "f.pth", {"epoch": 1})],

@@ -33,13 +33,15 @@ def list_(
         str | None,
         typer.Option("--license", "--licence", help="Only under this license; commercial: all that allow such use."),
     ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="All columns, in lines of any length.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every fact as JSON.")] = False,
 ) -> None:
     """List the weights that are known by name."""
     from headstart import api
+    from headstart.weights.listing import narrow
 
     rows = api.list_weights(supervision.value if supervision else None, license, as_json)
-    print_table(rows, as_json)
+    print_table(rows if wide or as_json else narrow(rows), as_json)
 
 
 Which = Annotated[

@@ -38,6 +38,9 @@ class Card(_Strict):
     lineage: list[str] = Field(min_length=1)
     licence: str
     source: str = ""
+    variant: Literal["", "ema", "raw"] = ""
+    first_convolution: Literal["", "repeat", "sum"] = ""
+    ignore: list[str] = Field(default_factory=list)
     preprocessing: _CardPreprocessing
 
 

@@ -6,6 +6,7 @@
     hf:ORG/NAME[@REV][#FILE]  a checkpoint of a known layout on the Hugging Face hub
     file:PATH              a checkpoint file of a known layout (`headstart.weights.importers.layouts`), or a folder or
                            file that `headstart weights import` wrote
+    file:PATH#CHOICE       of a file that allows several readings: ema, raw, repeat, sum (`choices`)
     file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std, or
                            what `headstart weights import` wrote there
     run:RUN[#NAME[/SEED]]  what a pre-training of a run made; NAME where it has several, SEED where it is not the first
@@ -29,7 +30,11 @@ from headstart.models.backbones.naming import split_options, with_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights import catalogue, hub, libraries, native
 from headstart.weights.card_files import read_card
+from headstart.weights.choices import Choices, FirstConvolution, split_choices
+from headstart.weights.wrappers import Variant
 
+OPTIONAL = ("layout", "variant", "first_convolution")
+"""Fields that are part of the identity only where they are set."""
 Kind = Literal["random", "timm", "tv", "url", "file", "card"]
 FORMS = (
     "random:NAME, timm:NAME.TAG, tv:ENUM.MEMBER, hf:ORG/NAME@REVISION, file:PATH, file:PATH@BACKBONE, run:RUN#NAME, a "
@@ -64,6 +69,12 @@ class WeightsSpec:
     """Epsilon of batch norm that the weights were trained with. None: the backbone's own."""
     url: str = ""
     source: str = ""
+    variant: Variant = ""
+    """Averaged weights or those as trained, where the file has both; "": the averaged ones."""
+    first_convolution: FirstConvolution = ""
+    """What becomes of a first convolution that takes no three channels; "": it is refused."""
+    ignore: tuple[str, ...] = ()
+    """Beginnings of names in the file that are no part of the backbone, as its card says."""
     layout: str = ""
     """Importer that recognized the file and renames its tensors; "": they have the backbone's names."""
     trust_pickle: bool = False
@@ -82,18 +93,20 @@ class WeightsSpec:
             "checkpoint_key": self.checkpoint_key,
             "norm_eps": self.norm_eps,
             "preprocessing": self.preprocessing.to_json(),
-            **({"layout": self.layout} if self.layout else {}),
+            **{key: value for key in OPTIONAL if (value := getattr(self, key))},
         }
 
     def to_json(self) -> dict[str, Any]:
         """All fields, paths included: for settings that stay on one machine."""
-        return {**asdict(self), "preprocessing": self.preprocessing.to_json(), "lineage": list(self.lineage)}
+        lists = {"lineage": list(self.lineage), "ignore": list(self.ignore)}
+        return {**asdict(self), "preprocessing": self.preprocessing.to_json(), **lists}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> WeightsSpec:
         """Inverse of `to_json`."""
-        lineage = tuple(value["lineage"])
-        return cls(**{**value, "preprocessing": Preprocessing.from_json(value["preprocessing"]), "lineage": lineage})
+        rebuilt: dict[str, Any] = {key: tuple(value[key]) for key in ("lineage", "ignore") if key in value}
+        rebuilt["preprocessing"] = Preprocessing.from_json(value["preprocessing"])
+        return cls(**{**value, **rebuilt})
 
 
 def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: bool = False) -> WeightsSpec:
@@ -104,7 +117,10 @@ def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: 
     is fetched if it is not in the cache, which is said before; offline: refuse to. trust_pickle: files are loaded by
     Python's own pickle, which runs what they say.
     """
-    spec = _resolve(uri, base, trust_pickle, offline)
+    plain, choices = split_choices(uri, base)
+    spec = _resolve(plain, base, trust_pickle, offline, variant=choices.variant)
+    if choices != Choices():
+        spec = replace(spec, uri=uri, variant=choices.variant, first_convolution=choices.first_convolution)
     return replace(spec, trust_pickle=True) if trust_pickle and spec.file else spec
 
 
@@ -125,12 +141,12 @@ def code_named(uri: str, base: Path = Path()) -> list[Path]:
     return [(base / path).resolve()] if path.endswith(".py") else []
 
 
-def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
+def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool, *, variant: Variant = "") -> WeightsSpec:
     known = catalogue.find(uri.removesuffix("#backbone"))
     if known is not None and not known.uri.startswith("hf:"):
         return _public(known)
     if known is not None or uri.startswith("hf:"):
-        return _on_hub(known.uri if known else uri, base, trust_pickle, offline)
+        return _on_hub(known.uri if known else uri, base, trust_pickle, offline, variant=variant)
     if uri.endswith(".toml"):
         return _card(base / uri, uri)
     scheme, colon, rest = uri.partition(":")
@@ -145,7 +161,7 @@ def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool) -> Weights
     if colon and scheme == "run":
         return _of_run(rest, uri, base)
     if colon and scheme == "file":
-        return _plain_file(rest, base, uri, trust_pickle)
+        return _plain_file(rest, base, uri, trust_pickle, variant=variant)
     raise WeightsError(f"weights {uri!r} are unknown. {_near(uri)}Give {FORMS}.")
 
 
@@ -178,12 +194,12 @@ def _public(entry: catalogue.PublicWeights) -> WeightsSpec:
     )
 
 
-def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
+def _plain_file(rest: str, base: Path, uri: str, trust_pickle: bool, *, variant: Variant) -> WeightsSpec:
     if (base / rest).exists() and (file := native.find((base / rest).resolve())):
         return native_spec(file, uri, base)
     path, at, name = rest.rpartition("@")
     if not (at and path and name) or (base / rest).is_file():
-        return _recognized(_existing(base / rest, uri), base, uri, trust_pickle)
+        return _recognized(_existing(base / rest, uri), base, uri, trust_pickle, variant=variant)
     backbone, backbone_digest = _backbone(name, base, uri)
     if (base / path).exists() and (written := native.find((base / path).resolve())):
         return replace(native_spec(written, uri, base), backbone=backbone, backbone_digest=backbone_digest)
@@ -247,26 +263,26 @@ def _of_run(rest: str, uri: str, base: Path) -> WeightsSpec:
     return native_spec(made[chosen[0]], uri, base)
 
 
-def _on_hub(uri: str, base: Path, trust_pickle: bool, offline: bool) -> WeightsSpec:
+def _on_hub(uri: str, base: Path, trust_pickle: bool, offline: bool, *, variant: Variant) -> WeightsSpec:
     """The file is found or fetched now, since only its names tell which backbone it holds."""
     fetched = hub.fetch(uri, offline)
     name = fetched.repository.rpartition("/")[2]
     if native.find(fetched.path):
         return replace(native_spec(fetched.path, fetched.uri, base), name=name)
-    spec = _recognized(fetched.path, base, fetched.uri, trust_pickle)
+    spec = _recognized(fetched.path, base, fetched.uri, trust_pickle, variant=variant)
     known = catalogue.find(f"hf:{fetched.repository}")
     lineage = known.lineage if known else spec.lineage
     licence = known.licence if known else fetched.licence
     return replace(spec, name=name, lineage=lineage, licence=licence)
 
 
-def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool) -> WeightsSpec:
+def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool, *, variant: Variant) -> WeightsSpec:
     """The backbone that an importer finds in the file; its facts from the catalogue, where the file is one of its."""
     from headstart.weights import containers
     from headstart.weights.importers import layouts
 
     contents = containers.read(file, trust_pickle) if trust_pickle else containers.look(file)
-    imported = layouts.recognize(contents)
+    imported = layouts.recognize(contents, variant)
     known = catalogue.of_file(file, file_digest(file))
     _backbone(imported.backbone, base, uri)
     return _of_file(
@@ -334,5 +350,8 @@ def _card(path: Path, uri: str) -> WeightsSpec:
         licence=card.licence,
         checkpoint_key=card.checkpoint_key,
         norm_eps=card.norm_eps,
+        variant=card.variant,
+        first_convolution=card.first_convolution,
+        ignore=tuple(card.ignore),
         source=card.source,
     )

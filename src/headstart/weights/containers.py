@@ -75,6 +75,8 @@ def look(path: Path) -> Contents:
     head = _head(path)
     kind = _kind(path, head)
     try:
+        if path.name.endswith(".index.json"):
+            return Contents(path, kind, _shards(path))
         if kind == "safetensors":
             tensors, header = _safetensors(path)
             return Contents(path, kind, tensors, header=header)
@@ -162,6 +164,8 @@ def _kind(path: Path, head: bytes) -> Kind:
         )
     if head[8:9] == b"{":
         return "safetensors"
+    if path.name.endswith(".index.json"):
+        return "safetensors"
     if head[:4] == b"PK\x03\x04":
         return "torch archive"
     if head[:8] == mxnet_params.MAGIC:
@@ -237,6 +241,20 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+def _shards(path: Path) -> dict[str, StoredArray]:
+    """Tensors of a sharded checkpoint, whose parts the index names. Raises WeightsError where one is not there."""
+    names: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    found: dict[str, StoredArray] = {}
+    for shard in sorted(set(names.values())):
+        part = path.parent / Path(shard).name
+        if not part.is_file():
+            raise WeightsError(f"{path} names the part {shard}, which is not beside it. Put all parts there.")
+        found |= _safetensors(part)[0]
+    if absent := sorted(set(names) - found.keys()):
+        raise WeightsError(f"{path} names {absent[0]}, which none of its parts holds. Download them again.")
+    return found
+
+
 def _archive(path: Path) -> Contents:
     try:
         archive = zipfile.ZipFile(path)
@@ -251,6 +269,11 @@ def _archive(path: Path) -> Contents:
                 "which hardly compress. It was not unpacked."
             )
         root = next((name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")), None)
+        if root is None and any(name.endswith(".npy") for name in entries):
+            raise WeightsError(
+                f"{path} is an archive of NumPy arrays (.npz), which has no torch tensors: JAX and Flax write such. "
+                "Convert it where it comes from (timm reads Google's with --checkpoint), and save a state dict."
+            )
         if root is None:
             raise WeightsError(
                 f"{path} is a zip archive, but not one of torch.save: it has no data.pkl. It holds: "

@@ -30,6 +30,14 @@ def require_timm_model(name: str, where: str) -> None:
             + (f"Nearest names: {', '.join(near)}." if near else "See torchvision.models.")
         )
     if not timm.is_model(name):
+        from torchvision import models
+
+        only = [one for one in models.list_models(module=models) if not timm.is_model(one)]
+        close = difflib.get_close_matches(name, only, n=1, cutoff=0.85)
+        if close:
+            raise WeightsError(
+                f"{where}: backbone {name!r} is unknown to timm; torchvision has {close[0]}. Give {PREFIX}{close[0]}."
+            )
         near = difflib.get_close_matches(name, [*catalogue.BUILTIN_NAMES, *timm.list_models()], n=3)
         raise WeightsError(
             f"{where}: backbone {name!r} is unknown. "

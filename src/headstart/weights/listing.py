@@ -43,6 +43,61 @@ def rows(supervision: str | None = None, licence: str | None = None) -> list[dic
     ]
 
 
+def narrow(rows: list[dict[str, Any]], width: int = 80) -> list[dict[str, Any]]:
+    """The rows with what chooses weights, in lines of `width` characters: name, what they learned from, license,
+    milliseconds an image where known, and the published number."""
+    short = [
+        {
+            "weights": row["weights"],
+            "lineage": _short_lineage(row["lineage"]),
+            "license": _short(row["license"], 12),
+            "ms": _milliseconds(row),
+            "published": _score(row["published"]),
+        }
+        for row in rows
+    ]
+    if not any(row["ms"] for row in short):  # none was measured here
+        short = [{key: value for key, value in row.items() if key != "ms"} for row in short]
+    kept = [key for key in (short[0] if short else ()) if key not in ("weights", "lineage")]
+    room = width - sum(2 + max(len(key), *(len(row[key]) for row in short)) for key in kept) - 2
+    name = min(max((len(row["weights"]) for row in short), default=0), room - 12)
+    return [
+        {**row, "weights": _short(row["weights"], name), "lineage": _short(row["lineage"], room - name)}
+        for row in short
+    ]
+
+
+def _score(published: str) -> str:
+    """Such as "37.0 AP" of "37.0 box AP, COCO val2017"; "" where it is not known."""
+    words = published.partition(",")[0].split()
+    return (
+        f"{words[0]} {next((word for word in words if word in ('AP', 'top-1', 'mIoU')), '')}" if len(words) > 1 else ""
+    )
+
+
+def _milliseconds(row: dict[str, Any]) -> str:
+    """As measured on this machine, where it was."""
+    value = row.get("ms")
+    return f"{value:.0f}" if isinstance(value, int | float) else ""
+
+
+_SHORTER = (("ImageNet-1k labels", "IN-1k"), ("ImageNet", "IN"), ("OpenImages", "OI"), (" -> ", ">"), (" and ", "+"))
+
+
+def _short_lineage(lineage: str) -> str:
+    for long, short in _SHORTER:
+        lineage = lineage.replace(long, short)
+    return lineage
+
+
+def _short(text: str, room: int) -> str:
+    """The text, its middle left out where it is too long."""
+    if len(text) <= room:
+        return text
+    keep = max(2, room - 2)
+    return f"{text[: keep - keep // 2]}..{text[len(text) - keep // 2 :]}"
+
+
 def _row(entry: PublicWeights) -> dict[str, Any]:
     return {
         "weights": entry.address,
@@ -211,6 +266,13 @@ fetched on first use, which is said before, into the cache of torch or of the Hu
 write: a backbone with its facts in the header), `run:RUN#NAME` what a pre-training of a run made
 ([pretraining.md](pretraining.md)).
 
+A file may hold weights twice, as trained and averaged (EMA): the averaged ones are taken, as timm, Ultralytics, D-FINE
+and DINO do, and it is said; `file:PATH#raw` and `#ema` choose. A first convolution that takes no three channels is
+refused unless `#repeat` or `#sum` says what becomes of it. What stands before all names (`module.`, `_orig_mod.`,
+`backbone.`, ..) is taken off part by part. Every tensor of the backbone is filled, or the file is refused with the
+names of those that are not; and so it is where it has parts of the network that the backbone lacks. Parts of a head of
+your own are named by `ignore = ["arcface."]` in a weights card, which may also say `variant` and `first_convolution`.
+
 - **Parameters and GFLOPs** are of the backbone alone, for one image of 224x224 pixels; a multiply-add counts as two.
 - **Published** is what the makers of the weights state, in percent; tests compare it with torchvision's own metadata
   for torchvision's weights. "unknown": no source states it.
@@ -252,7 +314,37 @@ def markdown() -> str:
                 entry.checked,
             ]
             parts.append(f"| {' | '.join(cells)} |\n")
-    return "".join(parts)
+    return "".join(
+        [*parts, _LAYOUTS, _table("layouts.md"), _CONSISTENCY.format(moved=0.42, spread=0.21), _table("consistency.md")]
+    )
+
+
+_LAYOUTS = """
+## Files that are recognized
+
+Made by `benchmarks/weights_layouts.py` from the installed libraries: each network with random weights, saved as its
+library saves it (transformers under the names of the hub, and under those in memory), given as `file:PATH` without a
+hint, and compared with the library's own stages through the preprocessing that was found. "no" is a refusal, with its
+first words. Networks that differ only in what no tensor shows are refused with their names, except where the others
+merely pool otherwise, which batch norms tell.
+
+"""
+_CONSISTENCY = """
+## What batch norms tell
+
+Names and shapes cannot tell channels in another order or blurred pooling. Batch norms can: `weights verify` and the
+load proof pass drawn scenes through the network and compare what the norms see with what they remember: the median
+over norms of |mean - remembered| / sigma, and of |log(sigma / remembered sigma)|. Above {moved} or {spread} the network
+contradicts its norms. Made by `benchmarks/weights_consistency.py`; "trained" are public files, all others random
+networks whose statistics were set on photographs, then broken. **Where a block has its stride is not told by it**, as
+the table shows: that follows from the layout and the input's scale alone. Colors in another order are hardly seen,
+either; the color test is for those. A network whose norms were never trained (means 0, variances 1) is not judged.
+
+"""
+
+
+def _table(name: str) -> str:
+    return (Path(__file__).parent / "public" / name).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ from headstart.models.backbones.building import source_key
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
 from headstart.weights.cards import WeightsSpec
-from headstart.weights.proof import ColorOrder, Fingerprint, Norms, batch_norms, color_order, fingerprint
-
-MINIMUM_COVERAGE = 0.99
-"""Fraction of the backbone's tensors that a file must fill."""
+from headstart.weights.checks.consistency import SIDE, Consistency, consistency
+from headstart.weights.proof import ColorOrder, Fingerprint, Norms, batch_norms, color_order, fingerprint, input_side
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,7 @@ class LoadReport:
     norms: Norms | None = None
     fingerprint: Fingerprint | None = None
     color: ColorOrder | None = None
+    consistency: Consistency | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Counts and missing names; of the tensors left over only the counts, with why they were left over."""
@@ -69,6 +68,7 @@ class LoadReport:
             "norms": asdict(self.norms) if self.norms else None,
             "fingerprint": taken or None,
             "color_order": self.color.to_json() if self.color else None,
+            "consistency": self.consistency.to_json() if self.consistency else None,
         }
 
     def why(self, group: str) -> str:
@@ -102,6 +102,8 @@ class LoadReport:
                 f"  batch norms: {self.norms.count}, all variances finite; smallest above 0 {smallest:.2g}, "
                 f"{zero} channels at 0"
             )
+        if self.consistency:
+            lines.append(f"  statistics of the norms: {self.consistency}")
         if self.color:
             lines.append(f"  color order: {self.color}")
         if self.fingerprint:
@@ -158,7 +160,8 @@ def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing
     """The report with what the loaded backbone itself shows. Random weights, and those of drawn images, have no colors
     of photographs to compare.
     """
-    warnings, color = report.warnings, None
+    warnings, color, notes, side = report.warnings, None, report.notes, input_side(backbone)
+    checked = None
     if test_colors:
         color = color_order(backbone, preprocessing)
         if color.verdict == "contradicts":
@@ -168,8 +171,13 @@ def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing
             )
         if color.verdict == "impossible":
             warnings += (f"declared color order {color}. Correct scale, mean and std in a weights card.",)
+        try:
+            checked = consistency(backbone, preprocessing, side or SIDE)
+            warnings += _inconsistent(checked)
+        except (RuntimeError, ValueError, AssertionError, TypeError) as error:  # a backbone of the user's own
+            notes += (f"statistics of the norms not compared: {(str(error).splitlines() or ['?'])[0][:200]}",)
     fresh = fresh_words(backbone)
-    taken, notes = None, report.notes
+    taken = None
     try:
         taken = fingerprint(backbone, preprocessing)
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:  # a backbone of the user's own may be choosy
@@ -182,7 +190,19 @@ def proved(report: LoadReport, backbone: nn.Module, preprocessing: Preprocessing
         norms=batch_norms(backbone),
         fingerprint=taken,
         color=color,
+        consistency=checked,
         initialized=report.initialized + fresh,
+    )
+
+
+def _inconsistent(checked: Consistency) -> tuple[str, ...]:
+    """The warning for a network that does not fit its own statistics."""
+    if checked.verdict != "contradicts":
+        return ()
+    return (
+        f"statistics of the norms: {checked}. Channels in another order, other pooling or strides, or an input in "
+        "another scale have the same names and shapes: correct the backbone (file:PATH@BACKBONE) or the preprocessing "
+        "(a weights card). Networks trained on images unlike photographs may differ so, too.",
     )
 
 
@@ -297,17 +317,20 @@ def misfit(spec: WeightsSpec, where: str, fit: Fit, keys: list[str]) -> str:
     backbone = spec.backbone.rpartition("/")[2]
     lines = [
         f"{where} fills {filled} of the {len(names)} tensors of backbone {backbone} "
-        f"({filled / len(names):.1%}; at least {MINIMUM_COVERAGE:.0%} are needed)."
+        f"({filled / len(names):.1%}; every one is needed)."
     ]
+    few = 8 if filled >= 0.9 * len(names) else 4
     if absent:
         lines.append(
-            f"  missing: {', '.join(absent[:4])}" + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
+            f"  missing: {', '.join(absent[:few])}" + (f" and {len(absent) - few} more" if len(absent) > few else "")
         )
     shown = [f"{k} {tuple(fit.tensors[k].shape)}, backbone {tuple(fit.wanted[k].shape)}" for k in reshaped[:4]]
     if reshaped:
         more = f" and {len(reshaped) - 4} more" if len(reshaped) > 4 else ""
         lines.append(f"  of another shape: {'; '.join(shown)}{more}")
-    if absent:
+    if filled >= 0.9 * len(names):
+        lines.append("The file is not whole, or of another network: get a whole one, or name its backbone.")
+    elif absent:
         prefix = f" (prefix {spec.key_prefix!r} is taken off)" if spec.key_prefix else ""
         lines.append(f"  the file has: {', '.join(keys[:4])}{' ..' if len(keys) > 4 else ''}{prefix}")
         lines.append(

@@ -20,6 +20,11 @@ _DIRECTIONS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836,
 _SLOPE = 1.4
 
 
+def color_axes() -> np.ndarray:
+    """(3, 3): colors of one standard deviation along each principal component, a column each, rows red, green, blue."""
+    return np.array(_DIRECTIONS) * np.sqrt(_VARIANCES)
+
+
 @cache
 def photographs(count: int, side: int) -> np.ndarray:
     """(count, side, side, 3) uint8, RGB, read-only; the same on every machine but for rounding.
@@ -35,8 +40,7 @@ def photographs(count: int, side: int) -> np.ndarray:
     amplitude[0, 0] = 0.0
     fields = np.fft.irfft2(np.fft.rfft2(noise) * amplitude, s=(side, side))
     fields /= fields.std(axis=(2, 3), keepdims=True)
-    colors = np.array(_DIRECTIONS) * np.sqrt(_VARIANCES)
-    values = np.array(MEAN_RGB) + np.einsum("cp,npyx->nyxc", colors, fields)
+    values = np.array(MEAN_RGB) + np.einsum("cp,npyx->nyxc", color_axes(), fields)
     images = np.clip(np.rint(255 * values), 0, 255).astype(np.uint8)
     images.setflags(write=False)
     return images

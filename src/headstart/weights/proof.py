@@ -59,15 +59,19 @@ def fingerprint(backbone: nn.Module, preprocessing: Preprocessing) -> Fingerprin
     Equal weights agree to `FINGERPRINT_TOLERANCE` times the root mean square on any machine with float32 arithmetic.
     Stages with parameters that no weights have are left out.
     """
-    image = (
-        torch.from_numpy(photographs(1, FINGERPRINT_SIDE).copy())
-        .permute(0, 3, 1, 2)
-        .to(next(backbone.parameters()).device)
-    )
+    height, width = input_side(backbone) or (FINGERPRINT_SIDE, FINGERPRINT_SIDE)
+    drawn = photographs(1, max(height, width))[:, :height, :width]
+    image = torch.from_numpy(drawn.copy()).permute(0, 3, 1, 2).to(next(backbone.parameters()).device)
     with evaluating(backbone):
         maps = backbone(preprocessing.apply(image))
     fresh = getattr(backbone, "fresh_stages", ())
     return {name: _numbers(values[0].cpu().double()) for name, values in maps.items() if name not in fresh}
+
+
+def input_side(backbone: nn.Module) -> tuple[int, int] | None:
+    """(H, W) of the only images that the network takes, or None where it takes others, too."""
+    size: tuple[int, int] | None = getattr(backbone, "only_size", None)
+    return size
 
 
 def same_fingerprint(a: Fingerprint, b: Fingerprint) -> bool:
@@ -168,9 +172,8 @@ def _remembered(backbone: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
 
     kinds = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
     hooks = [part.register_forward_pre_hook(stop) for part in backbone.modules() if isinstance(part, kinds)]
-    flat = torch.zeros(
-        5, 3, 64, 64, device=next(backbone.parameters()).device
-    )  # nothing, red alone, green alone, blue alone, all three
+    # Nothing, red alone, green alone, blue alone, all three.
+    flat = torch.zeros(5, 3, *(input_side(backbone) or (64, 64)), device=next(backbone.parameters()).device)
     flat[1, 0] = flat[2, 1] = flat[3, 2] = flat[4] = 1.0
     try:
         with evaluating(backbone):

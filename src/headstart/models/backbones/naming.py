@@ -31,6 +31,10 @@ OPTIONS = MappingProxyType(
         "deformable": (),
         "modulated": ("yes", "no"),
         "norm": ("batch", "group"),
+        "eps": (),
+        "image_size": (),
+        "mlp_ratio": (),
+        "registers": (),
     }
 )
 """Values of each option, the usual one first; () where there is none (see `FREE`).
@@ -48,6 +52,10 @@ OPTIONS = MappingProxyType(
     deformable      stages of a ResNet whose 3x3 convolutions are deformable, finest first: C3+C4+C5
     modulated       whether these weigh what they sample (version 2) or not (version 1)
     norm            group: group norm in place of every batch norm
+    eps             epsilon of the layer norms, where it is not timm's (transformers' ViT has 1e-12)
+    image_size      side of the images that a ViT's position embeddings are for, where it is not that of its name
+    mlp_ratio       hidden layers of PVT v2 in widths of the stage, where it is not timm's (SegFormer's MiT has 4)
+    registers       register tokens of a DINOv3 ViT, where there are not four
 """
 
 STAGES = ("C2", "C3", "C4", "C5")
@@ -55,6 +63,10 @@ _SETS = ("+".join(some) for count in range(1, 5) for some in combinations(STAGES
 FREE = MappingProxyType(
     {
         "num_heads": (r"[1-9]\d*", "a whole number"),
+        "eps": (r"[1-9](\.\d+)?e-\d+", "a small number, such as 1e-12"),
+        "image_size": (r"[1-9]\d*", "a whole number of pixels"),
+        "mlp_ratio": (r"[1-9]\d*", "a whole number"),
+        "registers": (r"\d+", "a whole number"),
         "deformable": ("|".join(map(re.escape, _SETS)), "stages of C2 to C5, finest first, such as C3+C4+C5"),
     }
 )

@@ -71,8 +71,8 @@ def build_timm(name: str, options: dict[str, str], builtin: tuple[str, ...]) -> 
             return build_resnet(name, options)
         changes = _changes(name, options, classifier)
         if is_plain(classifier):
-            return build_plain(name, changes)
-        body = _features(name, changes)
+            return set_epsilon(build_plain(name, changes), options)
+        body = set_epsilon(_features(name, changes), options)
         if options.get("pool3") == "ceil":
             next(part for key, part in body.named_modules() if key.endswith("features_16")).ceil_mode = True
         return TimmBackbone(body, frozenset(classifier.state_dict()), _only_size(name, changes))
@@ -83,20 +83,41 @@ def build_timm(name: str, options: dict[str, str], builtin: tuple[str, ...]) -> 
         ) from error
 
 
+def set_epsilon(network: nn.Module, options: dict[str, str]) -> nn.Module:
+    """The network, its layer norms with the epsilon that the options name."""
+    if "eps" in options:
+        for part in network.modules():
+            if isinstance(part, nn.LayerNorm):
+                part.eps = float(options["eps"])
+    return network
+
+
 def _changes(name: str, options: dict[str, str], classifier: nn.Module) -> dict[str, Any]:
     """timm's arguments for the options that a network of this kind has."""
+    from timm.models.eva import Eva
+    from timm.models.pvt_v2 import PyramidVisionTransformerV2
     from timm.models.vgg import VGG
     from timm.models.vision_transformer import VisionTransformer
 
-    kind = (
-        ("num_heads",)
-        if isinstance(classifier, VisionTransformer)
-        else ("pool3",)
-        if isinstance(classifier, VGG) and name.startswith("vgg16")
-        else ("output_stride",)
-    )
+    if isinstance(classifier, VisionTransformer):
+        kind: tuple[str, ...] = ("num_heads", "image_size", "eps")
+    elif isinstance(classifier, Eva):
+        kind = ("image_size", "eps", "registers")
+    elif isinstance(classifier, PyramidVisionTransformerV2):
+        kind = ("mlp_ratio", "eps")
+    elif isinstance(classifier, VGG) and name.startswith("vgg16"):
+        kind = ("pool3",)
+    else:
+        kind = ("output_stride", "eps")
     no_options(name, options, kind)
-    return {key: int(options[key]) for key in ("num_heads", "output_stride") if key in options}
+    changes: dict[str, Any] = {key: int(options[key]) for key in ("num_heads", "output_stride") if key in options}
+    if "image_size" in options:
+        changes["img_size"] = int(options["image_size"])
+    if "registers" in options:
+        changes["num_reg_tokens"] = int(options["registers"])
+    if "mlp_ratio" in options:
+        changes["mlp_ratios"] = (int(options["mlp_ratio"]),) * 4
+    return changes
 
 
 def _features(name: str, changes: dict[str, Any]) -> nn.Module:

@@ -1,24 +1,31 @@
-"""Classifiers and bare backbones in the names of torchvision and timm: ResNets, ViTs, VGG, MobileNetV3.
+"""Classifiers and bare backbones in the names of torchvision and timm.
 
-Names: torchvision's and timm's own models, which the tests build. A file from the Hugging Face hub has a `config.json`
-beside it that names timm's architecture and its preprocessing; then any network of timm is recognized. Weights whose
-makers publish bare backbones (DINO, DenseCL) look the same and are read here, too.
+Names: torchvision's and timm's own models, which the tests build; `networks` has a table of them all. A file from the
+Hugging Face hub has a `config.json` beside it that names timm's architecture and its preprocessing. Weights whose
+makers publish bare backbones (DINO, DenseCL) look the same and are read here, too, and so are timm's `features_only`
+networks (`stages_0` for `stages.0`) and the children of a ResNet in an `nn.Sequential` (0, 1, 4 to 7).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights.importers import densecl
 from headstart.weights.importers.imported import NOT_STATED, CheckpointView, Imported, shapes_of
+from headstart.weights.importers.networks import network_of, plainness
+from headstart.weights.importers.open_clip import TORCHVISION_VIT
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vgg_name, vit_name
+from headstart.weights.importers.signatures import HEADS, Network
 
 LAYOUT = "classifier"
 SOURCE = "huggingface/pytorch-image-models timm/models; pytorch/vision torchvision/models"
 REASONS = tuple((name, "classifier") for name in ("fc.", "head.", "classifier.", "pre_logits.", "fc_norm."))
+COUNTERS = "num_batches_tracked"
 HEADS_NOTE = "heads of 64 channels are assumed, as in timm; MoCo v3's ViT-S has 12 heads: name it with [num_heads=12]"
 
 
@@ -32,29 +39,97 @@ def find(file: CheckpointView) -> Imported | None:
         backbone, preprocessing = config
         evidence = "config.json beside the file names timm's architecture"
         return _imported(file, backbone, tensors, evidence, preprocessing=preprocessing)
-    notes: tuple[str, ...] = ()
+    if (vit := TORCHVISION_VIT.find(file)) is not None:
+        return vit
+    for names in (dict(zip(tensors, tensors, strict=True)), _unflattened(tensors), _in_sequence(tensors)):
+        by_name = {name: shapes[source] for name, source in names.items()}
+        told = _told(by_name, file) if names else None
+        if told is not None:
+            name, keys, notes = told
+            return _described(file, name, {key: names[key] for key in keys}, by_name, notes=notes)
+    return None
+
+
+def _told(shapes: Mapping[str, tuple[int, ...]], file: CheckpointView) -> tuple[str, list[str], tuple[str, ...]] | None:
+    """(network, names of its tensors, notes), or None."""
     if (name := resnet_name(shapes)) is not None:
-        keys = [key for key in tensors if is_resnet_name(key)]
-    elif (name := vit_name(shapes)) is not None:
-        keys, notes = [key for key in tensors if not key.startswith(("head.", "fc_norm."))], (HEADS_NOTE,)
-    elif (name := vgg_name(shapes)) is not None:
-        keys = [key for key in tensors if key.startswith("features.")]
-    elif shapes.get("features.16.0.weight", (0,))[0] == 960 and "features.1.block.0.0.weight" in shapes:
-        name, keys = "tv-mobilenet_v3_large", [key for key in tensors if key.startswith("features.")]
-    else:
+        return name, [key for key in shapes if is_resnet_name(key)], ()
+    if (name := vit_name(shapes)) is not None:
+        return name, [key for key in shapes if not key.startswith(("head.", "fc_norm."))], (HEADS_NOTE,)
+    if (name := vgg_name(shapes)) is not None:
+        return name, [key for key in shapes if key.startswith("features.")], ()
+    if shapes.get("features.16.0.weight", (0,))[0] == 960 and "features.1.block.0.0.weight" in shapes:
+        return "tv-mobilenet_v3_large", [key for key in shapes if key.startswith("features.")], ()
+    found = network_of(shapes)
+    if found is None:
         return None
-    classes = next(
-        (
-            shapes[key][0]
-            for key in ("fc.weight", "head.weight", "classifier.6.weight", "classifier.3.weight")
-            if key in shapes
-        ),
-        0,
+    keys = [key for key in shapes if key.partition(".")[0] not in HEADS]
+    if isinstance(found, str):
+        return found, keys, ()
+    return _one_of(found, shapes, file), keys, (_also(found),)
+
+
+def _one_of(found: tuple[Network, ...], shapes: Mapping[str, tuple[int, ...]], file: CheckpointView) -> str:
+    """The plainest where the others have other pooling only, which batch norms tell; else a refusal."""
+    names = sorted((one.name for one in found), key=plainness)
+    plain = {one.function for one in found if not re.search(r"blur|aa", one.name)}
+    if len(plain) == 1 and any(name.endswith("running_var") for name in shapes):
+        return names[0]
+    raise WeightsError(
+        f"{file.path}: its names and shapes are those of {len(names)} networks that compute different things: "
+        f"{', '.join(names[:8])}{', ..' if len(names) > 8 else ''}. Say which it is: file:{file.path}@{names[0]}."
     )
+
+
+def _also(found: tuple[Network, ...]) -> str:
+    names = sorted((one.name for one in found), key=plainness)
+    return f"names and shapes are also those of {', '.join(names[1:7])}; batch norms tell which, where they are proved"
+
+
+def _unflattened(tensors: Iterable[str]) -> dict[str, str]:
+    """{timm's name: name in a `features_only` network}, whose children are flattened: `stages_0`; {} where none is."""
+    flat = re.compile(r"((?:stages|blocks|layers|features|stem|downsample_layers)(?:_[a-z]+)*)_(\d+)\.")
+    if not any(flat.match(name) for name in tensors):
+        return {}
+    return {flat.sub(r"\1.\2.", name, count=1): name for name in tensors}
+
+
+_PLACES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+
+
+def _in_sequence(tensors: Mapping[str, Any]) -> dict[str, str]:
+    """{torchvision's name: name in nn.Sequential(*children)} of a ResNet; {} where it is none."""
+    if "0.weight" not in tensors or "1.running_mean" not in tensors or "4.0.conv1.weight" not in tensors:
+        return {}
+    parts = ((name, *name.partition(".")) for name in tensors)
+    return {f"{_PLACES[first]}.{rest}": name for name, first, _, rest in parts if first in _PLACES}
+
+
+def _described(
+    file: CheckpointView,
+    name: str,
+    names: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    notes: tuple[str, ...],
+) -> Imported:
+    heads = ("fc.weight", "head.weight", "classifier.weight", "head.fc.weight", "classifier.6.weight")
+    classes = next((shapes[key][0] for key in (*heads, "classifier.3.weight") if key in shapes), 0)
     evidence = f"names and shapes of {name}" + (f" with {classes} classes" if classes else " without a classifier")
     lineage = (f"labels of {classes} classes (data not stated in the file)",) if classes else NOT_STATED
-    keys = [key for key in keys if not key.endswith("num_batches_tracked")]
-    return _imported(file, name, keys, evidence, preprocessing=IMAGENET, lineage=lineage, notes=notes)
+    kept = {key: source for key, source in names.items() if not key.endswith(COUNTERS)}
+    return Imported(
+        LAYOUT,
+        name,
+        kept,
+        evidence,
+        source=SOURCE,
+        under=file.under,
+        reasons=REASONS,
+        preprocessing=IMAGENET,
+        lineage=lineage,
+        notes=notes,
+    )
 
 
 def _imported(file: CheckpointView, backbone: str, names: Iterable[str], evidence: str, **facts: Any) -> Imported:

@@ -14,12 +14,13 @@ SOURCE = "facebookresearch/dino main_dino.py, utils.py, hubconf.py"
 
 
 def find(file: CheckpointView) -> Imported | None:
-    teacher = file.at("teacher")
-    if not teacher or not file.at("student"):
+    if not file.at("teacher") or not file.at("student"):
         return None
-    prefix = "module.backbone." if any(name.startswith("module.backbone.") for name in teacher) else "backbone."
-    inner = without_prefix(teacher, prefix)
-    shapes = shapes_by(teacher, inner)
+    key = "student" if file.variant == "raw" else "teacher"
+    tensors = file.at(key)
+    prefix = "module.backbone." if any(name.startswith("module.backbone.") for name in tensors) else "backbone."
+    inner = without_prefix(tensors, prefix)
+    shapes = shapes_by(tensors, inner)
     backbone = resnet_name(shapes)
     if backbone is not None:
         names = {name: key for name, key in inner.items() if is_resnet_name(name)}
@@ -33,7 +34,7 @@ def find(file: CheckpointView) -> Imported | None:
         names,
         "a teacher beside a student",
         source=SOURCE,
-        under=("teacher",),
+        under=(key,),
         reasons=(("head.", "projection head"), ("module.head.", "projection head")),
         lineage=("self-supervision (DINO); data not stated in the file",),
     )

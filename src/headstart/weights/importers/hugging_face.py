@@ -1,4 +1,5 @@
-"""DETR and RT-DETR: files of Hugging Face transformers, and the original DETR repository's.
+"""Hugging Face transformers: its backbones (`transformers_cnns`, `transformers_vits`, `transformers_mit`), and here the
+ResNets inside of DETR (also the original repository's) and RT-DETR.
 
 Names: transformers' own models, which the tests build; DETR keeps timm's backbone under
 `model.backbone.conv_encoder.model.`, the original (facebookresearch/detr models/backbone.py) torchvision's under
@@ -13,6 +14,7 @@ from typing import Any
 
 from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, shapes_by, without_prefix
+from headstart.weights.importers.renamed import transformers_cnns, transformers_mit, transformers_vits
 from headstart.weights.importers.resnet_names import projected_first_stage, resnet_among, resnet_name
 from headstart.weights.stored import Stub
 
@@ -35,7 +37,13 @@ REASONS = (
 )
 
 
+FAMILIES = transformers_cnns.FAMILIES + transformers_mit.FAMILIES + transformers_vits.FAMILIES
+
+
 def find(file: CheckpointView) -> Imported | None:
+    for family in FAMILIES:
+        if (one := family.find(file)) is not None:
+            return one
     if any(".embedder.embedder.0.convolution.weight" in name for name in file.tensors):
         return _rt_detr(file)
     for prefix in PREFIXES:

@@ -31,6 +31,8 @@ class CheckpointView:
     """Container: "safetensors", "torch archive", "pickle", "MXNet parameters"."""
     tree: Any
     classes: tuple[str, ...] = ()
+    variant: wrappers.Variant = ""
+    """Which state dict is meant, where the file has averaged weights beside those as trained."""
 
     @cached_property
     def under(self) -> tuple[str, ...]:
@@ -45,7 +47,8 @@ class CheckpointView:
     @cached_property
     def _usual(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         try:
-            tensors, taken = wrappers.state_dict(self.path, self.tree)
+            both = len(wrappers.places(self.tree)) > 1  # else prefixes may tell the two apart
+            tensors, taken = wrappers.state_dict(self.path, self.tree, variant=self.variant if both else "")
         except WeightsError:
             return {}, ()
         return tensors, tuple(taken.split(".")) if taken else ()
@@ -90,6 +93,8 @@ class Imported:
     """Keys that lead to the state dict in the file."""
     lineage: tuple[str, ...] = NOT_STATED
     licence: str = "not stated"
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tensors that are several of the file one below the other, by the backbone's names."""
     edits: Mapping[str, Edit] = field(default_factory=dict)
     """How a tensor is changed on the way, by the backbone's names."""
     constants: Mapping[str, float] = field(default_factory=dict)
@@ -105,12 +110,20 @@ class Imported:
 
         state, tensors = self.state(tree), {}
         for name, source in self.names.items():
-            value = torch.as_tensor(state[source])
-            tensors[name] = self.edits[name](value) if name in self.edits else value
+            tensors[name] = torch.as_tensor(state[source])
+        for name, sources in self.joined.items():
+            tensors[name] = torch.cat([torch.as_tensor(state[source]) for source in sources])
+        for name in self.edits.keys() & tensors.keys():
+            tensors[name] = self.edits[name](tensors[name])
         for name, constant in self.constants.items():
             if name in shapes:
                 tensors[name] = torch.full(tuple(shapes[name]), constant)
         return tensors
+
+    @cached_property
+    def taken(self) -> frozenset[str]:
+        """Names in the file that become part of the backbone."""
+        return frozenset(self.names.values()).union(*self.joined.values())
 
     def state(self, tree: Any) -> dict[str, Any]:
         """The state dict in the file's tree."""

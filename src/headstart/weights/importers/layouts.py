@@ -10,7 +10,7 @@ from typing import Any
 
 from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.weights import containers
+from headstart.weights import containers, wrappers
 from headstart.weights.importers import (
     caffe2_detectron,
     classifiers,
@@ -19,7 +19,10 @@ from headstart.weights.importers import (
     dino,
     hugging_face,
     moco,
+    open_clip,
     openmmlab,
+    prefixes,
+    smp,
     sniper,
     swav,
     torchvision_detection,
@@ -28,6 +31,7 @@ from headstart.weights.importers import (
     vissl,
 )
 from headstart.weights.importers.imported import CheckpointView, Imported
+from headstart.weights.importers.inexpressible import refused, small_stem
 
 LAYOUTS: Mapping[str, Callable[[CheckpointView], Imported | None]] = MappingProxyType(
     {
@@ -47,27 +51,27 @@ LAYOUTS: Mapping[str, Callable[[CheckpointView], Imported | None]] = MappingProx
             vissl,
             sniper,
             ultralytics,
+            open_clip,
+            smp,
         )
     }
 )
 """What finds a backbone in a file of each layout: None where the file is of another one."""
 
-OUTER = ("module.", "model.", "net.", "_orig_mod.", "model.module.", "encoder.", "backbone.", "student.")
-"""What trainers (Lightning, DataParallel, torch.compile) put before all names of a model."""
 
+def recognize(contents: containers.Contents, variant: wrappers.Variant = "") -> Imported:
+    """The backbone that the file holds. Raises WeightsError where no layout fits, or more than one.
 
-def recognize(contents: containers.Contents) -> Imported:
-    """The backbone that the file holds. Raises WeightsError where no layout fits, or more than one."""
-    file = CheckpointView(contents.path, contents.kind, contents.tree, contents.classes)
+    variant: averaged weights or those as trained, where the file has both.
+    """
+    file = CheckpointView(contents.path, contents.kind, contents.tree, contents.classes, variant)
     if (facts := contents.exported()) is not None:
         return _exported(file, facts)
-    backbones = _fitting(file)
-    for prefix in OUTER if not backbones else ():
-        backbones = [_put_back(one, prefix, file.under) for one in _fitting(_inside(file, prefix))]
-        if backbones:
-            break
+    if why := refused(file.tensors):
+        raise WeightsError(f"{file.path} {why}")
+    backbones = _fitting(file) or prefixes.below(file, _fitting)
     if len(backbones) == 1:
-        return backbones[0]
+        return _with_said(backbones[0], file)
     if backbones:
         told = "; ".join(f"{one.layout} ({one.evidence})" for one in backbones)
         raise WeightsError(
@@ -75,6 +79,15 @@ def recognize(contents: containers.Contents) -> Imported:
             "file:PATH@BACKBONE, or a weights card with key_prefix."
         )
     raise WeightsError(unknown(file))
+
+
+def _with_said(one: Imported, file: CheckpointView) -> Imported:
+    """With a note where averaged weights and those as trained are both there."""
+    found = wrappers.places(file.tree)
+    notes = one.notes + wrappers.said(found, ".".join(one.under))
+    if file.variant and len(found) < 2 and not any("were taken" in note for note in notes):
+        wrappers.chosen(file.path, found or [wrappers.Place(one.under, {})], file.variant)
+    return replace(one, notes=notes)
 
 
 def _exported(file: CheckpointView, facts: dict[str, Any]) -> Imported:
@@ -107,9 +120,9 @@ def _exported(file: CheckpointView, facts: dict[str, Any]) -> Imported:
         ) from error
 
 
-def again(layout: str, contents: containers.Contents) -> Imported:
+def again(layout: str, contents: containers.Contents, variant: wrappers.Variant = "") -> Imported:
     """As `recognize`, and it must be this layout: for a file that was looked at before."""
-    imported = recognize(contents)
+    imported = recognize(contents, variant)
     if imported.layout != layout:
         raise WeightsError(f"{contents.path} is of layout {imported.layout}, not {layout}. Correct the layout.")
     return imported
@@ -117,22 +130,6 @@ def again(layout: str, contents: containers.Contents) -> Imported:
 
 def _fitting(file: CheckpointView) -> list[Imported]:
     return [one for find in LAYOUTS.values() if (one := find(file)) is not None]
-
-
-def _inside(file: CheckpointView, prefix: str) -> CheckpointView:
-    """The file with only the names that begin with the prefix, and without it."""
-    inner = {name.removeprefix(prefix): value for name, value in file.tensors.items() if name.startswith(prefix)}
-    return replace(file, tree={"state_dict": inner})
-
-
-def _put_back(one: Imported, prefix: str, under: tuple[str, ...]) -> Imported:
-    return replace(
-        one,
-        under=under,
-        names={name: f"{prefix}{source}" for name, source in one.names.items()},
-        evidence=f"{one.evidence}, all under {prefix!r}",
-        reasons=tuple((f"{prefix}{start}", why) for start, why in one.reasons),
-    )
 
 
 def unknown(file: CheckpointView) -> str:
@@ -150,6 +147,7 @@ def unknown(file: CheckpointView) -> str:
     return (
         f"{path} is of no known layout, or of a network that no layout knows. Its names:{shown}{more}\nLayouts: "
         f"{', '.join(LAYOUTS)}. Say which backbone it holds: file:PATH@BACKBONE, or a weights card."
+        + next(filter(None, (small_stem(name, tuple(value.shape)) for name, value in file.tensors.items())), "")
     )
 
 

@@ -28,6 +28,17 @@ _WIDER = {
 }
 """By depth, groups, and channels of a group in the first stage."""
 _NAME = re.compile(r"(conv1|bn1|layer[1-4]\.\d+\.(conv[123]|bn[123]|downsample))\.")
+_VIT_BLOCK = {
+    f"{layer}.{part}"
+    for layer in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    for part in ("weight", "bias")
+}
+"""Names in a block of a plain ViT."""
+_PLAIN = (
+    *("patch_embed.proj.", "cls_token", "pos_embed", "blocks.", "norm.", "head.", "fc_norm.", "pre_logits."),
+    *("mask_token", "decoder"),
+)
+"""Beginnings of the names in a plain ViT; one more is another network."""
 _VITS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
 _VGGS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions of each stage."""
@@ -57,10 +68,11 @@ def resnet_name(shapes: Shapes) -> str | None:
     if any(".se." in name or "offset" in name or ".conv2.conv_" in name for name in shapes):
         return None
     groups = second[0] // second[1]
-    if shapes.get("conv1.0.weight") == (32, 3, 3, 3) and groups == 1 and second[0] == 64:
+    deep, wide = shapes.get("conv1.0.weight", ()), shapes.get("conv1.weight", ())
+    if len(deep) == 4 and (deep[0], *deep[2:]) == (32, 3, 3) and groups == 1 and second[0] == 64:
         averaged = len(shapes.get("layer2.0.downsample.1.weight", ())) == 4
         return f"resnet{depth}{'d' if averaged else 'c'}"
-    if shapes.get("conv1.weight") != (64, 3, 7, 7):
+    if len(wide) != 4 or (wide[0], *wide[2:]) != (64, 7, 7):  # of other channels than RGB: loading says so
         return None
     if groups == 1 and second[0] == 64:
         return f"resnet{depth}"
@@ -88,7 +100,12 @@ def vit_name(shapes: Shapes) -> str | None:
     patch, width = shapes.get("patch_embed.proj.weight", ()), shapes.get("pos_embed", (0, 0, 0))[-1]
     if len(patch) != 4 or patch[2] not in (8, 14, 16, 32) or "blocks.0.attn.qkv.weight" not in shapes:
         return None
-    if width not in _VITS or any(".ls1." in name or name.startswith("reg") for name in shapes):
+    block = {name.removeprefix("blocks.0.") for name in shapes if name.startswith("blocks.0.")}
+    if (
+        block != _VIT_BLOCK
+        or width not in _VITS
+        or not all(name.startswith(_PLAIN) and ".ls1." not in name for name in shapes)
+    ):
         return None
     depth = 1 + max(int(name.split(".")[1]) for name in shapes if re.match(r"blocks\.\d+\.attn\.qkv\.weight", name))
     if depth != (24 if width == 1024 else 12) or shapes["pos_embed"][1] != (224 // patch[2]) ** 2 + 1:

@@ -2,7 +2,7 @@
 
 Names: ultralytics/yolov5 models/yolov5n.yaml and ultralytics/ultralytics cfg/models/v8/yolov8.yaml (layers),
 nn/modules/block.py (names inside of them). The file is a whole pickled module: its classes are not loaded, its tensors
-are taken. `ema` is the one that Ultralytics uses, where it is there.
+are taken. `ema` is the one that Ultralytics uses, where it is there, and `wrappers` takes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ NOTE = "The weights are under AGPL-3.0. Training images were letter-boxed with g
 
 
 def find(file: CheckpointView) -> Imported | None:
-    ema = file.at("ema")
-    tensors, under = (ema, ("ema",)) if ema else (file.tensors, file.under)
+    tensors, under = file.tensors, file.under
     inner = without_prefix(tensors, "model.")
     shapes = shapes_by(tensors, inner)
     if "0.conv.weight" not in shapes or "9.cv2.conv.weight" not in shapes:

@@ -1,0 +1,1 @@
+"""Networks under other names than those of timm: rules that rename them, a file for each kind."""
