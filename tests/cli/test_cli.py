@@ -200,13 +200,15 @@ def test_plan_predict_report_weights_and_env(api, command):
     api.build_report = lambda run: run / "report.html"
     api.describe_weights = lambda weights, trust_code: Said(f"{weights}\nlicense: MIT")
     asked = []
-    api.list_weights = lambda *given: asked.append(given) or [{"uri": "random:resnet50", "kind": "random"}]
+    row = {"weights": "random:resnet50", "lineage": "none", "license": "mit", "published": "70.1 top-1, ImageNet"}
+    api.list_weights = lambda *given: asked.append(given) or [row]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
     assert command("plan", "shapes") == (0, "study shapes\n2 jobs on auto\n", "")
     assert command("predict", "m", "i", "--threshold", "0.25") == (1, "0.25\n", "failed: a.jpg: not an image\n")
     assert command("report", "runs/x") == (0, "runs/x/report.html\n", "")
     assert command("weights", "show", "random:x") == (0, "random:x\nlicense: MIT\n", "")
-    assert command("weights", "list") == (0, "uri              kind\nrandom:resnet50  random\n", "")
+    listed = "weights          lineage  license  published\nrandom:resnet50  none     mit      70.1 top-1\n"
+    assert command("weights", "list") == (0, listed, "")
     assert command("weights", "list", "--supervision", "boxes", "--licence", "commercial")[0] == 0
     assert command("weights", "list", "--license", "mit", "--json")[0] == 0
     assert asked == [(None, None, False), ("boxes", "commercial", False), (None, "mit", True)]

@@ -17,7 +17,7 @@ from headstart.models.backbones.features import pooled_features
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
 from headstart.places.network import to_stderr
-from headstart.weights import cards, downloads
+from headstart.weights import cards, downloads, native
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.catalogue import TRIED_LAYOUTS
 from headstart.weights.checks import accounts
@@ -89,7 +89,9 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
         words = f"{len(unlearned)} tensors that learn offsets, which a plain network lacks: offsets 0, masks one half"
         report = replace(report, initialized=(*report.initialized, words))
     report = replace(report, notes=notes, warnings=_untried(spec))
-    return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=True))
+    own = spec.file is not None and native.find(Path(spec.file)) is not None
+    report = proved(report, backbone, spec.preprocessing, test_colors=True, own=own)
+    return Loaded(backbone, spec.preprocessing, report)
 
 
 def _untried(spec: WeightsSpec) -> tuple[str, ...]:

@@ -272,7 +272,7 @@ def _archive(path: Path) -> Contents:
         if root is None and any(name.endswith(".npy") for name in entries):
             raise WeightsError(
                 f"{path} is an archive of NumPy arrays (.npz), which has no torch tensors: JAX and Flax write such. "
-                "Convert it where it comes from (timm reads Google's with --checkpoint), and save a state dict."
+                "Convert it where it comes from (timm's models can load Google's), and save a state dict."
             )
         if root is None:
             raise WeightsError(
