@@ -167,6 +167,7 @@ def test_a_model_that_is_received_does_not_run(received: Path) -> None:
     assert api.predict(model, received / "a.png", trust_code=True).count == 1 and runs(received) > 0
 
 
+@pytest.mark.slow
 def test_a_study_that_is_received_does_not_run(received: Path) -> None:
     command = [sys.executable, "-m", "headstart", "run", "study.toml", "--quiet", "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -96,6 +96,7 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     assert found.count == 24 and "torn.png" in found.failed[0][0]
 
 
+@pytest.mark.slow
 def test_without_test_images_every_image_is_tested_once(tmp_path, card, tiny_effort):
     data = voc_folder(tmp_path / "plain", 18, {})
     done = api.compare(

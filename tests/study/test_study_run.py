@@ -205,6 +205,7 @@ def test_an_edited_study_goes_on_with_what_it_has(folder):
     assert not (folder / "edited" / "log.txt").read_text().count("started transfer") > 6, "nothing was trained again"
 
 
+@pytest.mark.slow
 def test_overwriting_deletes_results_and_nothing_else(folder):
     subprocess.run(["cp", "-r", "whole", "mine"], cwd=folder, check=True)
     (folder / "mine" / "thesis.tex").write_text("precious")
@@ -222,6 +223,7 @@ def test_a_file_in_the_way_is_an_error_and_no_traceback(folder):
     assert done.returncode == 2 and "in-the-way" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_swapping_the_arms_turns_every_effect_round(folder):
     text = (folder / "tiny.toml").read_text()
     swapped = text.replace('boxes = "boxes"\nlabels = "labels"', 'boxes = "labels"\nlabels = "boxes"')

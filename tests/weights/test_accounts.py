@@ -63,6 +63,7 @@ def test_a_gray_first_convolution_is_said_and_can_be_chosen(tmp_path: Path) -> N
     assert twice.identity()["first_convolution"] == "sum"
 
 
+@pytest.mark.slow
 def test_parts_that_the_backbone_lacks_are_refused_unless_a_card_says_they_are_of_a_head(tmp_path: Path) -> None:
     """CLIP's ViT has a norm before its blocks; without it the features are off by 46 %."""
     state = timm.create_model("vit_base_patch32_clip_224").state_dict()

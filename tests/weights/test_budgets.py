@@ -78,7 +78,7 @@ def overlapping_safetensors(path: Path) -> None:
 def packed_zeros(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({}, 2))
-        archive.writestr("archive/data/0", bytes(1 << 30))
+        archive.writestr("archive/data/0", bytes(1 << 27))
 
 
 BOMBS: dict[str, Callable[[Path], None]] = {
