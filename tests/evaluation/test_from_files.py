@@ -1,14 +1,12 @@
 """`headstart evaluate` from two files: COCO's form without images, masks, LVIS, seeds; what is not there is said."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from headstart import api
 from headstart.cli.evaluate import spread
-from headstart.cli.main import main
 from headstart.data import rle
 from headstart.errors import DataError, UsageError
 from headstart.stats.bootstrap import image_weights
@@ -17,20 +15,6 @@ from headstart.stats.unpaired import unpaired_difference
 from support.references.federated_cases import case
 
 SIZE = (40, 60)
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line; gives its exit code, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")
