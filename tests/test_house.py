@@ -16,7 +16,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 LEAVES = ("metrics", "stats", "page", "store")
 ORDER = [
-    ("errors", "names", "processes", "progress"),
+    ("errors", "names", "processes", "progress", "terminal"),
     ("recipes",),
     ("config", *LEAVES),
     ("places",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from headstart.api.paths import PathLike, as_path, as_paths
 from headstart.readers.options import ReadKeywords
+from headstart.terminal import tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,6 +165,6 @@ def evaluate(
         allow_unknown=allow_unknown,
         format=format,
         read=read,
-        say=lambda line: None if quiet else print(line, file=sys.stderr),
+        say=lambda line: None if quiet else tell(line),
         progress=progress,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from headstart.progress import Progress, silent
 from headstart.recipes.changes import changed_recipe
 from headstart.recipes.pretraining import PretrainingOptions
 from headstart.recipes.settings import Supervision
+from headstart.terminal import tell
 
 if TYPE_CHECKING:
     from headstart.study.executors.local import Event
@@ -89,9 +89,7 @@ def predict(
 
     where = as_path(out) or Path("predictions")
     with trusting(trust_code):
-        return predict_folder(
-            model_folder(model), Path(images), where, threshold, say=lambda line: print(line, file=sys.stderr)
-        )
+        return predict_folder(model_folder(model), Path(images), where, threshold, say=tell)
 
 
 def load_model(model: PathLike, device: str = "cpu", *, trust_code: bool = False) -> TaskModel:

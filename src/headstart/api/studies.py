@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from headstart.errors import StudyError, UsageError
 from headstart.places.trust import trusting
 from headstart.readers.options import ReadKeywords
 from headstart.report.finished import HowToRun, RunSummary, summarized
+from headstart.terminal import tell
 from headstart.train.devices import chosen_devices
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def compare(
         annotations = open_dataset(data, format, **reading)
     tasks = choose_tasks(annotations, task)
     if not quiet:
-        print("\n".join(annotations.summary()), file=sys.stderr)
+        tell("\n".join(annotations.summary()))
     candidates = list(zip(uris, specs, strict=True))
     study = comparison(
         absolute(data, Path.cwd()),

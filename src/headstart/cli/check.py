@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +10,14 @@ from typing import Annotated
 import typer
 
 from headstart.cli.flags import AsJson, Format, Read
+from headstart.terminal import over, say
 
 
 def _formats(wanted: bool) -> None:
     if wanted:
         from headstart.readers.formats import layouts
 
-        print("\n".join(layouts()))
+        say("\n".join(layouts()))
         raise typer.Exit
 
 
@@ -54,9 +54,9 @@ def check(
         progress=_shown(quiet or as_json),
     )
     if as_json:
-        print(json.dumps(done.facts, indent=1))
+        say(json.dumps(done.facts, indent=1))
     elif not quiet:
-        print("\n".join(done.lines))
+        say("\n".join(done.lines))
     if not done.clean:
         raise typer.Exit(1)
 
@@ -65,7 +65,7 @@ def _shown(quiet: bool) -> Callable[[int, int, str], None]:
     """A line that is overwritten, on a terminal only."""
 
     def show(done: int, of: int, what: str) -> None:
-        if not quiet and sys.stderr.isatty():
-            print(f"\r{what}: {done:,}/{of:,} ", end="\n" if done == of else "", file=sys.stderr, flush=True)
+        if not quiet:
+            over(f"{what}: {done:,}/{of:,} ", done == of)
 
     return show

@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 from headstart.cli.evaluation_lines import print_evaluation
 from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
 from headstart.errors import UsageError
+from headstart.terminal import over, say, tell
 
 PROTOCOLS = "voc07-11pt|voc-area|coco|coco-500|coco-segm|openimages|lvis|all"
 LISTS = ("--seeds", "--compare")
@@ -129,11 +130,11 @@ def evaluate(
             allow_unknown=allow_unknown,
             format=format,
             read=read_options(on_bad_box, on_bad_record, read),
-            say=lambda line: None if quiet else print(line, file=sys.stderr),
+            say=lambda line: None if quiet else tell(line),
             progress=_shown(quiet or as_json),
         )
         if as_json:
-            print(json.dumps(result.to_json(), indent=1))
+            say(json.dumps(result.to_json(), indent=1))
         else:
             print_evaluation(result)
 
@@ -168,8 +169,4 @@ def _shown(quiet: bool) -> Callable[[int, int], None] | None:
     """A line that is overwritten, on a terminal only."""
     if quiet or not sys.stderr.isatty():
         return None
-
-    def show(done: int, of: int) -> None:
-        print(f"\rresampled images: {done:,}/{of:,} ", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
-    return show
+    return lambda done, of: over(f"resampled images: {done:,}/{of:,} ", done == of)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.show import print_table
 from headstart.names import COCO_RANGE, Metric, is_of_class, parse
+from headstart.terminal import say
 
 if TYPE_CHECKING:
     from headstart.evaluation.protocol_rules import Explanation, Step
@@ -32,18 +33,18 @@ def _print_facts(result: Evaluation) -> None:
     of = f" of split {result.split}" if result.split else ""
     clusters = f" ({result.num_clusters:,} that do not belong together)"
     clusters = clusters if result.num_clusters < result.num_images else ""
-    print(
+    say(
         f"{result.data}: {result.data_format}, {result.num_images:,} images{of}{clusters}, {result.num_boxes:,} boxes, "
         f"{len(result.classes)} classes"
     )
     if result.left_out:
-        print(f"  left out: {result.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
+        say(f"  left out: {result.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
     for note in result.notes:
-        print(f"  {note}")
+        say(f"  {note}")
     for side in (*result.seeds, *result.compared_seeds):
         _print_side(side, result.num_images)
     if result.resamples:
-        print(f"intervals: 95 %, {result.resamples:,} resamples of the images ({result.clustered}); {_scope(result)}")
+        say(f"intervals: 95 %, {result.resamples:,} resamples of the images ({result.clustered}); {_scope(result)}")
 
 
 def _scope(result: Evaluation) -> str:
@@ -56,20 +57,20 @@ def _scope(result: Evaluation) -> str:
 
 
 def _print_side(side: ReadSide, num_images: int) -> None:
-    print(f"{side.path}: {side.format}, {side.count:,} detections")
+    say(f"{side.path}: {side.format}, {side.count:,} detections")
     for reason, count in side.left_out.items():
-        print(f"  left out: {count:,} {reason}")
+        say(f"  left out: {count:,} {reason}")
     if side.images_without:
-        print(f"  {side.images_without:,} of {num_images:,} images have no detection")
+        say(f"  {side.images_without:,} of {num_images:,} images have no detection")
     if side.classes_without:
         shown = ", ".join(side.classes_without[:6]) + (", ..." if len(side.classes_without) > 6 else "")
-        print(f"  {len(side.classes_without)} classes have no detection: {shown}")
+        say(f"  {len(side.classes_without)} classes have no detection: {shown}")
     for note in side.notes:
-        print(f"  {note}")
+        say(f"  {note}")
 
 
 def _print_means(result: Evaluation) -> None:
-    print()
+    say()
     rows = []
     for name, value in result.metrics.items():
         if is_of_class(name):
@@ -98,7 +99,7 @@ def _print_classes(result: Evaluation) -> None:
     def value(column: Metric, name: str) -> str:
         return _points(result.metrics[str(replace(column, of=name))])
 
-    print()
+    say()
     print_table(
         [
             {"class": name, "boxes": counts[name]} | {column.short: value(column, name) for column in shown}
@@ -110,27 +111,25 @@ def _print_classes(result: Evaluation) -> None:
 def _print_errors(protocol: str, errors: DetectionErrors) -> None:
     from headstart.metrics.detection_errors import DIFFERENCES
 
-    print(f"\nerrors by {protocol}, and the points that mending each kind alone gives back (mAP {_points(errors.ap)})")
+    say(f"\nerrors by {protocol}, and the points that mending each kind alone gives back (mAP {_points(errors.ap)})")
     rows = [(kind, count, errors.given_back[kind]) for kind, count in errors.counts.items()]
     print_table([{"kind": kind, "errors": count, "given back": _signed(back)} for kind, count, back in rows])
-    print("after TIDE, with two differences from its program:")
+    say("after TIDE, with two differences from its program:")
     for difference in DIFFERENCES:
-        print(f"  {difference}")
+        say(f"  {difference}")
 
 
 def _print_explanation(rules: Explanation) -> None:
-    print("\nthe same detections under each protocol")
+    say("\nthe same detections under each protocol")
     print_table([{"protocol": name, "points": _points(value)} for name, value in rules.protocols.items()])
-    print(f"\nfrom voc07-11pt to coco, one rule after the other, from IoU {rules.iou:g}")
+    say(f"\nfrom voc07-11pt to coco, one rule after the other, from IoU {rules.iou:g}")
     start = {"rule": "", "change": "", "points": _points(rules.start), "moved": "", "protocol": "voc07-11pt"}
     print_table([start, *_steps(rules.chain)])
-    print(
-        f"\nfrom coco at IoU {rules.iou:g}: to more detections and to masks, each alone; to lvis, one after the other"
-    )
+    say(f"\nfrom coco at IoU {rules.iou:g}: to more detections and to masks, each alone; to lvis, one after the other")
     print_table(_steps(rules.further))
     if not any(step.rule == "masks" for step in rules.further):
-        print("coco-segm compares masks: --protocol coco-segm shows it, where detections and data have them")
-    print(f"\nrules that voc-area and coco share and others break, each alone, from voc-area at IoU {rules.iou:g}")
+        say("coco-segm compares masks: --protocol coco-segm shows it, where detections and data have them")
+    say(f"\nrules that voc-area and coco share and others break, each alone, from voc-area at IoU {rules.iou:g}")
     print_table([{name: text for name, text in row.items() if name != "protocol"} for row in _steps(rules.alone)])
 
 

@@ -16,6 +16,7 @@ from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRe
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 from headstart.tasks.table import trained_tasks
+from headstart.terminal import say, tell
 
 if TYPE_CHECKING:
     from headstart.api import RunSummary
@@ -55,7 +56,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"headstart {version('headstart')}")
+        say(f"headstart {version('headstart')}")
         raise typer.Exit
 
 
@@ -104,7 +105,7 @@ def plan(
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    print(api.plan_study(study, out, device).text())
+    say(api.plan_study(study, out, device).text())
 
 
 @app.command()
@@ -189,7 +190,7 @@ def report(
     """Build the report of a run again, and say where it is."""
     from headstart import api
 
-    print(api.build_report(run))
+    say(str(api.build_report(run)))
 
 
 @app.command()
@@ -202,12 +203,12 @@ def env(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Entry point: faults that a user can act on end in one line and their exit code."""
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(handlers=[_Told()])
     try:
         app()
     except HeadstartError as fault:
         stopped = fault.exit_code == 130
-        print(fault if stopped else f"error: {fault}", file=sys.stderr)
+        tell(str(fault) if stopped else f"error: {fault}")
         sys.exit(fault.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -215,8 +216,15 @@ def main() -> None:
         if fault.errno is None:
             raise
         where = f"{fault.filename}: " if fault.filename is not None else ""
-        print(f"error: {where}{fault.strerror}. Check the path, its permissions and the disk.", file=sys.stderr)
+        tell(f"error: {where}{fault.strerror}. Check the path, its permissions and the disk.")
         sys.exit(2)
+
+
+class _Told(logging.Handler):
+    """Warnings, where no display of a run shows them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
 
 
 def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:
@@ -227,7 +235,7 @@ def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:
             "done_already": summary.done_already,
             "failed": [{"job": label, "message": message} for label, message in summary.failed],
         }
-        print(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
     elif not quiet:
         _print_lines(summary.lines)
     _end_with_failures(summary.failed, summary.exit_code)
@@ -235,12 +243,12 @@ def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:
 
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
-        print(line)
+        say(line)
 
 
 def _end_with_failures(failed: list[tuple[str, str]], exit_code: int = 1) -> None:
     for label, message in failed:
-        print(f"failed: {label}: {message}", file=sys.stderr)
+        tell(f"failed: {label}: {message}")
     if failed:
         raise typer.Exit(exit_code or 1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
+from headstart.terminal import over, say, tell
 
 if TYPE_CHECKING:
     from headstart.recipes.settings import Supervision
@@ -112,14 +113,14 @@ def pretrain(
         page = api.show_chips(
             data, recipe, show_chips, options, supervision=by, changes=change or (), progress=_Telling(quiet)
         )
-        print(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
+        say(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
         return
     summary = api.pretrain(data, recipe, options, by, changes=change or (), quiet=quiet)
     if as_json and summary.lines and not dry_run:
-        print(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
+        say(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
     elif not quiet:
         for line in summary.lines:
-            print(line)
+            say(line)
 
 
 class _Telling:
@@ -141,9 +142,7 @@ class _Telling:
             minutes = (now - self.began) * (1 - fraction) / (fraction - self.first) / 60
             left = f", about {minutes:.0f} min left" if minutes < 120 else f", about {minutes / 60:.1f} h left"
         line = f"{fraction:4.0%} {message}{left}"
-        print(
-            f"\r\033[K{line}" if self.live else line,
-            end="" if self.live and fraction < 1 else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        if self.live:
+            over(line, last=fraction >= 1)
+        else:
+            tell(line)

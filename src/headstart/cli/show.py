@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.terminal import printable, say
+
 
 def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
     """Print rows that share their keys, as aligned columns under the keys, or as a JSON list."""
     if as_json:
-        print(json.dumps(list(rows), indent=1, default=str))
+        say(json.dumps(list(rows), indent=1, default=str))
         return
     if not rows:
         return
@@ -20,13 +22,13 @@ def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> Non
     numeric = [all(isinstance(row.get(key), int | float) for row in rows) for key in keys]
     for line in cells:
         padded = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True)]
-        print("  ".join(padded).rstrip())
+        say("  ".join(padded).rstrip())
 
 
 def print_mapping(mapping: Mapping[str, Any], as_json: bool = False) -> None:
     """Print one line a key, nested mappings indented, or JSON."""
     if as_json:
-        print(json.dumps(mapping, indent=1, default=str))
+        say(json.dumps(mapping, indent=1, default=str))
         return
     _print_nested(mapping, "")
 
@@ -44,10 +46,10 @@ def bytes_text(count: int) -> str:
 def _print_nested(mapping: Mapping[str, Any], indent: str) -> None:
     for key, value in mapping.items():
         if isinstance(value, Mapping):
-            print(f"{indent}{key}:")
+            say(f"{indent}{key}:")
             _print_nested(value, indent + "  ")
         else:
-            print(f"{indent}{key}: {_text(value)}")
+            say(f"{indent}{key}: {_text(value)}")
 
 
 def _text(value: Any) -> str:
@@ -55,4 +57,4 @@ def _text(value: Any) -> str:
         return "-"
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
-    return str(value)
+    return printable(str(value), one_line=True)

@@ -9,6 +9,7 @@ import typer
 
 from headstart.cli.show import bytes_text, print_table
 from headstart.errors import UsageError
+from headstart.terminal import say
 
 if TYPE_CHECKING:
     from headstart.store.store import Store
@@ -52,11 +53,11 @@ def verify(run: Run) -> None:
     store = _open(run)
     damaged = store.verify()
     for damage in damaged:
-        print(f"{damage.name}: {damage.what}")
+        say(f"{damage.name}: {damage.what}")
     if damaged:
-        print("delete these folders of the run's store and run the study again: only they are made again")
+        say("delete these folders of the run's store and run the study again: only they are made again")
         raise typer.Exit(1)
-    print(f"{len(store.entries())} finished jobs, every file as it was written")
+    say(f"{len(store.entries())} finished jobs, every file as it was written")
 
 
 def _size(count: int, exact: bool) -> int | str:

@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli.flags import TrustCode
 from headstart.cli.show import print_table
+from headstart.terminal import say
 
 app = typer.Typer(help="Starting weights: which there are, and what they hold.", no_args_is_help=True)
 
@@ -58,7 +59,7 @@ def show(weights: Which, trust_code: TrustCode = False) -> None:
     """Say what these weights are: lineage, preprocessing, license, and how they fit their backbone."""
     from headstart import api
 
-    print(api.describe_weights(weights, trust_code).text())
+    say(api.describe_weights(weights, trust_code).text())
 
 
 @app.command("import")
@@ -76,7 +77,7 @@ def import_(
     done = api.import_weights(
         weights, out, trust_pickle=trust_pickle, trust_code=trust_code, offline=offline, overwrite=overwrite
     )
-    print(done.text())
+    say(done.text())
 
 
 class Layout(StrEnum):
@@ -114,7 +115,7 @@ def export(
         offline=offline,
         overwrite=overwrite,
     )
-    print(done.text())
+    say(done.text())
 
 
 @app.command()
@@ -125,6 +126,6 @@ def verify(
     from headstart import api
 
     found = api.verify_weights(weights, trust_pickle, trust_code, offline)
-    print(found.text())
+    say(found.text())
     if not found.good:
         raise typer.Exit(1)

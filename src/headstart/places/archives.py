@@ -24,9 +24,9 @@ from headstart.errors import DataError
 from headstart.places.archive_index import ENCRYPTED, FOLDER, IN_TAR, Index, Member, index_of
 from headstart.places.cache import cache_folder
 from headstart.places.limits import too_large
-from headstart.places.network import to_stderr
 from headstart.places.paths import DataPath, Place, Stamp
 from headstart.store.files import ABANDONED, sweep, sync, temporary_name
+from headstart.terminal import tell
 
 STORED, DEFLATED = 0, 8
 METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz"}
@@ -234,7 +234,7 @@ def _decompressed(path: Path, shown: str) -> Path:
     target = cache_folder() / "archives" / f"{named}-{facts.st_size}-{facts.st_mtime_ns}.tar"
     if target.is_file():
         return target
-    to_stderr(f"{shown}: a tar file compressed as a whole has no random access; decompressing it once to {target}")
+    tell(f"{shown}: a tar file compressed as a whole has no random access; decompressing it once to {target}")
     part = temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

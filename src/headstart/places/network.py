@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 
 OFFLINE_VARIABLES = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE")
-
-
-def to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def is_offline(offline: bool = False) -> bool:

@@ -19,9 +19,10 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote
 
 from headstart.errors import DataError, FetchError, UsageError
-from headstart.places.network import is_offline, to_stderr
+from headstart.places.network import is_offline
 from headstart.places.paths import DataPath, Place, Stamp
 from headstart.places.url_cache import Fetched
+from headstart.terminal import tell
 
 VERSION_FIELDS = (
     "ETag",
@@ -232,7 +233,7 @@ class Remote(Place):
         if self._offline():
             raise self._refused(name)
         if not self._said and self._protocol != IN_MEMORY:
-            to_stderr(f"fetching files of {self.root} into {self._kept.folder} (HEADSTART_OFFLINE=1 forbids it)")
+            tell(f"fetching files of {self.root} into {self._kept.folder} (HEADSTART_OFFLINE=1 forbids it)")
         self._said = True
 
     def _offline(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from headstart.errors import HeadstartError, WeightsError
 from headstart.places.cache import folder_of_user
 from headstart.store.files import write_text
+from headstart.terminal import tell
 
 ALL = "HEADSTART_TRUST_CODE"
 """Environment variable: "1" trusts whatever is named."""
@@ -75,7 +75,7 @@ def require_trusted(path: Path, source: bytes, name: str) -> None:
                 f"may. Read it; then give --trust-code, which is remembered for these bytes (SHA-256 {digest[:12]}..)."
             )
         trust(path, source)
-        print(f"running the code of {path} (SHA-256 {digest[:12]}.., trusted)", file=sys.stderr, flush=True)
+        tell(f"running the code of {path} (SHA-256 {digest[:12]}.., trusted)")
 
 
 def _of_this_process() -> list[str]:

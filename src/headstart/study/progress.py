@@ -18,6 +18,7 @@ from rich.text import Text
 
 from headstart.study.executors.events import Event
 from headstart.study.jobs import Job
+from headstart.terminal import printable, tell
 
 TRUSTED_SECONDS = 20.0
 LINE_SECONDS = 10.0
@@ -104,9 +105,9 @@ class ProgressDisplay:
 
     def _say(self, text: str) -> None:
         if isinstance(self._view, _Live):
-            self._view.bars.console.print(escape(text), highlight=False)
+            self._view.bars.console.print(escape(printable(text)), highlight=False)
         else:
-            print(text, file=self._stream, flush=True)
+            tell(text, self._stream)
 
 
 class _Above(logging.Handler):
@@ -164,7 +165,7 @@ class _Lines(_Tally):
             line = f"{event.job.label}: {event.fraction:.0%} {event.message}".rstrip()
         if line:
             self._last = now
-            print(f"[{self.summary()}] {line}", file=self._stream, flush=True)
+            tell(f"[{self.summary()}] {line}", self._stream)
 
 
 class _Message(ProgressColumn):
@@ -175,7 +176,7 @@ class _Message(ProgressColumn):
         self._summary = summary
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields["message"] if "message" in task.fields else self._summary())
+        return Text(printable(task.fields["message"], one_line=True) if "message" in task.fields else self._summary())
 
 
 class _Live(_Tally):
@@ -199,12 +200,14 @@ class _Live(_Tally):
         job = event.job
         if job is not None:
             if job.name not in self._tasks:
-                self._tasks[job.name] = self.bars.add_task(escape(job.label), total=1.0, message="")
+                self._tasks[job.name] = self.bars.add_task(
+                    escape(printable(job.label, one_line=True)), total=1.0, message=""
+                )
             self.bars.update(self._tasks[job.name], completed=event.fraction, message=event.message)
             if event.what in ("finished", "failed", "retried"):
                 self.bars.remove_task(self._tasks.pop(job.name))
         if event.what in ("failed", "retried"):
-            self.bars.console.print(escape(_line_of(event)))
+            self.bars.console.print(escape(printable(_line_of(event))))
         self.bars.update(self._whole, completed=self._share())
 
     def _share(self) -> float:

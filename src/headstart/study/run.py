@@ -31,6 +31,7 @@ from headstart.study.files import load_study, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.results import Results
+from headstart.terminal import tell
 from headstart.train.devices import ON_CPU, Devices
 
 RESULTS = ("env.json", "metrics.json", "results.jsonl")
@@ -106,11 +107,10 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
             require_trusted(path, path.read_bytes(), spec.backbone)
     checkpoints = [spec for spec in specs if spec.kind != "random"]
     if expansion.ready and checkpoints:
-        from headstart.places.network import to_stderr
         from headstart.weights.checkpoint import load
 
         for spec in checkpoints:
-            to_stderr(load(spec, seed=0, offline=planner.offline).report.summary())
+            tell(load(spec, seed=0, offline=planner.offline).report.summary())
 
 
 def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:

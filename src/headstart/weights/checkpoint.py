@@ -16,7 +16,7 @@ from headstart.models.backbones.deformable import offset_names
 from headstart.models.backbones.features import pooled_features
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
-from headstart.places.network import to_stderr
+from headstart.terminal import tell
 from headstart.weights import cards, downloads, native
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.catalogue import TRIED_LAYOUTS
@@ -49,7 +49,7 @@ class Loaded:
             self.backbone.train(training)
 
 
-def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = to_stderr) -> Loaded:
+def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = tell) -> Loaded:
     """The backbone of `spec` with its weights. Leaves torch's global random state as it was.
 
     seed: for random weights, and for offsets that plain weights lack. offline: refuse to download, as do the

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.places.network import to_stderr
+from headstart.terminal import tell
 from headstart.weights import downloads, native
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
 from headstart.weights.checkpoint import load
@@ -84,7 +84,7 @@ def import_weights(
     *,
     trust_pickle: bool = False,
     offline: bool = False,
-    say: downloads.Say = to_stderr,
+    say: downloads.Say = tell,
 ) -> Imported:
     """Write the weights that `uri` means as a native checkpoint: `out/backbone.safetensors`, or `out` itself where it
     ends in `.safetensors`.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import WeightsError
-from headstart.places.network import is_offline, to_stderr
+from headstart.places.network import is_offline
 from headstart.store.files import write_text
+from headstart.terminal import tell
 
 USUAL = ("model.safetensors", "backbone.safetensors", "pytorch_model.bin")
 """Names of the checkpoint that are tried, in this order, where the URI gives none."""
@@ -34,7 +35,7 @@ class HubFile:
         return f"hf:{self.repository}@{self.commit}#{self.file}"
 
 
-def fetch(uri: str, offline: bool = False, say: object = to_stderr) -> HubFile:
+def fetch(uri: str, offline: bool = False, say: object = tell) -> HubFile:
     """The file that the URI means: from the cache, or fetched, which is said before. Raises WeightsError.
 
     A revision is a branch, a tag or a commit; without one it is `main`. What is in the cache is used without asking

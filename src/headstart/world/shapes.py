@@ -31,6 +31,7 @@ from headstart.errors import HeadstartError, UsageError
 from headstart.progress import Progress
 from headstart.store.arrays import mapped_array, save_arrays
 from headstart.store.files import replacing, write_text
+from headstart.terminal import say, tell
 from headstart.world.worlds import WORLDS, World
 
 Floats = NDArray[np.float64]
@@ -376,9 +377,9 @@ def main(arguments: list[str] | None = None) -> int:
             asked.world, asked.count, asked.first, asked.size, out=asked.out, progress=lambda fraction, what: None
         )
     except HeadstartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return error.exit_code
-    print(f"{asked.count} images in {asked.out}")
+    say(f"{asked.count} images in {asked.out}")
     return 0
 
 

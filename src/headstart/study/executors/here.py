@@ -7,7 +7,6 @@ the jobs that are made together, and wait for the rest.
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from headstart.store.store import Store
 from headstart.study.executors.local import Event, Expansion
 from headstart.study.executors.worker import RUNNERS
 from headstart.study.jobs import Job
+from headstart.terminal import tell
 from headstart.train.distributed import World
 
 TOGETHER = ("proposals", "pretrain")
@@ -114,9 +114,7 @@ def _stopping() -> Iterator[None]:
         if asked_to_stop() or not was_looked_for():
             raise KeyboardInterrupt
         ask_to_stop()
-        print(
-            "\nstopping when this update is done; Ctrl-C again stops at once, at the last saved state", file=sys.stderr
-        )
+        tell("\nstopping when this update is done; Ctrl-C again stops at once, at the last saved state")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

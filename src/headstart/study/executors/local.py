@@ -7,7 +7,6 @@ started with the first job that has to run, so a study with nothing left to do s
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
@@ -23,6 +22,7 @@ from headstart.study.executors.events import Event, Expansion, Outcome
 from headstart.study.executors.pools import Pool, pools_for, terminate_as_interrupt, threads_in_environment
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_path, read_note
 from headstart.study.jobs import SAVES_STATE, Job
+from headstart.terminal import printable, tell
 from headstart.train.devices import ON_CPU, Devices
 
 POLL_SECONDS = 0.5
@@ -68,7 +68,7 @@ def _let_states_be_saved(pools: list[Pool]) -> None:
     saving = [future for pool in pools for future, job in pool.running.items() if job.kind in SAVES_STATE]
     if not saving:
         return
-    print("stopping when the updates under way are done; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+    tell("stopping when the updates under way are done; Ctrl-C again stops at once")
     for pool in pools:
         pool.ask_to_stop()
     with suppress(KeyboardInterrupt):
@@ -223,6 +223,6 @@ class _Dispatcher:
     def _log(self, text: str) -> None:
         try:
             with self._log_path().open("a", encoding="utf-8") as file:
-                file.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
+                file.write(f"{datetime.now().isoformat(timespec='seconds')} {printable(text)}\n")
         except OSError as fault:
             raise unwritable(self._log_path(), fault) from fault
