@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from headstart.models.detection.anchors import grid_points
-from headstart.models.detection.necks import TopDown
+from headstart.models.detection.necks import TopDown, start_small
 from headstart.models.detection.targets import POSITIVES, Detected, Targets, select_each
 from headstart.models.normalizers import over_processes
 
@@ -51,9 +51,7 @@ class FcosDetector(nn.Module):
         self.classes = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.sides = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
-        for conv in (self.classes, self.sides, self.centerness):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        start_small(self.classes, self.sides, self.centerness)
         nn.init.constant_(self.classes.bias, -torch.tensor((1 - PRIOR) / PRIOR).log().item())  # type: ignore[arg-type]
         nn.init.constant_(self.sides.bias, 1.0)  # type: ignore[arg-type]
 

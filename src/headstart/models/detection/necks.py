@@ -50,3 +50,10 @@ def _lateral(channels_in: int, channels: int) -> nn.Sequential:
 def _conv(channels: int, stride: int) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels))
+
+
+def start_small(*convolutions: nn.Conv2d) -> None:
+    """Weights of standard deviation .01, biases 0, as in the published dense heads: scores start near their prior."""
+    for conv in convolutions:
+        nn.init.normal_(conv.weight, std=0.01)
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from headstart.models.detection.anchors import IGNORED, RATIOS, anchors_of, answered, decode
 from headstart.models.detection.fcos import PRIOR, tower
-from headstart.models.detection.necks import TopDown
+from headstart.models.detection.necks import TopDown, start_small
 from headstart.models.detection.targets import POSITIVES, Detected, Targets, full, select_each
 from headstart.models.normalizers import over_processes
 
@@ -45,9 +45,7 @@ class RetinaNetDetector(nn.Module):
         self.class_tower, self.box_tower = tower(channels, depth), tower(channels, depth)
         self.classes = nn.Conv2d(channels, each * num_classes, 3, padding=1)
         self.codes = nn.Conv2d(channels, each * 4, 3, padding=1)
-        for conv in (self.classes, self.codes):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        start_small(self.classes, self.codes)
         nn.init.constant_(self.classes.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from headstart.models.detection.anchors import RATIOS, anchors_of, answered, decode, sample
+from headstart.models.detection.necks import start_small
 from headstart.models.detection.targets import POSITIVES, Targets, full, in_range
 from headstart.models.normalizers import over_processes
 
@@ -60,9 +61,7 @@ class ProposalNetwork(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.objectness = nn.Conv2d(channels, each, 1)
         self.codes = nn.Conv2d(channels, 4 * each, 1)
-        for conv in (self.conv, self.objectness, self.codes):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        start_small(self.conv, self.objectness, self.codes)
 
     def forward(self, maps: Sequence[Tensor]) -> Raw:
         """Maps (B, channels_in, h, w), finest first."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headstart.weights.importers.imported import CheckpointView, Imported
+from headstart.weights.importers.renamed.clip import TOKEN_EDITS, by_activation, token_shape
 from headstart.weights.importers.renamed.families import CLIP, Family, rules
 
 LAYOUT = "open_clip"
@@ -18,19 +19,9 @@ SOURCE = "mlfoundations/open_clip src/open_clip/transformer.py, modified_resnet.
 NOTE = "the usual GELU is taken, open_clip's default; OpenAI's own weights need quick GELU: name the network"
 
 
-def _as_tokens(value: Any) -> Any:
-    return value.reshape(1, -1, value.shape[-1])
-
-
-def _token_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if name == "cls_token":
-        return (1, 1, shape[-1])
-    return (1, *shape) if name == "pos_embed" and len(shape) == 2 else shape
-
-
 def _usual(names: tuple[str, ...], config: Mapping[str, Any]) -> str:
     quick = bool(config.get("model_cfg", {}).get("quick_gelu")) if isinstance(config.get("model_cfg"), dict) else False
-    return min(names, key=lambda name: (("quickgelu" in name) != quick, len(name), name))
+    return by_activation(names, quick)
 
 
 VIT = Family(
@@ -54,8 +45,8 @@ VIT = Family(
     LAYOUT,
     SOURCE,
     preprocessing=CLIP,
-    edits=(("cls_token", _as_tokens), ("pos_embed", _as_tokens)),
-    shaped=_token_shape,
+    edits=TOKEN_EDITS,
+    shaped=token_shape,
     among=_usual,
     notes=(NOTE,),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from headstart.models.backbones.naming import with_options
 from headstart.weights.importers.networks import network_of
+from headstart.weights.importers.renamed.clip import TOKEN_EDITS, by_activation, token_shape
 from headstart.weights.importers.renamed.families import CLIP, HALF, Family, rules
 
 LAYOUT = "huggingface"
@@ -111,20 +112,10 @@ DINOV3 = Family(
 )
 
 
-def _as_tokens(value: Any) -> Any:
-    return value.reshape(1, -1, value.shape[-1])
-
-
-def _token_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if name == "cls_token":
-        return (1, 1, shape[-1])
-    return (1, *shape) if name == "pos_embed" and len(shape) == 2 else shape
-
-
 def _activation(names: tuple[str, ...], config: Mapping[str, Any]) -> str:
     """Files do not say which of two activations CLIP has; transformers' default is OpenAI's."""
     quick = str(config.get("hidden_act", "quick_gelu")) == "quick_gelu"
-    return min(names, key=lambda name: (("quickgelu" in name) != quick, len(name), name))
+    return by_activation(names, quick)
 
 
 CLIP_VISION = Family(
@@ -145,8 +136,8 @@ CLIP_VISION = Family(
     LAYOUT,
     f"{SOURCE}/clip/modeling_clip.py",
     preprocessing=CLIP,
-    edits=(("cls_token", _as_tokens), ("pos_embed", _as_tokens)),
-    shaped=_token_shape,
+    edits=TOKEN_EDITS,
+    shaped=token_shape,
     among=_activation,
     notes=("quick GELU is taken, OpenAI's activation, unless config.json beside the file says another",),
 )
