@@ -5,7 +5,15 @@ import pytest
 from headstart.errors import UsageError
 from headstart.recipes.schema import recipe_of
 from headstart.train import devices
-from headstart.train.devices import ON_CPU, Devices, chosen_devices, usual_loaders, usual_precision
+from headstart.train.devices import (
+    ON_CPU,
+    Devices,
+    chosen_devices,
+    cpu_multiplies_bf16,
+    precision_on,
+    usual_loaders,
+    usual_precision,
+)
 
 TWO = {"cuda": 2}
 
@@ -80,6 +88,29 @@ def test_what_torch_was_built_for_is_what_torch_says():
 def test_precision_follows_the_device_unless_a_recipe_states_one():
     assert [usual_precision(kind) for kind in ("cpu", "cuda")] == ["fp32", "bf16"]
     assert recipe_of({"name": "r", "updates": 1, "batch_size": 1, "lr": 1.0, "head": "linear"}).precision is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx512f avx512_bf16 avx512_fp16\n", "bf16"),
+        ("flags : fpu amx_bf16\n", "bf16"),
+        ("Features\t: fp asimd bf16 sve\n", "bf16"),
+        ("flags : fpu avx2\nbugs : avx512_bf16\n", "fp32"),
+        ("", "fp32"),
+    ],
+)
+def test_auto_is_bf16_where_the_cpu_multiplies_in_it(tmp_path, monkeypatch, facts, expected):
+    (tmp_path / "cpuinfo").write_text(facts)
+    there = cpu_multiplies_bf16(tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices, "cpu_multiplies_bf16", lambda: there)
+    assert precision_on("cpu", "auto") == expected
+    assert [precision_on("cuda", "auto"), precision_on("cpu", None), precision_on("cpu", "fp64")] == [
+        "bf16",
+        "fp32",
+        "fp64",
+    ]
+    assert not cpu_multiplies_bf16(tmp_path / "none")
 
 
 def test_loaders_share_the_cpus(monkeypatch):

@@ -32,9 +32,9 @@ class Training(ReadSettings):
     """Updates of linear warm-up."""
     accumulate: int = Field(default=1, ge=1)
     """Parts that a batch is trained in, one after the other, to need less memory; an update follows the last."""
-    precision: Literal["fp32", "bf16", "fp16", "fp64"] | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] | None = None
     """Of the forward pass; weights stay float32 (fp64: everything, for exact comparisons). None: bf16 on GPUs, fp32 on
-    the CPU."""
+    the CPU. `auto`: bf16 wherever the hardware multiplies in it, CPUs too, else fp32."""
     compile: bool = False
     """Compile the backbone with torch.compile."""
     average: float = Field(default=0.0, ge=0, lt=1)

@@ -22,7 +22,7 @@ from headstart.recipes.pretraining import PretrainingRecipe
 from headstart.recipes.sampling import FixedSampling
 from headstart.study.jobs import Job
 from headstart.study.sets import Sets
-from headstart.train.devices import usual_precision
+from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
 from headstart.weights.starts import StartPlace, StartSettings
 
@@ -125,7 +125,7 @@ class Origins:
     def _recipe(self, wanted: Pretraining) -> PretrainingRecipe:
         """The recipe as a job is told it: with the precision that it has on this kind of device."""
         training = wanted.recipe.training
-        precision = training.precision or usual_precision(self.device)
+        precision = precision_on(self.device, training.precision)
         return wanted.recipe.model_copy(update={"training": training.model_copy(update={"precision": precision})})
 
     def _images(self, wanted: Pretraining) -> tuple[TableSettings | None, DataPlace | None, dict[str, Job]]:

@@ -29,7 +29,7 @@ from headstart.study.settings import (
     TransferPlace,
     TransferSettings,
 )
-from headstart.train.devices import usual_precision
+from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.starts import StartPlace, StartSettings
 
@@ -243,7 +243,7 @@ class Planner:
 
     def _recipe(self, recipe: Recipe, **changes: Any) -> Recipe:
         """The recipe as a job is told it: with the precision that it has on this kind of device."""
-        return recipe.model_copy(update={"precision": recipe.precision or usual_precision(self.device), **changes})
+        return recipe.model_copy(update={"precision": precision_on(self.device, recipe.precision), **changes})
 
     def _train_cost(self, recipe: Recipe, images: str) -> float:
         return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headstart.config.study import Study
 from headstart.study.jobs import Expansion
-from headstart.train.devices import ON_CPU, Devices, usual_precision
+from headstart.train.devices import ON_CPU, Devices, precision_on, usual_precision
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,7 +70,8 @@ def _precisions(study: Study, devices: Devices) -> str:
     usual = usual_precision(devices.kind)
     stated = {p.recipe.name: p.recipe.training.precision for p in study.pretraining.values()}
     stated |= {t.recipe.name: t.recipe.precision for t in study.tasks if t.recipe}
-    others = {f"{name} in {precision}" for name, precision in stated.items() if precision not in (None, usual)}
+    resolved = {name: precision_on(devices.kind, precision) for name, precision in stated.items()}
+    others = {f"{name} in {precision}" for name, precision in resolved.items() if precision != usual}
     return ", ".join([f"trained in {usual}", *sorted(others)])
 
 

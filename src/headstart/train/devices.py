@@ -133,3 +133,21 @@ def seat() -> Seat:
 def usual_precision(kind: str) -> str:
     """Of a forward pass that trains, where a recipe states none."""
     return "fp32" if kind == "cpu" else "bf16"
+
+
+def precision_on(kind: str, stated: str | None) -> str:
+    """In which a recipe that states `stated` (None: nothing) is trained here, on this kind of device."""
+    if stated == "auto":
+        return "bf16" if kind != "cpu" or cpu_multiplies_bf16() else "fp32"
+    return stated or usual_precision(kind)
+
+
+@cache
+def cpu_multiplies_bf16(facts: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU has instructions for bf16 (without, it is slower than fp32); False where that cannot be read."""
+    try:
+        text = facts.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return bool(flags and {"avx512_bf16", "amx_bf16", "bf16"} & set(flags[1].split()))

@@ -15,7 +15,7 @@ from headstart.errors import TrainingError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.detection.targets import COUNT
 from headstart.recipes.schema import Recipe
-from headstart.train.devices import usual_precision
+from headstart.train.devices import precision_on
 from headstart.train.distributed import World
 from headstart.train.memory import memory_for_update
 
@@ -35,7 +35,7 @@ class Forward:
     ) -> None:
         self.recipe, self.world, self.preprocessing = recipe, world, preprocessing
         model.to(world.device)
-        self.precision = recipe.precision or usual_precision(world.device.type)
+        self.precision = precision_on(world.device.type, recipe.precision)
         if self.precision == "fp64":
             model.double()
         if recipe.compile:
