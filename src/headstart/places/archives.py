@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from headstart.errors import DataError
 from headstart.places.archive_index import ENCRYPTED, FOLDER, IN_TAR, Index, Member, index_of
 from headstart.places.cache import cache_folder
+from headstart.places.kinds import is_archive
 from headstart.places.limits import too_large
 from headstart.places.paths import DataPath, Place, Stamp
 from headstart.store.files import ABANDONED, sweep, sync, temporary_name
@@ -40,13 +41,7 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
     ".xz": lzma.open,
     ".txz": lzma.open,
 }
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COPY_BYTES = 1 << 20
-
-
-def is_archive(name: str) -> bool:
-    """By its suffix, in any case."""
-    return name.lower().endswith(SUFFIXES)
 
 
 class Archive(Place):

@@ -6,6 +6,13 @@ import os
 import stat
 from pathlib import Path
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+
+def is_archive(name: str) -> bool:
+    """By its suffix, in any case."""
+    return name.lower().endswith(ARCHIVES)
+
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
     """Also of a link to one."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.places.archives import is_archive, open_archive
+from headstart.places.kinds import is_archive
 from headstart.places.paths import DataPath, Folder
-from headstart.places.remote import open_remote
 
 
 def open_place(path: str | Path) -> DataPath:
@@ -17,6 +16,8 @@ def open_place(path: str | Path) -> DataPath:
     Raises DataError when there is nothing; FetchError when a server cannot be reached.
     """
     if "://" in str(path):
+        from headstart.places.remote import open_remote  # Archives and servers are rare, and take long to load.
+
         return open_remote(str(path))
     here = Path(path)
     if here.is_dir():
@@ -26,4 +27,6 @@ def open_place(path: str | Path) -> DataPath:
         if above.name == "annotations":
             return DataPath(Folder(str(above.parent)), f"annotations/{here.name}")
         return DataPath(Folder(str(here.parent)), here.name)
+    from headstart.places.archives import open_archive
+
     return open_archive(here)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote
 
 from headstart.errors import DataError, FetchError, UsageError
+from headstart.places.kinds import is_archive
 from headstart.places.network import is_offline
 from headstart.places.paths import DataPath, Place, Stamp
 from headstart.places.url_cache import Fetched
@@ -285,7 +286,7 @@ def open_remote(url: str) -> DataPath:
     """
     if url.startswith("file://"):
         raise UsageError(f"{url}: a file of this machine. Give its path: {url.removeprefix('file://')}")
-    from headstart.places.archives import Archive, is_archive  # That module imports this one's neighbors.
+    from headstart.places.archives import Archive  # That module imports this one's neighbors.
 
     parts = url.rstrip("/").split("/")
     for k in range(4, len(parts) + 1):

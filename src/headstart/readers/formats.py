@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from headstart.data.annotations import Annotations
 from headstart.data.faults import nothing_left
@@ -14,135 +15,137 @@ from headstart.data.table_cache import cached
 from headstart.errors import DataError, UsageError
 from headstart.places.opening import open_place
 from headstart.places.paths import DataPath, Place, as_place
-from headstart.readers.classification import caltech256, class_folders, flowers102, pets, sun397
-from headstart.readers.coco import coco
-from headstart.readers.coco import panoptic as coco_panoptic
-from headstart.readers.imagenet import classification as imagenet
-from headstart.readers.imagenet import fall11 as imagenet_fall11
-from headstart.readers.imagenet import localization as imagenet_loc
-from headstart.readers.imagenet import tiny as tiny_imagenet
-from headstart.readers.lists import file_lists
-from headstart.readers.masks import camvid, index_masks
-from headstart.readers.nearest import content_of, nearest
-from headstart.readers.openimages import openimages
 from headstart.readers.options import ReadOptions
-from headstart.readers.voc import segmentation as voc_segmentation
-from headstart.readers.voc import voc
-from headstart.readers.yolo import yolo
-
-
-class _ReaderModule(Protocol):
-    def looks_like(self, root: DataPath, /) -> str | None: ...
-
-    def read(self, root: DataPath, options: ReadOptions, /) -> Annotations: ...
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One format on disk.
+    """One format on disk. What its module does is loaded when it is asked: few of them are needed at once.
 
-    `looks_like` gives a sentence of evidence or None; it gets the data set's root, or the one file that the user named.
-    `read` may raise DataError. `layout`: what is looked for. `takes`: options of `ReadOptions` beyond those that
-    every reader takes. `version` is raised by hand when the table of an unchanged source changes. `finds`: as
-    `looks_like`, for files in unusual places; asked where no format is recognized at once.
+    module: below `headstart.readers`. `looks_like` gives a sentence of evidence or None; it gets the data set's root,
+    or the one file that the user named where its name has one of `endings`. `read` may raise DataError. `layout`: what
+    is looked for. `takes`: options of `ReadOptions` beyond those that every reader takes. `version` is raised by hand
+    when the table of an unchanged source changes. `finds`: as `looks_like`, for files in unusual places; asked where no
+    format is recognized at once and where the module has such a search. dialect: what the names of its two functions
+    end in, where the module reads several formats.
     """
 
-    looks_like: Callable[[DataPath], str | None]
-    read: Callable[[DataPath, ReadOptions], Annotations]
+    module: str
     layout: str
     takes: tuple[str, ...] = ()
+    endings: tuple[str, ...] = ()
     version: int = 1
-    finds: Callable[[DataPath], str | None] = lambda root: None
+    searches: bool = False
+    dialect: str = ""
 
+    def looks_like(self, root: DataPath) -> str | None:
+        if root.is_file() and root.suffix.lower() not in self.endings:
+            return None
+        return self._function(f"looks_like{self.dialect}")(root)
 
-def _reader(
-    module: _ReaderModule,
-    layout: str,
-    *takes: str,
-    version: int = 1,
-    finds: Callable[[DataPath], str | None] = lambda root: None,
-) -> Reader:
-    """The format that a module reads alone."""
-    return Reader(module.looks_like, module.read, layout, takes, version=version, finds=finds)
+    def finds(self, root: DataPath) -> str | None:
+        return self._function("found_in")(root) if self.searches else None
+
+    def read(self, root: DataPath, options: ReadOptions) -> Annotations:
+        return self._function(f"read{self.dialect}")(root, options)
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        return getattr(importlib.import_module(f"headstart.readers.{self.module}"), name)
 
 
 READERS = {
-    "lvis": Reader(coco.looks_like_lvis, coco.read_lvis, "annotations/lvis_v1_*.json", takes=("images",), version=2),
+    "lvis": Reader(
+        "coco.coco", "annotations/lvis_v1_*.json", ("images",), endings=(".json",), version=2, dialect="_lvis"
+    ),
     "objects365": Reader(
-        coco.looks_like_objects365,
-        coco.read_objects365,
+        "coco.coco",
         "annotations/zhiyuan_objv2_*.json",
-        takes=("images",),
+        ("images",),
+        endings=(".json",),
+        version=2,
+        dialect="_objects365",
+    ),
+    "coco-panoptic": Reader(
+        "coco.panoptic",
+        "panoptic_*.json beside folders of PNG files of the same names",
+        endings=(".json",),
         version=2,
     ),
-    "coco-panoptic": _reader(coco_panoptic, "panoptic_*.json beside folders of PNG files of the same names", version=2),
-    "coco": _reader(
-        coco,
+    "coco": Reader(
+        "coco.coco",
         "annotations/instances_*.json or other JSON files with images and annotations, such as _annotations.coco.json",
-        "images",
-        "shots",
-        "shot_seed",
+        ("images", "shots", "shot_seed"),
+        endings=(".json",),
         version=2,
     ),
-    "openimages": _reader(
-        openimages,
+    "openimages": Reader(
+        "openimages.openimages",
         "*-annotations-bbox.csv with class-descriptions-boxable.csv, here or in annotations/",
-        "images",
-        "expand_hierarchy",
+        ("images", "expand_hierarchy"),
+        endings=(".csv",),
     ),
-    "oxford-pets": _reader(pets, "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"),
-    "voc-segmentation": _reader(
-        voc_segmentation,
+    "oxford-pets": Reader(
+        "classification.pets", "images/ with annotations/trainval.txt, test.txt and trimaps/ or xmls/"
+    ),
+    "voc-segmentation": Reader(
+        "voc.segmentation",
         "SegmentationClass/*.png with JPEGImages/ and ImageSets/Segmentation/*.txt; or a VOCdevkit of several years",
-        "sbd",
-        "zero_based",
+        ("sbd", "zero_based"),
     ),
-    "voc": _reader(
-        voc,
+    "voc": Reader(
+        "voc.voc",
         "Annotations/*.xml with JPEGImages/ or images/; a VOCdevkit of several years; or such XML files anywhere",
-        "zero_based",
+        ("zero_based",),
         version=2,
-        finds=voc.found_in,
+        searches=True,
     ),
-    "imagenet-loc": _reader(
-        imagenet_loc, "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv", "classes"
+    "imagenet-loc": Reader(
+        "imagenet.localization",
+        "[ILSVRC/]Data/CLS-LOC/ with Annotations/CLS-LOC/ or Kaggle's LOC_*_solution.csv",
+        ("classes",),
     ),
-    "imagenet-fall11": _reader(
-        imagenet_fall11, "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/", "classes"
+    "imagenet-fall11": Reader(
+        "imagenet.fall11",
+        "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/",
+        ("classes",),
     ),
-    "tiny-imagenet": _reader(tiny_imagenet, "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"),
-    "imagenet": _reader(imagenet, "train/<wnid>/ and val/ without folders, with a list of the labels of val"),
-    "sun397": _reader(
-        sun397, "ClassName.txt with SUN397/a/abbey/ and so on; Training_01.txt, Testing_01.txt", "partition"
+    "tiny-imagenet": Reader("imagenet.tiny", "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"),
+    "imagenet": Reader(
+        "imagenet.classification", "train/<wnid>/ and val/ without folders, with a list of the labels of val"
     ),
-    "caltech256": _reader(caltech256, "256_ObjectCategories/001.ak47/ and so on"),
-    "flowers102": _reader(flowers102, "jpg/ with imagelabels.mat and setid.mat"),
-    "yolo": _reader(
-        yolo,
+    "sun397": Reader(
+        "classification.sun397",
+        "ClassName.txt with SUN397/a/abbey/ and so on; Training_01.txt, Testing_01.txt",
+        ("partition",),
+    ),
+    "caltech256": Reader("classification.caltech256", "256_ObjectCategories/001.ak47/ and so on"),
+    "flowers102": Reader("classification.flowers102", "jpg/ with imagelabels.mat and setid.mat"),
+    "yolo": Reader(
+        "yolo.yolo",
         "a YAML file with `names` and `train`, `val` or `test`; images/ with labels/ and classes.txt; obj.data of CVAT",
-        "labels",
-        "missing_labels",
+        ("labels", "missing_labels"),
+        endings=(".yaml", ".yml"),
         version=2,
-        finds=yolo.found_in,
+        searches=True,
     ),
-    "file-list": _reader(
-        file_lists,
+    "file-list": Reader(
+        "lists.file_lists",
         "a CSV file whose columns hold images and classes or boxes; labels.txt with lines `NAME NUMBER`; VIA's files",
-        "images",
-        "box_convention",
+        ("images", "box_convention"),
+        endings=(".csv", ".tsv", ".txt"),
         version=2,
-        finds=file_lists.found_in,
+        searches=True,
     ),
-    "camvid": _reader(
-        camvid,
+    "camvid": Reader(
+        "masks.camvid",
         "train.txt, val.txt, test.txt with lines `IMAGE MASK`; or images and masks `x_L.png` with label_colors.txt",
     ),
-    "index-masks": _reader(index_masks, "images/ with masks/; or train/ with trainannot/"),
-    "class-folders": _reader(
-        class_folders,
+    "index-masks": Reader("masks.index_masks", "images/ with masks/; or train/ with trainannot/"),
+    "class-folders": Reader(
+        "classification.class_folders",
         "two or more <class>/ of images, with train.txt, test.txt or without; or train/<class>/",
         version=2,
-        finds=class_folders.found_in,
+        searches=True,
     ),
 }
 """Most specific first, as they are named in messages."""
@@ -251,6 +254,8 @@ def _checked_options(name: str, reader: Reader, options: dict[str, Any]) -> Read
 
 def _unknown(root: DataPath) -> str:
     """At most ten lines: what was found, the nearest formats and what they lack, what to do."""
+    from headstart.readers.nearest import content_of, nearest
+
     content = content_of(root)
     inside = [] if root.is_file() else [e for e, is_folder in root.iterdir() if is_folder and recognize(e)]
     advice = "Bring it into one of these layouts, or say what it is with --format."

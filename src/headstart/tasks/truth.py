@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.batches.image_sets import ImageSet
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import RELATIVE
 from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Truth, Verified
+
+if TYPE_CHECKING:
+    from headstart.batches.image_sets import ImageSet
 
 SCORED_FLAGS = DIFFICULT | CROWD | GROUP_OF
 

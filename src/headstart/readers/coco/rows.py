@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.data.boxes import leaving, to_edges
-from headstart.data.columns import BoxColumns
+from headstart.data.columns import BoxColumns, arrow
 from headstart.data.faults import Fault, Faults
 from headstart.data.rle import FARTHEST
 from headstart.readers.boxes import offsets_of
@@ -250,11 +250,11 @@ def _polygons(sieve: _Sieve, chosen: NDArray[np.int64], notes: list[str]) -> pa.
     if lines:
         why = f"{lines} polygons of outlines have fewer than three corners and cover nothing"
         sieve.faults.lost(Fault("outline-unreadable", sieve.path, "", why, "Export the outlines again."))
-    inner = _lists(lengths, pa.array(corners))
+    inner = _lists(lengths, arrow(corners))
     outer = _lists(np.maximum(rings, 0), inner, (rings < 0) | ~sieve.outlined)
     if np.array_equal(chosen, np.arange(len(rings))):
         return outer
-    return outer.take(pa.array(chosen))
+    return outer.take(arrow(chosen))
 
 
 def _lists(
@@ -262,8 +262,8 @@ def _lists(
 ) -> pa.ListArray | pa.LargeListArray:
     kind, width = (pa.ListArray, np.int32) if len(values) < 2**31 else (pa.LargeListArray, np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(width)
-    mask = pa.array(missing) if missing is not None and missing.any() else None
-    return kind.from_arrays(pa.array(offsets), values, mask=mask)
+    mask = arrow(missing) if missing is not None and missing.any() else None
+    return kind.from_arrays(arrow(offsets), values, mask=mask)
 
 
 def _joined(columns: list[tuple[NDArray[Any] | None, int]], missing: float) -> NDArray[Any] | None:
