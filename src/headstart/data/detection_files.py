@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.boxes import Convention
-from headstart.data.results_json import read_results
+from headstart.data.results.records import read_results
 from headstart.errors import DataError
 
 NAMED = 3
@@ -35,7 +35,7 @@ class DetectionColumns:
     images: ids of the images, text or whole numbers. classes: names (text) or numbers. numbers (d, 4) float64 in
     `convention` (`headstart.data.boxes.CONVENTIONS`). scores (d,) float64. files and places (d,): which of `paths`, and
     the line (from 1) or record (from 0) there; `unit` says which of the two. class_names: the files' own list of names,
-    where class numbers are positions in one. outlines: `headstart.data.results_json.Results.outlines`.
+    where class numbers are positions in one. outlines: `headstart.data.results.records.Results.outlines`.
     """
 
     format: str

@@ -19,7 +19,6 @@ from headstart.data.boxes import RELATIVE, to_edges
 from headstart.data.detection_files import NAMED, DetectionColumns, read_columns
 from headstart.errors import DataError
 from headstart.metrics.boxes import Detections
-from headstart.places.images import header_sizes_hw
 
 Keys = Sequence[str | int] | NDArray[np.int64]
 DENSE = 1_000_000
@@ -143,12 +142,14 @@ def _images(
         names = _further_names(annotations) | names
     place = np.full(len(annotations), OUTSIDE, np.int64)
     place[rows] = np.arange(len(rows))
-    image_rows = _looked_up(
-        columns.images, lambda key: names.get(str(key), names.get(f"#{key}", -1) if isinstance(key, int) else -1)
-    )
+
+    def find(key: str | int) -> int:
+        row = names.get(str(key), names.get(f"#{key}", -1) if isinstance(key, int) else -1)
+        return int(place[row]) if row >= 0 else UNKNOWN
+
     ids = ", ".join(repr(annotations.image_id(int(i))) for i in rows[:2])
     advice = f"The data set calls its images {ids}, ...; write these ids, or file names."
-    return np.where(image_rows >= 0, place[image_rows], UNKNOWN), advice
+    return _looked_up(columns.images, find), advice
 
 
 def _distinct(keys: Keys) -> set[str | int]:
@@ -217,7 +218,7 @@ def _edges(
 
     Fractions of images that are not scored stay fractions: those detections are left out.
     """
-    sizes = np.ones((len(images), 2), np.int64)
+    sizes = np.ones((len(images), 2) if columns.convention in RELATIVE else 2, np.int64)
     if columns.convention in RELATIVE:
         of_image = {k: _size_hw(annotations, int(rows[k])) for k in np.unique(images[images >= 0]).tolist()}
         for i in np.flatnonzero(images >= 0).tolist():
@@ -230,12 +231,17 @@ def _edges(
 
 
 def _size_hw(annotations: Annotations, row: int) -> tuple[int, int]:
+    from headstart.places.images import header_sizes_hw  # Which loads what decodes images; few formats need it.
+
     size = annotations.size_hw(row)
     return size if all(size) else header_sizes_hw(annotations.image_path(row))[0]
 
 
 def _require_sound(path: Path, columns: DetectionColumns, boxes: NDArray[np.float64]) -> None:
     numbers, scores = columns.numbers, columns.scores
+    usual = columns.convention == "coco" and numbers[:, 2:].min(initial=0) >= 0
+    if usual and all(np.isfinite(column).all() for column in (numbers, boxes, scores)):
+        return  # Whole columns at once, since nearly all files are sound.
     finite = np.isfinite(boxes).all(1) & np.isfinite(numbers).all(1)
     if columns.convention in ("coco", "yolo"):
         turned, sides = finite & (numbers[:, 2:] < 0).any(1), "a width or height below 0"

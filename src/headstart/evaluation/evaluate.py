@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +16,20 @@ from headstart.data.annotations import Annotations
 from headstart.data.detections import DetectionSet, read_detections, scored_rows
 from headstart.data.thumbnail_files import kept_thumbnails
 from headstart.errors import DataError, UsageError
-from headstart.evaluation.masks import Sizes, detection_masks, truth_masks
-from headstart.evaluation.protocol_rules import explain_protocols
 from headstart.evaluation.request import EvaluationRequest
 from headstart.evaluation.result import Evaluation, ReadSide
 from headstart.evaluation.scoring import Facts, Scored, scored, truth_for
 from headstart.evaluation.seeds import differences_of, intervals_of, mean_metrics
 from headstart.metrics.boxes import Detections, Truth
-from headstart.metrics.detection_errors import DetectionErrors, detection_errors
 from headstart.metrics.protocols import rules_of
 from headstart.progress import Counted
 from headstart.stats.bootstrap import image_weights
 from headstart.tasks.truth import truth_of
+
+if TYPE_CHECKING:
+    from headstart.evaluation.masks import Sizes
+    from headstart.evaluation.protocol_rules import Explanation
+    from headstart.metrics.detection_errors import DetectionErrors
 
 APART = "each image alone"
 Said = Callable[[str], None]
@@ -72,7 +75,7 @@ def evaluate_detections(
         data_format=annotations.format,
         split=request.split,
         num_images=len(rows),
-        num_clusters=len(np.unique(clusters)),
+        num_clusters=int(np.count_nonzero(np.bincount(clusters))),
         clustered=clustered,
         num_boxes=len(truth.labels),
         left_out=len(annotations.left_out),
@@ -88,9 +91,7 @@ def evaluate_detections(
         compared_seeds=tuple(read[len(detections) :]),
         others=mean_metrics(second) if second else {},
         differences=differences_of(first, second) if second else {},
-        explanation=explain_protocols(truth, found[0], (request.iou_thresholds or (0.5,))[0])
-        if request.explain
-        else None,
+        explanation=_explanation(truth, found[0], request) if request.explain else None,
     )
 
 
@@ -106,6 +107,8 @@ def _compared(
     """The truth and each set of detections, with masks where a protocol compares masks."""
     if not request.needs_masks:
         return truth, [side.detections for side in sides]
+    from headstart.evaluation.masks import detection_masks, truth_masks  # loads what decodes images
+
     sizes: Sizes = {}
     found = [detection_masks(side, annotations, rows, sizes) for side in sides]
     return truth_masks(truth, annotations, rows, sizes, say=say), found
@@ -123,6 +126,8 @@ def _facts(annotations: Annotations) -> Facts:
 def _errors(
     truth: Truth, facts: Facts, detections: Detections, request: EvaluationRequest
 ) -> dict[str, DetectionErrors]:
+    from headstart.metrics.detection_errors import detection_errors
+
     return {
         protocol: detection_errors(
             truth_for(protocol, truth, facts),
@@ -132,6 +137,12 @@ def _errors(
         )
         for protocol in request.protocols
     }
+
+
+def _explanation(truth: Truth, detections: Detections, request: EvaluationRequest) -> Explanation:
+    from headstart.evaluation.protocol_rules import explain_protocols
+
+    return explain_protocols(truth, detections, (request.iou_thresholds or (0.5,))[0])
 
 
 def _clusters(
@@ -198,7 +209,7 @@ def _part(progress: Counted, before: int, parts: int) -> Counted:
 def _side(path: Path, side: DetectionSet, annotations: Annotations, rows: NDArray[np.int64]) -> ReadSide:
     images = rows[np.bincount(side.detections.image_index, minlength=len(rows)) > 0]
     splits = annotations.splits
-    scored_splits, named = ({str(s) for s in np.unique(splits[chosen])} for chosen in (rows, images))
+    scored_splits, named = (set(splits[chosen].tolist()) for chosen in (rows, images))
     notes = list(side.notes)
     if len(named) == 1 < len(scored_splits) and (split := named.pop()):
         notes.append(f"every detection is on an image of split {split!r}; --split {split} scores these images only")

@@ -12,7 +12,7 @@ from headstart.data import rle
 from headstart.data.annotations import Annotations
 from headstart.data.detections import DetectionSet
 from headstart.data.masks import outline_runs as true_runs
-from headstart.data.results_json import outline_runs
+from headstart.data.results.records import outline_runs
 from headstart.errors import DataError
 from headstart.metrics.boxes import Detections, Truth
 from headstart.metrics.masks import Masks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
@@ -97,5 +96,7 @@ def _unknown(protocol: str) -> str:
     for words, what in NOT_THERE.items():
         if any(word in protocol.lower() for word in words):
             return f"protocol {protocol!r}: Headstart does not have {what}. {known}"
+    import difflib
+
     near = difflib.get_close_matches(protocol, PROTOCOLS, 1, 0.5)
     return f"protocol {protocol!r} is unknown. {f'Did you mean {near[0]}? ' if near else ''}{known}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headstart.evaluation.protocol_rules import Explanation
-from headstart.metrics.detection_errors import DIFFERENCES, DetectionErrors
 from headstart.names import is_of_class
 from headstart.stats.intervals import Interval, finite
+
+if TYPE_CHECKING:
+    from headstart.evaluation.protocol_rules import Explanation
+    from headstart.metrics.detection_errors import DetectionErrors
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Flat names; numbers that do not exist are null."""
+        from headstart.metrics.detection_errors import DIFFERENCES
+
         return {
             "data": {
                 "path": self.data,

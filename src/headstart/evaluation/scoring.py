@@ -17,7 +17,6 @@ from headstart.metrics.average_precision import APResult, average_precision
 from headstart.metrics.averages import mean_of_present
 from headstart.metrics.boxes import Detections, Truth
 from headstart.metrics.coco import LIMITS, CocoMetrics, coco_metrics
-from headstart.metrics.groups import ap_by_area, ap_by_count
 from headstart.metrics.openimages import Parents, expanded
 from headstart.metrics.protocols import COCO_THRESHOLDS, rules_of
 from headstart.metrics.resamples import ap_resamples, view_of
@@ -81,12 +80,12 @@ def scored(
         if protocol in LIMITS and thresholds == COCO_THRESHOLDS:
             counts = _ranges(numbers, protocol, true, detections, facts=facts, weights=weights, progress=progress)
         else:
-            result = average_precision(true, detections, protocol, thresholds)  # type: ignore[arg-type]
+            result = average_precision(true, detections, protocol, thresholds, compiled=False)  # type: ignore[arg-type]
             counts = result.counts
             _means(numbers, protocol, result, facts.classes, weights=weights, progress=progress)
         numbers.counts[protocol] = dict(zip(facts.classes, counts.tolist(), strict=True))
         if request.by:
-            result = average_precision(true, detections, protocol, thresholds)  # type: ignore[arg-type]
+            result = average_precision(true, detections, protocol, thresholds, compiled=False)  # type: ignore[arg-type]
             for kind in request.by:
                 _groups(numbers, protocol, result, kind, weights=weights)
     return numbers
@@ -109,7 +108,14 @@ def _ranges(
 ) -> NDArray[np.int64]:
     """COCO's numbers, with area ranges and limits, from one matching. Returns how many true boxes count (K,)."""
     frequencies = facts.frequencies if rules_of(protocol).federated else ()
-    whole = coco_metrics(truth, detections, limits=LIMITS[protocol], protocol=protocol, frequencies=frequencies)  # type: ignore[arg-type]
+    whole = coco_metrics(
+        truth,
+        detections,
+        limits=LIMITS[protocol],
+        protocol=protocol,  # type: ignore[arg-type]
+        frequencies=frequencies,
+        compiled=False,
+    )
     ap = whole.ap[:, :, 0, -1]
     _named_means(numbers.metrics, protocol, COCO_THRESHOLDS, mean_of_present(ap))
     _named_classes(numbers.metrics, protocol, COCO_THRESHOLDS, ap, classes=facts.classes)
@@ -143,6 +149,8 @@ def _groups(
 ) -> None:
     """Means over classes of groups by the objects' `area`, or by the `count` of objects in the image: at every
     threshold, of COCO's at 0.5 and over all."""
+    from headstart.metrics.groups import ap_by_area, ap_by_count
+
     grouped = {"area": ap_by_area, "count": ap_by_count}[by](result)
     over_all = result.iou_thresholds == COCO_THRESHOLDS
     columns = {f"{t:g}": [k] for k, t in enumerate(result.iou_thresholds) if not over_all or t == 0.5}

@@ -29,8 +29,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """kind: detect, segment, classify or probe. test: name of the test data. protocol: of detection tasks. unsettled:
-    why the two arms cannot be compared on it yet (`headstart.stats.convergence`); empty where they can."""
+    """kind: detect, segment, classify or probe. test: name of the test data. protocol: of detection tasks."""
 
     name: str
     kind: str
@@ -39,7 +38,6 @@ class TaskFacts:
     _: KW_ONLY
     test_images: int
     protocol: str = ""
-    unsettled: str = ""
 
 
 Roles = Mapping[str, Measured]

@@ -111,8 +111,13 @@ def average_precision(
     detections: Detections,
     protocol: Protocol | Rules = "voc-area",
     iou_thresholds: Sequence[float] = (0.5, 0.7),
+    *,
+    compiled: bool = True,
 ) -> APResult:
     """AP of every class at every IoU threshold, by a named protocol or by any other rules.
+
+    compiled: whether by compiled code, which is fast once it is loaded (half a second) and was compiled on this machine
+    (some seconds); the numbers are the same.
 
     Raises DataError for boxes, labels, image indices or scores that do not hold together (`check_boxes`), ValueError
     for an unknown protocol or a threshold outside (0, 1].
@@ -120,8 +125,8 @@ def average_precision(
     rules = rules_of(protocol)
     thresholds = rules.thresholds(iou_thresholds)
     check_boxes(truth, detections)
-    matches = matched(truth, detections, rules, thresholds)
-    ap, recall = (values[0, 0, 0] for values in matches.ap(np.ones((1, truth.num_images)), rules.levels()))
+    matches = matched(truth, detections, rules, thresholds, compiled=compiled)
+    ap, recall = (values[0, 0] for values in matches.ap_of_all(rules.levels(), compiled))
     return APResult(
         protocol=protocol,
         iou_thresholds=tuple(float(t) for t in iou_thresholds),

@@ -140,11 +140,13 @@ def coco_metrics(
     limits: Sequence[int] = COCO_LIMITS,
     protocol: Protocol | Rules = "coco",
     frequencies: Sequence[str] = (),
+    compiled: bool = True,
 ) -> CocoMetrics:
     """Protocol `coco`, or another's rules, for every area range and limit.
 
     areas: lowest and highest area of each range, both included. True boxes outside do not count there (`Truth.areas`);
     a detection outside (its box's area) is ignored unless it meets a box that counts. frequencies: see `CocoMetrics`.
+    compiled: see `average_precision`.
     Raises DataError as `check_boxes`, ValueError for thresholds outside (0, 1], no ranges and limits that do not rise
     from 1 at least.
     """
@@ -163,8 +165,9 @@ def coco_metrics(
         left_out=(truth.areas < low) | (truth.areas > high),
         outside=(sizes < low) | (sizes > high),
         limits=limits,
+        compiled=compiled,
     )
-    ap, recall = (np.moveaxis(v[0], (2, 3), (0, 1)) for v in matches.ap(np.ones((1, truth.num_images)), rules.levels()))
+    ap, recall = (np.moveaxis(v, (2, 3), (0, 1)) for v in matches.ap_of_all(rules.levels(), compiled))
     return CocoMetrics(
         iou_thresholds=tuple(float(t) for t in iou_thresholds),
         areas=tuple(areas),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,20 +51,9 @@ class Matches:
         """(B, V, L, T, K) average precision and recall under weights (B, n); see `_accumulating.weighted_ap`."""
         from headstart.metrics._accumulating import weighted_ap
 
-        scored = Scored(self.images, self.class_offsets, self.ranks)
-        events = Events(self.event_at, self.event_hit, self.event_offsets)
-        truth = Counted(self.truth_images, self.truth_offsets, self.counted)
-        rows = self.weight_rows(weights)
+        rows, columns = self.weight_rows(weights), self._columns()
         parts = [
-            weighted_ap(
-                np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64),
-                scored,
-                self.limits,
-                self.outside,
-                events,
-                truth,
-                levels,
-            )
+            weighted_ap(np.ascontiguousarray(rows[i : i + ROWS], dtype=np.float64), *columns, levels)
             for i in range(0, len(rows), ROWS)
         ]
         if not parts:
@@ -71,6 +61,27 @@ class Matches:
             empty = np.empty((0, views, len(self.limits), thresholds, len(self.class_offsets) - 1))
             return empty, empty.copy()
         return np.concatenate([ap for ap, _ in parts]), np.concatenate([recall for _, recall in parts])
+
+    def ap_of_all(
+        self, levels: NDArray[np.float64], compiled: bool = True
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(V, L, T, K) the same where every image counts once. compiled: as in `matched`."""
+        if compiled:
+            ap, recall = self.ap(np.ones((1, self.num_images)), levels)
+            return ap[0], recall[0]
+        from headstart.metrics._plain_precision import plain_ap
+
+        return plain_ap(*self._columns(), levels)
+
+    def _columns(self) -> tuple[Scored, NDArray[np.int64], NDArray[np.bool_], Events, Counted]:
+        """What average precision is computed from, besides weights and levels."""
+        return (
+            Scored(self.images, self.class_offsets, self.ranks),
+            self.limits,
+            self.outside,
+            Events(self.event_at, self.event_hit, self.event_offsets),
+            Counted(self.truth_images, self.truth_offsets, self.counted),
+        )
 
     def weight_rows(self, weights: ArrayLike) -> NDArray:
         """(B, n) weights. Raises ValueError for another number of images."""
@@ -94,31 +105,33 @@ def matched(
     left_out: NDArray[np.bool_] | None = None,
     outside: NDArray[np.bool_] | None = None,
     limits: Sequence[int] | None = None,
+    compiled: bool = True,
 ) -> Matches:
     """Match checked boxes (`check_boxes`) by the rules.
 
     thresholds (T,): as `Rules.thresholds` gives them. left_out (V, m): true boxes that do not count in a view, besides
     those that never do; one view in which all others count where not given. outside (V, d): detections that are
     ignored in a view unless they meet a true box. limits (L,): how many detections of an image and class count, rising;
-    `rules.max_detections` where not given.
+    `rules.max_detections` where not given. compiled: whether by compiled code, which is fast once it is loaded; the
+    results are the same.
     """
-    from headstart.metrics import _matching, _sorting
+    sorting, matching = _kernels(compiled)
 
     keep = scored_rows(truth, detections, rules)
     labels, scores, image_index = detections.labels, detections.scores, detections.image_index
     if keep is not None:
         labels, scores, image_index = labels[keep], scores[keep], image_index[keep]
-    order, class_offsets = _sorting.sorted_detections(
+    order, class_offsets = sorting.sorted_detections(
         labels, scores, image_index, truth.num_classes, truth.num_images, rules.ties == "last"
     )
     order = order if keep is None else keep[order]
     most = rules.max_detections if limits is None else max(limits)
     ranks = np.empty(0, dtype=np.int32)
     if most is not None:
-        order, class_offsets, ranks = _sorting.ranked(
+        order, class_offsets, ranks = sorting.ranked(
             order, class_offsets, detections.image_index, truth.num_images, most
         )
-    truth_order, truth_offsets = _sorting.sorted_truth(
+    truth_order, truth_offsets = sorting.sorted_truth(
         truth.labels, truth.image_index, truth.num_classes, truth.num_images
     )
     region, never = roles(truth, rules)
@@ -137,7 +150,7 @@ def matched(
             truth_order=truth_order,
             offsets=truth_offsets,
         )
-    event_at, event_truth, event_hit, event_offsets = _matching.match(
+    event_at, event_truth, event_hit, event_offsets = matching.match(
         Ranked(order, class_offsets, images),
         *geometry(detections, rules),
         TrueBoxes(truth_offsets, truth_images, true_boxes, true_areas, ignored=ignored, region=region),
@@ -163,6 +176,17 @@ def matched(
         truth_images=truth_images,
         counted=np.ascontiguousarray(~ignored.T),
     )
+
+
+def _kernels(compiled: bool) -> tuple[Any, Any]:
+    """The modules that sort and match."""
+    if compiled:
+        from headstart.metrics import _matching, _sorting
+
+        return _sorting, _matching
+    from headstart.metrics import _plain_matching
+
+    return _plain_matching, _plain_matching
 
 
 def _per_view(offsets: NDArray[np.int64], num_views: int) -> NDArray[np.int64]:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.data import results_json
-from headstart.data.results_json import outline_runs, read_results
+from headstart.data.results.records import _scanned, outline_runs, read_results
 from headstart.data.rle import compress, encode
 from headstart.errors import DataError
 
@@ -49,7 +48,7 @@ def records(draw, most=2):
 def test_equal_to_pythons_reader(entries, indent, narrow, ascii_only):
     separators = (",", ":") if narrow else None
     content = json.dumps(entries, indent=indent, separators=separators, ensure_ascii=ascii_only).encode()
-    found = results_json._scanned(content)
+    found = _scanned(content)
     assert found is not None, "the compiled pass reads all that is as usual"
     expected = json.loads(content)
     assert list(found.images) == [entry["image_id"] for entry in expected]
@@ -68,7 +67,7 @@ def test_a_file_that_was_cut_or_changed_is_never_read_as_another(entries, data):
         content = content[: data.draw(st.integers(0, len(content) - 1))]
     else:
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.sampled_from(b'{}[],:"0.-e \\x'))
-    found = results_json._scanned(bytes(content))
+    found = _scanned(bytes(content))
     if found is None:
         return
     expected = json.loads(bytes(content))

@@ -1,0 +1,1 @@
+"""COCO's results: JSON files of detections, as columns."""
