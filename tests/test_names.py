@@ -27,6 +27,8 @@ NAMES = {
     "probe/logistic/top1": Metric("probe", "top1", "logistic"),
     "count/exact": Metric("count", "exact"),
     "val/det/voc-area/map@0.5": Metric("det", "map", "voc-area", "0.5", is_validation=True),
+    "val-1of3/det/voc-area/map@0.5": Metric("det", "map", "voc-area", "0.5", is_validation=True, thirds=1),
+    "val-2of3/seg/miou": Metric("seg", "miou", is_validation=True, thirds=2),
 }
 
 
@@ -41,6 +43,7 @@ def test_names_are_built_from_numbers_and_words():
     assert metric("det", "map", by="coco", iou=COCO_RANGE) == "det/coco/map@0.5:0.95"
     assert metric("seg", "iou", of="road") == "seg/iou/road" and metric("seg", "iou", of="") == "seg/iou/"
     assert validation(metric("cls", "top1")) == "val/cls/top1"
+    assert validation(metric("cls", "top1"), 2) == "val-2of3/cls/top1"
 
 
 def test_the_short_name_has_no_family():

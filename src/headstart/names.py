@@ -3,11 +3,13 @@
 A task's metric is flat text, `FAMILY/MEASURE`: `seg/miou`, `cls/top1`. Where it can be measured in several ways, the
 way stands between the two: `det/voc-area/map@0.5`, `probe/ridge/top1`. `@` goes before the IoU, or the range of IoUs
 that it is a mean over. A last part says which class or group of objects it is of: `seg/iou/road`,
-`det/coco/ap@0.5/cat`, `det/coco/map@0.5/area-small`. On validation images `val/` stands before it all.
+`det/coco/ap@0.5/cat`, `det/coco/map@0.5/area-small`. On held-out images `val/` stands before it all; `val-1of3/` and
+`val-2of3/` where it was measured at a third and at two thirds of a training's updates.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 COCO_RANGE = "0.5:0.95"
@@ -16,7 +18,7 @@ MEASURED_IN_SEVERAL_WAYS = ("det", "probe")
 """Families whose second part is the way: a protocol, a kind of probe."""
 LOSSES = ("log_loss",)
 """Measures that are better when they are lower, in nats; all others are fractions."""
-VALIDATION = "val/"
+_HELD_OUT = re.compile(r"val(?:-([12])of3)?/")
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,16 @@ class Metric:
     of: str | None = None
     """A class, or a group such as `area-small`; None: of all."""
     is_validation: bool = False
+    """Measured on held-out images."""
+    thirds: int = 3
+    """How many thirds of its updates the model was trained for."""
 
     def __str__(self) -> str:
         measure = f"{self.measure}@{self.iou}" if self.iou else self.measure
         before = [self.family, self.by] if self.by else [self.family]
         after = [] if self.of is None else [self.of]
-        return (VALIDATION if self.is_validation else "") + "/".join([*before, measure, *after])
+        name = "/".join([*before, measure, *after])
+        return validation(name, self.thirds) if self.is_validation else name
 
     @property
     def short(self) -> str:
@@ -71,17 +77,18 @@ def is_of_images(name: str) -> bool:
     return parts is not None and parts.family == "cls"
 
 
-def validation(name: str) -> str:
-    """The name that a metric has when it is measured on validation images."""
-    return VALIDATION + name
+def validation(name: str, thirds: int = 3) -> str:
+    """The name that a metric has when it is measured on held-out images, after so many thirds of the updates."""
+    return f"val/{name}" if thirds == 3 else f"val-{thirds}of3/{name}"
 
 
 def parse(name: str) -> Metric | None:
     """The parts of a task's metric; None for a name that has none. Names of classes may hold any character."""
-    is_validation = name.startswith(VALIDATION)
-    family, *rest = name.removeprefix(VALIDATION).split("/")
+    held_out = _HELD_OUT.match(name)
+    family, *rest = name[held_out.end() if held_out else 0 :].split("/")
     by = rest.pop(0) if family in MEASURED_IN_SEVERAL_WAYS and len(rest) > 1 else ""
     if not rest:
         return None
     measure, _, iou = rest[0].partition("@")
-    return Metric(family, measure, by, iou, "/".join(rest[1:]) if rest[1:] else None, is_validation)
+    thirds = int(held_out[1] or 3) if held_out else 3
+    return Metric(family, measure, by, iou, "/".join(rest[1:]) if rest[1:] else None, bool(held_out), thirds)

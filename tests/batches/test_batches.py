@@ -63,10 +63,6 @@ def test_boxes_of_several_objects_are_handed_on_as_no_background(drawn):
     assert batches(drawn).batch(0).group_of is None
 
 
-def test_limit_keeps_to_the_first_images(drawn):
-    assert set(np.concatenate([batches(drawn, limit=3).indices(t) for t in range(6)])) == {0, 1, 2}
-
-
 def test_boxes_move_with_their_pixels(drawn):
     """After mirroring and turning, each box is still the extent of its class in the mask."""
     checked = 0

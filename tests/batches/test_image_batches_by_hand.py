@@ -103,9 +103,11 @@ def test_a_batch_may_be_larger_than_the_set() -> None:
     assert np.bincount(batches(small_set(3), batch_size=6).indices(1)).tolist() == [2, 2, 2]
 
 
-@pytest.mark.parametrize(("limit", "count"), [(None, 5), (0, 5), (1, 1), (4, 4), (5, 5), (6, 5)])
-def test_a_limit_is_of_the_set_at_most(limit: int | None, count: int) -> None:
-    assert batches(small_set(5), limit=limit).count == count
+@pytest.mark.parametrize(("rows", "seen"), [(None, [0, 1, 2, 3, 4]), ([3], [3]), ([1, 4], [1, 4])])
+def test_batches_may_be_of_some_rows(rows: list[int] | None, seen: list[int]) -> None:
+    source = batches(small_set(5), rows=None if rows is None else np.array(rows))
+    assert source.count == len(seen)
+    assert np.unique(np.concatenate([source.indices(t) for t in range(9)])).tolist() == seen
 
 
 def test_groups_of_steps_are_single_steps() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,23 @@ def by_id(roles, tasks=TASKS, origins=4):
 
 
 ALL = ["F1a@0.5", "F1a@0.7", "F1b", "F1c", "F2a", "F2b", "F2", "F3", "F4a", "F4b", "F4c"]
+
+
+def test_transfers_that_have_not_converged_give_no_verdict():
+    """The curve's beginning decides F1a and F1b, either end F1c; probes and explanations train nothing."""
+
+    def untested(*moving):
+        tasks = [replace(task, unsettled="labels still rises" if task.name in moving else "") for task in TASKS]
+        found = by_id(study(), tasks)
+        assert all(found[name]["primary"] for name in found if name not in ("F2", "F3"))  # the numbers are still shown
+        return {name: f["why"] for name, f in found.items() if f["verdict"] == "not tested"}
+
+    assert untested() == {}
+    assert set(untested("few")) == {"F1a@0.5", "F1a@0.7", "F1b", "F1c"}
+    assert untested("few")["F1b"] == "its transfers have not converged (few: labels still rises)."
+    assert set(untested("many")) == {"F1c"}
+    assert set(untested("scenes")) == {"F2a", "F2"}
+    assert untested("base", "tuned") == {}
 
 
 def test_what_was_planted_is_found():

@@ -101,8 +101,8 @@ def test_finding_says_effect_interval_detectable_and_scope(full):
 def test_answer_is_one_sentence(full):
     words = full[1].words
     assert (
-        "For detection on the drawn world (novel classes), start from boxes; all others are distinguishably behind. "
-        "Cheapest adequate choice: also boxes." in words
+        "For detection on the drawn world (novel classes), start from boxes; labels is distinguishably behind; nothing "
+        "is said of random, which has not converged. Cheapest adequate choice: also boxes." in words
     )
     assert "By mAP at IoU 0.7 (voc-area), start from boxes" in words
     assert "within 1.0 points of the best" in words
@@ -117,6 +117,13 @@ def test_sentence_names_ties_and_the_cheapest():
         f"For x, start from {strong['a']}; {strong['b']} and {strong['c']} are not distinguishable from it. "
         f"Cheapest adequate choice: {strong['c']}."
     )
+    apart = ranking | {"best_set": ["a"], "cheapest_adequate": None}
+    assert sentence(apart, "x") == f"For x, start from {strong['a']}; all others are distinguishably behind."
+    moving = apart | {"rows": [{"weights": w, "not_converged": w in "bc"} for w in "abc"]}
+    assert sentence(moving, "x") == (
+        f"For x, start from {strong['a']}; nothing is said of {strong['b']} and {strong['c']}, "
+        "which have not converged."
+    )
     two = {"best": "a", "best_set": ["a", "b"], "cheapest_adequate": "b", "rows": rows[:2]}
     assert sentence(two, "x").startswith("For x, this study cannot tell its candidates apart: <strong>a</strong> has")
     one = {"best": "a", "best_set": ["a"], "cheapest_adequate": "a", "rows": rows[:1]}
@@ -128,6 +135,17 @@ def test_trials_are_marked_and_listed_by_seed(full):
     assert "not converged (seeds 0, 2)" in words
     assert "Seed\u00a00" in full[0].replace("&nbsp;", "\u00a0")
     assert "Training loss of the transfers that were scored" in words
+
+
+def test_gain_against_training_length_is_drawn(full):
+    """Boxes over labels, the default: .28, .29, .30 at 166 2/3, 333 1/3 and 500 updates."""
+    page = full[0]
+    assert "Gain against training length" in page
+    said = "gain over labels by updates: boxes 28.0, 29.0, 30.0; labels 0.0, 0.0, 0.0; random -25.0, -21.0, -13.0"
+    assert said in page.replace("\N{MINUS SIGN}", "-")
+    assert "random still rises on held-out images (5.0, 12.0, 22.0 at a third, two thirds and the end)" in page
+    assert page.count("Not converged: Detection on the drawn world (novel classes): mAP at IoU 0.5") == 1
+    assert "Not converged: random still rises on held-out images. With more updates the rank may change" in page
 
 
 def test_provenance_says_what_was_run(full):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.batches.batch import NOT_TRAINED_ON, SEVERAL, Batch, draw_seeds
@@ -12,19 +13,31 @@ from headstart.batches.shuffled import Shuffled
 
 
 class Batches(Shuffled):
-    """Endless shuffled batches of a prepared set.
+    """Endless shuffled batches of a prepared set, or of its `rows` (k,) only.
 
     Images come in the order of one random permutation after the other; a batch may span two. Mirroring and quarter
     turns of image i of batch t depend on (seed, t, i) alone.
     """
 
     def __init__(
-        self, images: ImageSet, batch_size: int, seed: int, flip: bool, *, quarter_turns: bool, limit: int | None = None
+        self,
+        images: ImageSet,
+        batch_size: int,
+        seed: int,
+        flip: bool,
+        *,
+        quarter_turns: bool,
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
-        super().__init__(min(len(images), limit or len(images)), batch_size, seed)
+        self.rows = np.arange(len(images)) if rows is None else rows
+        super().__init__(len(self.rows), batch_size, seed)
         self.images = images
         self.flip = flip
         self.quarter_turns = quarter_turns and images.images.shape[1] == images.images.shape[2]
+
+    def indices(self, t: int) -> NDArray[np.int64]:
+        """Which images of the set batch t holds, (batch_size,)."""
+        return self.rows[super().indices(t)]
 
     def batch(self, t: int, part: slice = slice(None)) -> Batch:
         """Batch t, augmented; or the images `part` of it, for one of several processes."""

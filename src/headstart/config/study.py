@@ -49,8 +49,8 @@ class Task(Settings):
     only: tuple[Name, ...] = ()
     """Candidates that this task is run for; empty: all."""
     limit: int | None = Field(default=None, gt=0)
-    """Train on `limit` images of each training set only: the first that are drawn; of a folder a stratified part, which
-    holds the part of every smaller limit (`headstart.data.subsets.nested_order`)."""
+    """Train on `limit` images of each training set only: a stratified part, another one for each seed, which holds the
+    seed's part of every smaller limit (`headstart.batches.training_part`)."""
     protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
     """How detections are scored."""
 

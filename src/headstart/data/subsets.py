@@ -6,6 +6,8 @@ a library's random numbers. The smaller part is contained in the larger one of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ def few_shot(table: Annotations, shots: int, task: Target, seed: int = 0) -> Ann
         raise UsageError(f"{shots} images of each class cannot be taken. Give 1 or more.")
     images, classes, num_classes = class_pairs(table, task)
     place = np.empty(len(table), np.int64)
-    place[_hashed(table, seed)] = np.arange(len(table))
+    place[_hashed(_ids(table), seed)] = np.arange(len(table))
     order = np.lexsort((place[images], classes))
     starts = np.searchsorted(classes[order], np.arange(num_classes))
     within = np.arange(len(order)) - starts[classes[order]]
@@ -45,23 +47,31 @@ def few_shot(table: Annotations, shots: int, task: Target, seed: int = 0) -> Ann
 
 
 def nested_order(table: Annotations, task: Target, seed: int = 0) -> NDArray[np.int64]:
-    """All n rows in an order every beginning of which holds the classes in about the table's own proportions.
+    """All n rows of a table in the order of `stratified_order`."""
+    return stratified_order(_ids(table), *class_pairs(table, task), seed=seed)
 
-    An image belongs to the rarest class that it shows, as the rarest is dealt first in iterative stratification
-    (Sechidis et al., ECML PKDD 2011). Of the c images of a class, the r-th (from 0, by a hash of its id) stands at
-    (r + 1/2) / c of the way, so a beginning of p n images holds within one image p c of them, up to ties.
+
+def stratified_order(
+    image_ids: Sequence[str], images: NDArray[np.int64], classes: NDArray[np.int64], num_classes: int, *, seed: int = 0
+) -> NDArray[np.int64]:
+    """All n images in an order every beginning of which holds the classes in about the proportions of the whole.
+
+    images, classes: of every class that an image shows, once. An image belongs to the rarest of them, as the rarest is
+    dealt first in iterative stratification (Sechidis et al., ECML PKDD 2011). Of the c images of a class, the r-th
+    (from 0, by a hash of its id) stands at (r + 1/2) / c of the way, so a beginning of p n images holds within one
+    image p c of them, up to ties.
     """
-    images, classes, num_classes = class_pairs(table, task)
+    count = len(image_ids)
     counts = np.bincount(classes, minlength=num_classes)
     rarity = np.empty(num_classes + 1, np.int64)
     rarity[np.lexsort((np.arange(num_classes), counts))] = np.arange(num_classes)
-    stratum = np.full(len(table), num_classes)
+    stratum = np.full(count, num_classes)
     np.minimum.at(stratum, images, rarity[classes])
-    hashed = _hashed(table, seed)
+    hashed = _hashed(image_ids, seed)
     members = hashed[np.argsort(stratum[hashed], kind="stable")]
     sizes = np.bincount(stratum, minlength=num_classes + 1)
-    ranks = np.arange(len(table)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    way = np.empty(len(table))
+    ranks = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    way = np.empty(count)
     way[members] = (ranks + 0.5) / np.repeat(sizes, sizes)
     return hashed[np.argsort(way[hashed], kind="stable")]
 
@@ -89,7 +99,11 @@ def class_pairs(table: Annotations, task: Target) -> tuple[NDArray[np.int64], ND
     return np.repeat(rows, np.diff(offsets)), unique.astype(np.int64), num_classes
 
 
-def _hashed(table: Annotations, seed: int) -> NDArray[np.int64]:
-    """Rows by the hashes of their ids."""
-    digests = [shuffled(image_id, seed) for image_id in table.batch.column("id").to_pylist()]
+def _ids(table: Annotations) -> list[str]:
+    return table.batch.column("id").to_pylist()
+
+
+def _hashed(image_ids: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """Images by the hashes of their ids."""
+    digests = [shuffled(image_id, seed) for image_id in image_ids]
     return np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)

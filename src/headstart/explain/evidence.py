@@ -29,7 +29,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """kind: detect, segment, classify or probe. test: name of the test data. protocol: of detection tasks."""
+    """kind: detect, segment, classify or probe. test: name of the test data. protocol: of detection tasks. unsettled:
+    why the two arms cannot be compared on it yet (`headstart.stats.convergence`); empty where they can."""
 
     name: str
     kind: str
@@ -38,6 +39,7 @@ class TaskFacts:
     _: KW_ONLY
     test_images: int
     protocol: str = ""
+    unsettled: str = ""
 
 
 Roles = Mapping[str, Measured]

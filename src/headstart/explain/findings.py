@@ -25,6 +25,7 @@ size of the control's own asymmetry (in the direction of the former).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -81,9 +82,9 @@ def findings(roles: Roles, tasks: Sequence[TaskFacts], origins: int) -> list[Fin
         sorted(group, key=lambda task: (task.train_images, task.name))
         for _, group in groupby(sorted(detect, key=_curve_of), key=_curve_of)
     ]
-    drafts = [draft for curve in curves for draft in _detection(roles, curve, _suffix(curve[0], curves))]
+    drafts = [_settled(d, curve) for curve in curves for d in _detection(roles, curve, _suffix(curve[0], curves))]
     drafts += [] if curves else [_absent(i, "no detection task") for i in CLAIMS if i.startswith("F1")]
-    drafts += [_segmentation(roles, task, _suffix(task, segment)) for task in segment]
+    drafts += [_settled(_segmentation(roles, task, _suffix(task, segment)), [task]) for task in segment]
     drafts += [] if segment else [_absent("F2a", "no segmentation task")]
     drafts += [_probing(roles, task, classify, _suffix(task, probes)) for task in probes]
     drafts += [] if probes else [_absent("F2b", "no probe task")]
@@ -92,6 +93,16 @@ def findings(roles: Roles, tasks: Sequence[TaskFacts], origins: int) -> list[Fin
     second = [finding for finding in judged if finding["id"].startswith("F2")]
     after = judged.index(second[-1]) + 1
     return [*judged[:after], both("F2", CLAIMS["F2"], second, origins), *judged[after:]]
+
+
+def _settled(draft: Draft, curve: Sequence[TaskFacts]) -> Draft:
+    """The draft, without a verdict where trainings that it compares have not converged. F1c needs both ends of the
+    curve, the others its beginning."""
+    needed = (curve[0], curve[-1]) if draft.id.startswith("F1c") else curve[:1]
+    whys = [f"{task.name}: {task.unsettled}" for task in dict.fromkeys(needed) if task.unsettled]
+    if not whys or draft.untested:
+        return draft
+    return replace(draft, untested=f"its transfers have not converged ({'; '.join(whys)})")
 
 
 def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Draft]:

@@ -50,7 +50,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "test_images": ranking.get("test_images"),
         "has_costs": any(value for row in rows for value in row["cost"].values()),
         "margin": ranking.get("margin"),
-        "unconverged": [row["weights"] for row in rows if row.get("not_converged")],
+        "unconverged": list(dict.fromkeys(_why(row) for row in rows if row.get("not_converged"))),
     }
 
 
@@ -63,7 +63,10 @@ def _milliseconds(run: RunDir, ranking: dict[str, Any], row: dict[str, Any]) -> 
 
 def sentence(ranking: dict[str, Any], task: str) -> Markup:
     """The answer in one plain sentence or two."""
-    best, tied = ranking["best"], _tied(ranking)
+    best = ranking["best"]
+    unsettled = [row["weights"] for row in ranking["rows"] if row.get("not_converged") and row["weights"] != best]
+    tied = [name for name in _tied(ranking) if name not in unsettled]
+    behind = [row["weights"] for row in ranking["rows"] if row["weights"] not in (best, *tied, *unsettled)]
     cheapest = ranking.get("cheapest_adequate")
     text = Markup("For {}, start from {}").format(task, _name(best))
     if len(ranking["rows"]) == 1:
@@ -75,15 +78,25 @@ def sentence(ranking: dict[str, Any], task: str) -> Markup:
         ).format(task, _name(best), _names(tied), _be(tied))
     elif tied:
         text += Markup("; {} {} not distinguishable from it").format(_names(tied), _be(tied))
-    elif len(ranking["rows"]) == 2:
+    elif len(ranking["rows"]) == 2 and behind:
         text += Markup("; the other is distinguishably behind")
-    else:
+    elif not unsettled:
         text += Markup("; all others are distinguishably behind")
+    elif behind:
+        text += Markup("; {} {} distinguishably behind").format(_names(behind), _be(behind))
+    if unsettled:
+        text += Markup("; nothing is said of {}, which {} not converged").format(
+            _names(unsettled), "has" if len(unsettled) == 1 else "have"
+        )
     if cheapest == best:
         text += Markup(". Cheapest adequate choice: also {}").format(_name(best))
     elif cheapest:
         text += Markup(". Cheapest adequate choice: {}").format(_name(cheapest))
     return text + Markup(".")
+
+
+def _why(row: dict[str, Any]) -> str:
+    return row.get("unsettled") or f"{row['weights']}: its loss was still falling when training ended"
 
 
 def _short(ranking: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from headstart.page.lines import Axes, Line, legend, line_chart
 from headstart.page.numbers import finite, mean, significant
+from headstart.report import lengths
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, headline_metrics, metric_unit, metric_words, primary_metric, task_words
@@ -30,6 +31,8 @@ def section(run: RunDir) -> Section | None:
         tasks=tasks,
         seeds=run.seeds,
         charts=charts,
+        lengths=lengths.charts(run),
+        dotted=legend(names),
         legend=legend(names, markers=False),
         several=len(run.seeds) > 1,
     )

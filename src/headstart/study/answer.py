@@ -39,7 +39,7 @@ def ranking_lines(ranking: dict[str, Any]) -> list[str]:
         if cost["gflops"] is not None:
             facts.append(f"{cost['parameters'] / 1e6:.2f} M parameters, {cost['gflops']:.2f} GFLOPs")
         if row["not_converged"]:
-            facts.append("not converged: the loss was still falling")
+            facts.append(f"not converged: {row['unsettled']}")
         lines.append(f" {mark} {row['weights']:<{width}}  {'; '.join(facts)}")
     lines += [f"   not ranked: {name}, {count} were finished" for name, count in ranking["not_ranked"].items()]
     others = [n for n in ranking["best_set"] if n != ranking["best"]]

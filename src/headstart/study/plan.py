@@ -156,7 +156,7 @@ class Planner:
             recipe=self._recipe(task.recipe, lr=lr, rates=()),
             seed=seed,
             limit=task.limit,
-            protocol=task.protocol if task.val else None,  # only validation is scored by it here
+            protocol=task.protocol,
             resize=getattr(self.study.sets[task.train[fold]], "resize", "stretch"),
             threads=self.study.threads,
             device=self.device,
@@ -164,7 +164,7 @@ class Planner:
         inputs = inputs | {"train": self.sets.job(task.train[fold])}
         if task.val:
             inputs["val"] = self.sets.job(task.val[fold])
-        place = TransferPlace(start, self.sets.masks(task.val[fold]) if task.val else None)
+        place = TransferPlace(start, self.sets.masks((task.val or task.train)[fold]))
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
         return Job(

@@ -13,10 +13,12 @@ from headstart.config.sets import FolderSet, TableSet, WorldSet
 from headstart.config.study import Explain, Study, Task, WeightsEntry
 from headstart.explain.findings import Measured, TaskFacts, findings
 from headstart.stats.contrasts import ranking
+from headstart.stats.convergence import Convergence
 from headstart.store.arrays import load_arrays
 from headstart.store.files import read_json
 from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job, Trial, digest
+from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
 from headstart.tasks.table import TASKS
 from headstart.weights import native
@@ -39,6 +41,8 @@ class Results:
         self.store = store
         self.expansion = expansion
         self._read: dict[str, Finished | None] = {}
+        trials = [t for t in expansion.trials if self.of(t.evaluate)]
+        self.convergence = {task.name: self._convergence(task, trials) for task in self.study.tasks}
 
     def of(self, job: Job) -> Finished | None:
         """What a job found; None when it failed or has not run."""
@@ -46,6 +50,14 @@ class Results:
             folder = self.store.find(job.name, job.key)
             self._read[job.key] = None if folder is None else _read(folder)
         return self._read[job.key]
+
+    def _convergence(self, task: Task, trials: list[Trial]) -> dict[str, Convergence]:
+        own = [t for t in trials if t.task == task.name]
+        return convergence_of(task, own, self._metrics, seeds=self.study.seeds, margin=self.study.margin)
+
+    def _metrics(self, job: Job) -> dict[str, float | None] | None:
+        found = self.of(job)
+        return found.metrics if found else None
 
     def summary(self) -> dict[str, Any]:
         """The study's metrics.json: no times, no paths."""
@@ -58,6 +70,7 @@ class Results:
             "bootstrap": self.study.bootstrap,
             "trials": [self._trial(t) for t in trials],
             "rankings": self._rankings(trials),
+            "convergence": [row for task in self.study.tasks for row in as_rows(task, self.convergence[task.name])],
             "findings": self._findings(trials),
             "pretrainings": self._pretrainings(),
             "weights": [self._weights(w, trials) for w in self.study.weights],
@@ -82,7 +95,7 @@ class Results:
             "lr": list(trial.rates),
             "edge": trial.at_edge,
             "metrics": found.metrics,
-            "not_converged": any(bool(c.metrics.get("train/not_converged")) for c in curves),
+            "not_converged": any(trial.weights in of.moving for of in self.convergence[trial.task].values()),
             "train_images": first.get("train/images"),
             "test_images": found.metrics.get("test/images"),
             "transfer_keys": [job.name for job in trial.transfers],
@@ -114,7 +127,8 @@ class Results:
             own = [t for t in trials if t.weights == row["weights"]]
             row["cost"] = costs[row["weights"]]
             row["lr"] = [list(t.rates) for t in own]
-            row["not_converged"] = any(self._trial(t)["not_converged"] for t in own)
+            row["unsettled"] = self._unsettled(task, metric, row["weights"], ranked["best"])
+            row["not_converged"] = bool(row["unsettled"])
             if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
                 row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
         facts: dict[str, Any] = {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points"}
@@ -122,6 +136,13 @@ class Results:
         seeds = len(self.study.seeds)
         facts["not_ranked"] = {n: f"{len(v)} of {seeds} seeds" for n, v in values.items() if n not in names}
         return facts | ranked
+
+    def _unsettled(self, task: Task, metric: str, name: str, best: str) -> str:
+        """Why nothing can be said of a candidate against the best one; of the best itself, why it is still moving."""
+        of = self.convergence[task.name].get(metric)
+        if of is None:
+            return ""
+        return of.moving.get(name, "") if name == best else of.of_pair(name, best)
 
     def _measured(self, trials: list[Trial], task: str, metric: str) -> tuple[dict, dict]:
         values: dict[str, list[float]] = {}
@@ -141,15 +162,27 @@ class Results:
         roles = {"boxes": explain.boxes, "labels": explain.labels, "random": explain.random}
         found = {role: self._role(role, name, trials) for role, name in roles.items() if name}
         found["pair"] = measured([self._explained(seed, "") for seed in self.study.seeds], len(self.study.seeds))
-        tasks = [facts for t in self.study.tasks if not self._only_explains(t) and (facts := self._facts(t, trials))]
+        arms = explain.boxes, explain.labels
+        tasks = [
+            facts for t in self.study.tasks if not self._only_explains(t) and (facts := self._facts(t, trials, arms))
+        ]
         return [dict(f) for f in findings(found, tasks, self._origins(explain))]
 
-    def _facts(self, task: Task, trials: list[Trial]) -> TaskFacts | None:
+    def _facts(self, task: Task, trials: list[Trial], arms: tuple[str, str]) -> TaskFacts | None:
         found = next((self._trial(t) for t in trials if t.task == task.name), None)
         if found is None:
             return None
         train, test = int(found["train_images"]), int(found["test_images"])
-        return TaskFacts(task.name, task.kind, task.test[0], train, test_images=test, protocol=task.protocol)
+        whys = dict.fromkeys(of.of_pair(*arms) for of in self.convergence[task.name].values())
+        return TaskFacts(
+            task.name,
+            task.kind,
+            task.test[0],
+            train,
+            test_images=test,
+            protocol=task.protocol,
+            unsettled="; ".join(filter(None, whys)),
+        )
 
     def _only_explains(self, task: Task) -> bool:
         """A probe on the classes of pre-training answers no finding where another probe asks for new classes: the

@@ -64,8 +64,9 @@ class TransferSettings:
     """With the rate that is used as its `lr`, and no `rates`: a longer search keeps its first results."""
     seed: int
     limit: int | None
-    protocol: str | None
-    """How validation images are scored; None without any."""
+    """Images that the seed trains on (`headstart.batches.training_part`)."""
+    protocol: str
+    """How held-out images are scored."""
     resize: str
     threads: int
     device: str
@@ -130,7 +131,7 @@ class ActivationsSettings:
 
 @dataclass(frozen=True)
 class TransferPlace:
-    """The start, and the data set of the validation images where original masks are read from it."""
+    """The start, and the data set of the held-out images where original masks are read from it."""
 
     start: StartPlace
     data: DataPlace | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
@@ -51,7 +52,7 @@ def fit(
     seed: int,
     state_dir: Path,
     progress: Progress,
-    limit: int | None = None,
+    rows: NDArray[np.int64] | None = None,
     at_step: Callable[[nn.Module], dict[int, Callable[[], None]]] | None = None,
     world: World = ALONE,
     workers: int = 0,
@@ -59,12 +60,13 @@ def fit(
     key: str = "",
 ) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
-    so that the same seed gives every candidate the same head and the same batches. key: see `train`."""
+    so that the same seed gives every candidate the same head and the same batches. rows (k,): which images are trained
+    on (None: all). key: see `train`."""
     trained = trained_task(task)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw=size_hw, seed=seed)
     model.to(world.device)
-    batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, limit=limit)
+    batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, rows=rows)
     if recipe.reestimate_batch_norm:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
     steps = at_step(model) if at_step else None

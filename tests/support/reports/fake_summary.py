@@ -41,6 +41,7 @@ def ranking_of(trials: list[dict], task: str, kind: str, metric: str, seeds: tup
                 "hi": m + 0.021,
                 "per_seed": per[w],
                 "not_converged": w == "random" and kind == "detect",
+                "unsettled": "random still rises on held-out images" if w == "random" and kind == "detect" else "",
                 "lr": [0.001] * len(seeds),
                 "cost": {"parameters": 702_344, "gflops": 0.113, "licence": "Apache-2.0"},
                 "to_best": effect_of(m - float(np.mean(per[best])), 0.008, seeds),
@@ -215,6 +216,7 @@ def weights_of(name: str) -> dict[str, Any]:
     source = {"pretraining": name} if name in lineage else {"uri": f"random:{name}"}
     return {
         "name": name,
+        "default": name == "labels",
         **source,
         "lineage": lineage.get(name, ["random initialization"]),
         "licence": "Apache-2.0",

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.batches.image_sets import ImageSet
+from headstart.batches.training_part import selected, training_part
 from headstart.errors import TrainingError
-from headstart.names import validation
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
 from headstart.store.arrays import save_arrays
@@ -39,8 +39,10 @@ from headstart.train.devices import seat
 def transfer(
     settings: TransferSettings, place: TransferPlace, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
-    """Train one task model, and score it on validation images where there are some."""
+    """Train one task model on the images of its seed, and score it on held-out ones: the task's validation images, or
+    images of the training set that it does not train on."""
     from headstart.models.backbones.building import backbone_cost
+    from headstart.tasks.held_out import HeldOut
     from headstart.tasks.starts import start_of
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import fit, model_facts, save_curve, save_model
@@ -53,6 +55,13 @@ def transfer(
     write_json(out / "load.json", report.to_json())
     size_hw = size_of(images)
     parameters, gflops = backbone_cost(start.backbone, size_hw)
+    task, resume = trained_task(settings.task), resume_folder(out)
+    part = training_part(images, task.target, settings.seed, settings.limit, hold_out="val" not in inputs)
+    if "val" in inputs:
+        tried = with_masks(ImageSet.open(inputs["val"]), place.data)
+    else:
+        tried = with_masks(selected(images, part.held_out), place.data)
+    held_out = HeldOut(task, tried, start.preprocessing, protocol=settings.protocol, folder=resume)
     try:
         model, curve = fit(
             start,
@@ -60,9 +69,10 @@ def transfer(
             images,
             recipe,
             seed=settings.seed,
-            state_dir=resume_folder(out),
+            state_dir=resume,
             progress=lambda f, m: progress(0.9 * f, m),
-            limit=settings.limit,
+            rows=part.train,
+            at_step=partial(held_out.steps, updates=recipe.updates),
             key=out.name,
             world=assigned_world(),
             workers=seat().loaders,
@@ -72,13 +82,8 @@ def transfer(
             raise
         return {"train/diverged": 1.0}  # a rate of the search that is too high: it has no score, others have
     metrics = curve_metrics(curve) | {"cost/parameters": float(parameters), "cost/gflops": gflops}
-    metrics["train/images"] = float(min(len(images), settings.limit or len(images)))
-    if "val" in inputs:
-        held_out = with_masks(ImageSet.open(inputs["val"]), place.data)
-        task = trained_task(settings.task)
-        predictions = task.predict(model, start.preprocessing, held_out, lambda f, m: progress(0.9 + 0.1 * f, m))
-        scores, _ = task.score([predictions], [held_out], None, settings.protocol or "")
-        metrics |= {validation(name): value for name, value in scores.items()}
+    metrics |= {"train/images": float(len(part.train)), "train/held_out_images": float(len(tried))}
+    metrics |= held_out.metrics(model, lambda f, m: progress(0.9 + 0.1 * f, m))
     save_model(out, model, model_facts(start, settings.task, recipe, images, resize=settings.resize))
     save_curve(out / "curve.npz", curve)
     save_cost(out, model.backbone, size_hw)
@@ -155,9 +160,10 @@ def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progr
     for k in range(sum(name.startswith("train_images") for name in inputs)):
         images = ImageSet.open(inputs[f"train_images{k}"])
         tested = ImageSet.open(inputs[f"test_images{k}"])
-        count, num_classes = min(len(images), settings.limit or len(images)), len(images.image_classes)
-        train_x, test_x = last_stage(inputs[f"train{k}"])[:count], last_stage(inputs[f"test{k}"])
-        labels, alike = images.image_labels[:count], images.clusters[:count]
+        rows = training_part(images, "classify", settings.seed, settings.limit, hold_out=False).train
+        count, num_classes = len(rows), len(images.image_classes)
+        train_x, test_x = last_stage(inputs[f"train{k}"])[rows], last_stage(inputs[f"test{k}"])
+        labels, alike = images.image_labels[rows], images.clusters[rows]
         folds.append(ProbeFold(train_x, labels, test_x, tested.image_labels, clusters=alike))
         clusters.append(tested.clusters)
     weights = image_weights(np.concatenate(clusters), settings.bootstrap)
