@@ -85,6 +85,7 @@ FUNCTIONS = {
     "compare": api.compare,
     "check": api.check,
     "evaluate": api.evaluate,
+    "judge": api.judge,
     "pretrain": api.pretrain,
     "predict": api.predict,
     "report": api.build_report,
@@ -108,6 +109,7 @@ COMMANDS_ONLY = {
     ("pretrain", "show_chips"): "`api.show_chips`",
     ("check", "formats"): "`headstart.readers.formats.layouts`",
     ("check", "quiet"): "`api.check` prints nothing but by `progress`",
+    ("judge", "quiet"): "`api.judge` prints nothing",
 }
 FUNCTIONS_ONLY = {
     ("check", "progress"): "what the terminal shows",

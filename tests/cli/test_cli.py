@@ -61,7 +61,9 @@ def taken(seen, function, answer):
     return take
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["evaluate", "--help"], ["store", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["evaluate", "--help"], ["judge", "--help"], ["store", "--help"]]
+)
 def test_help_imports_nothing_slow(words):
     # Typer itself loads pydantic for the options of a command; the parts of ours that read settings must not.
     code = "import sys; from headstart.cli.main import app\n"
@@ -77,7 +79,7 @@ def test_help_imports_nothing_slow(words):
 def test_help_names_every_command(command):
     code, out, _ = command("--help")
     assert code == 0
-    for name in ("run", "plan", "compare", "predict", "evaluate", "report", "weights", "store", "env"):
+    for name in ("run", "plan", "compare", "predict", "evaluate", "judge", "report", "weights", "store", "env"):
         assert f"\n│ {name} " in out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.api import show_chips
+from headstart.api import judge, show_chips
 from headstart.doctor.checkup import check
 from headstart.progress import silent
 from headstart.recipes.pretraining import PretrainingOptions
@@ -143,6 +143,20 @@ def test_the_page_of_a_check_is_quiet_and_readable(chromium, tmp_path, width, he
     seen = chromium.visit(page, width, height, dark)
     assert (seen.console, seen.requests) == ([], []) and seen.scroll_width <= width
     assert all(f'id="{name}"' in seen.dom for name in ("wrong", "inside", "read")) and "<script" not in seen.dom
+    assert chromium.evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 780)])
+def test_the_page_of_a_judged_table_is_quiet_and_readable(chromium, tmp_path, width, height, dark):
+    scores = [
+        f"s{d},g{d % 2},{m},{d + k * (d % 3) / 10}" for d in range(9) for k, m in enumerate((HOSTILE, "b", "c" * 60))
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["data set,group,model,score", *(scores[:5] + scores[6:])]))
+    seen = chromium.visit(judge(tmp_path / "t.csv", out=tmp_path / "page").page, width, height, dark)
+    assert (seen.console, seen.requests, seen.scroll_width) == ([], [], width)
+    assert all(f'id="{name}"' in seen.dom for name in ("answer", "groups", "otherwise", "precision", "unknown", "read"))
+    assert chromium.evaluate("document.scripts.length") == 0
     assert chromium.evaluate(CONTRAST) == []
 
 

@@ -2,6 +2,7 @@
 is needed."""
 
 from headstart.api.data import CheckSummary, check, evaluate, open_dataset, open_suite, read_detections, read_image
+from headstart.api.judging import judge
 from headstart.api.models import load_model, predict, pretrain, show_chips
 from headstart.api.studies import build_report, compare, environment, plan_study, run_study
 from headstart.api.weights import (
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "export_weights",
     "import_weights",
+    "judge",
     "list_weights",
     "load_backbone",
     "load_model",

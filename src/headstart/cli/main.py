@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, pretrain, store, weights
+from headstart.cli import check, evaluate, judge, pretrain, store, weights
 from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
@@ -165,6 +165,7 @@ def compare(
 
 app.command()(check.check)
 app.command(cls=evaluate.ListingCommand)(evaluate.evaluate)
+app.command()(judge.judge)
 app.command()(pretrain.pretrain)
 
 

@@ -34,7 +34,7 @@ def fixed(value: object, decimals: int = 1, signed: bool = False) -> str:
 
 
 def measured(value: object, unit: str = "points", signed: bool = False) -> str:
-    """A measured value in its unit: fractions times 100 with one decimal for points, else three decimals."""
+    """A measured value in its unit: fractions times 100 for points, others as they are; see `decimals`."""
     number = finite(value)
     if number is None:
         return NO_VALUE
@@ -47,8 +47,8 @@ def factor(unit: str) -> float:
 
 
 def decimals(unit: str) -> int:
-    """Decimals shown for a unit: 1 for points, else 3."""
-    return 1 if unit == "points" else 3
+    """Decimals shown for a unit: 1 for points, 2 for percent, else 3."""
+    return {"points": 1, "percent": 2}.get(unit, 3)
 
 
 def bracket(lo: object, hi: object, unit: str = "points", signed: bool = False) -> str:

@@ -1,0 +1,1 @@
+"""Anyone's table of scores, models by data sets, read with care."""
