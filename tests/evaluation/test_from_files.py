@@ -126,6 +126,36 @@ def test_masks_need_no_size_of_the_image(files, tmp_path, command):
         api.evaluate(path, files / "gt.json", "coco-segm")
 
 
+def test_why_a_protocol_has_no_number_is_said(files, tmp_path, command):
+    """Crowds only: VOC and COCO count none of them. No true box at all: nor does Open Images."""
+    truth = json.loads((files / "gt.json").read_text())
+    found = found_file(tmp_path / "dt.json", 0, wrong=0)
+    for annotation in truth["annotations"]:
+        annotation["iscrowd"] = 1
+    (tmp_path / "crowds.json").write_text(json.dumps(truth))
+    code, out, _ = command("evaluate", found, tmp_path / "crowds.json", "-p", "all", "--bootstrap", 0)
+    said = "voc07-11pt, voc-area, coco: none of the 20 true boxes counts (20 crowd), so there is nothing to measure\n"
+    assert code == 0 and said in out and "det/openimages/map@0.5        100.00" in out
+    (tmp_path / "none.json").write_text(json.dumps(truth | {"annotations": []}))
+    result = api.evaluate(found, tmp_path / "none.json", "openimages", bootstrap=0)
+    assert result.notes == ("openimages: the images that are scored have no true box, so there is nothing to measure",)
+    assert not api.evaluate(found, files / "gt.json", bootstrap=0).notes
+
+
+def test_left_out_are_the_records_alone(files, tmp_path, command):
+    """A box that cannot be is left out; of an outline that cannot be read, and of one of two corners, the box stays."""
+    truth = json.loads((files / "gt.json").read_text())
+    truth["annotations"][0]["bbox"] = [5, 5, -1, 20]
+    truth["annotations"][1]["segmentation"] = [[1, 2, "3", 4]]
+    truth["annotations"][2]["segmentation"] = [[1, 2, 3, 4]]
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    found = found_file(tmp_path / "dt.json", 0, wrong=0)
+    skip = ("--on-bad-box", "skip", "--on-bad-record", "skip")
+    code, out, err = command("evaluate", found, tmp_path / "gt.json", "--bootstrap", 0, *skip)
+    assert code == 0 and err.count("left out: ") == 3
+    assert "10 images, 19 boxes" in out and "left out: 1 record of the data, as --on-bad-box" in out
+
+
 def test_masks_need_outlines_of_the_objects(files, tmp_path):
     truth = json.loads((files / "gt.json").read_text())
     del truth["annotations"][4]["segmentation"]

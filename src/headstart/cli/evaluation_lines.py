@@ -38,7 +38,8 @@ def _print_facts(result: Evaluation) -> None:
         f"{len(result.classes)} classes"
     )
     if result.left_out:
-        say(f"  left out: {result.left_out:,} records of the data, as --on-bad-box and --on-bad-record say")
+        records = "record" if result.left_out == 1 else "records"
+        say(f"  left out: {result.left_out:,} {records} of the data, as --on-bad-box and --on-bad-record say")
     for note in result.notes:
         say(f"  {note}")
     for side in (*result.seeds, *result.compared_seeds):

@@ -91,7 +91,7 @@ def annotate(
         hierarchy=hierarchy or {},
         class_kinds=class_kinds or {},
         notes=tuple(notes),
-        left_out=tuple((e.rule, e.path, e.record, e.why, e.fix) for e in left_out),
+        left_out=tuple((e.rule, e.path, e.record, e.why, e.fix, e.of_record) for e in left_out),
     )
     place = root.place if isinstance(root, DataPath) else Folder(str(root))
     return Annotations(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)), facts, place)

@@ -141,8 +141,13 @@ class Annotations:
 
     @cached_property
     def left_out(self) -> tuple[Fault, ...]:
-        """Records that reading left out, since it was told to skip bad ones."""
+        """Records that reading left out, since it was told to skip bad ones, and what it reads without."""
         return tuple(Fault(*entry) for entry in self.facts.left_out)
+
+    @property
+    def num_left_out(self) -> int:
+        """Of records alone."""
+        return sum(fault.of_record for fault in self.left_out)
 
     def __len__(self) -> int:
         return self.batch.num_rows

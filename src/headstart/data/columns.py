@@ -85,7 +85,7 @@ class TableFacts:
     hierarchy: dict[str, tuple[str, ...]] = field(default_factory=dict)
     class_kinds: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str, str, str, str], ...] = ()
+    left_out: tuple[tuple[str, str, str, str, str, bool], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ class Fault:
     """Such as "object 3 ('cat')" or "line 12"; "" when it is the whole file."""
     why: str
     fix: str
+    of_record: bool = True
+    """Whether the record is left out for it; False for something that is read without (`Faults.lost`)."""
 
     def __str__(self) -> str:
         subject = f"{self.path}: {self.record} " if self.record else f"{self.path}: "
@@ -56,7 +58,7 @@ class Faults:
 
     def lost(self, fault: Fault) -> None:
         """Something that is read without: listed with what was left out, and never raised."""
-        self.found.append(fault)
+        self.found.append(replace(fault, of_record=False))
 
     def settle_boxes(
         self,

@@ -21,7 +21,7 @@ from headstart.places.paths import Place, Stamp, Watched
 from headstart.store.batches import require_intact
 from headstart.store.files import ABANDONED, read_json, sweep, write_json
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the cached files; raised when they change."""
 
 

@@ -40,7 +40,7 @@ def write_clean(checkup: Checkup, out: Path) -> list[str]:
     lost |= {bad_masks[path] for path in dropped if path in bad_masks}
     clean = table.select(np.setdiff1d(np.arange(len(table)), np.array(sorted(lost), np.int64)))
     out.mkdir(parents=True)
-    done = [f"images left out: {len(lost)} of {len(table)}", f"records left out in reading: {len(table.left_out)}"]
+    done = [f"images left out: {len(lost)} of {len(table)}", f"records left out in reading: {table.num_left_out}"]
     if "detect" in table.tasks:
         done += _write_coco(with_sizes(clean, "skip"), out)
     else:

@@ -20,7 +20,7 @@ from headstart.evaluation.request import EvaluationRequest
 from headstart.evaluation.result import Evaluation, ReadSide
 from headstart.evaluation.scoring import Facts, Scored, scored, truth_for
 from headstart.evaluation.seeds import differences_of, intervals_of, mean_metrics
-from headstart.metrics.boxes import Detections, Truth
+from headstart.metrics.boxes import CROWD, DIFFICULT, GROUP_OF, Detections, Truth
 from headstart.metrics.protocols import rules_of
 from headstart.progress import Counted
 from headstart.stats.bootstrap import image_weights
@@ -78,8 +78,8 @@ def evaluate_detections(
         num_clusters=int(np.count_nonzero(np.bincount(clusters))),
         clustered=clustered,
         num_boxes=len(truth.labels),
-        left_out=len(annotations.left_out),
-        notes=_notes(annotations, truth, request),
+        left_out=annotations.num_left_out,
+        notes=(*_without_numbers(truth, first[0].counts), *_notes(annotations, truth, request)),
         classes=annotations.box_classes,
         seeds=tuple(read[: len(detections)]),
         protocols=request.protocols,
@@ -180,6 +180,20 @@ def _require_image(annotations: Annotations, row: int) -> None:
             f"{path}: no such image, so near-duplicates cannot be looked for. Say where the images are with --read "
             "images=FOLDER, or leave --clusters out."
         )
+
+
+def _without_numbers(truth: Truth, counts: dict[str, dict[str, int]]) -> tuple[str, ...]:
+    """Why protocols have no number at all: no true box counts by their rules."""
+    empty = [protocol for protocol, of_classes in counts.items() if not any(of_classes.values())]
+    if not empty:
+        return ()
+    kinds = {"difficult": DIFFICULT, "crowd": CROWD, "group-of": GROUP_OF}
+    flagged = {name: int(((truth.flags & bit) != 0).sum()) for name, bit in kinds.items()}
+    why = ", ".join(f"{count:,} {name}" for name, count in flagged.items() if count)
+    boxes = f"none of the {len(truth.labels):,} true boxes counts ({why or 'they are too large'})"
+    if not len(truth.labels):
+        boxes = "the images that are scored have no true box"
+    return (f"{', '.join(empty)}: {boxes}, so there is nothing to measure",)
 
 
 def _notes(annotations: Annotations, truth: Truth, request: EvaluationRequest) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ class _Sieve:
         """The annotation; or, where the fault is about a part of it, that part alone: the box stays."""
         if not self.good[row]:
             return
-        fault = Fault(rule, self.path, self.record(row), why, fix if about == "box" else f"{fix}.")
+        advice = fix if about == "box" else f"{fix}."
+        fault = Fault(rule, self.path, self.record(row), why, advice, of_record=about != "part")
         (self.faults.box if about == "box" else self.faults.record)(fault)
         self.good[row] = about == "part"
 
