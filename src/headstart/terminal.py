@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 _COMMANDS = re.compile(
@@ -16,6 +18,10 @@ _COMMANDS = re.compile(
     r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks of direction, separators of lines
     r"\ud800-\udfff]"  # bytes of a file's name that are no UTF-8
 )
+
+
+class OutputClosed(Exception):
+    """Who read what is printed has enough, as `head` has: no fault, and nobody is told."""
 
 
 def printable(text: str, one_line: bool = False) -> str:
@@ -48,10 +54,29 @@ def _code(found: re.Match[str]) -> str:
 
 
 def _write(text: str, stream: TextIO) -> None:
+    with _named(stream):
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:  # a terminal that has not all characters
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        if stream is not sys.stdout:
+            stream.flush()
+
+
+def flush() -> None:
+    """Write what was said and is not written yet. Raises OutputClosed, or OSError that says which output it is."""
+    with _named(sys.stdout):
+        sys.stdout.flush()
+
+
+@contextmanager
+def _named(stream: TextIO) -> Iterator[None]:
+    """Faults of writing as those of this output."""
     try:
-        stream.write(text)
-    except UnicodeEncodeError:  # a terminal that has not all characters
-        encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    if stream is not sys.stdout:
-        stream.flush()
+        yield
+    except BrokenPipeError:
+        raise OutputClosed("nobody reads the output any more") from None
+    except OSError as fault:
+        where = "standard error" if stream is sys.stderr else "standard output"
+        raise OSError(fault.errno, f"{where}: {fault.strerror}") from fault

@@ -161,12 +161,29 @@ def test_strays_of_killed_processes_are_swept_and_nothing_else(store):
     assert not stray.exists() and not folder.exists() and all(path.exists() for path in mine)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_fault_of_writing_names_file_cause_and_remedy(tmp_path, number):
-    said = rf"a\.json: cannot be written \({os.strerror(number)}\)\. Make room"
+ROOM = r": [\d,]+ (kB|MB) of [\d,]+ (kB|MB) are free"
+
+
+@pytest.mark.parametrize(
+    ("number", "room", "advice"),
+    [
+        (errno.ENOSPC, ROOM, "Make room on the disk, or write to another one"),
+        (errno.EDQUOT, ROOM, "Make room on the disk, or write to another one"),
+        (errno.EROFS, "", "Make it writable, or write to another place"),
+        (errno.EACCES, "", "Make room on the disk, or allow writing there"),
+    ],
+)
+def test_a_fault_of_writing_names_file_cause_and_remedy(tmp_path, number, room, advice):
+    said = rf"a\.json: cannot be written \({os.strerror(number)}{room}\)\. {advice}; then run the same command again"
     with pytest.raises(StoreError, match=said) as fault, replacing(tmp_path / "a.json"):
         raise OSError(number, os.strerror(number))
     assert fault.value.exit_code == 2 and list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_says_how_much_the_file_takes(tmp_path, short_disk):
+    said = rf"\(File too large{ROOM}, the file takes 100 kB or more\)"
+    with pytest.raises(StoreError, match=said):
+        write_text(tmp_path / "a", "x" * 100_000)
 
 
 @pytest.fixture
@@ -193,6 +210,7 @@ def test_every_writer_says_what_failed_and_keeps_the_old(tmp_path, write, short_
     path.write_text("old")
     with pytest.raises(StoreError, match=r"/a: cannot be written \(.*\)\. Make room on the disk"):
         write(path)
+    write_text(path, "old")  # what is small enough can still be written
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
@@ -297,3 +315,12 @@ def test_two_processes_do_not_share_a_run(tmp_path):
         assert (tmp_path / ".lock").exists()
     with RunLock(tmp_path):
         pass
+
+
+def test_a_library_that_writes_tells_the_cause_too(tmp_path, short_disk):
+    """safetensors writes by itself, and its faults have no number of the system's."""
+    with pytest.raises(
+        StoreError, match=rf"a: cannot be written \(File too large{ROOM}.*Make room on the disk, or write to"
+    ):
+        save_tensors(tmp_path / "a", {"a": torch.zeros(100_000)}, {})
+    assert list(tmp_path.iterdir()) == []

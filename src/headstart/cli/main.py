@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from copy import copy
 from enum import StrEnum
@@ -16,8 +17,9 @@ from headstart.cli import check, evaluate, judge, pretrain, store, weights
 from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
+from headstart.store.files import UNWRITABLE, unwritable
 from headstart.tasks.table import trained_tasks
-from headstart.terminal import say, tell
+from headstart.terminal import OutputClosed, flush, say, tell
 
 if TYPE_CHECKING:
     from headstart.api import RunSummary
@@ -33,6 +35,9 @@ app = typer.Typer(
 )
 app.add_typer(weights.app, name="weights")
 app.add_typer(store.app, name="store")
+
+CLOSED = 141
+"""Status of a command whose output nobody reads any more: the shell's own for what SIGPIPE ends."""
 
 
 class Budget(StrEnum):
@@ -207,7 +212,15 @@ def main() -> None:
     """Entry point: faults that a user can act on end in one line and their exit code."""
     logging.basicConfig(handlers=[_Told()])
     try:
-        _app_for(sys.argv[1:])()
+        try:
+            _app_for(sys.argv[1:])()
+        except SystemExit as end:
+            if end.code == 1 and {"-h", "--help"} & set(sys.argv):  # rich's own word for a closed output
+                raise OutputClosed from None
+            flush()
+            raise
+    except OutputClosed:
+        _end(CLOSED)
     except HeadstartError as fault:
         stopped = fault.exit_code == 130
         tell(str(fault) if stopped else f"error: {fault}")
@@ -217,9 +230,24 @@ def main() -> None:
     except OSError as fault:
         if fault.errno is None:
             raise
-        where = f"{fault.filename}: " if fault.filename is not None else ""
-        tell(f"error: {where}{fault.strerror}. Check the path, its permissions and the disk.")
-        sys.exit(2)
+        tell(f"error: {_of_system(fault)}")
+        _end(2)
+
+
+def _end(status: int) -> None:
+    """End, and write what can be written: Python would tell of the rest once more, with a status of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def _of_system(fault: OSError) -> str:
+    if fault.errno in UNWRITABLE and isinstance(fault.filename, str):
+        return str(unwritable(Path(fault.filename), fault))
+    where = f"{fault.filename}: " if fault.filename is not None else ""
+    return f"{where}{fault.strerror}. Check the path, its permissions and the disk."
 
 
 class _Told(logging.Handler):

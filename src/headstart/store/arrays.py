@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -59,7 +61,7 @@ def mapped_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.mem
     except OSError as fault:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        raise unwritable(path, fault) from fault
+        raise unwritable(path, fault, math.prod(shape) * np.dtype(dtype).itemsize) from fault
     return array
 
 
@@ -86,6 +88,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
             save_file(contiguous, folder / FILE, metadata=metadata)
             (folder / FILE).replace(part)
         except SafetensorError as fault:
-            raise OSError(str(fault)) from fault
+            number = re.search(r"os error (\d+)", str(fault))  # as Rust tells what the system says
+            raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(fault))) from fault
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,8 @@ from typing import Any
 
 from headstart.errors import StoreError
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNWRITABLE = (*FULL, errno.EROFS)
 """Faults that the disk is to blame for, wherever they come up."""
 ABANDONED = 24 * 3600.0
 """Seconds after which nobody is taken to write a temporary file any more, where no lock can tell."""
@@ -39,10 +40,11 @@ def final_name(part: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = True, size: int = 0) -> Iterator[Path]:
     """A temporary name to write to; when the block ends, what was written takes the place of `path`.
 
     path: its folder must exist. durable: also wait until the disk has it (not needed for progress notes and caches).
+    size: bytes that will be written, for the message; 0 where that is not known.
     Raises StoreError where it cannot be written (full, read-only, not allowed); the old content is then still there.
     """
     part = temporary_name(path)
@@ -54,25 +56,46 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync(path.parent)
     except BaseException as fault:
+        written = 0
         with suppress(OSError):
+            written = part.stat().st_size
             part.unlink(missing_ok=True)
         if isinstance(fault, OSError):
-            raise unwritable(path, fault) from fault
+            raise unwritable(path, fault, max(size, written)) from fault
         raise
 
 
-def unwritable(path: Path, fault: BaseException) -> StoreError:
-    """A fault of writing as a sentence: what, why, and what to do."""
-    why = getattr(fault, "strerror", None) or str(fault)
-    return StoreError(
-        f"{path}: cannot be written ({why}). Make room on the disk, or allow writing there; then run the same command "
-        "again."
-    )
+def unwritable(path: Path, fault: BaseException, size: int = 0) -> StoreError:
+    """A fault of writing as a sentence: what, why, how much room there is, and what to do.
+
+    size: bytes that are to be written, or that were before it failed; 0 where that is not known.
+    """
+    number = getattr(fault, "errno", None)
+    why, advice = getattr(fault, "strerror", None) or str(fault), "Make room on the disk, or allow writing there"
+    if number in FULL:
+        why += _room(path, size)
+        advice = "Make room on the disk, or write to another one"
+    elif number == errno.EROFS:
+        advice = "Make it writable, or write to another place"
+    return StoreError(f"{path}: cannot be written ({why}). {advice}; then run the same command again.")
+
+
+def _room(path: Path, size: int) -> str:
+    """How much of the disk is free, and how much the file takes, as far as that is known."""
+    with suppress(OSError):
+        usage = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists()))
+        takes = f", the file takes {_kilobytes(size)} or more" if size else ""
+        return f": {_kilobytes(usage.free)} of {_kilobytes(usage.total)} are free{takes}"
+    return ""
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1e3:,.0f} kB" if count < 1e7 else f"{count / 1e6:,.0f} MB"
 
 
 def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
     """Write a file; see `replacing`."""
-    with replacing(path, durable) as part:
+    with replacing(path, durable, len(content)) as part:
         part.write_bytes(content)
 
 

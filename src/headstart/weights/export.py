@@ -6,9 +6,10 @@ the backbone's name with its options, preprocessing, lineage, license. Without f
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +23,8 @@ from headstart.models.backbones.building import BUILTIN_NAMES, source_key
 from headstart.models.backbones.naming import split_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.user_backbones import split_user_backbone
-from headstart.store.files import replacing
+from headstart.store.arrays import save_tensors
+from headstart.store.files import write_bytes
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.checkpoint import Loaded
 from headstart.weights.folding import fold_preprocessing
@@ -123,24 +125,17 @@ def _check_path(out: Path, to: Target, overwrite: bool) -> None:
         raise UsageError(f"{out} exists. Give another name, or --overwrite.")
 
 
-def _write(out: Path, write: Callable[[Path], Any]) -> None:
-    """Under another name first, so that no half-written file is ever read."""
-    with replacing(out) as part:
-        try:
-            write(part)
-        except RuntimeError as fault:
-            if "file write failed" not in str(fault) and "PytorchStreamWriter" not in str(fault):
-                raise
-            raise OSError(str(fault).splitlines()[0]) from fault
+def _save(out: Path, content: Any) -> None:
+    """As torch does. By way of memory: what torch says of a full disk is no message."""
+    made = io.BytesIO()
+    torch.save(content, made)
+    write_bytes(out, made.getvalue())
 
 
 def _timm(
     out: Path, state: dict[str, Tensor], backbone: str, _: Preprocessing, *, facts: dict[str, Any]
 ) -> tuple[str, ...]:
-    from safetensors.torch import save_file
-
-    metadata = {"format": "pt", "headstart": json.dumps(facts)}
-    _write(out, lambda part: save_file(state, part, metadata=metadata))
+    save_tensors(out, state, {"format": "pt", "headstart": json.dumps(facts)})
     base, options = split_options(backbone)
     if "deformable" in options or "norm" in options:
         return (f"timm has no such network; the names are those of Headstart's own backbone {backbone}",)
@@ -161,7 +156,7 @@ def _torchvision(
             f"torchvision has no network like {base}{told}: its ResNets have the stride in the 3x3 "
             "convolution and a plain stem. Export to timm or mmdetection."
         )
-    _write(out, lambda part: torch.save({"state_dict": state, "headstart": facts}, part))
+    _save(out, {"state_dict": state, "headstart": facts})
     notes = ["load_state_dict(torch.load(..)['state_dict'], strict=False): the classifier is not in it"]
     if "output_stride" in options:
         dilate = [False, options["output_stride"] == "8", True]
@@ -194,7 +189,7 @@ def _detectron2(
         )
     model = {detectron2.original(name): value.numpy() for name, value in state.items() if "num_batches" not in name}
     content = {"model": model, "__author__": "Headstart", "matching_heuristics": True, "headstart": facts}
-    _write(out, lambda part: part.write_bytes(pickle.dumps(content, protocol=4)))
+    write_bytes(out, pickle.dumps(content, protocol=4))
     mean, std = _in_255(preprocessing)
     stride = split_options(backbone)[1].get("stride_in") == "conv1"
     settings = [
@@ -215,7 +210,7 @@ def _mmdetection(
     config = _mm_config(base, options, preprocessing)
     renamed = {f"backbone.{openmmlab.original(name, base)}": value for name, value in state.items()}
     content = {"meta": {"config": config}, "state_dict": renamed, "headstart": facts}
-    _write(out, lambda part: torch.save(content, part))
+    _save(out, content)
     return ("init_cfg=dict(type='Pretrained', checkpoint=.., prefix='backbone.'); configuration:", *config.splitlines())
 
 
