@@ -20,7 +20,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "headstart"
 POSITIONAL = 4
 RUNNER = ["settings", "place", "inputs", "out", "progress"]
 """What the runner of every kind of job takes, and a worker calls by position."""
+TWIN = "called in turn with its compiled twin, by position"
 CALLED_BY_POSITION = {
+    "metrics/_plain_matching.py:match": TWIN,
+    "metrics/_plain_matching.py:ranked": TWIN,
+    "metrics/_plain_matching.py:sorted_detections": TWIN,
+    "metrics/_plain_precision.py:plain_ap": TWIN,
     "pretraining/processes.py:_member": "the target of a process",
     "study/runners/training.py:_of_fold": "completed by `partial`, and called as any `Progress`",
     "weights/pickles.py:_typed": "called with what a pickle holds, as torch's own function is",

@@ -109,7 +109,7 @@ def match(
     num_images: int,
 ) -> tuple[Rows, Rows, Flags, Ints]:
     """See `_matching.match`."""
-    columns = _known(pairs) if len(pairs.begins) else _overlapping(ranked, boxes, areas, truth, num_images)
+    columns = _known(pairs) if len(pairs.begins) else _overlapping(ranked, boxes, areas, truth, num_images=num_images)
     near = _near(*columns, lowest=float(thresholds.min()))
     contested = _contested(near, truth, free)
     parts = [_alone(near, ~contested, truth, thresholds), _in_rounds(_of(near, contested), truth, thresholds, free)]
@@ -128,7 +128,7 @@ def _known(pairs: Pairs) -> tuple[Ints, Rows, Floats]:
 
 
 def _overlapping(
-    ranked: Ranked, boxes: Floats, areas: Floats, truth: TrueBoxes, num_images: int
+    ranked: Ranked, boxes: Floats, areas: Floats, truth: TrueBoxes, *, num_images: int
 ) -> tuple[Ints, Ints, Floats]:
     """Places of detections and of true boxes that overlap, and how much. Class by class: what belongs to one stays in
     the processor's cache."""
@@ -217,7 +217,7 @@ def _in_rounds(near: Near, truth: TrueBoxes, thresholds: Floats, free: bool) -> 
     by_round, ends = np.argsort(rounds, kind="stable"), np.cumsum(np.bincount(rounds))
     for begin, end in zip(np.append(0, ends), ends, strict=False):
         now = by_round[begin:end]
-        met[now], hit[now] = choose(near, now, truth.region, ignored, taken, limits=limits)
+        met[now], hit[now] = choose(near, now, truth.region, ignored, taken=taken, limits=limits)
         a, cell = np.nonzero(met[now] >= 0)
         taken[met[now[a], cell], cell] = True
     a, cell = np.nonzero(met >= 0)
@@ -231,7 +231,7 @@ def _of_image_and_class(truth: TrueBoxes) -> Ints:
     return np.cumsum(new)
 
 
-def _free(near: Near, now: Ints, region: Flags, ignored: Flags, taken: Flags, *, limits: Floats) -> tuple[Rows, Flags]:
+def _free(near: Near, now: Ints, region: Flags, ignored: Flags, *, taken: Flags, limits: Floats) -> tuple[Rows, Flags]:
     """See `_matching._free`: (R, cells) of the detections `now`."""
     counts = near.begins[now + 1] - near.begins[now]
     best = np.tile(limits, (len(now), 1))
@@ -253,7 +253,7 @@ def _free(near: Near, now: Ints, region: Flags, ignored: Flags, taken: Flags, *,
     return which, hit
 
 
-def _best(near: Near, now: Ints, region: Flags, ignored: Flags, taken: Flags, *, limits: Floats) -> tuple[Rows, Flags]:
+def _best(near: Near, now: Ints, region: Flags, ignored: Flags, *, taken: Flags, limits: Floats) -> tuple[Rows, Flags]:
     """See `_matching._best`: (R, cells) of the detections `now`."""
     counts = near.begins[now + 1] - near.begins[now]
     best, which = np.zeros((2, len(now))), np.zeros((2, len(now)), np.int64)
