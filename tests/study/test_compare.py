@@ -55,7 +55,7 @@ def card(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny_effort(monkeypatch):
-    monkeypatch.setitem(compare.EFFORTS, "quick", Effort(seeds=2, pixels=64 * 64))
+    monkeypatch.setitem(compare.EFFORTS, "quick", Effort(seeds=2, pixels=64 * 64, search="first"))
     for task in trained_tasks().values():
         monkeypatch.setattr(task, "updates", {"quick": 3})
 

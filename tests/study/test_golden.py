@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from headstart.study.jobs import VERSIONS
 from headstart.study.runners.table import RUNNERS
@@ -111,7 +111,10 @@ def arrays(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         if path.suffix == ".npy":
             yield path.stem, np.load(path)
         elif path.suffix in (".npz", ".safetensors"):
-            named = load_file(path) if path.suffix == ".safetensors" else dict(np.load(path))
+            if path.suffix == ".safetensors":  # NumPy knows no bfloat16
+                named = {name: tensor.double().numpy() for name, tensor in load_file(path).items()}
+            else:
+                named = dict(np.load(path))
             yield from ((f"{path.stem}/{name}", named[name]) for name in sorted(named))
 
 

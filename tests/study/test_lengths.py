@@ -40,7 +40,7 @@ def test_folds_are_averaged_and_seeds_in_order():
     of = convergence_of(TASK, trials, found, seeds=[1, 2], margin=0.01)["seg/miou"]
     assert list(of.scores) == ["w"]  # of the other not all seeds were finished
     assert np.allclose(of.scores["w"], [[0.2, 0.3], [0.2, 0.4], [0.2, 0.5]])
-    (row,) = as_rows(TASK, {"seg/miou": of})
+    (row,) = as_rows(TASK, {"seg/miou": of}, 60)
     assert row["task"] == "scenes" and row["updates"] == 60 and row["scores"]["w"][0] == pytest.approx([0.2, 0.3])
 
 
@@ -50,10 +50,10 @@ def test_without_scores_the_loss_decides(value):
     trials, found = found_in({("w", 1): [of_fold], ("v", 1): [trained(at=(0.1, 0.1, 0.1))]})
     of = convergence_of(TASK, trials, found, seeds=[1], margin=0.01)["seg/miou"]
     assert of.of_pair("v", "w") == "w was still losing training loss"
-    assert as_rows(TASK, {"seg/miou": of})[0]["scores"]["w"] == [[None], [None], [None]]
+    assert as_rows(TASK, {"seg/miou": of}, 60)[0]["scores"]["w"] == [[None], [None], [None]]
 
 
 def test_a_probe_trains_nothing():
     probe = Task(name="p", kind="probe", train=("a",), test=("c",))
     assert convergence_of(probe, [], lambda job: None, seeds=[1], margin=0.01) == {}
-    assert as_rows(probe, {}) == []
+    assert as_rows(probe, {}, 0) == []

@@ -11,6 +11,7 @@ from headstart.config.study import Study
 from headstart.study.jobs import Expansion, Job, as_json
 from headstart.study.plan import PIXELS_PER_SECOND
 from headstart.study.results import study_digest
+from headstart.study.scope import fixed_in_origins, fixed_in_task, with_fixed
 from support.drawn_layouts import as_coco, drawn_images
 from support.small_studies import DETECT, drawn, photos, planner
 
@@ -43,9 +44,9 @@ RATES = [f"find from boxes, seed 5, rate {rate}" for rate in ("0.001", "0.003", 
 
 def test_a_search_hides_what_follows_it() -> None:
     plan = planner(drawn()).expand(nothing)
-    assert plan.hidden == 2 and not plan.complete and plan.done == frozenset()
+    assert plan.hidden == 1 and not plan.complete and plan.done == frozenset()
     assert set(RATES) <= set(labels(plan)) and "test find from boxes, seed 5" not in labels(plan)
-    assert {job.label for job in plan.ready} == {"draw base", "draw train", "draw val", "draw test"}
+    assert {job.label for job in plan.ready} == {"draw base for seed 5", "draw train", "draw val", "draw test"}
     assert [(t.weights, t.task) for t in plan.trials] == [(name, "probe") for name in ("boxes", "labels", "random")]
 
 
@@ -56,7 +57,7 @@ def test_all_jobs_of_a_study_and_what_each_needs() -> None:
     sources = [(images, name) for images in ("train", "test") for name in ("boxes", "labels", "random")]
     features = {f"features of {images} from {name}, seed 5": name for images, name in sources}
     assert jobs.keys() == {
-        *(f"draw {name}" for name in ("base", "train", "val", "test")),
+        *(f"draw {name}" for name in ("base for seed 5", "train", "val", "test")),
         *(f"pre-train {name}, seed 5" for name in ("boxes", "labels")),
         *RATES,
         "test find from boxes, seed 5",
@@ -69,9 +70,10 @@ def test_all_jobs_of_a_study_and_what_each_needs() -> None:
     }
     made = {"boxes": {"weights": "pre-train boxes, seed 5"}, "labels": {"weights": "pre-train labels, seed 5"}}
     for label, name in features.items():
-        assert needs(jobs[label]) == made.get(name, {}) | {"images": f"draw {label.split()[2]}"}, label
+        images = {"images": f"draw {label.split()[2]}", "statistics": "draw train"}
+        assert needs(jobs[label]) == made.get(name, {}) | images, label
     for name in ("boxes", "labels"):
-        assert needs(jobs[f"pre-train {name}, seed 5"]) == {"images": "draw base"}
+        assert needs(jobs[f"pre-train {name}, seed 5"]) == {"images": "draw base for seed 5"}
     for label in RATES:
         assert needs(jobs[label]) == made["boxes"] | {"train": "draw train", "val": "draw val"}
     assert needs(jobs["test find from boxes, seed 5"]) == {"model0": RATES[1], "test0": "draw test"}
@@ -145,7 +147,7 @@ def test_what_jobs_are_told() -> None:
 
 def test_costs_are_pixels_over_the_speed() -> None:
     jobs = by_label(planner(drawn()).expand(everything))
-    assert jobs["draw base"].cost == pytest.approx(48 * 64**2 / 96**2 / 500)
+    assert jobs["draw base for seed 5"].cost == pytest.approx(48 * 64**2 / 96**2 / 500)
     assert jobs["pre-train boxes, seed 5"].cost == pytest.approx(30 * 8 * 64**2 / PIXELS_PER_SECOND)
     assert jobs[RATES[0]].cost == pytest.approx(30 * 8 * 48**2 / PIXELS_PER_SECOND)
     assert jobs["features of train from boxes, seed 5"].cost == pytest.approx(24 * 48**2 / (3 * PIXELS_PER_SECOND))
@@ -175,7 +177,7 @@ def test_the_best_rate_at_an_edge_is_said() -> None:
 
 def test_jobs_wait_for_their_inputs() -> None:
     """Ready: not done, and all that is needed is done."""
-    done = {"draw base", "draw train", "pre-train boxes, seed 5"}
+    done = {"draw base for seed 5", "draw train", "pre-train boxes, seed 5"}
 
     def lookup(job: Job) -> dict[str, float | None] | None:
         return {} if job.label in done else None
@@ -199,16 +201,83 @@ def test_inputs_stand_before_what_needs_them() -> None:
         seen.add(job.key)
 
 
-def test_every_seed_has_its_own_trainings_and_searches_with_the_first() -> None:
+def test_every_seed_searches_its_own_rate() -> None:
+    """At seed 9 the highest is the best, and the grid grows."""
+
+    def lookup(job: Job) -> dict[str, float | None]:
+        if job.kind != "transfer" or job.settings.seed == 5:
+            return everything(job)
+        return {"val/det/coco/map@0.5:0.95": -abs(job.settings.recipe.lr - 9e-3)}
+
     values = drawn() | {"seeds": [5, 9]}
     plan = planner(values).expand(nothing)
-    assert plan.hidden == 4
+    assert plan.hidden == 2
+    others = [label.replace("seed 5", "seed 9") for label in RATES]
+    assert [job.label for job in plan.known if job.kind == "transfer"] == [*RATES, *others]
+    plan = planner(values).expand(lookup)
+    assert [job.label for job in plan.known if job.kind == "transfer"] == [
+        *RATES,
+        *others,
+        "find from boxes, seed 9, rate 0.027",
+    ]
+    assert [(t.seed, t.rates) for t in plan.trials if t.task == "find"] == [(5, (3e-3,)), (9, (9e-3,))]
+
+
+def test_one_seed_may_search_for_all() -> None:
+    values = drawn() | {"seeds": [5, 9], "search": "first"}
+    plan = planner(values).expand(nothing)
+    assert plan.hidden == 3
     assert not [label for label in labels(plan) if label.startswith("find") and "seed 9" in label]
     plan = planner(values).expand(everything)
     transfers = [job.label for job in plan.known if job.kind == "transfer"]
     assert transfers == [*RATES, "find from boxes, seed 9, rate 0.003"]
     assert [(t.task, t.seed) for t in plan.trials[:2]] == [("find", 5), ("find", 9)]
     assert {seed for _, seed, _ in plan.explain} == {5, 9} and len(plan.explain) == 6
+
+
+def test_every_origin_draws_its_own_images() -> None:
+    """Sets of tasks are the same for all seeds; a pre-training's begin a million images further on for each."""
+    plan = planner(drawn() | {"seeds": [0, 2]}).expand(everything)
+    drawings = {job.label: job.settings.first for job in plan.known if job.kind == "draw"}
+    assert drawings == {
+        "draw base": 0,
+        "draw base for seed 2": 2_000_000,
+        "draw train": 0,
+        "draw val": 24,
+        "draw test": 36,
+    }
+    jobs = by_label(plan)
+    assert needs(jobs["pre-train boxes, seed 0"]) == {"images": "draw base"}
+    assert needs(jobs["pre-train boxes, seed 2"]) == needs(jobs["pre-train labels, seed 2"])
+    assert needs(jobs["pre-train boxes, seed 2"]) == {"images": "draw base for seed 2"}
+
+
+def test_a_set_ends_before_the_images_of_other_origins() -> None:
+    values = drawn()
+    values["sets"]["base"] |= {"first": 999_960}
+    with pytest.raises(ValueError, match=r"it ends at image 1,000,008; from 1,000,000 on are the images of further"):
+        planner(values)
+
+
+def test_scopes_say_what_seeds_do_not_draw() -> None:
+    values = drawn()
+    study = Study.model_validate(values)
+    find, probe = study.tasks
+    assert fixed_in_task(study, find) == [] and fixed_in_task(study, probe) == []
+    assert fixed_in_origins(study, study.weights) == []
+    values["tasks"][0]["limit"] = None
+    values["search"] = "first"
+    study = Study.model_validate(values)
+    fixed = fixed_in_task(study, study.tasks[0])
+    assert fixed == ["the training images", "the rates, searched with the first seed"]
+    values["sets"]["base"] = {"path": "photos", "splits": ["train"]}
+    study = Study.model_validate(values)
+    assert fixed_in_origins(study, study.weights) == ["the pre-training images"]
+    assert fixed_in_origins(study, study.weights[2:]) == []  # random values
+    assert with_fixed("s", fixed, 3) == (
+        "s; held fixed over seeds: the training images, the rates, searched with the first seed"
+    )
+    assert with_fixed("s", fixed, 1) == with_fixed("s", [], 3) == "s"
 
 
 def test_a_fixed_rate_is_not_searched() -> None:

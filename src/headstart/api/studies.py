@@ -28,13 +28,15 @@ def run_study(
     trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
+    extend: bool = False,
     quiet: bool = False,
 ) -> RunSummary:
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
     workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
     "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. trust_code: let Python files run
-    that the study, its cards or checkpoints name as backbones.
+    that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that have not converged
+    go on from where their trainings ended, for as many updates again (docs/converged.md).
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
@@ -43,7 +45,7 @@ def run_study(
     settings, base = load_study(str(study))
     source = find_study(str(study))
     where = run_directory(source, settings.name, as_path(out))
-    how = HowToRun(workers, chosen_devices(device), offline, overwrite, quiet=quiet)
+    how = HowToRun(workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet)
     with trusting(trust_code):
         return summarized(settings, source, base, where, how=how)
 
@@ -75,13 +77,14 @@ def compare(
     trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
+    extend: bool = False,
     quiet: bool = False,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
     data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
     detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
-    `runs/compare-DATA[-TASK]`. workers, device, trust_code: as in `run_study`.
+    `runs/compare-DATA[-TASK]`. workers, device, trust_code, extend: as in `run_study`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     """
     from headstart.places.network import no_network
@@ -122,7 +125,7 @@ def compare(
     with tempfile.TemporaryDirectory() as folder, trusting(trust_code, code):
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        how = HowToRun(workers, chosen_devices(device), offline, overwrite, quiet=quiet)
+        how = HowToRun(workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet)
         return summarized(study, proposal, where, where, how=how)
 
 

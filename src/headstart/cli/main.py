@@ -50,6 +50,9 @@ class Budget(StrEnum):
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+Extend = Annotated[
+    bool, typer.Option("--extend", help="Train on where a comparison has not converged: as many updates again.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
@@ -84,6 +87,7 @@ def run(
     trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Overwrite = False,
+    extend: Extend = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -95,7 +99,15 @@ def run(
         logging.getLogger("headstart").setLevel(logging.INFO)
     _finish(
         api.run_study(
-            study, out, workers, device, trust_code=trust_code, offline=offline, overwrite=overwrite, quiet=quiet
+            study,
+            out,
+            workers,
+            device,
+            trust_code=trust_code,
+            offline=offline,
+            overwrite=overwrite,
+            extend=extend,
+            quiet=quiet,
         ),
         quiet,
         as_json,
@@ -142,6 +154,7 @@ def compare(
     trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Overwrite = False,
+    extend: Extend = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -163,6 +176,7 @@ def compare(
         trust_code=trust_code,
         offline=offline,
         overwrite=overwrite,
+        extend=extend,
         quiet=quiet,
     )
     _finish(summary, quiet, as_json)

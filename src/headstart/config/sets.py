@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from headstart.recipes.settings import Settings
+
+ORIGIN_STRIDE = 1_000_000
+"""Images of a drawn world between those of two origins: what a pre-training of seed s draws begins s times so many
+further on than its set says. So sets end below it."""
 
 
 class WorldSet(Settings):
@@ -17,9 +21,19 @@ class WorldSet(Settings):
     count: int = Field(gt=0)
     """Number of images."""
     first: int = Field(default=0, ge=0)
-    """Index of the first image of the endless world; two sets of one world must not overlap."""
+    """Index of the first image of the endless world; two sets of one world must not overlap. For pre-trainings it is
+    that of seed 0: every seed draws its own images (`ORIGIN_STRIDE`)."""
     size: int = Field(default=96, ge=32)
     """Height and width, pixels."""
+
+    @model_validator(mode="after")
+    def _ends_before_other_origins(self) -> WorldSet:
+        if self.first + self.count > ORIGIN_STRIDE:
+            raise ValueError(
+                f"it ends at image {self.first + self.count:,}; from {ORIGIN_STRIDE:,} on are the images of further "
+                "seeds. Give a smaller `first` or `count`"
+            )
+        return self
 
 
 class FolderSet(Settings):

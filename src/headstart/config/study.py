@@ -51,6 +51,10 @@ class Task(Settings):
     limit: int | None = Field(default=None, gt=0)
     """Train on `limit` images of each training set only: a stratified part, another one for each seed, which holds the
     seed's part of every smaller limit (`headstart.batches.training_part`)."""
+    most_updates: int | None = Field(default=None, gt=0)
+    """Training goes on, for as many updates again each time, while a candidate is still moving on held-out images with
+    the first seed, for so many updates at most; all candidates and seeds are trained for as long. None: the recipe's
+    updates are what there is."""
     protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
     """How detections are scored."""
 
@@ -60,6 +64,8 @@ class Task(Settings):
             raise ValueError("train, val and test need one set per fold each")
         if self.recipe and self.recipe.rates and not self.val:
             raise ValueError("a search over rates needs validation sets (`val`)")
+        if self.most_updates and (self.recipe is None or self.most_updates < self.recipe.updates):
+            raise ValueError("`most_updates` must be at least the updates of the task's recipe")
         return self
 
 
@@ -86,7 +92,8 @@ class Study(Settings):
     name: Name
     title: str = ""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    """Different numbers; each makes its own pre-trainings, heads and orders of images."""
+    """Different numbers; each makes its own pre-trainings, heads and orders of images, and draws its own images where
+    there is a choice."""
     backbone: str | None = None
     """Backbone of the study's own pre-trainings that start at random values, in place of their recipes' (a built-in
     name or `file.py:function`)."""
@@ -94,6 +101,9 @@ class Study(Settings):
     """Threads of each job. Part of every key: another number gives other last bits."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples of the test images."""
+    search: Literal["each", "first"] = "each"
+    """Seeds that search their own rate, where rates are searched. `first`: the first seed alone, for all; that costs
+    less, and what the search found by luck is then common to all seeds."""
     margin: float = Field(default=0.01, ge=0)
     """Practical margin: differences below it do not matter to the user (1 point)."""
     sets: dict[Name, AnySet]

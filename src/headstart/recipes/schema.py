@@ -79,6 +79,8 @@ class Recipe(Training):
     """Rate of the heads when it is fixed. Exactly one of `lr` and `rates` is given."""
     rates: tuple[float, ...] = ()
     """Rates searched, ascending, chosen on validation; extended by the same ratio when the best is at an edge."""
+    warmup: int | None = Field(default=None, ge=0)  # type: ignore[assignment]
+    """Updates of linear warm-up; None: a tenth of the updates."""
     quarter_turns: bool = False
     """Turn images by a random multiple of 90 degrees."""
     reestimate_batch_norm: bool = True
@@ -92,6 +94,11 @@ class Recipe(Training):
         if self.rates and (len(self.rates) < 3 or list(self.rates) != sorted(set(self.rates))):
             raise ValueError("`rates` needs at least three different values, ascending")
         return self
+
+    @property
+    def warmup_updates(self) -> int:
+        """Of linear warm-up."""
+        return self.updates // 10 if self.warmup is None else self.warmup
 
     @property
     def rate(self) -> float:

@@ -58,6 +58,8 @@ class HowToRun:
     devices: Devices
     offline: bool
     overwrite: bool
+    extend: bool
+    """Whether what has not converged goes on."""
     quiet: bool
     """No display."""
 
@@ -86,6 +88,7 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
             workers=how.workers,
             offline=how.offline,
             overwrite=how.overwrite,
+            extend=how.extend,
             devices=how.devices,
         )
     report = out / "report.html"

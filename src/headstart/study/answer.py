@@ -14,7 +14,18 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
     for finding in summary["findings"]:
         lines.append(f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}")
     lines += [""] if summary["findings"] else []
-    return lines + _pretraining_lines(summary, out)
+    return [*lines, *_extend_lines(summary), *_pretraining_lines(summary, out)]
+
+
+def _extend_lines(summary: dict[str, Any]) -> list[str]:
+    """Tasks that have not converged, and how they can go on."""
+    rows = [row for row in summary.get("convergence") or [] if row["moving"] or row["unsettled"]]
+    updates = {row["task"]: row["updates"] for row in rows}
+    return [
+        f"not converged: {task}; the same command with --extend trains its candidates on, from {number} updates to "
+        f"{2 * number}"
+        for task, number in updates.items()
+    ]
 
 
 def _pretraining_lines(summary: dict[str, Any], out: Path) -> list[str]:

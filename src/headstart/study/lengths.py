@@ -29,21 +29,21 @@ def convergence_of(
     for trial in trials:
         by_arm.setdefault(trial.weights, []).append(trial)
     complete = {name: sorted(own, key=lambda t: t.seed) for name, own in by_arm.items() if len(own) == len(seeds)}
-    falling = {name: [_falling(trial, found) for trial in own] for name, own in complete.items()}
+    transfers = {name: [trial.transfers for trial in own] for name, own in complete.items()}
+    falling = {name: [still_falling(jobs, found) for jobs in own] for name, own in transfers.items()}
     return {
-        metric: convergence({name: _scores(own, metric, found) for name, own in complete.items()}, falling, margin)
+        metric: convergence({name: scores_of(own, metric, found) for name, own in transfers.items()}, falling, margin)
         for metric in TASKS[task.kind].ranked_by(task.protocol)
     }
 
 
-def as_rows(task: Task, by_metric: dict[str, Convergence]) -> list[dict[str, Any]]:
-    """What `metrics.json` has of it under `convergence`: an entry for each metric."""
-    assert task.recipe or not by_metric
+def as_rows(task: Task, by_metric: dict[str, Convergence], updates: int) -> list[dict[str, Any]]:
+    """What `metrics.json` has of it under `convergence`: an entry for each metric. updates: of each training."""
     return [
         {
             "task": task.name,
             "metric": metric,
-            "updates": task.recipe.updates if task.recipe else 0,
+            "updates": updates,
             "scores": {name: [[*map(finite, row)] for row in scores.tolist()] for name, scores in of.scores.items()},
             "moving": dict(of.moving),
             "unsettled": [[a, b, why] for (a, b), why in of.unsettled.items()],
@@ -53,16 +53,18 @@ def as_rows(task: Task, by_metric: dict[str, Convergence]) -> list[dict[str, Any
     ]
 
 
-def _scores(trials: Sequence[Trial], metric: str, found: Found) -> np.ndarray:
-    """(3, S) at a third, two thirds and the end; nan where a fold has none."""
+def scores_of(transfers: Sequence[Sequence[Job]], metric: str, found: Found) -> np.ndarray:
+    """(3, S) at a third, two thirds and the end of the transfers of S seeds: the mean over one a fold, nan where a fold
+    has none."""
     names = [validation(metric, thirds) for thirds in (1, 2, 3)]
     columns = []
-    for trial in trials:
-        folds = [found(job) or {} for job in trial.transfers]
+    for jobs in transfers:
+        folds = [found(job) or {} for job in jobs]
         values = [[np.nan if (value := of.get(name)) is None else value for of in folds] for name in names]
         columns.append(np.mean(values, axis=1))
     return np.stack(columns, axis=1)
 
 
-def _falling(trial: Trial, found: Found) -> bool:
-    return any(bool((found(job) or {}).get("train/not_converged")) for job in trial.transfers)
+def still_falling(transfers: Sequence[Job], found: Found) -> bool:
+    """Whether the training loss of a fold was still falling at the end."""
+    return any(bool((found(job) or {}).get("train/not_converged")) for job in transfers)

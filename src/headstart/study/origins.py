@@ -92,7 +92,7 @@ class Origins:
         wanted = self.study.pretraining[name]
         self.backbone(name)  # a backbone that this recipe cannot change is a fault now, not after hours
         start, inputs, where = self.start(name, seed)
-        table, data, images = self._images(wanted)
+        table, data, images = self._images(wanted, seed)
         proposals = Path(absolute(wanted.proposals, self.base)) if wanted.proposals else None
         place = PretrainPlace(
             name=name,
@@ -128,11 +128,11 @@ class Origins:
         precision = precision_on(self.device, training.precision)
         return wanted.recipe.model_copy(update={"training": training.model_copy(update={"precision": precision})})
 
-    def _images(self, wanted: Pretraining) -> tuple[TableSettings | None, DataPlace | None, dict[str, Job]]:
-        """Where the images come from: a table with its place, or jobs that make them."""
+    def _images(self, wanted: Pretraining, seed: int) -> tuple[TableSettings | None, DataPlace | None, dict[str, Job]]:
+        """Where the images come from: a table with its place, or jobs that make them; drawn ones are the seed's own."""
         images, sampling = self.study.sets[wanted.images], wanted.recipe.sampling
         if not isinstance(images, TableSet):
-            jobs = {"images": self.sets.job(wanted.images)}
+            jobs = {"images": self.sets.job(wanted.images, seed)}
             if wanted.validation:
                 jobs["validation"] = self.sets.job(wanted.validation)
             return None, None, jobs

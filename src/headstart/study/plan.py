@@ -6,14 +6,15 @@ be made, so resuming, extending and planning are the same thing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from headstart.config.study import Study, Task, WeightsEntry
 from headstart.recipes.schema import Recipe
+from headstart.study.durations import duration
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.kinds import require_kinds
 from headstart.study.origins import PIXELS_PER_SECOND, Origins
@@ -47,6 +48,10 @@ class Planner:
     offline: bool = False
     device: str = "cpu"
     """Kind of device that networks run on: "cpu", "cuda"."""
+    extended: Mapping[str, int] = field(default_factory=dict)
+    """How often the transfers of a task go on for as many updates again (`headstart.study.extending`)."""
+    failed: set[str] = field(default_factory=set)
+    """Keys of jobs that failed in this run: nobody waits for them."""
 
     @cached_property
     def sets(self) -> Sets:
@@ -67,10 +72,10 @@ class Planner:
         trials: list[Trial] = []
         hidden = 0
         for task in self.study.tasks:
-            for entry in self.study.weights:
-                if task.only and entry.name not in task.only:
-                    continue
-                now, later = self._trials(task, entry, lookup, known)
+            entries = [entry for entry in self.study.weights if not task.only or entry.name in task.only]
+            doublings = self._doublings(task, entries, lookup, known)
+            for entry in entries:
+                now, later = self._trials(task, entry, doublings, lookup, known=known)
                 trials += now
                 hidden += later
         explain = self._explain()
@@ -104,8 +109,50 @@ class Planner:
             return self.origins.made_here(entry.pretraining, seed, early)
         return self.origins.of_weights(self.spec(entry), seed)
 
+    def _doublings(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> int | None:
+        """How often the trainings of a task go on for as many updates again, by its own rule and by `extended`; None
+        while the rule waits for the first seed. What it waits for goes into `known`."""
+        if task.recipe is None:
+            return 0
+
+        first = self.study.seeds[0]
+
+        def transfers(entry: WeightsEntry, doublings: int) -> tuple[Job, ...] | None:
+            rates, _ = self._rates(task, entry, first, lookup, known=known)
+            if rates is not None:
+                return self._transfers(task, entry, first, rates, doublings=doublings)
+            searches = [self._search(task, entry, first, fold, lookup=lookup) for fold in range(len(task.train))]
+            return () if any(self._lost(job) for search in searches for job in search.jobs) else None
+
+        arms = [partial(transfers, entry) for entry in entries]
+        found = duration(task, arms, lookup, margin=self.study.margin, lost=self._lost)
+        for job in found.jobs:
+            _collect(job, known)
+        return None if found.doublings is None else found.doublings + self.extended.get(task.name, 0)
+
+    def _lost(self, job: Job) -> bool:
+        """Whether a job failed, or one that it needs."""
+        return bool(self.failed) and (job.key in self.failed or any(map(self._lost, job.inputs.values())))
+
+    def _rates(
+        self, task: Task, entry: WeightsEntry, seed: int, lookup: Lookup, *, known: dict[str, Job]
+    ) -> tuple[tuple[float, ...] | None, bool]:
+        """The rate of each fold (None while they are searched), and whether one is at the edge of its search."""
+        searches = [self._search(task, entry, seed, fold, lookup=lookup) for fold in range(len(task.train))]
+        for job in [job for s in searches for job in s.jobs]:
+            _collect(job, known)
+        rates = tuple(s.rate for s in searches if s.rate is not None)
+        return (rates if len(rates) == len(searches) else None), any(s.at_edge for s in searches)
+
+    def _transfers(
+        self, task: Task, entry: WeightsEntry, seed: int, rates: tuple[float, ...], *, doublings: int
+    ) -> tuple[Job, ...]:
+        """One a fold."""
+        first = [self.transfer(task, entry, seed, fold, lr=rate) for fold, rate in enumerate(rates)]
+        return tuple(_longer(job, doublings) for job in first)
+
     def _trials(
-        self, task: Task, entry: WeightsEntry, lookup: Lookup, known: dict[str, Job]
+        self, task: Task, entry: WeightsEntry, doublings: int | None, lookup: Lookup, *, known: dict[str, Job]
     ) -> tuple[list[Trial], int]:
         """Trials of a candidate on a task; jobs of searches under way go into `known`; the number still hidden."""
         seeds = self.study.seeds
@@ -114,16 +161,14 @@ class Planner:
                 Trial(entry.name, task.name, s, self._probe(task, entry, s), transfers=(), rates=(), at_edge=False)
                 for s in seeds
             ], 0
-        searches = [self._search(task, entry, fold, lookup) for fold in range(len(task.train))]
-        for job in [job for s in searches for job in s.jobs]:
-            _collect(job, known)
-        if any(s.rate is None for s in searches):
-            return [], len(seeds) * 2
-        rates = tuple(s.rate for s in searches if s.rate is not None)
-        trials = []
+        trials, hidden = [], 0
         for seed in seeds:
-            transfers = tuple(self.transfer(task, entry, seed, fold, lr=rates[fold]) for fold in range(len(rates)))
-            edge = any(s.at_edge for s in searches)
+            searcher = seed if self.study.search == "each" else seeds[0]
+            rates, edge = self._rates(task, entry, searcher, lookup, known=known)
+            if rates is None or doublings is None:
+                hidden += 1 if seed == searcher else 2
+                continue
+            transfers = self._transfers(task, entry, seed, rates, doublings=doublings)
             trials.append(
                 Trial(
                     entry.name,
@@ -135,15 +180,14 @@ class Planner:
                     at_edge=edge,
                 )
             )
-        return trials, 0
+        return trials, hidden
 
-    def _search(self, task: Task, entry: WeightsEntry, fold: int, lookup: Lookup) -> Search:
-        """The rate of one fold. It is searched with the first seed, in the same way for every candidate."""
+    def _search(self, task: Task, entry: WeightsEntry, seed: int, fold: int, *, lookup: Lookup) -> Search:
+        """The rate of one fold, searched in the same way for every candidate."""
         recipe = task.recipe
         assert recipe
         if recipe.lr is not None:
             return Search(recipe.lr, False, ())
-        seed = self.study.seeds[0]
         return search_rate(task, recipe.rates, lambda lr: self.transfer(task, entry, seed, fold, lr=lr), lookup)
 
     def transfer(self, task: Task, entry: WeightsEntry, seed: int, fold: int, *, lr: float) -> Job:
@@ -181,19 +225,21 @@ class Planner:
         label = f"test {task.name} from {entry.name}, seed {seed}"
         return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label=label, cost=cost)
 
-    def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False) -> Job:
-        """Pooled features of a set; one job for all seeds where the weights are the same file."""
+    def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False, *, statistics: str) -> Job:
+        """Pooled features of a set, with batch norms re-estimated on the set `statistics`; one job for all seeds where
+        the weights are the same file."""
         weights, inputs, place = self.start(entry, seed, early)
         settings = FeaturesSettings(weights, self.study.threads, self.device)
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        return Job("features", settings, inputs | {"images": self.sets.job(images)}, place, label=label, cost=cost)
+        inputs |= {"images": self.sets.job(images), "statistics": self.sets.job(statistics)}
+        return Job("features", settings, inputs, place, label=label, cost=cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
         inputs = {}
         for k, (train, test) in enumerate(zip(task.train, task.test, strict=True)):
-            inputs[f"train{k}"] = self.features(entry, train, seed)
-            inputs[f"test{k}"] = self.features(entry, test, seed)
+            inputs[f"train{k}"] = self.features(entry, train, seed, statistics=train)
+            inputs[f"test{k}"] = self.features(entry, test, seed, statistics=train)
             inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.sets.job(train), self.sets.job(test)
         settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
         return Job("probe", settings, inputs, None, label=f"{task.name} from {entry.name}, seed {seed}", cost=3.0)
@@ -210,10 +256,13 @@ class Planner:
         jobs = []
         for seed in self.study.seeds:
             images = {"images": self.sets.job(explain.images)}
-            features = {role: self.features(entry, explain.images, seed) for role, entry in roles.items()}
+            others = explain.statistics
+            features = {
+                role: self.features(entry, explain.images, seed, statistics=others) for role, entry in roles.items()
+            }
             labels = roles["labels"]
             if labels.pretraining and self.study.pretraining[labels.pretraining].early:
-                features["early"] = self.features(labels, explain.images, seed, early=True)
+                features["early"] = self.features(labels, explain.images, seed, early=True, statistics=others)
             label = f"neighbors, seed {seed}"
             near = Job("neighbors", NeighborsSettings(*drawn), features | images, None, label=label, cost=8)
             jobs += [("neighbors", seed, near), ("activations", seed, self._activations(roles, seed))]
@@ -256,3 +305,16 @@ def _collect(job: Job, known: dict[str, Job]) -> None:
     for needed in job.inputs.values():
         _collect(needed, known)
     known[job.key] = job
+
+
+def _longer(job: Job, doublings: int) -> Job:
+    """The transfer that goes on from the end of this one, so often, each time for as many updates as there were."""
+    cost, label = job.cost, job.label
+    for _ in range(doublings):
+        recipe = job.settings.recipe
+        longer = recipe.model_copy(update={"updates": 2 * recipe.updates})
+        settings, inputs = replace(job.settings, recipe=longer), job.inputs | {"before": job}
+        label_now = f"{label}, to update {longer.updates}"
+        job = Job("transfer", settings, inputs, job.place, label=label_now, cost=cost)
+        cost *= 2
+    return job

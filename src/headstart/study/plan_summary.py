@@ -14,7 +14,8 @@ from headstart.train.devices import ON_CPU, Devices, precision_on, usual_precisi
 class Plan:
     """What a study would do. jobs: of every kind, how many wait, and the CPU seconds that they are expected to take.
 
-    hidden: jobs at least that follow once rates are chosen. known, done: jobs that are known by now, and finished ones.
+    hidden: jobs at least that follow once rates and lengths are chosen. known, done: jobs that are known by now, and
+    finished ones.
     """
 
     out: Path
@@ -40,7 +41,7 @@ class Plan:
             *(f"  {kind:<12} {n:4d} jobs, {_cpu_minutes(seconds)}" for kind, (n, seconds) in self.jobs.items()),
         ]
         if self.hidden:
-            lines.append(f"  and at least {self.hidden} jobs more once rates are chosen on validation")
+            lines.append(f"  and at least {self.hidden} jobs more once rates and lengths are chosen on held-out images")
         return "\n".join([*lines, f"  {self.done} of {self.known} known jobs are done"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job, Trial, digest
 from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
+from headstart.study.scope import fixed_in_origins, fixed_in_task, with_fixed
 from headstart.tasks.table import TASKS
 from headstart.weights import native
 
@@ -55,6 +57,11 @@ class Results:
         own = [t for t in trials if t.task == task.name]
         return convergence_of(task, own, self._metrics, seeds=self.study.seeds, margin=self.study.margin)
 
+    def _updates(self, task: Task) -> int:
+        """Of each training of a task, by now."""
+        transfers = [t.transfers for t in self.expansion.trials if t.task == task.name]
+        return int(transfers[0][0].settings.recipe.updates) if transfers and transfers[0] else 0
+
     def _metrics(self, job: Job) -> dict[str, float | None] | None:
         found = self.of(job)
         return found.metrics if found else None
@@ -70,7 +77,11 @@ class Results:
             "bootstrap": self.study.bootstrap,
             "trials": [self._trial(t) for t in trials],
             "rankings": self._rankings(trials),
-            "convergence": [row for task in self.study.tasks for row in as_rows(task, self.convergence[task.name])],
+            "convergence": [
+                row
+                for task in self.study.tasks
+                for row in as_rows(task, self.convergence[task.name], self._updates(task))
+            ],
             "findings": self._findings(trials),
             "pretrainings": self._pretrainings(),
             "weights": [self._weights(w, trials) for w in self.study.weights],
@@ -134,6 +145,7 @@ class Results:
         facts: dict[str, Any] = {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points"}
         facts["test_images"] = int(self._trial(trials[0])["test_images"] or 0)
         seeds = len(self.study.seeds)
+        ranked["scope"] = with_fixed(ranked["scope"], self._fixed(task, names), seeds)
         facts["not_ranked"] = {n: f"{len(v)} of {seeds} seeds" for n, v in values.items() if n not in names}
         return facts | ranked
 
@@ -166,7 +178,17 @@ class Results:
         tasks = [
             facts for t in self.study.tasks if not self._only_explains(t) and (facts := self._facts(t, trials, arms))
         ]
-        return [dict(f) for f in findings(found, tasks, self._origins(explain))]
+        answers = [dict(f) for f in findings(found, tasks, self._origins(explain))]
+        for finding in answers:  # F1 and F2 are of tasks, the others of the weights alone
+            of = [task for task in self.study.tasks if str(finding["id"]).startswith(("F1", "F2"))]
+            fixed = [what for task in of for what in self._fixed(task, arms)] or self._fixed(None, arms)
+            finding["scope"] = with_fixed(str(finding["scope"]), fixed, len(self.study.seeds))
+        return answers
+
+    def _fixed(self, task: Task | None, names: Sequence[str]) -> list[str]:
+        """What all seeds of these weights have in common, on a task where one is given."""
+        entries = [entry for entry in self.study.weights if entry.name in names]
+        return fixed_in_origins(self.study, entries) + (fixed_in_task(self.study, task) if task else [])
 
     def _facts(self, task: Task, trials: list[Trial], arms: tuple[str, str]) -> TaskFacts | None:
         found = next((self._trial(t) for t in trials if t.task == task.name), None)

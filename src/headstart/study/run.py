@@ -8,7 +8,7 @@ import shutil
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from headstart.study.environment import environment
 from headstart.study.executors.events import Event, Outcome
 from headstart.study.executors.local import run_jobs
 from headstart.study.executors.pools import default_workers
+from headstart.study.extending import FILE as EXTENDED
+from headstart.study.extending import extend as more
+from headstart.study.extending import read_extended
 from headstart.study.files import load_study, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
@@ -61,11 +64,13 @@ def run(
     workers: int | None = None,
     offline: bool = False,
     overwrite: bool = False,
+    extend: bool = False,
     devices: Devices = ON_CPU,
 ) -> RunResult:
     """Run `study` (read from the file `source`, its paths relative to `base`) into `out`, or go on there.
 
-    workers: processes on the CPU; devices: where networks run.
+    workers: processes on the CPU; devices: where networks run. extend: once all is done, let tasks that have not
+    converged train on; an extension that was stopped is finished first, and nothing more.
 
     Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
     """
@@ -73,7 +78,7 @@ def run(
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
             empty_run(out, source)
-        planner, store = Planner(study, base, offline, devices.kind), Store(out)
+        planner, store = Planner(study, base, offline, devices.kind, read_extended(out)), Store(out)
         store.sweep()
         discard_damaged(out, (*RESULTS, "report.html"))
         settle(study, source, base, out)
@@ -81,11 +86,27 @@ def run(
         check_weights(planner, planner.expand(lookup(store)))
         if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
             write_json(out / "env.json", environment(study, count, devices))
-        outcome = run_jobs(
-            lambda: planner.expand(lookup(store)), store, count, study.threads, on_event=on_event, devices=devices
-        )
-        expansion = planner.expand(lookup(store))
-        summary = Results(planner, store, expansion).summary()
+
+        def told(event: Event) -> None:
+            if event.what == "failed" and event.job:
+                planner.failed.add(event.job.key)
+            on_event(event)
+
+        def work() -> Outcome:
+            now = lambda: planner.expand(lookup(store))  # noqa: E731
+            return run_jobs(now, store, count, study.threads, on_event=told, devices=devices)
+
+        finishing = bool(planner.extended) and not planner.expand(lookup(store)).complete
+        outcome = work()
+        results = Results(planner, store, planner.expand(lookup(store)))
+        if extend and outcome.complete and not finishing and more(out, results.convergence):
+            planner.extended = read_extended(out)
+            before, outcome = outcome, work()
+            outcome = replace(
+                outcome, finished=before.finished + outcome.finished, seconds=before.seconds + outcome.seconds
+            )
+            results = Results(planner, store, planner.expand(lookup(store)))
+        summary = results.summary()
         changed = write_results(out, summary)
         seal(out, RESULTS)
         return RunResult(out, outcome, summary, changed)
@@ -130,7 +151,8 @@ def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:
 
 def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU) -> Expansion:
     """What a run into `out` would do now; runs and writes nothing."""
-    return Planner(study, base, device=devices.kind).expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
+    planner = Planner(study, base, device=devices.kind, extended=read_extended(out))
+    return planner.expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
 
 
 def claim(study: Study, source: Path, base: Path, out: Path, *, overwrite: bool) -> None:
@@ -218,7 +240,7 @@ def empty_run(out: Path, source: Path) -> None:
     its place."""
     for name in ("store", "partial"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (*RESULTS, "report.html", DIGESTS, "log.txt", "study.toml"):
+    for name in (*RESULTS, EXTENDED, "report.html", DIGESTS, "log.txt", "study.toml"):
         if (out / name).resolve() != source.resolve():
             (out / name).unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headstart.config.sets import FolderSet, TableSet, WorldSet
+from headstart.config.sets import ORIGIN_STRIDE, FolderSet, TableSet, WorldSet
 from headstart.config.study import Study
 from headstart.data.annotations import Annotations
 from headstart.places.paths import absolute
@@ -39,13 +39,16 @@ class Sets:
         """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
         return DataPlace(absolute(settings.path, self.base), settings.format, settings.read)
 
-    def job(self, name: str) -> Job:
-        """The job that draws or prepares a set."""
+    def job(self, name: str, origin: int = 0) -> Job:
+        """The job that draws or prepares a set. origin: seed of the pre-training that it is for; each draws its own
+        images. A set that is not drawn is the same for all."""
         settings = self.study.sets[name]
         if isinstance(settings, WorldSet):
-            drawn = DrawSettings(settings.world, settings.count, settings.first, settings.size)
+            first = settings.first + ORIGIN_STRIDE * origin
+            drawn = DrawSettings(settings.world, settings.count, first, settings.size)
             cost = settings.count * settings.size**2 / WORLD_PIXELS_PER_SECOND
-            return Job("draw", drawn, label=f"draw {name}", cost=cost)
+            label = f"draw {name}" + (f" for seed {origin}" if origin else "")
+            return Job("draw", drawn, label=label, cost=cost)
         assert isinstance(settings, FolderSet), f"set {name} is not prepared"
         return self._prepare(name, settings)
 

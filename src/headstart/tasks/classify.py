@@ -61,7 +61,6 @@ class Classify(TrainedTask):
             updates=updates,
             batch_size=16,
             rates=(5e-4, 1.5e-3, 5e-3),
-            warmup=updates // 10,
             head="linear",
         )
 

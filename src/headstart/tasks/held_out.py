@@ -7,7 +7,8 @@ images have no part in them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.names import validation
+from headstart.names import parse, validation
 from headstart.progress import Progress, silent
 from headstart.store.files import read_json, write_json
 from headstart.tasks.protocol import TrainedTask
@@ -54,6 +55,15 @@ class HeldOut:
     def file(self, thirds: int) -> Path:
         """Where the scores after so many thirds are."""
         return self.folder / f"held-out-{thirds}of3.json"
+
+    def carry(self, metrics: Mapping[str, float | None]) -> None:
+        """Take in the scores of a training of half as many updates that this one goes on from: two thirds of those are
+        a third of these."""
+        parsed = {name: parts for name in metrics if (parts := parse(name)) and parts.is_validation}
+        scores = {str(replace(p, is_validation=False)): metrics[n] for n, p in parsed.items() if p.thirds == 2}
+        if scores:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.file(1), scores)
 
     def note(self, model: nn.Module, thirds: int) -> None:
         """Score the model as it is now, by the metrics that candidates are ranked and rates are chosen by."""

@@ -22,7 +22,6 @@ class MapsTask(TrainedTask):
                 "updates": updates,
                 "batch_size": 8,
                 "rates": (1.5e-3, 5e-3, 1.5e-2),
-                "warmup": updates // 10,
                 "head": self.heads[0],
                 "levels": ("C3", "C4", "C5"),
                 "channels": 48,

@@ -28,8 +28,9 @@ from headstart.store.files import read_json, write_json
 from headstart.tasks.table import trained_task
 from headstart.tasks.trained import TaskModel
 from headstart.train.distributed import ALONE, CPU, World
+from headstart.train.ends import End, read_end
 from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen_random, train
-from headstart.train.state import model_tensors, save_tensors
+from headstart.train.state import History, model_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,19 @@ def fit(
     workers: int = 0,
     stopped: Callable[[], bool] = asked_to_stop,
     key: str = "",
+    before: Path | None = None,
+    end: Path | None = None,
 ) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
     so that the same seed gives every candidate the same head and the same batches. rows (k,): which images are trained
-    on (None: all). key: see `train`."""
+    on (None: all). before: folder of a finished transfer with the same settings and fewer updates, from whose end this
+    one goes on; end: where that of this one is kept. key: see `train`."""
     trained = trained_task(task)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw=size_hw, seed=seed)
     model.to(world.device)
     batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, rows=rows)
-    if recipe.reestimate_batch_norm:
+    if recipe.reestimate_batch_norm and not before:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
     steps = at_step(model) if at_step else None
     curve = train(
@@ -83,8 +87,18 @@ def fit(
         workers=workers,
         stopped=stopped,
         key=key,
+        before=_end_of(before) if before else None,
+        end=end,
     )
     return model, curve
+
+
+def _end_of(folder: Path) -> End:
+    """Of a finished transfer: its model, what its optimizer remembers, its losses."""
+    with np.load(folder / "curve.npz") as curve:
+        columns = {name: curve[name] for name in curve.files if name not in ("step", "loss")}
+    losses = torch.from_numpy(np.stack(list(columns.values()), axis=1))
+    return read_end(folder, saved_tensors(folder), History(tuple(columns), list(losses)))
 
 
 def assembled(
@@ -126,6 +140,12 @@ def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, *, re
     }
 
 
+def saved_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Values of a model that `save_model` wrote, by name."""
+    tensors = {f"backbone.{k}": v for k, v in load_file(folder / "backbone.safetensors").items()}
+    return tensors | load_file(folder / "head.safetensors")
+
+
 def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
     """A model saved by `save_model`, ready to predict on a device."""
     if (folder / "model" / "model.json").is_file():  # a pre-training keeps it beside the backbone
@@ -143,8 +163,7 @@ def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
     more = {"several": True} if facts.get("several") else {}
     model = trained_task(facts["task"]).build(backbone, recipe, len(facts["classes"]), size_hw, **more)
     model = set_norms(model, recipe.batch_norm)
-    tensors = {f"backbone.{k}": v for k, v in load_file(folder / "backbone.safetensors").items()}
-    tensors |= load_file(folder / "head.safetensors")
+    tensors = saved_tensors(folder)
     with torch.no_grad():
         for name, tensor in model_tensors(model).items():
             tensor.copy_(tensors[name])

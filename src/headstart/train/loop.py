@@ -19,11 +19,12 @@ from headstart.processes import asked_to_stop
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
 from headstart.train.distributed import ALONE, World
+from headstart.train.ends import End, save_end
 from headstart.train.forward import Forward, Losses, NotFinite
 from headstart.train.loaders import BatchSource, fetched
 from headstart.train.memory import memory_for_images
 from headstart.train.saving import USUAL, Keeping, Saver
-from headstart.train.schedule import warmup_cosine, warmup_steps
+from headstart.train.schedule import resumed, warmup_cosine, warmup_steps
 from headstart.train.state import WeightAverage, averaged
 
 STOP_EVERY = 10
@@ -72,12 +73,16 @@ def train(
     stopped: Callable[[], bool] = asked_to_stop,
     keeping: Keeping = USUAL,
     key: str = "",
+    before: End | None = None,
+    end: Path | None = None,
 ) -> LossCurve:
     """Train `model` in place for `recipe.updates` updates and return its losses.
 
     State is saved under `state_dir` every 20 s, or as `keeping` says; the same call goes on from there, and on CPU with
     the same number of threads ends in the same bits, whatever the number of `workers` (processes that make batches).
     `key` stands for all settings: a state that was saved under another one is not gone on from.
+    `before` is the end of a training that this one goes on from, `recipe.updates` in all; `end` a folder to keep the
+    end of this one in, for another that goes on from it.
     `at_step` maps a number of finished updates to something to do then, with the averaged weights if there are such.
     With a `world` of several processes each trains on its part of every batch. When `stopped()` turns true the state is
     saved and `Interrupted` raised; it is saved, too, when a batch cannot be made. A loss that is not finite ends the
@@ -87,10 +92,10 @@ def train(
     forward = Forward(model, losses_of, preprocessing, recipe, world=world)
     optimizer = make_optimizer(model, recipe)
     average = WeightAverage(model, recipe.average) if recipe.average else None
-    saver = Saver(state_dir, keeping, world, model, optimizer=optimizer, average=average, key=key)
+    saver = Saver(state_dir, keeping, world, model, optimizer=optimizer, average=average, key=key, before=before)
     set_mode(model, recipe)
     for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers=workers)):
-        factor = rate_factor(recipe, step)
+        factor = rate_factor(recipe, step, before.step if before else 0)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         optimizer.zero_grad(set_to_none=True)
@@ -117,17 +122,20 @@ def train(
         if world.leads and (step % 10 == 0 or step + 1 == recipe.updates):
             loss = LossCurve(tuple(losses), saver.history.losses[-1][None].numpy()).total[0]
             progress((step + 1) / recipe.updates, f"update {step + 1}/{recipe.updates}, loss {loss:.3f}")
+    if end and world.leads:
+        save_end(end, recipe.updates, model, optimizer, average=average)
     if average:
         average.copy_to(model)
     model.eval()
     return LossCurve(saver.history.names, torch.stack(saver.history.losses).float().numpy())
 
 
-def rate_factor(recipe: Recipe, step: int) -> float:
-    """Of the learning rate at `step` (0-based)."""
+def rate_factor(recipe: Recipe, step: int, begun: int = 0) -> float:
+    """Of the learning rate at `step` (0-based), in a training that goes on from another's end at `begun`."""
+    climb = resumed(step, begun, recipe.updates)
     if recipe.schedule == "steps":
-        return warmup_steps(step, recipe.updates, recipe.warmup, recipe.drops)
-    return warmup_cosine(step, recipe.updates, recipe.warmup)
+        return climb * warmup_steps(step, recipe.updates, recipe.warmup_updates, recipe.drops)
+    return climb * warmup_cosine(step, recipe.updates, recipe.warmup_updates)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -180,6 +188,8 @@ def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessi
     has nothing to do with what they learnt. Returns the number of norms changed.
     """
     norms = [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return 0
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()

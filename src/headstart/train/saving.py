@@ -15,6 +15,7 @@ from torch import nn
 from headstart.errors import HeadstartError
 from headstart.store.files import write_json
 from headstart.train.distributed import World
+from headstart.train.ends import End
 from headstart.train.state import History, WeightAverage, load_state, save_state
 
 SAVE_EVERY_SECONDS = float(os.environ.get("HEADSTART_SAVE_SECONDS", "20"))
@@ -37,7 +38,8 @@ USUAL = Keeping()
 
 
 class Saver:
-    """The state of one training under `folder`; process 0 writes it."""
+    """The state of one training under `folder`; process 0 writes it. before: the end of a training that this one goes
+    on from, where it has no state of its own yet."""
 
     def __init__(
         self,
@@ -49,11 +51,14 @@ class Saver:
         optimizer: torch.optim.Optimizer,
         average: WeightAverage | None,
         key: str = "",
+        before: End | None = None,
     ) -> None:
         self.folder, self.keeping, self.world = folder, keeping, world
         self.model, self.optimizer, self.average = model, optimizer, average
         self.key = key
         self.step, self.history = load_state(folder, model, optimizer, average, key=key)
+        if before and not self.step:
+            self.step, self.history = before.into(model, optimizer, average)
         self._saved, self._at = self.step, time.monotonic()
 
     def done(self, step: int, names: tuple[str, ...], losses: torch.Tensor) -> None:

@@ -14,6 +14,15 @@ def warmup_cosine(step: int, updates: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, updates - warmup)))
 
 
+def resumed(step: int, begun: int, updates: int) -> float:
+    """Further factor of the rate where a training goes on at `begun` after one that ended there, its rate at 0: linear
+    up over a tenth of the updates that are added. So after a short climb the rate is that of a training of so many
+    `updates` in all."""
+    if step < begun or not begun:
+        return 1.0
+    return min(1.0, (step - begun + 1) / max(1, (updates - begun) // 10))
+
+
 def warmup_steps(step: int, updates: int, warmup: int, drops: Sequence[float], *, factor: float = 0.1) -> float:
     """Factor of the rate: linear up, then constant, times `factor` from each of `drops` on (fractions of updates)."""
     warmup = min(warmup, updates // 2)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from headstart.config.study import Study
 from headstart.store.store import Store
@@ -131,7 +132,7 @@ def _same(one: Path, other: Path) -> bool:
             return a.files == b.files and all(np.array_equal(a[k], b[k], equal_nan=_floats(a[k])) for k in a.files)
     if one.suffix == ".safetensors":
         a, b = load_file(one), load_file(other)
-        return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+        return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     return one.read_bytes() == other.read_bytes()
 
 

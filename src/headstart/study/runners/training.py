@@ -35,12 +35,16 @@ from headstart.study.settings import (
 )
 from headstart.train.devices import seat
 
+STATISTICS_BATCH = 32
+"""Images of a batch that batch-norm statistics of frozen features are estimated from."""
+
 
 def transfer(
     settings: TransferSettings, place: TransferPlace, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
     """Train one task model on the images of its seed, and score it on held-out ones: the task's validation images, or
-    images of the training set that it does not train on."""
+    images of the training set that it does not train on. With an input `before` it goes on from the end of that
+    transfer, which had half as many updates."""
     from headstart.models.backbones.building import backbone_cost
     from headstart.tasks.held_out import HeldOut
     from headstart.tasks.starts import start_of
@@ -62,6 +66,9 @@ def transfer(
     else:
         tried = with_masks(selected(images, part.held_out), place.data)
     held_out = HeldOut(task, tried, start.preprocessing, protocol=settings.protocol, folder=resume)
+    before = inputs.get("before")
+    if before:
+        held_out.carry(read_json(before / "metrics.json"))
     try:
         model, curve = fit(
             start,
@@ -76,6 +83,8 @@ def transfer(
             key=out.name,
             world=assigned_world(),
             workers=seat().loaders,
+            before=before,
+            end=out,
         )
     except NotFinite:
         if "val" not in inputs:
@@ -93,7 +102,8 @@ def transfer(
 def evaluate(
     settings: EvaluateSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
-    """Test metrics of one trial over all its folds, with bootstrap replicates over the test images."""
+    """Test metrics of one trial, means over its folds, with bootstrap replicates over the test images."""
+    from headstart.tasks.folds import score_folds
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import load_model
     from headstart.train.distributed import assigned_world
@@ -115,7 +125,7 @@ def evaluate(
             predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)
     progress(0.85, f"{settings.bootstrap} resamples of the test images")
-    metrics, replicates = task.score(predictions, sets, weights, settings.protocol)
+    metrics, replicates = score_folds(task, predictions, sets, weights, protocol=settings.protocol)
     save_arrays(out / "replicates.npz", replicates)
     for k, of_fold in enumerate(predictions):
         save_arrays(out / f"predictions{k}.npz", of_fold)
@@ -133,10 +143,13 @@ def _of_images(progress: Progress, fraction: float) -> None:
 
 
 def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Pooled outputs of every stage for every image of a set."""
+    """Pooled outputs of every stage for every image of a set, batch norms re-estimated as a transfer does: on images of
+    the set that is trained on."""
+    from headstart.batches.image_batches import Batches
     from headstart.models.backbones.building import backbone_cost
     from headstart.models.backbones.features import pooled_features
     from headstart.tasks.starts import start_of
+    from headstart.train.loop import reestimate_batch_norm
     from headstart.train.memory import memory_for_images
 
     images = ImageSet.open(inputs["images"])
@@ -144,6 +157,9 @@ def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out:
     start, _, report = start_of(weights, place, inputs.get("weights"), weights.seed or 0)
     write_json(out / "load.json", report.to_json())
     size_hw, show = size_of(images), partial(_of_images, progress)
+    trained_on = ImageSet.open(inputs["statistics"])
+    batches = Batches(trained_on, STATISTICS_BATCH, 0, flip=False, quarter_turns=False)
+    reestimate_batch_norm(start.backbone, batches, start.preprocessing)
     with memory_for_images("features of images", size_hw):
         pooled = pooled_features(start.backbone, start.preprocessing, images.images, progress=show)
     save_arrays(out / "pooled.npz", pooled)

@@ -1,0 +1,33 @@
+"""What the seeds of a study do not draw anew, so that its intervals do not hold it: said in every scope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headstart.config.sets import FolderSet, WorldSet
+from headstart.config.study import Study, Task, WeightsEntry
+
+
+def fixed_in_origins(study: Study, entries: Sequence[WeightsEntry]) -> list[str]:
+    """Of the pre-trainings that these weights come from: images that are files are the same for every seed."""
+    made = [study.pretraining[entry.pretraining] for entry in entries if entry.pretraining]
+    drawn = all(isinstance(study.sets[wanted.images], WorldSet) for wanted in made)
+    return [] if drawn else ["the pre-training images"]
+
+
+def fixed_in_task(study: Study, task: Task) -> list[str]:
+    """Of a task: the images that it trains on where it trains on all there are, the folds, a rate searched once."""
+    sets = [study.sets[name] for name in task.train]
+    fixed = []
+    if any(isinstance(images, FolderSet) and images.folds for images in sets):
+        fixed.append("the folds")
+    elif task.limit is None:
+        fixed.append("the training images")
+    if task.recipe and task.recipe.rates and study.search == "first":
+        fixed.append("the rates, searched with the first seed")
+    return fixed
+
+
+def with_fixed(scope: str, fixed: Sequence[str], seeds: int) -> str:
+    """A scope that says what was held fixed; of one seed nothing varies, and the scope says so already."""
+    return scope if seeds < 2 or not fixed else f"{scope}; held fixed over seeds: {', '.join(dict.fromkeys(fixed))}"
