@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from headstart.doctor.checkup import Checkup, check
 from headstart.doctor.masks import edge_values
 from headstart.doctor.rules import RULES, Finding
 from headstart.readers.place import DataPlace
+from headstart.study.progress import ProgressDisplay
 from support.miniatures import image, make_class_folders, make_index_masks, make_voc, text, voc_object, voc_xml
 from support.miniatures_coco import an_annotation, an_image, coco_json, make_lvis, photo, write
 
@@ -188,6 +190,16 @@ class TestTerminal:
         assert sum("so each of the 3 mask values" in record.message for record in caplog.records) == 1
         tell(iter(["one", "one"]))
         assert [record.message for record in caplog.records][-1] == "one"
+
+    @pytest.mark.parametrize("quiet", [False, True])
+    def test_a_quiet_run_tells_losses_and_no_notes(self, quiet: bool) -> None:
+        stream = io.StringIO()
+        with ProgressDisplay(1, quiet, stream):
+            tell([f"note: how it was read, quiet {quiet}", f"left out: a.jpg: no box, quiet {quiet}"])
+        assert stream.getvalue().splitlines() == [
+            *([] if quiet else [f"note: how it was read, quiet {quiet}"]),
+            f"left out: a.jpg: no box, quiet {quiet}",
+        ]
 
 
 def test_rules_of_losses_are_known() -> None:

@@ -16,13 +16,13 @@ from headstart.errors import WeightsError
 from headstart.models.backbones.building import (
     BUILTIN_BACKBONES,
     backbone_cost,
-    backbone_milliseconds,
     build_backbone,
     source_key,
 )
 from headstart.models.backbones.features import pooled_features, stage_maps
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.stages import Stage, evaluating
+from headstart.models.backbones.timing import RUNS, milliseconds
 from headstart.weights.cards import resolve
 
 pytestmark = pytest.mark.usefixtures("trusted_code")
@@ -284,5 +284,7 @@ def test_cost_worked_by_hand() -> None:
 def test_time_is_measured_without_touching_the_backbone():
     backbone = build_backbone("shapes-resnet")
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    assert 0 < backbone_milliseconds(backbone, (32, 32), batch_size=2, repeats=2) < 1000
+    runs = milliseconds(backbone, (32, 32), batch_size=2)
+    assert len(runs) == RUNS
+    assert all(0 < run < 1000 for run in runs)
     assert backbone.training and all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())

@@ -7,6 +7,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.recipes.pretraining import PretrainingOptions, load_recipe
 from headstart.world.shapes import write_coco
+from support.drawn_layouts import as_coco, drawn_images
 from support.miniatures import make_class_folders
 
 SIZE, IMAGES = 192, 15
@@ -183,6 +185,22 @@ def test_the_same_page_again_and_no_training(drawn, page, tmp_path, monkeypatch,
         assert not ended.value.code and capsys.readouterr().out == told
         assert Path("a.html").read_text(encoding="utf-8") == page
         assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_notes_of_the_data_are_told_unless_quiet(
+    tmp_path: Path, command: Any, caplog: pytest.LogCaptureFixture, quiet: bool
+) -> None:
+    as_coco(drawn_images(tmp_path / "drawn", 4), tmp_path / "coco")
+    for file in (tmp_path / "coco").rglob("instances*.json"):
+        content = json.loads(file.read_text())
+        content["categories"].append({"id": 0, "name": "root", "supercategory": "none"})
+        file.write_text(json.dumps(content))
+    words = ["pretrain", tmp_path / "coco", "--recipe", "shapes-chips", "--on-empty-class", "skip"]
+    _, out, _ = command(*words, "--show-chips", tmp_path / "a.html", *["-q"] * quiet)
+    assert out == f"page: {tmp_path / 'a.html'}\n"
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("note: ")]
+    assert any("is the root of the others and has no box; it is no class" in note for note in told) is not quiet
 
 
 def test_negative_chips_come_from_proposals_and_stand_apart(drawn: Path, tmp_path: Path) -> None:

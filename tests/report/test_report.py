@@ -107,6 +107,7 @@ def test_answer_is_one_sentence(full):
     assert "By mAP at IoU 0.7 (voc-area), start from boxes" in words
     assert "within 1.0 points of the best" in words
     assert "702 k" in words and "Apache-2.0" in words and "1.23" in words
+    assert "ms an image: 96 x 96 pixels in batches of 8 on the CPU, 1 thread; median of 7." in words
 
 
 def test_sentence_names_ties_and_the_cheapest():

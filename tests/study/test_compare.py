@@ -1,6 +1,7 @@
 """`compare`: from a folder and some weights to a study, its ranking, and a model that predicts."""
 
 import json
+import re
 import shutil
 import threading
 from functools import partial
@@ -60,7 +61,7 @@ def tiny_effort(monkeypatch):
         monkeypatch.setattr(task, "updates", {"quick": 3})
 
 
-def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_effort):
+def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_effort, capsys):
     data = voc_folder(tmp_path / "cells", 24, {"train": range(12), "val": range(12, 16), "test": range(16, 24)})
     uris = [str(card), "random:shapes-resnet"]
     done = api.compare(data, uris, budget="quick", out=tmp_path / "run", quiet=True)
@@ -76,7 +77,12 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     assert len(searched) >= 2 * 3 + 2, "three rates for each candidate with the first seed, one with the second"
     text_of = (tmp_path / "run" / "metrics.json").read_text()
     assert str(tmp_path) not in text_of
-    assert any("cheapest adequate choice" in line for line in done.lines)
+    assert "cheapest adequate choice" in " ".join(" ".join(done.lines).split())
+    assert len(list((tmp_path / "run" / "store").glob("time-*"))) == 1, "two candidates of one architecture and size"
+    times = re.findall(r"GFLOPs, ([\d.]+) ms", " ".join(" ".join(done.lines).partition(" best: ")[0].split()))
+    assert len(times) == 2 and len(set(times)) == 1
+    assert "   ms an image: 64 x 64 pixels in batches of 8 on the CPU, 1 thread; median of 7" in done.lines
+    assert done.rankings[0].text().splitlines()[:4] == done.lines[:4]
 
     study, _ = load_study(str(tmp_path / "run"))
     assert study.name == "compare-cells"
@@ -85,9 +91,17 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     with pytest.raises(StudyError, match="holds a different study"):
         api.compare(data, [*uris[:1], str(card)], budget="quick", out=tmp_path / "run", quiet=True)
 
-    model = next(Path(line.split("model: ")[1].split("  (")[0]) for line in done.lines if "model: " in line)
-    found = api.predict(model, data / "JPEGImages", tmp_path / "seen", threshold=0.0)
+    assert f"   its model: headstart predict {tmp_path / 'run'} IMAGES" in done.lines
+    capsys.readouterr()
+    found = api.predict(tmp_path / "run", data / "JPEGImages", tmp_path / "seen", threshold=0.0)
     assert (found.count, found.failed) == (24, [])
+    best = next(t for t in summary["trials"] if t["weights"] == first["best"])
+    model = tmp_path / "run" / "store" / best["transfer_keys"][0]
+    assert f"model: detect from {first['best']}, seed 0: {model}" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"no model of a task 'segment'\. Models were trained for: detect\."):
+        api.predict(tmp_path / "run", data / "JPEGImages", task="segment")
+    with pytest.raises(UsageError, match=r"is one model; --task chooses among those of a run directory"):
+        api.predict(model, data / "JPEGImages", task="detect")
     assert Image.open(tmp_path / "seen" / "000.png").size == (64, 64)
     records = json.loads((tmp_path / "seen" / "predictions.json").read_text())
     assert {r["category"] for r in records} <= {"disc", "ring"} and records[0]["image"] == "000.png"

@@ -102,6 +102,21 @@ def test_an_input_that_proves_damaged_is_made_again_first(store, monkeypatch, ca
     assert f"store/{first.name} is damaged (note.txt has changed since it was written)" in caplog.text
 
 
+def test_what_measures_time_runs_alone_and_last(store):
+    events, running = [], set()
+    timed = [Job("time", Napping(0.05 + k / 1000), label=f"time {k}", cost=100) for k in range(2)]
+    others = [Job("naps", Napping(0.1 + k / 1000), label=f"nap {k}") for k in range(3)]
+    assert run(store, [*timed, *others], workers=3, events=events).complete
+    order = [(e.what, e.job.label) for e in events if e.what in ("started", "finished")]
+    for what, label in order:
+        if what == "finished":
+            running.remove(label)
+            continue
+        assert not running if label.startswith("time") else not any(name.startswith("time") for name in running)
+        running.add(label)
+    assert [label[:4] for what, label in order if what == "started"] == ["nap "] * 3 + ["time"] * 2
+
+
 def test_results_may_add_jobs(store):
     def next_jobs():
         first = adds(1)

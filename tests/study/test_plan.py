@@ -39,6 +39,7 @@ def needs(job: Job) -> dict[str, str]:
     return {name: needed.label for name, needed in job.inputs.items()}
 
 
+TIME = "time of shapes-resnet at 48 x 48 pixels"
 RATES = [f"find from boxes, seed 5, rate {rate}" for rate in ("0.001", "0.003", "0.009")]
 
 
@@ -46,7 +47,7 @@ def test_a_search_hides_what_follows_it() -> None:
     plan = planner(drawn()).expand(nothing)
     assert plan.hidden == 1 and not plan.complete and plan.done == frozenset()
     assert set(RATES) <= set(labels(plan)) and "test find from boxes, seed 5" not in labels(plan)
-    assert {job.label for job in plan.ready} == {"draw base for seed 5", "draw train", "draw val", "draw test"}
+    assert {job.label for job in plan.ready} == {"draw base for seed 5", "draw train", "draw val", "draw test", TIME}
     assert [(t.weights, t.task) for t in plan.trials] == [(name, "probe") for name in ("boxes", "labels", "random")]
 
 
@@ -67,6 +68,7 @@ def test_all_jobs_of_a_study_and_what_each_needs() -> None:
         "neighbors, seed 5",
         "activation maps, seed 5",
         "composition, seed 5",
+        TIME,
     }
     made = {"boxes": {"weights": "pre-train boxes, seed 5"}, "labels": {"weights": "pre-train labels, seed 5"}}
     for label, name in features.items():
@@ -132,7 +134,7 @@ def test_what_jobs_are_told() -> None:
     assert as_json(jobs["probe from boxes, seed 5"].settings) == drawn_often | {"seed": 5, "limit": 7}
     assert as_json(jobs["neighbors, seed 5"].settings) == as_json(jobs["composition, seed 5"].settings) == drawn_often
     maps = as_json(jobs["activation maps, seed 5"].settings)
-    assert maps["weights"].keys() == {"boxes", "labels", "random"} and maps["seed"] == 5
+    assert maps["weights"].keys() == {"boxes", "labels", "random"}
     assert {name: maps[name] for name in drawn_often} == drawn_often
     origin = as_json(jobs["pre-train labels, seed 5"].settings)
     assert (origin["recipe"]["supervision"], origin["early"], origin["seed"], origin["threads"]) == (
@@ -190,6 +192,7 @@ def test_jobs_wait_for_their_inputs() -> None:
         "pre-train labels, seed 5",
         "features of train from boxes, seed 5",
         "features of train from random, seed 5",
+        TIME,
     }
     assert {job.label for job in plan.known if job.key in plan.done} == done and not plan.complete
 
@@ -311,7 +314,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sets_in_folders_are_split_once_and_prepared_by_role(folder: Path) -> None:
     plan = planner(photos(), folder).expand(nothing)
     jobs = by_label(plan)
-    assert [job.kind for job in plan.known] == ["split", "prepare", "prepare", "transfer", "prepare", "evaluate"]
+    assert [job.kind for job in plan.known] == [
+        *("split", "prepare", "prepare", "transfer", "prepare", "evaluate"),
+        "time",
+    ]
     split = jobs["split the images"]
     data = as_json(split.settings)["data"]
     assert as_json(split.settings) == {"data": data, "task": "detect", "folds": 0, "on_bad_image": "error"}
@@ -346,7 +352,7 @@ def test_a_data_set_is_opened_once(folder: Path) -> None:
 
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({}, set()),
-    ({"size_hw": [40, 40]}, {"prepare", "transfer", "evaluate"}),
+    ({"size_hw": [40, 40]}, {"prepare", "transfer", "evaluate", "time"}),
     ({"resize": "crop"}, {"prepare", "transfer", "evaluate"}),
     ({"on_bad_image": "skip"}, {"split", "prepare", "transfer", "evaluate"}),
     ({"format": "coco"}, set()),
@@ -392,3 +398,19 @@ def test_a_study_is_the_same_whatever_makes_its_batches() -> None:
 
     assert study.pretraining and with_all(loaders=4) == with_all(loaders=0) == study_digest(study)
     assert with_all(processes=2) != study_digest(study)
+
+
+def test_a_network_is_timed_once_for_all_that_have_it() -> None:
+    """Three candidates of one architecture, whose tests are of two sizes."""
+    values = drawn()
+    values["sets"]["large"] = {"world": "novel", "count": 10, "first": 66, "size": 64}
+    values["tasks"].append(values["tasks"][1] | {"name": "probe-large", "test": ["large"]})
+    plan = planner(values).expand(everything)
+    assert [job.label for job in plan.known if job.kind == "time"] == [TIME, TIME.replace("48", "64")]
+    assert {plan.times[name, "probe"].key for name in ("boxes", "labels", "random")} == {
+        plan.times["boxes", "find"].key
+    }
+    assert plan.times["boxes", "probe-large"].label == TIME.replace("48", "64")
+    assert not any(job.inputs for job in plan.times.values())
+    threads = planner(values | {"threads": 1}).expand(everything)
+    assert threads.times["boxes", "find"].key != plan.times["boxes", "find"].key

@@ -26,6 +26,7 @@ KINDS = {
     "neighbors,": "neighbors",
     "activation": "activations",
     "composition,": "composition",
+    "time": "time",
 }
 """First word of a label -> kind of job."""
 NETWORK = """\
@@ -52,7 +53,7 @@ def test_the_kind_of_device_is_told_to_all_that_run_networks(device: str) -> Non
     study = Study.model_validate(drawn())
     jobs = Planner(study, Path(), device=device).expand(everything).known
     told = {job.kind: job.settings.device for job in jobs if hasattr(job.settings, "device")}
-    assert told.keys() == {"pretrain", "transfer", "evaluate", "features", "activations"}
+    assert told.keys() == {"pretrain", "transfer", "evaluate", "features", "activations", "time"}
     assert set(told.values()) == {device}
 
 

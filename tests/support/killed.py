@@ -157,12 +157,12 @@ def results(out: Path) -> dict[str, Any]:
 def _timeless(path: Path, out: Path) -> Any:
     if path.parent == out and path.name in TIMED:
         return None
-    if path.name == "cost.json":
+    if path.name == "time.json":
         return sorted(json.loads(path.read_text()))
     if path.name == "job.json":
         return {**json.loads(path.read_text()), "seconds": None}
     if path.name == "digests.json":
-        return {k: v for k, v in json.loads(path.read_text()).items() if k not in ("job.json", "cost.json")}
+        return {k: v for k, v in json.loads(path.read_text()).items() if k not in ("job.json", "time.json")}
     return path.read_bytes()
 
 

@@ -106,6 +106,7 @@ RUNNERS = {
     "bug": bug,
     "dies": dies,
     "naps": naps,
+    "time": naps,
     "counts": counts,
 }
 

@@ -131,6 +131,7 @@ def test_rows_are_chosen_by_supervision_and_license() -> None:
         "parameters": 23508032,
         "gflops": 8.174,
         "license": "cc-by-nc-4.0",
+        "ms": None,
         "published": "71.1 linear top-1, ImageNet-1k",
         "checked": "unverified",
     }

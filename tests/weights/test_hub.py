@@ -77,6 +77,41 @@ def test_own_checkpoints_on_the_hub_need_no_recognizing(cache: Path, tmp_path: P
     assert load(spec, 0).report.coverage == 1.0
 
 
+def in_parts(folder: Path, state: dict[str, torch.Tensor]) -> dict[str, bytes]:
+    """The files of a checkpoint in two parts, as the hub has them, by name."""
+    names = sorted(state)
+    files = {f"model-0000{k + 1}-of-00002.safetensors": names[k::2] for k in range(2)}
+    for file, own in files.items():
+        save_file({name: state[name] for name in own}, folder / file)
+    weight_map = {name: file for file, own in files.items() for name in own}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return {name: (folder / name).read_bytes() for name in (*files, "model.safetensors.index.json")}
+
+
+def test_a_checkpoint_in_parts_is_chosen_by_its_index(cache: Path) -> None:
+    (cache / "model.safetensors").unlink()
+    state = model().state_dict()
+    in_parts(cache, state)
+    spec = resolve("hf:org/net")
+    assert (spec.uri, spec.backbone) == (f"hf:org/net@{COMMIT}#model.safetensors.index.json", "resnet18")
+    loaded = load(spec, 0, offline=True)
+    assert loaded.report.coverage == 1.0
+    assert torch.equal(loaded.backbone.state_dict()["layer4.1.bn2.weight"], state["layer4.1.bn2.weight"])
+    in_parts(cache, state | {"layer4.1.bn2.weight": state["layer4.1.bn2.weight"] + 1})
+    assert resolve("hf:org/net").digest != spec.digest, "the index is the same for other values"
+    (cache / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"is not in the cache .* and downloads are off"):
+        resolve("hf:org/net")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": {"a": 1}}', '{"weight_map": []}'])
+def test_an_index_that_is_none_is_refused(cache: Path, text: str) -> None:
+    (cache / "model.safetensors").unlink()
+    (cache / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"index\.json.*weight_map"):
+        resolve("hf:org/net")
+
+
 @pytest.mark.parametrize("how", ["argument", "HEADSTART_OFFLINE", "HF_HUB_OFFLINE"])
 def test_offline_is_honored(cache: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
@@ -154,6 +189,18 @@ def server(tmp_path: Path) -> Iterator[str]:
     running.shutdown()
     running.server_close()
     thread.join()
+
+
+def test_all_parts_are_downloaded(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parts").mkdir()
+    Hub.files = in_parts(tmp_path / "parts", model().state_dict())
+    environment = {key: value for key, value in os.environ.items() if "OFFLINE" not in key}
+    environment |= {"HF_ENDPOINT": server, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-m", "headstart", "weights", "verify", "hf:org/net"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "100.0% of the backbone" in done.stdout, done.stdout + done.stderr
+    again = subprocess.run([*command, "--offline"], env=environment, capture_output=True, text=True)
+    assert again.stdout == done.stdout
 
 
 def test_a_download_is_said_before_and_found_offline_afterwards(tmp_path: Path, server: str) -> None:

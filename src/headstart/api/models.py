@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.api.paths import PathLike, as_path
+from headstart.errors import UsageError
 from headstart.places.trust import trusting
 from headstart.progress import Progress, silent
 from headstart.recipes.changes import changed_recipe
@@ -78,36 +79,45 @@ def predict(
     out: PathLike | None = None,
     threshold: float = 0.5,
     *,
+    task: str | None = None,
     trust_code: bool = False,
 ) -> Predicted:
     """Run a task model on an image or a folder: pictures and `predictions.json` in `out`.
 
-    model: folder of a trial's model or of a pre-training, a run with one pre-training, or `run:RUN#NAME`. trust_code:
-    let the Python file run that the model names as its backbone.
+    model: a run, for the model of its best candidate; folder of a trial's model or of a pre-training; or
+    `run:RUN#NAME` for what a run pre-trained. task: of a run that trained several. trust_code: let the Python file run
+    that the model names as its backbone.
     """
     from headstart.tasks.predict import predict_folder
 
     where = as_path(out) or Path("predictions")
     with trusting(trust_code):
-        return predict_folder(model_folder(model), Path(images), where, threshold, say=tell)
+        return predict_folder(model_folder(model, task, tell), Path(images), where, threshold, say=tell)
 
 
-def load_model(model: PathLike, device: str = "cpu", *, trust_code: bool = False) -> TaskModel:
+def load_model(model: PathLike, device: str = "cpu", *, task: str | None = None, trust_code: bool = False) -> TaskModel:
     """A trained model of a task, to predict with: its network, preprocessing, classes, size of inputs.
 
-    model, trust_code: as in `predict`. device: "cpu", "cuda", "cuda:1". Raises WeightsError where there is none.
+    model, task, trust_code: as in `predict`. device: "cpu", "cuda", "cuda:1". Raises WeightsError where there is none.
     """
     import torch
 
     from headstart.tasks.transfer import load_model as load
 
     with trusting(trust_code):
-        return load(model_folder(model), torch.device(device))
+        return load(model_folder(model, task), torch.device(device))
 
 
-def model_folder(model: PathLike) -> Path:
-    """The folder of a model that is named by its folder, by a run, or as `run:RUN#NAME`."""
+def model_folder(model: PathLike, task: str | None = None, say: Callable[[str], None] = lambda line: None) -> Path:
+    """The folder of a model that is named by its folder, by a run (of `task`, where it has several), or as
+    `run:RUN#NAME`. say: told which model of a run it is."""
+    from headstart.study.winners import winning_model
     from headstart.weights.cards import resolve, uri_of
 
     uri = uri_of(str(model))
+    if uri == f"run:{model}" and (best := winning_model(Path(model), task)):
+        say(f"model: {best.words()}")
+        return best.folder
+    if task is not None:
+        raise UsageError(f"{model}: is one model; --task chooses among those of a run directory.")
     return Path(resolve(uri).file or "").parent if uri.startswith("run:") else Path(model)

@@ -190,16 +190,22 @@ app.command()(pretrain.pretrain)
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A trained task model: a transfer-... folder in a run's store.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run directory, for its best model; or a trained model: a transfer-... folder of a store."
+        ),
+    ],
     images: Annotated[Path, typer.Argument(help="An image or a folder of images.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where predictions are written.")] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score of a detection that is kept.")] = 0.5,
+    task: Annotated[str | None, typer.Option(help="Of a run that trained several tasks: whose best model.")] = None,
     trust_code: TrustCode = False,
 ) -> None:
     """Use a task model of a run on other images."""
     from headstart import api
 
-    summary = api.predict(model, images, out, threshold, trust_code=trust_code)
+    summary = api.predict(model, images, out, threshold, task=task, trust_code=trust_code)
     _print_lines(summary.lines)
     _end_with_failures(summary.failed)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
+from headstart.data.summaries import without_notes
 from headstart.terminal import over, say, tell
 
 if TYPE_CHECKING:
@@ -110,9 +111,10 @@ def pretrain(
     if supervision:
         by = "boxes" if supervision is By.boxes else "labels"
     if show_chips:
-        page = api.show_chips(
-            data, recipe, show_chips, options, supervision=by, changes=change or (), progress=_Telling(quiet)
-        )
+        with without_notes(quiet):
+            page = api.show_chips(
+                data, recipe, show_chips, options, supervision=by, changes=change or (), progress=_Telling(quiet)
+            )
         say(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
         return
     summary = api.pretrain(data, recipe, options, by, changes=change or (), quiet=quiet)

@@ -39,10 +39,12 @@ def list_(
 ) -> None:
     """List the weights that are known by name."""
     from headstart import api
-    from headstart.weights.listing import narrow
+    from headstart.weights.listing import how_timed, narrow
 
     rows = api.list_weights(supervision.value if supervision else None, license, as_json)
     print_table(rows if wide or as_json else narrow(rows), as_json)
+    if not as_json and (way := how_timed()):
+        say(way)
 
 
 Which = Annotated[

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from headstart.data.boxes import CONVENTIONS
 from headstart.data.flags import DIFFICULT, SPLITS
 
 log = logging.getLogger(__name__)
+NOTES = f"{__name__}.notes"
+"""Name of the logger of notes, which `--quiet` silences; what was lost is a fault, and is told all the same."""
 _told: set[str] = set()
 """Lines that this process told or showed."""
 SHOWN = 10
@@ -61,8 +64,20 @@ def tell(said: Iterable[str]) -> None:
     said = list(dict.fromkeys(said))
     for line in said:
         if line not in _told:
-            log.warning("%s", line)
+            (logging.getLogger(NOTES) if line.startswith("note: ") else log).warning("%s", line)
     mark_told(said)
+
+
+@contextmanager
+def without_notes(quiet: bool) -> Iterator[None]:
+    """Within it notes are not told, where `quiet`."""
+    logger = logging.getLogger(NOTES)
+    before = logger.level
+    logger.setLevel(logging.ERROR if quiet else before)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def mark_told(said: Iterable[str]) -> None:

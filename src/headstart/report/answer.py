@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from headstart.page.intervals import Band, IntervalRow, interval_chart
 from headstart.page.numbers import fixed, listed
+from headstart.places.times import read_time
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, metric_words, task_words
@@ -31,9 +32,7 @@ def section(run: RunDir) -> Section | None:
 def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
     metric = metric_words(ranking["metric"])
     task = task_words(run, ranking["task"])
-    rows = [
-        row | {"cost": (row.get("cost") or {}) | {"ms": _milliseconds(run, ranking, row)}} for row in ranking["rows"]
-    ]
+    rows = [row | {"cost": (row.get("cost") or {}) | _time(run, row)} for row in ranking["rows"]]
     return {
         "task": task,
         "metric": metric,
@@ -49,16 +48,18 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "scope": ranking.get("scope", ""),
         "test_images": ranking.get("test_images"),
         "has_costs": any(value for row in rows for value in row["cost"].values()),
+        "timed": sorted({row["cost"]["timed"] for row in rows if "timed" in row["cost"]}),
         "margin": ranking.get("margin"),
         "unconverged": list(dict.fromkeys(_why(row) for row in rows if row.get("not_converged"))),
     }
 
 
-def _milliseconds(run: RunDir, ranking: dict[str, Any], row: dict[str, Any]) -> float | None:
-    """Time an image takes in the backbone, mean over seeds; times are no results, so they lie with the jobs."""
-    costs = [run.json(t["evaluate_key"], "cost.json") for t in run.trials(ranking["task"], row["weights"])]
-    times = [cost["ms_per_image"] for cost in costs if cost]
-    return sum(times) / len(times) if times else None
+def _time(run: RunDir, row: dict[str, Any]) -> dict[str, Any]:
+    """Milliseconds an image takes in the backbone and how they were measured; times are no results, so they lie with
+    the jobs."""
+    job = (row.get("cost") or {}).get("time")
+    timed = read_time(path) if job and (path := run.file(job, "time.json")) else None
+    return {"ms": timed.ms_per_image, "timed": timed.words()} if timed else {}
 
 
 def sentence(ranking: dict[str, Any], task: str) -> Markup:

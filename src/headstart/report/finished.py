@@ -37,7 +37,7 @@ class RunSummary:
     @property
     def rankings(self) -> tuple[Ranking, ...]:
         """Of every task, by each of its metrics."""
-        return tuple(Ranking.from_json(facts) for facts in self.metrics.get("rankings") or ())
+        return tuple(Ranking.from_json(facts, self.out) for facts in self.metrics.get("rankings") or ())
 
     def ranking(self, task: str) -> Ranking:
         """Of one task, by its first metric. Raises UsageError for a task that has none."""

@@ -78,6 +78,7 @@ def _row(
         "lo": ranked["lo"] if ranked else None,
         "hi": ranked["hi"] if ranked else None,
         "values": values,
+        "same": bool(ranked and ranked.get("same_for_all_seeds")),
         "others": [mean([t["metrics"].get(name) for t in trials.values()]) for name in others],
         "rates": [rate for rate in rates if rate],
         "not_converged": [s for s, t in trials.items() if t.get("not_converged")],

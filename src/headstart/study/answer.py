@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
+
+from headstart.places.times import Timed, read_time
+from headstart.study.winners import winner
+
+WIDTH = 80
+"""Of the lines of an answer, in characters."""
 
 
 def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
     """Rankings, findings and where the winning models are."""
     lines: list[str] = []
     for ranking in summary["rankings"]:
-        lines += [*ranking_lines(ranking), *_model_lines(ranking, summary, out), ""]
+        lines += [*ranking_lines(ranking, out), *_model_line(ranking, summary, out), ""]
     for finding in summary["findings"]:
-        lines.append(f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}")
+        told = f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}"
+        lines += _wrapped(told, 11)
     lines += [""] if summary["findings"] else []
     return [*lines, *_extend_lines(summary), *_pretraining_lines(summary, out)]
 
@@ -36,10 +45,11 @@ def _pretraining_lines(summary: dict[str, Any], out: Path) -> list[str]:
     return [f"pre-trained: {name}  {', then '.join(row['lineage'])}" for name, row in zip(names, rows, strict=True)]
 
 
-def ranking_lines(ranking: dict[str, Any]) -> list[str]:
-    """One ranking: a line for each of the weights, then the best and the cheapest adequate choice."""
+def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]:
+    """One ranking: a line for each of the weights, then the best and the cheapest adequate choice. out: the run, for
+    the times of its networks."""
     name = ranking["metric"]
-    lines = [f"{ranking['task']}: {name}, {ranking['test_images']} test images ({ranking['scope']})"]
+    lines = _wrapped(f"{ranking['task']}: {name}, {ranking['test_images']} test images ({ranking['scope']})", 4)
     width = max(len(row["weights"]) for row in ranking["rows"])
     for row in ranking["rows"]:
         mark = "*" if row["weights"] in ranking["best_set"] else " "
@@ -48,25 +58,48 @@ def ranking_lines(ranking: dict[str, Any]) -> list[str]:
         if row["weights"] != ranking["best"]:
             facts.append(f"to best {_difference(row['to_best'])}")
         if cost["gflops"] is not None:
-            facts.append(f"{cost['parameters'] / 1e6:.2f} M parameters, {cost['gflops']:.2f} GFLOPs")
+            timed = time_of(cost, out)
+            ms = "" if timed is None else f", {timed.milliseconds} ms"
+            facts.append(f"{cost['parameters'] / 1e6:.2f} M parameters, {cost['gflops']:.2f} GFLOPs{ms}")
         if row["not_converged"]:
             facts.append(f"not converged: {row['unsettled']}")
-        lines.append(f" {mark} {row['weights']:<{width}}  {'; '.join(facts)}")
+        lines += _wrapped(f" {mark} {row['weights']:<{width}}  {'; '.join(facts)}", 5)
+    same = [row["weights"] for row in ranking["rows"] if row.get("same_for_all_seeds")]
+    if same:
+        lines += _wrapped(
+            f"   one value for all seeds: {', '.join(same)} (no seed changes given weights or their probe)"
+        )
     lines += [f"   not ranked: {name}, {count} were finished" for name, count in ranking["not_ranked"].items()]
     others = [n for n in ranking["best_set"] if n != ranking["best"]]
     tail = f"; not distinguishable from it: {', '.join(others)}" if others else ""
-    lines.append(f"   best: {ranking['best']}{tail}; cheapest adequate choice: {ranking['cheapest_adequate']}")
-    return lines
+    lines += _wrapped(f"   best: {ranking['best']}{tail}; cheapest adequate choice: {ranking['cheapest_adequate']}")
+    return lines + _time_lines(ranking, out)
 
 
-def _model_lines(ranking: dict[str, Any], summary: dict[str, Any], out: Path) -> list[str]:
+def time_of(cost: dict[str, Any], out: Path | None) -> Timed | None:
+    """How long the network of a ranking's row takes for an image; None where it was not measured."""
+    return None if out is None or "time" not in cost else read_time(out / "store" / cost["time"] / "time.json")
+
+
+def _time_lines(ranking: dict[str, Any], out: Path | None) -> list[str]:
+    """How the milliseconds were measured."""
+    ways = {timed.words() for row in ranking["rows"] if (timed := time_of(row["cost"], out))}
+    return [line for way in sorted(ways) for line in _wrapped(f"   ms an image: {way}")]
+
+
+def _model_line(ranking: dict[str, Any], summary: dict[str, Any], out: Path) -> list[str]:
+    """How the best model of a task is used, after its first ranking."""
     first = next(r for r in summary["rankings"] if r["task"] == ranking["task"])
-    if first is not ranking:
+    if first is not ranking or winner(summary, ranking["task"], out) is None:
         return []
-    trial = next(t for t in summary["trials"] if t["task"] == ranking["task"] and t["weights"] == ranking["best"])
-    if not trial["transfer_keys"]:
-        return []
-    return [f"   model: {out / 'store' / trial['transfer_keys'][0]}  (headstart predict MODEL IMAGES)"]
+    trained = {r["task"] for r in summary["rankings"] if winner(summary, r["task"], out)}
+    which = f" --task {ranking['task']}" if len(trained) > 1 else ""
+    return [f"   its model: headstart predict {shlex.quote(str(out))} IMAGES{which}"]
+
+
+def _wrapped(line: str, indent: int = 6) -> list[str]:
+    """The line in parts of at most `WIDTH` characters, but for longer words; those after the first are indented."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _points(value: float | None) -> str:

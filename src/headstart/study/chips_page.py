@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.data.summaries import tell, told_of
 from headstart.errors import DataError, UsageError
 from headstart.progress import Progress
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
@@ -39,6 +40,7 @@ def chips_to_show(data: str, recipe: PretrainingRecipe, options: PretrainingOpti
     with no_network(options.offline):
         progress(0.0, "reading the data set")
         table = open_dataset(data, options.format, **(options.read or {}))
+        tell(told_of(table))
         if "detect" not in table.tasks:
             raise DataError(
                 f"{table.root}: read as {table.format}, it has no boxes, and chips are laid around boxes. "

@@ -25,13 +25,17 @@ VERSIONS = {
     "neighbors": 1,
     "activations": 1,
     "composition": 1,
+    "time": 1,
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
 
-WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "features", "activations"})
+WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "features", "activations", "time"})
 """Kinds of jobs that run a network: they go to a GPU where there is one, and their numbers depend on its kind. All
 others stay on the CPU."""
 
+
+ALONE = frozenset({"time"})
+"""Kinds of jobs that run when nothing else does, after all others: they measure time."""
 
 SAVES_STATE = frozenset({"proposals", "pretrain", "transfer"})
 """Kinds of jobs that look whether they are asked to stop, and save their state then."""
@@ -140,6 +144,8 @@ class Expansion:
     trials: list[Trial] = field(default_factory=list)
     explain: list[tuple[str, int, Job]] = field(default_factory=list)
     """(kind, seed, job) of the explanations."""
+    times: Mapping[tuple[str, str], Job] = field(default_factory=dict)
+    """By weights and task, the job that times their network; one for all of the same architecture and size."""
     hidden: int = 0
     """Jobs that will follow once rates are chosen, at least."""
     done: frozenset[str] = frozenset()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headstart.config.pretraining import Pretraining
 from headstart.config.sets import FolderSet, TableSet, WorldSet
-from headstart.config.study import Study
+from headstart.config.study import Study, WeightsEntry
 from headstart.models.backbones.naming import trained_by
 from headstart.places.paths import absolute
 from headstart.pretraining.settings import (
@@ -66,6 +66,17 @@ class Origins:
         uri, training = self.start_uri(name), wanted.recipe.recipe(1)
         before = self.spec(uri).backbone if uri else self.backbone(wanted.start)
         return trained_by(training, before, f"pretraining.{name}.recipe")
+
+    def architecture(self, entry: WeightsEntry) -> tuple[str, str]:
+        """Backbone of a candidate as it is built, and the digest of a user's own code, "" for all others."""
+        if entry.uri:
+            spec = self.spec(entry.uri)
+            return spec.backbone, spec.backbone_digest
+        name = entry.pretraining or ""
+        backbone = self.backbone(name)
+        while not (uri := self.start_uri(name)):
+            name = self.study.pretraining[name].start
+        return backbone, self.spec(uri).backbone_digest
 
     def start(self, name: str, seed: int) -> tuple[StartSettings, dict[str, Job], StartPlace]:
         """Where a pre-training starts: settings, the job that makes it where there is one, and the place."""

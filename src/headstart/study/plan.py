@@ -6,7 +6,7 @@ be made, so resuming, extending and planning are the same thing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from headstart.study.settings import (
     TransferPlace,
     TransferSettings,
 )
+from headstart.study.timing import timing_jobs
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.starts import StartPlace, StartSettings
@@ -79,8 +80,9 @@ class Planner:
                 trials += now
                 hidden += later
         explain = self._explain()
+        times = timing_jobs(self.origins, trials)
         made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]
-        for job in made + [t.evaluate for t in trials] + [job for _, _, job in explain]:
+        for job in made + [t.evaluate for t in trials] + [job for _, _, job in explain] + list(times.values()):
             _collect(job, known)
         done = {key for key, job in known.items() if lookup(job) is not None}
         ready = [
@@ -92,6 +94,7 @@ class Planner:
             not hidden and len(done) == len(known),
             trials,
             explain=explain,
+            times=times,
             hidden=hidden,
             done=frozenset(done),
         )
@@ -108,6 +111,10 @@ class Planner:
         if entry.pretraining:
             return self.origins.made_here(entry.pretraining, seed, early)
         return self.origins.of_weights(self.spec(entry), seed)
+
+    def is_given(self, entry: WeightsEntry) -> bool:
+        """Whether its weights are the same for every seed: neither made by the study nor random."""
+        return entry.uri is not None and self.spec(entry).kind != "random"
 
     def _doublings(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> int | None:
         """How often the trainings of a task go on for as many updates again, by its own rule and by `extended`; None
@@ -227,22 +234,33 @@ class Planner:
 
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False, *, statistics: str) -> Job:
         """Pooled features of a set, with batch norms re-estimated on the set `statistics`; one job for all seeds where
-        the weights are the same file."""
+        the weights are given."""
         weights, inputs, place = self.start(entry, seed, early)
         settings = FeaturesSettings(weights, self.study.threads, self.device)
-        label = f"features of {images} from {entry.name}{' (early)' if early else ''}, seed {seed}"
+        whose = "" if self.is_given(entry) else f", seed {seed}"
+        label = f"features of {images} from {entry.name}{' (early)' if early else ''}{whose}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
         inputs |= {"images": self.sets.job(images), "statistics": self.sets.job(statistics)}
         return Job("features", settings, inputs, place, label=label, cost=cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
+        """One job for all seeds where the weights are given and no seed draws the training images: a probe draws only
+        the split that its strength is chosen on, which is then that of the study's first seed."""
         inputs = {}
+        seed, whose = self._drawn_by(task, [entry], seed)
         for k, (train, test) in enumerate(zip(task.train, task.test, strict=True)):
             inputs[f"train{k}"] = self.features(entry, train, seed, statistics=train)
             inputs[f"test{k}"] = self.features(entry, test, seed, statistics=train)
             inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.sets.job(train), self.sets.job(test)
         settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
-        return Job("probe", settings, inputs, None, label=f"{task.name} from {entry.name}, seed {seed}", cost=3.0)
+        return Job("probe", settings, inputs, None, label=f"{task.name} from {entry.name}{whose}", cost=3.0)
+
+    def _drawn_by(self, task: Task, entries: Iterable[WeightsEntry], seed: int) -> tuple[int, str]:
+        """The seed that probes of these weights draw by, and how a label says it; the study's first where all weights
+        are given and no seed draws the training images."""
+        if task.limit is None and all(self.is_given(entry) for entry in entries):
+            return self.study.seeds[0], ""
+        return seed, f", seed {seed}"
 
     def _explain(self) -> list[tuple[str, int, Job]]:
         explain = self.study.explain
@@ -263,18 +281,29 @@ class Planner:
             labels = roles["labels"]
             if labels.pretraining and self.study.pretraining[labels.pretraining].early:
                 features["early"] = self.features(labels, explain.images, seed, early=True, statistics=others)
-            label = f"neighbors, seed {seed}"
+            label = f"neighbors{self._whose(roles.values(), seed)}"
             near = Job("neighbors", NeighborsSettings(*drawn), features | images, None, label=label, cost=8)
-            jobs += [("neighbors", seed, near), ("activations", seed, self._activations(roles, seed))]
+            jobs += [("neighbors", seed, near), *(("activations", seed, job) for job in self._activations(roles, seed))]
             if explain.probe:
                 task = next(t for t in self.study.tasks if t.name == explain.probe)
                 probes = {role: self._probe(task, roles[role], seed) for role in ("boxes", "labels")}
-                label = f"composition, seed {seed}"
+                label = f"composition{self._drawn_by(task, [roles['boxes'], roles['labels']], seed)[1]}"
                 composed = Job("composition", CompositionSettings(*drawn), probes | images, None, label=label, cost=4)
                 jobs.append(("composition", seed, composed))
         return jobs
 
-    def _activations(self, roles: dict[str, WeightsEntry], seed: int) -> Job:
+    def _whose(self, entries: Iterable[WeightsEntry], seed: int) -> str:
+        """The seed as a label says it; nothing where it changes nothing."""
+        return "" if all(self.is_given(entry) for entry in entries) else f", seed {seed}"
+
+    def _activations(self, roles: dict[str, WeightsEntry], seed: int) -> list[Job]:
+        """One job; two where the control alone is random: what the seed does not change is then computed once."""
+        arms = {role: entry for role, entry in roles.items() if role != "random"}
+        if len(arms) < len(roles) and all(self.is_given(entry) for entry in arms.values()):
+            return [self._maps(arms, seed), self._maps({"random": roles["random"]}, seed)]
+        return [self._maps(roles, seed)]
+
+    def _maps(self, roles: dict[str, WeightsEntry], seed: int) -> Job:
         assert self.study.explain
         weights: dict[str, StartSettings] = {}
         inputs: dict[str, Job] = {}
@@ -284,8 +313,10 @@ class Planner:
             inputs |= {f"weights_{role}": job for job in made.values()}
         inputs["images"] = self.sets.job(self.study.explain.images)
         inputs["statistics"] = self.sets.job(self.study.explain.statistics)
-        settings = ActivationsSettings(weights, seed, self.study.bootstrap, self.study.threads, device=self.device)
-        return Job("activations", settings, inputs, places, label=f"activation maps, seed {seed}", cost=15)
+        of = "" if len(roles) > 1 else " of random values"
+        label = f"activation maps{of}{self._whose(roles.values(), seed)}"
+        settings = ActivationsSettings(weights, self.study.bootstrap, self.study.threads, device=self.device)
+        return Job("activations", settings, inputs, places, label=label, cost=5 * len(roles))
 
     def _pixels(self, name: str) -> float:
         return self.sets.count(name) * self.sets.pixels(name)

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from headstart.data.summaries import NOTES
 from headstart.study.executors.events import Event
 from headstart.study.jobs import Job
 from headstart.terminal import printable, tell
@@ -69,7 +70,7 @@ def _corrected(seconds: float, costs: float, prior: float) -> float:
 class ProgressDisplay:
     """Shows the events of `run_jobs`; used as a context manager around it and given to it as `on_event`.
 
-    workers: processes at a time, for the time left. quiet: show nothing but warnings. stream: where to write
+    workers: processes at a time, for the time left. quiet: show only warnings that are no notes. stream: where to write
     (standard error by default); live where it is a terminal. Colors stay off when NO_COLOR is set.
     """
 
@@ -80,7 +81,7 @@ class ProgressDisplay:
         self._view: _Live | _Lines | None = _Live(left, self._stream) if live else _Lines(left, self._stream)
         if quiet:
             self._view = None
-        self._handler = _Above(self._say)
+        self._handler = _Above(self._say, quiet)
         self._propagated = True
 
     def __enter__(self) -> ProgressDisplay:
@@ -113,12 +114,13 @@ class ProgressDisplay:
 class _Above(logging.Handler):
     """Puts warnings above the live table instead of through it."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], quiet: bool) -> None:
         super().__init__()
-        self._say = say
+        self._say, self._quiet = say, quiet
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(record.getMessage())
+        if not (self._quiet and record.name == NOTES):
+            self._say(record.getMessage())
 
 
 class _Tally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from headstart.study.answer import ranking_lines
+from headstart.study.answer import ranking_lines, time_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +26,8 @@ class Standing:
     not_converged: bool
     parameters: float | None
     gflops: float | None
+    milliseconds: float | None = None
+    """An image takes in the backbone, on the machine of the run; `Ranking.text` says how it was measured."""
 
     def __repr__(self) -> str:
         interval = "" if self.lo is None or self.hi is None else f" [{100 * self.lo:.1f}, {100 * self.hi:.1f}]"
@@ -48,9 +51,11 @@ class Ranking:
     standings: tuple[Standing, ...]
     facts: dict[str, Any]
     """All of it as `metrics.json` has it."""
+    run: Path | None = None
+    """Its run directory, where times of networks lie."""
 
     @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> Ranking:
+    def from_json(cls, facts: dict[str, Any], run: Path | None = None) -> Ranking:
         """Of one entry of `rankings`."""
         return cls(
             task=facts["task"],
@@ -60,8 +65,9 @@ class Ranking:
             best=facts["best"],
             best_set=tuple(facts["best_set"]),
             cheapest_adequate=facts["cheapest_adequate"],
-            standings=tuple(_standing(row, facts) for row in facts["rows"]),
+            standings=tuple(_standing(row, facts, run) for row in facts["rows"]),
             facts=facts,
+            run=run,
         )
 
     def __repr__(self) -> str:
@@ -69,10 +75,10 @@ class Ranking:
 
     def text(self) -> str:
         """As the terminal shows it."""
-        return "\n".join(ranking_lines(self.facts))
+        return "\n".join(ranking_lines(self.facts, self.run))
 
 
-def _standing(row: dict[str, Any], facts: dict[str, Any]) -> Standing:
+def _standing(row: dict[str, Any], facts: dict[str, Any], run: Path | None) -> Standing:
     best = row["weights"] == facts["best"]
     to_best = (0.0, 0.0, 0.0) if best else tuple(row["to_best"][key] for key in ("effect", "lo", "hi"))
     return Standing(
@@ -85,4 +91,5 @@ def _standing(row: dict[str, Any], facts: dict[str, Any]) -> Standing:
         not_converged=row["not_converged"],
         parameters=row["cost"]["parameters"],
         gflops=row["cost"]["gflops"],
+        milliseconds=timed.ms_per_image if (timed := time_of(row["cost"], run)) else None,
     )

@@ -128,7 +128,7 @@ class Results:
         names = [n for n, v in values.items() if len(v) == len(self.study.seeds)]
         if not names:
             return None
-        costs = {n: self._cost(n, trials) for n in names}
+        costs = {n: self._cost(n, task, trials) for n in names}
         default = next((w.name for w in self.study.weights if w.default and w.name in names), None)
         known = {n: cost["gflops"] for n, cost in costs.items() if cost["gflops"] is not None}
         ranked = ranking(
@@ -140,12 +140,16 @@ class Results:
             row["lr"] = [list(t.rates) for t in own]
             row["unsettled"] = self._unsettled(task, metric, row["weights"], ranked["best"])
             row["not_converged"] = bool(row["unsettled"])
+            if len(own) > 1 and len({t.evaluate.key for t in own}) == 1:
+                row["per_seed"], row["same_for_all_seeds"] = row["per_seed"][:1], True
             if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
                 row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
         facts: dict[str, Any] = {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points"}
         facts["test_images"] = int(self._trial(trials[0])["test_images"] or 0)
         seeds = len(self.study.seeds)
         ranked["scope"] = with_fixed(ranked["scope"], self._fixed(task, names), seeds)
+        if all(row.get("same_for_all_seeds") for row in ranked["rows"]):
+            ranked["scope"] = "these weights and this probe, which no seed changes"
         facts["not_ranked"] = {n: f"{len(v)} of {seeds} seeds" for n, v in values.items() if n not in names}
         return facts | ranked
 
@@ -240,14 +244,15 @@ class Results:
         arms = [w for w in self.study.weights if w.name in (explain.boxes, explain.labels)]
         return len(self.study.seeds) if all(w.pretraining for w in arms) else 1
 
-    def _cost(self, name: str, trials: list[Trial]) -> dict[str, Any]:
-        """Of the backbone at the size that the task uses."""
+    def _cost(self, name: str, task: Task, trials: list[Trial]) -> dict[str, Any]:
+        """Of the backbone at the size that the task uses; time: the job that has its milliseconds, no result."""
         jobs = [j for t in trials if t.weights == name for j in (*t.transfers, *t.evaluate.inputs.values())]
         found = [f for f in map(self.of, jobs) if f and "cost/gflops" in f.metrics]
         facts = found[0].metrics if found else {}
         entry = next(w for w in self.study.weights if w.name == name)
         licence = "" if entry.uri is None else self.planner.spec(entry).licence
-        return {"parameters": facts.get("cost/parameters"), "gflops": facts.get("cost/gflops"), "licence": licence}
+        cost = {"parameters": facts.get("cost/parameters"), "gflops": facts.get("cost/gflops"), "licence": licence}
+        return cost | {"time": self.expansion.times[name, task.name].name}
 
     def _weights(self, entry: WeightsEntry, trials: list[Trial]) -> dict[str, Any]:
         facts: dict[str, Any] = {"name": entry.name, "default": entry.default, "load": self._load_report(entry, trials)}

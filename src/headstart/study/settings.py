@@ -123,10 +123,29 @@ class ActivationsSettings:
     """`activations`: F4a for the weights of each role."""
 
     weights: Mapping[str, StartSettings]
-    seed: int
     bootstrap: int
     threads: int
     device: str
+
+
+@dataclass(frozen=True)
+class TimeSettings:
+    """`time`: how long a network takes for an image."""
+
+    backbone: str
+    """Without the folder of a user's file."""
+    backbone_digest: str
+    size_hw: tuple[int, int]
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class TimePlace:
+    """How the network is built on this machine: its name, and the folder that a user's file is relative to."""
+
+    backbone: str
+    base: str
 
 
 @dataclass(frozen=True)

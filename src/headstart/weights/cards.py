@@ -325,7 +325,20 @@ _digests: dict[tuple[str, int, int], str] = {}
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, 64 hex digits; remembered within the process while size and time are unchanged."""
+    """SHA-256 of the file's bytes, 64 hex digits; remembered within the process while size and time are unchanged.
+
+    Of the index of a checkpoint in parts, it is of the digests of the index and of all its parts: an index is the same
+    for other values.
+    """
+    from headstart.weights import containers
+
+    if beside := [part for part in containers.parts(path) if part.is_file()]:
+        each = [_digest_of(one) for one in (path, *beside)]
+        return hashlib.sha256("\n".join(each).encode()).hexdigest()
+    return _digest_of(path)
+
+
+def _digest_of(path: Path) -> str:
     facts = path.stat()
     key = (str(path), facts.st_size, facts.st_mtime_ns)
     if key not in _digests:

@@ -75,7 +75,7 @@ def look(path: Path) -> Contents:
     head = _head(path)
     kind = _kind(path, head)
     try:
-        if path.name.endswith(".index.json"):
+        if _is_index(path):
             return Contents(path, kind, _shards(path))
         if kind == "safetensors":
             tensors, header = _safetensors(path)
@@ -164,7 +164,7 @@ def _kind(path: Path, head: bytes) -> Kind:
         )
     if head[8:9] == b"{":
         return "safetensors"
-    if path.name.endswith(".index.json"):
+    if _is_index(path):
         return "safetensors"
     if head[:4] == b"PK\x03\x04":
         return "torch archive"
@@ -241,14 +241,36 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+def parts(path: Path) -> list[Path]:
+    """The files beside the index of a checkpoint in parts that hold its tensors; [] for a file that is no index.
+
+    Raises WeightsError for an index that cannot be read.
+    """
+    return sorted({path.parent / Path(name).name for name in _weight_map(path).values()}) if _is_index(path) else []
+
+
+def _is_index(path: Path) -> bool:
+    return path.name.endswith(".index.json")
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """{name of a tensor: name of its file}."""
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
+        raise WeightsError(f"{path} is no index of a checkpoint in parts: it has no weight_map.") from fault
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise WeightsError(f"{path}: its weight_map does not name the file of each tensor.")
+    return names
+
+
 def _shards(path: Path) -> dict[str, StoredArray]:
-    """Tensors of a sharded checkpoint, whose parts the index names. Raises WeightsError where one is not there."""
-    names: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    """Tensors of a checkpoint in parts, which the index names. Raises WeightsError where one is not there."""
+    names = _weight_map(path)
     found: dict[str, StoredArray] = {}
-    for shard in sorted(set(names.values())):
-        part = path.parent / Path(shard).name
+    for part in parts(path):
         if not part.is_file():
-            raise WeightsError(f"{path} names the part {shard}, which is not beside it. Put all parts there.")
+            raise WeightsError(f"{path} names the part {part.name}, which is not beside it. Put all parts there.")
         found |= _safetensors(part)[0]
     if absent := sorted(set(names) - found.keys()):
         raise WeightsError(f"{path} names {absent[0]}, which none of its parts holds. Download them again.")

@@ -10,9 +10,10 @@ from headstart.errors import WeightsError
 from headstart.places.network import is_offline
 from headstart.store.files import write_text
 from headstart.terminal import tell
+from headstart.weights import containers
 
-USUAL = ("model.safetensors", "backbone.safetensors", "pytorch_model.bin")
-"""Names of the checkpoint that are tried, in this order, where the URI gives none."""
+USUAL = ("model.safetensors", "backbone.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+"""Names of the checkpoint that are tried, in this order, where the URI gives none; the index is of a file in parts."""
 BESIDE = ("config.json", "README.md")
 """What is fetched with it, where it is there: facts of the architecture, and the model card."""
 _SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".pkl", ".params", ".tar")
@@ -60,7 +61,7 @@ def _cached(repository: str, revision: str, file: str | None) -> Path | None:
 
     for name in (file,) if file else USUAL:
         cached = try_to_load_from_cache(repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
-        if isinstance(cached, str):
+        if isinstance(cached, str) and all(path.is_file() for path in containers.parts(Path(cached))):
             return Path(cached)
     return None
 
@@ -85,6 +86,9 @@ def _download(uri: str, repository: str, revision: str, file: str | None, *, off
             if name in names:
                 hf_hub_download(repository, name, revision=facts.sha, cache_dir=cache)
         path = Path(hf_hub_download(repository, chosen, revision=facts.sha, cache_dir=cache))
+        for part in containers.parts(path):
+            beside = f"{chosen.rpartition('/')[0]}/{part.name}".lstrip("/")
+            hf_hub_download(repository, beside, revision=facts.sha, cache_dir=cache)
         _remember(cache, repository, revision, str(facts.sha))
         return path
     except (RepositoryNotFoundError, EntryNotFoundError) as error:

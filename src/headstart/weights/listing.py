@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import UsageError
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.places.times import Timed, listed
 from headstart.store.files import write_text
 from headstart.weights.catalogue import ARCHITECTURES, CATALOGUE, COMMERCIAL, UNKNOWN, PublicWeights, find
 
@@ -34,13 +36,25 @@ def rows(supervision: str | None = None, licence: str | None = None) -> list[dic
     if licence is not None and licence != "commercial" and licence.lower() not in licenses:
         raise UsageError(f"no weights have the license {licence!r}. Give commercial, or one of {', '.join(licenses)}.")
     if supervision == "none":
-        return [_random_row(name) for name in ARCHITECTURES]
+        times = listed()
+        return [_random_row(name) | _time_of(name, times) for name in ARCHITECTURES]
+    times = listed()
     return [
-        _row(entry)
+        _row(entry) | _time_of(entry.backbone, times)
         for entry in CATALOGUE
         if (supervision is None or supervision in entry.supervision)
         and (licence is None or (entry.is_commercial if licence == "commercial" else entry.licence == licence.lower()))
     ]
+
+
+def _time_of(backbone: str, times: Mapping[str, Timed]) -> dict[str, Any]:
+    return {"ms": times[backbone].milliseconds if backbone in times else None}
+
+
+def how_timed() -> str:
+    """What the column of milliseconds is of; "" where nothing was measured here yet."""
+    timed = next(iter(listed().values()), None)
+    return f"ms: an image of {timed.words()}, in a study on this machine" if timed else ""
 
 
 def narrow(rows: list[dict[str, Any]], width: int = 80) -> list[dict[str, Any]]:
@@ -78,7 +92,7 @@ def _score(published: str) -> str:
 def _milliseconds(row: dict[str, Any]) -> str:
     """As measured on this machine, where it was."""
     value = row.get("ms")
-    return f"{value:.0f}" if isinstance(value, int | float) else ""
+    return value if isinstance(value, str) else ""
 
 
 _SHORTER = (("ImageNet-1k labels", "IN-1k"), ("ImageNet", "IN"), ("OpenImages", "OI"), (" -> ", ">"), (" and ", "+"))
@@ -146,7 +160,7 @@ def facts(entry: PublicWeights) -> dict[str, Any]:
 
 def entry_lines(entry: PublicWeights) -> list[str]:
     """Every fact of an entry, one a line, for `weights show`."""
-    eps = entry.norm_eps
+    eps, timed = entry.norm_eps, listed().get(entry.backbone)
     cost = [
         f"{entry.parameters:,} parameters" if entry.parameters else "parameters unknown",
         f"{entry.gflops} GFLOPs at 224x224" if entry.gflops else "GFLOPs unknown",
@@ -158,6 +172,7 @@ def entry_lines(entry: PublicWeights) -> list[str]:
         f"  license        {entry.licence}" + (f" ({entry.licence_note})" if entry.licence_note else ""),
         f"  backbone       {entry.backbone}" + ("" if eps is None else f"; batch norm's epsilon {eps:g}"),
         f"  cost           {', '.join(cost)}",
+        *([f"  ms an image    {timed.milliseconds}: {timed.words()}"] if timed else ()),
         f"  preprocessing  {input_words(entry.preprocessing)}",
         f"  published      {entry.published or UNKNOWN}",
         f"  fetched from   {entry.url or entry.where or entry.uri}",
@@ -315,7 +330,13 @@ def markdown() -> str:
             ]
             parts.append(f"| {' | '.join(cells)} |\n")
     return "".join(
-        [*parts, _LAYOUTS, _table("layouts.md"), _CONSISTENCY.format(moved=0.42, spread=0.21), _table("consistency.md")]
+        [
+            *parts,
+            _LAYOUTS,
+            _table("layouts.md"),
+            _CONSISTENCY.format(moved=0.42, spread=0.21),
+            _table("consistency.md"),
+        ]
     )
 
 

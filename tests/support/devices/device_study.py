@@ -120,7 +120,7 @@ def done_here(study: Study, run: Path, place: Seat) -> dict[str, Path]:
 def differences(one: Path, other: Path) -> list[str]:
     """Files of two jobs that differ in what they hold; times are left out."""
     names = {path.relative_to(folder) for folder in (one, other) for path in folder.rglob("*") if path.is_file()}
-    told = {"cost.json", "job.json", "digests.json"}
+    told = {"time.json", "job.json", "digests.json"}
     return [str(name) for name in sorted(names) if name.name not in told and not _same(one / name, other / name)]
 
 

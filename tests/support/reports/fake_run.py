@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from support.reports.fake_summary import ARMS, IOUS, MEANS, effect_of, findings_of, ranking_of, study_of, weights_of
+from headstart.places.times import Timed
+from support.reports.fake_summary import (
+    ARMS,
+    IOUS,
+    MEANS,
+    TIME_JOB,
+    effect_of,
+    findings_of,
+    ranking_of,
+    study_of,
+    weights_of,
+)
 
 CLASSES = ("kite", "lantern", "anchor", "bell", "crown", "drum", "feather", "gear", "helm", "iris")
 HOSTILE = '<script>alert("x")</script>'
@@ -46,6 +58,8 @@ def write_run(run: Path, seeds: tuple[int, ...] = (0, 1, 2), classes: tuple[str,
             for s in seeds
         ],
     }
+    timed = Timed("shapes-resnet", "", (96, 96), "cpu", 1, 8, 7, 1.234, 1.2, 1.3)
+    _write_json(run / "store" / TIME_JOB / "time.json", asdict(timed))
     for seed in seeds:
         _examples(rng, run, seed, classes)
     _write_json(run / "metrics.json", metrics)
@@ -170,7 +184,6 @@ def _trial(
     key = f"transfer-{('detect', 'segment', 'probe').index(kind)}{ARMS.index(weights)}{seed:014x}"
     if kind != "probe":
         _curve(rng, run / "store" / key, weights, kind)
-    _write_json(run / "store" / f"evaluate-{seed:016x}" / "cost.json", {"ms_per_image": 1.234})
     return {
         "weights": weights,
         "task": task,

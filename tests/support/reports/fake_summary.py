@@ -8,6 +8,7 @@ import numpy as np
 
 ARMS = ("boxes", "labels", "random")
 IOUS = [0.5 + 0.05 * i for i in range(10)]
+TIME_JOB = "time-0000000000000001"
 MEANS = {"boxes": (0.655, 0.345, 0.581), "labels": (0.352, 0.046, 0.524), "random": (0.224, 0.05, 0.372)}
 
 
@@ -43,7 +44,7 @@ def ranking_of(trials: list[dict], task: str, kind: str, metric: str, seeds: tup
                 "not_converged": w == "random" and kind == "detect",
                 "unsettled": "random still rises on held-out images" if w == "random" and kind == "detect" else "",
                 "lr": [0.001] * len(seeds),
-                "cost": {"parameters": 702_344, "gflops": 0.113, "licence": "Apache-2.0"},
+                "cost": {"parameters": 702_344, "gflops": 0.113, "licence": "Apache-2.0", "time": TIME_JOB},
                 "to_best": effect_of(m - float(np.mean(per[best])), 0.008, seeds),
                 "to_default": None if w == "labels" else effect_of(m - float(np.mean(per["labels"])), 0.008, seeds),
             }
@@ -61,6 +62,7 @@ def ranking_of(trials: list[dict], task: str, kind: str, metric: str, seeds: tup
         "best_set": tied,
         "cheapest_adequate": best,
         "scope": "this kind of pre-training, on this data",
+        "not_ranked": {},
         "rows": rows,
     }
 

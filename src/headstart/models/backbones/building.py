@@ -9,7 +9,6 @@ Letters: B images, H and W pixels.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ __all__ = [
     "Preprocessing",
     "Stage",
     "backbone_cost",
-    "backbone_milliseconds",
     "build_backbone",
     "evaluating",
     "source_key",
@@ -165,20 +163,3 @@ def backbone_cost(backbone: nn.Module, size_hw: tuple[int, int]) -> tuple[int, f
     fresh = fresh_prefixes(backbone)
     num_parameters = sum(p.numel() for name, p in backbone.named_parameters() if not name.startswith(fresh))
     return num_parameters, 2 * multiply_adds / 1e9
-
-
-def backbone_milliseconds(
-    backbone: nn.Module, size_hw: tuple[int, int], batch_size: int = 8, repeats: int = 5
-) -> float:
-    """Milliseconds an image of `size_hw` pixels takes in evaluation, in batches, on the device and with the threads
-    in use: the fastest of `repeats` runs after one that is not counted, since whatever else runs can only add to it.
-    """
-    first = next(backbone.parameters())
-    images = torch.zeros(batch_size, 3, *size_hw, device=first.device, dtype=first.dtype)
-    times = []
-    with evaluating(backbone):
-        for _ in range(repeats + 1):
-            began = time.perf_counter()
-            sum(float(stage.mean()) for stage in backbone(images).values())  # reading a value waits for the device
-            times.append(time.perf_counter() - began)
-    return 1000 * min(times[1:]) / batch_size

@@ -21,7 +21,7 @@ from headstart.store.store import Store
 from headstart.study.executors.events import Event, Expansion, Outcome
 from headstart.study.executors.pools import Pool, pools_for, terminate_as_interrupt, threads_in_environment
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_path, read_note
-from headstart.study.jobs import SAVES_STATE, Job
+from headstart.study.jobs import ALONE, SAVES_STATE, Job
 from headstart.terminal import printable, tell
 from headstart.train.devices import ON_CPU, Devices
 
@@ -132,7 +132,10 @@ class _Dispatcher:
         suspects = [job for job in waiting if job.name in self.crashes]
         if any(name in self.crashes for name in busy) or (suspects and busy):
             return True
-        for job in suspects[:1] or waiting:
+        if any(job.kind in ALONE for job in self.running):
+            return True
+        others = [job for job in waiting if job.kind not in ALONE]
+        for job in suspects[:1] or others or ([] if busy else waiting[:1]):
             pool = next((pool for pool in self.pools if pool.free and pool.takes(job)), None)
             if pool is None:
                 continue

@@ -76,7 +76,7 @@ def activations(
     shown = np.zeros(0, np.int64)
     for k, (role, weights) in enumerate(settings.weights.items()):
         progress(k / len(settings.weights), f"maps of {role}")
-        start, _, _ = start_of(weights, place[role], inputs.get(f"weights_{role}"), settings.seed)
+        start, _, _ = start_of(weights, place[role], inputs.get(f"weights_{role}"), weights.seed or 0)
         last = start.backbone.stages[-1].name  # type: ignore[union-attr, index]
         with memory_for_images("maps of images", size_hw):
             maps_of = {

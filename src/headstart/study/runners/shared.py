@@ -10,7 +10,6 @@ import numpy as np
 
 from headstart.batches.image_sets import ImageSet
 from headstart.store.arrays import load_arrays
-from headstart.store.files import write_json
 from headstart.store.sealing import RESUME
 from headstart.study.settings import DataPlace
 
@@ -37,13 +36,6 @@ def with_masks(images: ImageSet, place: DataPlace | None) -> ImageSet:
 def size_of(images: ImageSet) -> tuple[int, int]:
     """Height and width of the images of a set, pixels."""
     return int(images.images.shape[1]), int(images.images.shape[2])
-
-
-def save_cost(out: Path, backbone: Any, size_hw: tuple[int, int]) -> None:
-    """Time is kept apart from the metrics, which are equal in equal runs."""
-    from headstart.models.backbones.building import backbone_milliseconds
-
-    write_json(out / "cost.json", {"ms_per_image": backbone_milliseconds(backbone, size_hw)})
 
 
 def last_stage(folder: Path) -> np.ndarray:

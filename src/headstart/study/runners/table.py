@@ -9,6 +9,7 @@ from __future__ import annotations
 from headstart.study.runners.explaining import activations, composition, neighbors
 from headstart.study.runners.images import draw, prepare, split
 from headstart.study.runners.origins import pretrain, proposals, resize
+from headstart.study.runners.timing import timed
 from headstart.study.runners.training import evaluate, features, probe, transfer
 
 RUNNERS = {
@@ -25,4 +26,5 @@ RUNNERS = {
     "neighbors": neighbors,
     "activations": activations,
     "composition": composition,
+    "time": timed,
 }

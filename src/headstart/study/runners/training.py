@@ -20,7 +20,6 @@ from headstart.study.runners.shared import (
     curve_metrics,
     last_stage,
     resume_folder,
-    save_cost,
     size_of,
     with_masks,
 )
@@ -95,7 +94,6 @@ def transfer(
     metrics |= held_out.metrics(model, lambda f, m: progress(0.9 + 0.1 * f, m))
     save_model(out, model, model_facts(start, settings.task, recipe, images, resize=settings.resize))
     save_curve(out / "curve.npz", curve)
-    save_cost(out, model.backbone, size_hw)
     return metrics
 
 
@@ -130,7 +128,6 @@ def evaluate(
     for k, of_fold in enumerate(predictions):
         save_arrays(out / f"predictions{k}.npz", of_fold)
     count = sum(len(s) for s in sets)
-    write_json(out / "cost.json", read_json(inputs["model0"] / "cost.json"))
     return metrics | {"test/images": float(count)}
 
 
@@ -163,7 +160,6 @@ def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out:
     with memory_for_images("features of images", size_hw):
         pooled = pooled_features(start.backbone, start.preprocessing, images.images, progress=show)
     save_arrays(out / "pooled.npz", pooled)
-    save_cost(out, start.backbone, size_hw)
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     return {"cost/parameters": float(parameters), "cost/gflops": gflops}
 
@@ -186,5 +182,4 @@ def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progr
     metrics, replicates, predictions = measure(folds, num_classes, weights, settings.seed)
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "predictions.npz", predictions)
-    write_json(out / "cost.json", read_json(inputs["test0"] / "cost.json"))
     return metrics | {"train/images": float(count), "test/images": float(len(predictions["label"]))}
