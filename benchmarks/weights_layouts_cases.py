@@ -191,6 +191,7 @@ def _last_of_torchvision(model: Any, inputs: Tensor) -> dict[str, Tensor]:
         return out
     places = {
         "ResNet": "layer4",
+        "GoogLeNet": "inception5b",
         "RegNet": "trunk_output",
         "ShuffleNetV2": "conv5",
         "MNASNet": "layers",

@@ -398,19 +398,3 @@ def test_a_study_is_the_same_whatever_makes_its_batches() -> None:
 
     assert study.pretraining and with_all(loaders=4) == with_all(loaders=0) == study_digest(study)
     assert with_all(processes=2) != study_digest(study)
-
-
-def test_a_network_is_timed_once_for_all_that_have_it() -> None:
-    """Three candidates of one architecture, whose tests are of two sizes."""
-    values = drawn()
-    values["sets"]["large"] = {"world": "novel", "count": 10, "first": 66, "size": 64}
-    values["tasks"].append(values["tasks"][1] | {"name": "probe-large", "test": ["large"]})
-    plan = planner(values).expand(everything)
-    assert [job.label for job in plan.known if job.kind == "time"] == [TIME, TIME.replace("48", "64")]
-    assert {plan.times[name, "probe"].key for name in ("boxes", "labels", "random")} == {
-        plan.times["boxes", "find"].key
-    }
-    assert plan.times["boxes", "probe-large"].label == TIME.replace("48", "64")
-    assert not any(job.inputs for job in plan.times.values())
-    threads = planner(values | {"threads": 1}).expand(everything)
-    assert threads.times["boxes", "find"].key != plan.times["boxes", "find"].key

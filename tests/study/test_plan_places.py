@@ -109,3 +109,20 @@ def test_a_moved_data_set_has_the_keys_that_it_had(tmp_path: Path) -> None:
     assert [job.place.root for job in (here[0], there[0])] == [str(tmp_path / n / "photos") for n in ("here", "there")]
     named = planner(photos(format="coco"), tmp_path / "here")
     assert named.expand(lambda job: None).known[0].place.format == "coco"
+
+
+def test_a_network_is_timed_once_for_all_that_have_it() -> None:
+    """Three candidates of one architecture, whose tests are of two sizes."""
+    time_of_48 = "time of shapes-resnet at 48 x 48 pixels"
+    values = drawn()
+    values["sets"]["large"] = {"world": "novel", "count": 10, "first": 66, "size": 64}
+    values["tasks"].append(values["tasks"][1] | {"name": "probe-large", "test": ["large"]})
+    plan = planner(values).expand(everything)
+    assert [job.label for job in plan.known if job.kind == "time"] == [time_of_48, time_of_48.replace("48", "64")]
+    assert {plan.times[name, "probe"].key for name in ("boxes", "labels", "random")} == {
+        plan.times["boxes", "find"].key
+    }
+    assert plan.times["boxes", "probe-large"].label == time_of_48.replace("48", "64")
+    assert not any(job.inputs for job in plan.times.values())
+    threads = planner(values | {"threads": 1}).expand(everything)
+    assert threads.times["boxes", "find"].key != plan.times["boxes", "find"].key

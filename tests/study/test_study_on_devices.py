@@ -171,8 +171,8 @@ def test_a_job_that_kills_its_gpu_worker_is_tried_again_alone(tmp_path):
     assert {e.job.label for e in events if e.what == "retried"} == {"fragile", "fatal"}
 
 
-def test_of_the_tiny_runners_only_the_one_that_saves_its_state_wants_a_gpu():
-    assert WANTS_GPU & set(TINY_RUNNERS) == {"transfer"}
+def test_of_the_tiny_runners_only_one_that_saves_its_state_and_one_that_is_timed_want_a_gpu():
+    assert WANTS_GPU & set(TINY_RUNNERS) == {"transfer", "time"}
 
 
 @pytest.mark.slow

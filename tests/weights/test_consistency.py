@@ -19,24 +19,7 @@ from headstart.weights.checks.consistency import consistency, judge
 from headstart.weights.checks.scenes import scenes
 from headstart.weights.commands import verify
 from headstart.weights.photographs import photographs
-
-ROOT = Path(__file__).parents[2]
-WEIGHTS = ROOT.parent / "shared" / "weights"
-staged = pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the checkpoints are not staged beside the repository")
-
-
-def calibrated(name: str, images: np.ndarray) -> nn.Module:
-    """A random network whose norms remember these images."""
-    torch.manual_seed(3)
-    net = build_backbone(name)
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None
-            part.weight.data.uniform_(0.3, 1.2)
-            part.bias.data.normal_(0, 0.3)
-    with torch.no_grad():
-        net.train()(IMAGENET.apply(torch.from_numpy(images.copy()).permute(0, 3, 1, 2)))
-    return net.eval()
+from support.references.calibrated import ROOT, calibrated, staged
 
 
 def test_scenes_have_the_statistics_of_photographs_and_are_the_same_again() -> None:

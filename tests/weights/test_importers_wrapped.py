@@ -168,7 +168,6 @@ def test_messages_name_the_cause(tmp_path: Path, state: dict[str, Tensor]) -> No
 def test_known_networks_that_nothing_here_computes_are_refused_by_name() -> None:
     for key, told in (
         ("vit.embeddings.detection_tokens", "is of YOLOS (transformers)"),
-        ("inception3a.branch1.conv.weight", "is of GoogLeNet (torchvision)"),
         ("model.backbone.backbone.encoder.layer.0.gamma_1", "is of LW-DETR (transformers)"),
     ):
         with pytest.raises(WeightsError) as caught:
@@ -191,3 +190,34 @@ def test_backbones_of_transformers(tmp_path: Path, kind: str) -> None:
         tmp_path / "model.safetensors", dict(zip(("C2", "C3", "C4", "C5"), hidden, strict=True))
     )
     assert spec.backbone.partition("[")[0] == {"ResNet": "resnet18", "ConvNext": "convnext_tiny"}.get(kind, "pvt_v2_b0")
+
+
+@pytest.mark.parametrize(("blocks", "name"), [(16, "tf_efficientnet_b0"), (23, "tf_efficientnet_b2")])
+def test_efficientnet_in_the_names_of_smp_is_timms_that_pads_so(blocks: int, name: str) -> None:
+    """Numbers of blocks run through; compared with the library's own encoder by `benchmarks/weights_layouts.py`."""
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    theirs, number = {}, -1
+    for key, value in model.state_dict().items():
+        if not key.startswith("blocks."):
+            top = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+            first, _, rest = key.partition(".")
+            theirs[f"encoder.{top.get(first, '_fc')}.{rest}"] = value
+            continue
+        _, stage, _k, part, rest = key.split(".", 4)
+        if part in ("conv_pw", "conv_dw") and rest == "weight" and (part == "conv_pw") == (stage != "0"):
+            number += 1
+        if part == "se":
+            part, rest = rest.replace("conv", "", 1).split(".")[0], rest.split(".")[1]
+            part = f"_se{part}"
+        else:
+            wide = {"conv_pw": "_expand_conv", "bn1": "_bn0", "bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
+            narrow = {"conv_pw": "_project_conv", "bn1": "_bn1", "bn2": "_bn2"}
+            part = {"conv_dw": "_depthwise_conv", **(narrow if stage == "0" else wide)}[part]
+        theirs[f"encoder._blocks.{number}.{part}.{rest}"] = value
+    assert number + 1 == blocks
+    found = layouts.recognize(layouts.as_contents(Path("w.pth"), theirs))
+    assert (found.layout, found.backbone) == ("smp", name)
+    assert (
+        found.names["blocks.2.1.conv_pwl.weight"] == f"encoder._blocks.{4 if blocks == 16 else 6}._project_conv.weight"
+    )

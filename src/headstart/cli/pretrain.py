@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
-from headstart.data.summaries import without_notes
 from headstart.terminal import over, say, tell
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def pretrain(
     if supervision:
         by = "boxes" if supervision is By.boxes else "labels"
     if show_chips:
+        from headstart.data.summaries import without_notes
+
         with without_notes(quiet):
             page = api.show_chips(
                 data, recipe, show_chips, options, supervision=by, changes=change or (), progress=_Telling(quiet)

@@ -21,7 +21,9 @@ from headstart.weights import cards, downloads, native
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.catalogue import TRIED_LAYOUTS
 from headstart.weights.checks import accounts
+from headstart.weights.checks.doubles import doubt, nearer
 from headstart.weights.checks.first_convolution import for_three, other_channels, refusal
+from headstart.weights.checks.strides import stride_placement
 from headstart.weights.load_report import Fit, LoadReport, StageLoad, load_report, proved, random_report
 from headstart.weights.sources import source_of
 
@@ -49,11 +51,14 @@ class Loaded:
             self.backbone.train(training)
 
 
-def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = tell) -> Loaded:
+def load(
+    spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say = tell, *, thorough: bool = False
+) -> Loaded:
     """The backbone of `spec` with its weights. Leaves torch's global random state as it was.
 
     seed: for random weights, and for offsets that plain weights lack. offline: refuse to download, as do the
-    environment variables HEADSTART_OFFLINE and HF_HUB_OFFLINE. say: told before anything is downloaded.
+    environment variables HEADSTART_OFFLINE and HF_HUB_OFFLINE. say: told before anything is downloaded. thorough: also
+    compare with other networks of the same names and shapes, and look where strides are, which takes seconds.
     Raises WeightsError: file changed since `spec` was resolved, not a checkpoint, a tensor of the backbone not filled,
     tensors of the network that the backbone lacks, values that are not finite, variances that cannot be.
     """
@@ -91,7 +96,24 @@ def load(spec: WeightsSpec, seed: int, offline: bool = False, say: downloads.Say
     report = replace(report, notes=notes, warnings=_untried(spec))
     own = spec.file is not None and native.find(Path(spec.file)) is not None
     report = proved(report, backbone, spec.preprocessing, test_colors=True, own=own)
+    report = _told_apart(report, backbone, spec, source.doubles, thorough and not own)
     return Loaded(backbone, spec.preprocessing, report)
+
+
+def _told_apart(
+    report: LoadReport, backbone: nn.Module, spec: WeightsSpec, doubles: tuple[str, ...], thorough: bool
+) -> LoadReport:
+    """With warnings where the weights may be of another network with the same names and shapes."""
+    warnings = report.warnings + doubt(spec.backbone, doubles, report.consistency)
+    if not thorough:
+        return replace(report, warnings=warnings)
+    warnings += nearer(backbone, spec.preprocessing, doubles, report.consistency)
+    placed = stride_placement(backbone, spec.preprocessing)
+    if placed is None:
+        return replace(report, warnings=warnings)
+    if placed.verdict == "contradicts":
+        warnings += (f"stride of the blocks {placed}. Name the backbone with that: file:PATH@BACKBONE[stride_in=..].",)
+    return replace(report, warnings=warnings, notes=(*report.notes, f"stride of the blocks: {placed}"))
 
 
 def _untried(spec: WeightsSpec) -> tuple[str, ...]:

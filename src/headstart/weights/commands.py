@@ -139,7 +139,7 @@ def verify(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: b
     Raises WeightsError for weights that cannot be loaded, or whose values are not those that were written.
     """
     spec = resolve(uri, base, trust_pickle, offline)
-    loaded = load(spec, 0, offline)
+    loaded = load(spec, 0, offline, thorough=True)
     file = native.find(Path(spec.file)) if spec.file else None
     if file is None:
         return Verified(loaded.report, ())

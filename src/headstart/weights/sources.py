@@ -30,6 +30,8 @@ class Source:
     reason: Callable[[str], tuple[str, str] | None] = lambda _: None
     """(group of names, why it is left over) of a name."""
     notes: tuple[str, ...] = ()
+    doubles: tuple[str, ...] = ()
+    """Networks that the file could be of as well, see `Imported.doubles`."""
 
 
 def source_of(spec: WeightsSpec, wanted: Mapping[str, Tensor], offline: bool, say: downloads.Say) -> Source:
@@ -67,6 +69,7 @@ def _of_layout(imported: Imported, contents: containers.Contents, wanted: Mappin
         prefix=_common_prefix(imported.taken),
         reason=imported.reason,
         notes=imported.notes,
+        doubles=imported.doubles,
     )
 
 

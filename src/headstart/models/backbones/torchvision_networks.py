@@ -28,6 +28,11 @@ _SEQUENCES = (
     ("stem", "trunk_output"),  # RegNet
     ("stem", "blocks"),  # MaxViT
     ("conv1", "maxpool", "stage2", "stage3", "stage4", "conv5"),  # ShuffleNetV2
+    (
+        *("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3"),  # GoogLeNet
+        *("inception4a", "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4"),
+        *("inception5a", "inception5b"),
+    ),
     ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),  # ResNet
 )
 _UNFOLDED = ("features", "layers", "trunk_output", "blocks")
@@ -99,6 +104,8 @@ def build_torchvision(name: str, options: dict[str, str]) -> TorchvisionNetwork:
     variants = bare.startswith("mobilenet_v3")
     no_options(name, options, ("dilated", "tail") if variants else ())
     more = {"dilated": options.get("dilated") == "yes", "reduced_tail": options.get("tail") == "reduced"}
+    if bare == "googlenet":
+        variants, more = True, {"init_weights": False}  # else it warns, and draws truncated normals for many seconds
     model: Any = models.get_model(bare, weights=None, **(more if variants else {}))
     attributes = next((names for names in _SEQUENCES if all(hasattr(model, part) for part in names)), None)
     if attributes is None:

@@ -27,7 +27,7 @@ def timed(settings: TimeSettings, place: TimePlace, inputs: Inputs, out: Path, p
     from headstart.models.backbones.building import build_backbone
 
     device = seat().device
-    name = "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     asked = Timed(settings.backbone, settings.backbone_digest, settings.size_hw, name, settings.threads)
     wanted = [asked]
     if settings.backbone in {entry.backbone for entry in CATALOGUE}:
@@ -35,7 +35,7 @@ def timed(settings: TimeSettings, place: TimePlace, inputs: Inputs, out: Path, p
     found = {each: known(each) for each in wanted}
     if not all(found.values()):
         torch.manual_seed(0)
-        backbone = build_backbone(place.backbone, Path(place.base)).to(device)
+        backbone = build_backbone(place.backbone, Path(place.base)).to(device).to(memory_format=torch.channels_last)
         for each, before in found.items():
             if before is None:
                 found[each] = _measured(each, backbone)

@@ -116,6 +116,11 @@ def _deviations(
     return found
 
 
+def moved_means(norm: _BatchNorm, seen: Tensor) -> float:
+    """Mean over channels of |mean - remembered mean| / sigma of what a norm sees (B, C, ..)."""
+    return _of_norm(norm, seen)[0]
+
+
 def _of_norm(norm: _BatchNorm, seen: Tensor) -> tuple[float, float]:
     assert norm.running_mean is not None and norm.running_var is not None
     axes = [axis for axis in range(seen.ndim) if axis != 1]

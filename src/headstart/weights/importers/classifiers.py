@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headstart.errors import WeightsError
-from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
+from headstart.models.backbones.naming import split_options
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.weights.importers import densecl
 from headstart.weights.importers.imported import NOT_STATED, CheckpointView, Imported, shapes_of
-from headstart.weights.importers.networks import network_of, plainness
+from headstart.weights.importers.networks import input_of, network_of, plainness, same_names
 from headstart.weights.importers.open_clip import TORCHVISION_VIT
 from headstart.weights.importers.resnet_names import is_resnet_name, resnet_name, vgg_name, vit_name
 from headstart.weights.importers.signatures import HEADS, Network
@@ -26,6 +27,7 @@ LAYOUT = "classifier"
 SOURCE = "huggingface/pytorch-image-models timm/models; pytorch/vision torchvision/models"
 REASONS = tuple((name, "classifier") for name in ("fc.", "head.", "classifier.", "pre_logits.", "fc_norm."))
 COUNTERS = "num_batches_tracked"
+STRIDE_NOTE = "strides are taken to be in the 3x3 convolutions, as in torchvision and timm: no tensor shows it"
 HEADS_NOTE = "heads of 64 channels are assumed, as in timm; MoCo v3's ViT-S has 12 heads: name it with [num_heads=12]"
 
 
@@ -46,14 +48,16 @@ def find(file: CheckpointView) -> Imported | None:
         told = _told(by_name, file) if names else None
         if told is not None:
             name, keys, notes = told
-            return _described(file, name, {key: names[key] for key in keys}, by_name, notes=notes)
+            named = {key: names[key] for key in keys}
+            return _described(file, name, named, by_name, notes=notes, doubles=_doubles(name, by_name))
     return None
 
 
 def _told(shapes: Mapping[str, tuple[int, ...]], file: CheckpointView) -> tuple[str, list[str], tuple[str, ...]] | None:
     """(network, names of its tensors, notes), or None."""
     if (name := resnet_name(shapes)) is not None:
-        return name, [key for key in shapes if is_resnet_name(key)], ()
+        stride = (STRIDE_NOTE,) if "layer1.0.conv3.weight" in shapes and "stride_in" not in name else ()
+        return name, [key for key in shapes if is_resnet_name(key)], stride
     if (name := vit_name(shapes)) is not None:
         return name, [key for key in shapes if not key.startswith(("head.", "fc_norm."))], (HEADS_NOTE,)
     if (name := vgg_name(shapes)) is not None:
@@ -66,7 +70,7 @@ def _told(shapes: Mapping[str, tuple[int, ...]], file: CheckpointView) -> tuple[
     keys = [key for key in shapes if key.partition(".")[0] not in HEADS]
     if isinstance(found, str):
         return found, keys, ()
-    return _one_of(found, shapes, file), keys, (_also(found),)
+    return _one_of(found, shapes, file), keys, ()
 
 
 def _one_of(found: tuple[Network, ...], shapes: Mapping[str, tuple[int, ...]], file: CheckpointView) -> str:
@@ -81,9 +85,12 @@ def _one_of(found: tuple[Network, ...], shapes: Mapping[str, tuple[int, ...]], f
     )
 
 
-def _also(found: tuple[Network, ...]) -> str:
-    names = sorted((one.name for one in found), key=plainness)
-    return f"names and shapes are also those of {', '.join(names[1:7])}; batch norms tell which, where they are proved"
+def _doubles(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The plainest of each other function that networks with these names and shapes have."""
+    found = sorted(same_names(shapes), key=lambda one: plainness(one.name))
+    own = {one.function for one in found if one.name == split_options(name)[0]}
+    others = {one.function: one.name for one in reversed(found) if one.function not in own}
+    return tuple(sorted(others.values(), key=plainness)) if own else ()
 
 
 def _unflattened(tensors: Iterable[str]) -> dict[str, str]:
@@ -112,11 +119,13 @@ def _described(
     shapes: Mapping[str, tuple[int, ...]],
     *,
     notes: tuple[str, ...],
+    doubles: tuple[str, ...],
 ) -> Imported:
     heads = ("fc.weight", "head.weight", "classifier.weight", "head.fc.weight", "classifier.6.weight")
     classes = next((shapes[key][0] for key in (*heads, "classifier.3.weight") if key in shapes), 0)
     evidence = f"names and shapes of {name}" + (f" with {classes} classes" if classes else " without a classifier")
     lineage = (f"labels of {classes} classes (data not stated in the file)",) if classes else NOT_STATED
+    preprocessing, assumed = input_of(name)
     kept = {key: source for key, source in names.items() if not key.endswith(COUNTERS)}
     return Imported(
         LAYOUT,
@@ -126,9 +135,10 @@ def _described(
         source=SOURCE,
         under=file.under,
         reasons=REASONS,
-        preprocessing=IMAGENET,
+        preprocessing=preprocessing,
         lineage=lineage,
-        notes=notes,
+        notes=(*notes, *filter(None, [assumed])),
+        doubles=doubles,
     )
 
 
@@ -140,7 +150,7 @@ def _imported(file: CheckpointView, backbone: str, names: Iterable[str], evidenc
 
 def timm_config(file: CheckpointView) -> tuple[str, Preprocessing] | None:
     """(architecture, preprocessing) that a hub's `config.json` beside the file states for timm, or None."""
-    if file.path.name not in ("model.safetensors", "pytorch_model.bin"):
+    if file.path.name not in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"):
         return None  # the hub's names: a config.json beside another file may be of anything
     path = file.path.with_name("config.json")
     try:

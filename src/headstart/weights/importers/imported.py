@@ -103,6 +103,8 @@ class Imported:
     """(beginning of a name in the file, why it is left over)."""
     notes: tuple[str, ...] = ()
     """What else to know of these weights."""
+    doubles: tuple[str, ...] = ()
+    """Networks with the same names and shapes that compute other things: only batch norms can tell them apart."""
 
     def canonical(self, tree: Any, shapes: Mapping[str, Iterable[int]]) -> dict[str, Any]:
         """Tensors by the backbone's names. tree: with torch tensors; shapes: of the backbone, for constants."""

@@ -24,12 +24,6 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
         "as that of RT-DETR or D-FINE",
     ),
     (
-        r"(^|\.)inception3a\.branch1\.conv\.weight$",
-        "GoogLeNet (torchvision)",
-        "its layers run in branches and timm has none of this kind. Take timm:inception_v3.tv_in1k, or write "
-        "path/to/file.py:function",
-    ),
-    (
         r"(^|\.)backbone\.0\.encoder\.encoder\.",
         "RF-DETR",
         "its DINOv2 attends within windows in most layers, which no tensor shows. Start from DINOv2 itself: "

@@ -1,16 +1,37 @@
-"""The network of timm or torchvision that names and shapes belong to, from the table of signatures."""
+"""The network of timm or torchvision that names and shapes belong to, from the table of signatures, and what it takes.
+
+`public/inputs.txt` lists the networks whose published weights do not all take ImageNet's mean and deviation, as timm
+states them: `benchmarks/network_inputs.py` writes it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
 
-from headstart.models.backbones.naming import with_options
+from headstart.models.backbones.naming import split_options, with_options
+from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
+from headstart.weights.importers.imported import RGB_01
 from headstart.weights.importers.signatures import POSITIONS, Network, signature, table
 
 Shapes = Mapping[str, tuple[int, ...]]
 LESS_KNOWN = ("deit", "lingbot", "eupe", "miil", "blur", "aa", "_mlp")
 """In names of networks that equal better known ones, or have their names and shapes."""
+INPUTS = Path(__file__).parents[1] / "public" / "inputs.txt"
+WAYS: Mapping[str, Preprocessing] = MappingProxyType(
+    {
+        "half": Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        "clip": Preprocessing(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)),
+        "zero": RGB_01,
+    }
+)
+"""Ways of preparing images, by the words of the file."""
+SEVERAL = "several"
+TRANSFORMED = frozenset(("tv-googlenet", "inception_v3"))
+"""Networks of torchvision that, with published weights, turn ImageNet's input into this (`transform_input`)."""
 
 
 def network_of(shapes: Shapes) -> str | tuple[Network, ...] | None:
@@ -19,7 +40,7 @@ def network_of(shapes: Shapes) -> str | tuple[Network, ...] | None:
 
     A first convolution for another number of channels is taken for one of three: loading says so.
     """
-    found = table().get(signature(shapes)) or table().get(signature(_for_three(shapes)))
+    found = same_names(shapes)
     if not found:
         return None
     positions = shapes[POSITIONS][1] if len(shapes.get(POSITIONS, ())) == 3 else 0
@@ -31,6 +52,11 @@ def network_of(shapes: Shapes) -> str | tuple[Network, ...] | None:
         return best.name
     size = _image_size(best.positions, positions, shapes)
     return with_options(best.name, image_size=str(size)) if size else None
+
+
+def same_names(shapes: Shapes) -> tuple[Network, ...]:
+    """All networks of the table with these names and shapes."""
+    return table().get(signature(shapes)) or table().get(signature(_for_three(shapes))) or ()
 
 
 def plainness(name: str) -> tuple[bool, bool, int, str]:
@@ -53,3 +79,28 @@ def _for_three(shapes: Shapes) -> Shapes:
         if len(shape) == 4:
             break
     return shapes
+
+
+def input_of(name: str) -> tuple[Preprocessing, str]:
+    """What the network of this name takes, and a note where that is assumed."""
+    bare = split_options(name)[0]
+    word = "half" if bare in TRANSFORMED else _inputs().get(bare, "")
+    if word in WAYS:
+        taken = WAYS[word]
+        return taken, (
+            f"input as published weights of {bare} take it (mean {taken.mean[0]:.3g}, std {taken.std[0]:.3g}): the "
+            "file does not say"
+        )
+    if word == SEVERAL:
+        return IMAGENET, (
+            f"input with ImageNet's mean and std, which is assumed: published weights of {bare} differ, and the file "
+            "does not say; a weights card can"
+        )
+    return IMAGENET, ""
+
+
+@cache
+def _inputs() -> Mapping[str, str]:
+    """Word by network."""
+    lines = [line.split() for line in INPUTS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return {name: word for word, *names in lines for name in names}
