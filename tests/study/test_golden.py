@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from headstart.study.jobs import ALONE, VERSIONS
 from headstart.study.runners.table import RUNNERS
+from support.devices.device_study import photo_folder
 from support.drawn_layouts import as_coco, drawn_images
 from support.small_studies import ARMS, PROBE_AND_EXPLAIN
 
@@ -43,6 +44,8 @@ test = { world = "novel", count = 32, first = 48, size = 48 }
 photos = { path = "photos", task = "detect", role = "train", size_hw = [48, 48] }
 table = { path = "photos", splits = ["train"] }
 others = { path = "photos", task = "detect", role = "test", size_hw = [48, 48] }
+fold-train = { path = "folds/classes", task = "classify", role = "trainval", fold = 0, folds = 2, size_hw = [48, 48] }
+fold-test = { path = "folds/classes", task = "classify", role = "test", fold = 0, folds = 2, size_hw = [48, 48] }
 
 [pretraining.boxes]
 images = "base"
@@ -89,6 +92,13 @@ only = ["labels"]
 train = ["train"]
 test = ["test"]
 recipe = { name = "s", updates = 20, batch_size = 8, lr = 5e-3, head = "pixel", channels = 16, precision = "fp64" }
+
+[[tasks]]
+name = "fold"
+kind = "probe"
+only = ["random"]
+train = ["fold-train"]
+test = ["fold-test"]
 """
     + PROBE_AND_EXPLAIN
 )
@@ -98,6 +108,7 @@ recipe = { name = "s", updates = 20, batch_size = 8, lr = 5e-3, head = "pixel", 
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
     as_coco(drawn_images(folder / "drawn", 48), folder / "photos")
+    photo_folder(folder / "folds" / "classes")
     (folder / "golden.toml").write_text(STUDY)
     command = [sys.executable, "-m", "headstart", "run", "golden.toml", "--out", "run", "-q"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)

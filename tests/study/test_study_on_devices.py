@@ -57,7 +57,7 @@ def test_the_kind_of_device_is_part_of_the_keys_of_what_runs_a_network(both):
     here, there = both
     kept = {label.split(",")[0] for label in here if here[label].name == there[label].name}
     # Of all that need no network, only what has no network before it: draws, splits, prepared sets.
-    assert kept == {label for label in here if label.startswith(("draw ", "prepare ", "split ", "resize "))}
+    assert kept == {label for label in here if label.startswith(("draw ", "prepare ", "choose ", "split ", "resize "))}
 
 
 def test_predictions_are_equal_pixel_by_pixel(both, photos, tmp_path, monkeypatch):

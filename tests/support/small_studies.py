@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.config.study import Study
+from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 
 DETECT = {"name": "d", "updates": 30, "batch_size": 8, "head": "fcos", "channels": 16}
@@ -56,6 +57,8 @@ mean = [0.5, 0.5, 0.5]
 std = [0.25, 0.25, 0.25]
 """
 """Beside a file of the weights of a `shapes-resnet`."""
+RATES = [f"find from boxes, seed 5, rate {rate}" for rate in ("0.001", "0.003", "0.009")]
+"""Labels of the trainings that the search of `drawn` begins with."""
 
 
 def drawn() -> dict[str, Any]:
@@ -129,3 +132,25 @@ def photos(**changes: Any) -> dict[str, Any]:
             }
         ],
     }
+
+
+def nothing(job: Job) -> None:
+    """Metrics of jobs while none is finished."""
+    return
+
+
+def everything(job: Job) -> dict[str, float | None]:
+    """Metrics where all is done, and the middle rate is the best."""
+    return {"val/det/coco/map@0.5:0.95": -abs(job.settings.recipe.lr - 3e-3)} if job.kind == "transfer" else {}
+
+
+def by_label(expansion: Expansion) -> dict[str, Job]:
+    """All jobs of a plan."""
+    found = {job.label: job for job in expansion.known}
+    assert len(found) == len(expansion.known)
+    return found
+
+
+def needs(job: Job) -> dict[str, str]:
+    """Labels of what a job reads."""
+    return {name: needed.label for name, needed in job.inputs.items()}

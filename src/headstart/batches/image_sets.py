@@ -8,14 +8,16 @@ h x w pixels, m boxes.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.batches.label_source import LabelSource
+from headstart.batches.views import RowsOf, view_of, write_view
 from headstart.data.annotations import Annotations
 from headstart.data.boxes import impossible, to_edges
 from headstart.data.flags import Target
@@ -30,6 +32,8 @@ from headstart.store.files import write_json
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
 OPTIONAL = ("segment_ids", "mask_colors", "label_table")
+OF_BOXES = ("boxes_xyxy", "boxes_source_xyxy", "box_labels", "box_flags", "segment_ids")
+OF_CLASSES = ("box_classes", "image_classes", "mask_classes", "mask_lut", "mask_colors", "mask_place")
 REPORT_EVERY = 32
 
 
@@ -98,11 +102,15 @@ class ImageSet:
         try:
             with np.load(folder / "records.npz", allow_pickle=False) as records:
                 columns = {name: records[name] for name in names if name in records or name not in OPTIONAL}
-            large = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            view = view_of(folder)
+            pixels = view[0] if view else folder
+            large: dict[str, Any] = {
+                name: np.load(pixels / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in MAPPED
-                if name == "images" or (folder / f"{name}.npy").exists()
+                if name == "images" or (pixels / f"{name}.npy").exists()
             }
+            if view:
+                large = {name: RowsOf(array, view[1]) for name, array in large.items()}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StoreError(
                 f"{folder}: the prepared images cannot be read ({error}). "
@@ -123,6 +131,13 @@ class ImageSet:
                 save_array(folder / f"{name}.npy", getattr(self, name))
         columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*MAPPED, *NOT_STORED)}
         save_arrays(folder / "records.npz", {name: column for name, column in columns.items() if column is not None})
+
+    def write_rows(self, folder: Path, of: Path, rows: NDArray[np.int64]) -> None:
+        """The set of these rows alone, as a view of this one, which is the folder `of`: no pixels are copied."""
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = columns_of(self, rows, without=(*MAPPED, *NOT_STORED))
+        save_arrays(folder / "records.npz", columns)
+        write_view(folder, of, rows)
 
     def boxes_of(self, i: int) -> ImageBoxes:
         """Boxes of image i: views of the columns."""
@@ -168,6 +183,20 @@ class ImageSet:
         if len(steps) != n or self.box_offsets[0] != 0 or self.box_offsets[-1] != m or (steps < 0).any():
             return f"box_offsets do not divide {m} boxes among {n} images"
         return ""
+
+
+def columns_of(images: ImageSet, rows: NDArray[np.int64], without: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a set of these rows alone, but for those that are None; names of classes stay."""
+    sizes = np.diff(images.box_offsets)[rows]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    boxes = np.repeat(images.box_offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
+    columns: dict[str, Any] = {"box_offsets": offsets}
+    for name in (f.name for f in fields(images) if f.name not in (*without, "box_offsets")):
+        column = getattr(images, name)
+        if column is not None:
+            at = boxes if name in OF_BOXES else rows
+            columns[name] = column if name in OF_CLASSES else column[at]
+    return columns
 
 
 def make_image_set(

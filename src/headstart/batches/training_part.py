@@ -5,13 +5,12 @@ All follows from the images' ids and the seed, so it is the same for every candi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.batches.image_sets import ImageSet
+from headstart.batches.image_sets import ImageSet, columns_of
 from headstart.data.flags import Target
 from headstart.data.subsets import stratified_order
 
@@ -78,14 +77,4 @@ def _class_pairs(images: ImageSet, target: Target) -> tuple[NDArray[np.int64], N
 
 def selected(images: ImageSet, rows: NDArray[np.int64]) -> ImageSet:
     """A set of these rows alone, in memory, with the classes of the whole."""
-    sizes = np.diff(images.box_offsets)[rows]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    boxes = np.repeat(images.box_offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
-    of_boxes = ("boxes_xyxy", "boxes_source_xyxy", "box_labels", "box_flags", "segment_ids")
-    of_classes = ("box_classes", "image_classes", "mask_classes", "mask_lut", "mask_colors", "mask_place")
-    columns: dict[str, Any] = {}
-    for name in (f.name for f in fields(images) if f.name not in of_classes):
-        column = getattr(images, name)
-        if column is not None:
-            columns[name] = column[boxes if name in of_boxes else rows] if name != "box_offsets" else offsets
-    return replace(images, **columns)
+    return replace(images, **columns_of(images, rows))

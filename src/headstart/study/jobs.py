@@ -15,6 +15,7 @@ VERSIONS = {
     "draw": 1,
     "split": 2,
     "prepare": 2,
+    "view": 1,
     "resize": 1,
     "proposals": 1,
     "pretrain": 3,

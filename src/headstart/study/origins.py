@@ -143,9 +143,9 @@ class Origins:
         """Where the images come from: a table with its place, or jobs that make them; drawn ones are the seed's own."""
         images, sampling = self.study.sets[wanted.images], wanted.recipe.sampling
         if not isinstance(images, TableSet):
-            jobs = {"images": self.sets.job(wanted.images, seed)}
+            jobs = {"images": self.sets.job(wanted.images, seed, for_origin=True)}
             if wanted.validation:
-                jobs["validation"] = self.sets.job(wanted.validation)
+                jobs["validation"] = self.sets.job(wanted.validation, seed)
             return None, None, jobs
         table, place = self.sets.annotations(images), self.sets.place(images)
         settings = TableSettings(table.fingerprint, images.splits, wanted.validation, wanted.on_empty_class)

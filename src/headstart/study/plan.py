@@ -212,9 +212,9 @@ class Planner:
             threads=self.study.threads,
             device=self.device,
         )
-        inputs = inputs | {"train": self.sets.job(task.train[fold])}
+        inputs = inputs | {"train": self.sets.job(task.train[fold], seed)}
         if task.val:
-            inputs["val"] = self.sets.job(task.val[fold])
+            inputs["val"] = self.sets.job(task.val[fold], seed)
         place = TransferPlace(start, self.sets.masks((task.val or task.train)[fold]))
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
@@ -224,7 +224,7 @@ class Planner:
 
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
-        inputs |= {f"test{k}": self.sets.job(name) for k, name in enumerate(task.test)}
+        inputs |= {f"test{k}": self.sets.job(name, seed) for k, name in enumerate(task.test)}
         settings = EvaluateSettings(
             task.kind, task.protocol, self.study.bootstrap, self.study.threads, device=self.device
         )
@@ -237,10 +237,10 @@ class Planner:
         the weights are given."""
         weights, inputs, place = self.start(entry, seed, early)
         settings = FeaturesSettings(weights, self.study.threads, self.device)
-        whose = "" if self.is_given(entry) else f", seed {seed}"
+        whose = "" if self.is_given(entry) and not self.sets.dealt([images]) else f", seed {seed}"
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}{whose}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        inputs |= {"images": self.sets.job(images), "statistics": self.sets.job(statistics)}
+        inputs |= {"images": self.sets.job(images, seed), "statistics": self.sets.job(statistics, seed)}
         return Job("features", settings, inputs, place, label=label, cost=cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
@@ -251,14 +251,15 @@ class Planner:
         for k, (train, test) in enumerate(zip(task.train, task.test, strict=True)):
             inputs[f"train{k}"] = self.features(entry, train, seed, statistics=train)
             inputs[f"test{k}"] = self.features(entry, test, seed, statistics=train)
-            inputs[f"train_images{k}"], inputs[f"test_images{k}"] = self.sets.job(train), self.sets.job(test)
+            for role, images in (("train", train), ("test", test)):
+                inputs[f"{role}_images{k}"] = self.sets.job(images, seed)
         settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
         return Job("probe", settings, inputs, None, label=f"{task.name} from {entry.name}{whose}", cost=3.0)
 
     def _drawn_by(self, task: Task, entries: Iterable[WeightsEntry], seed: int) -> tuple[int, str]:
         """The seed that probes of these weights draw by, and how a label says it; the study's first where all weights
         are given and no seed draws the training images."""
-        if task.limit is None and all(self.is_given(entry) for entry in entries):
+        if task.limit is None and not self.sets.dealt(task.train) and all(map(self.is_given, entries)):
             return self.study.seeds[0], ""
         return seed, f", seed {seed}"
 
@@ -273,7 +274,7 @@ class Planner:
         drawn = self.study.bootstrap, self.study.threads
         jobs = []
         for seed in self.study.seeds:
-            images = {"images": self.sets.job(explain.images)}
+            images = {"images": self.sets.job(explain.images, seed)}
             others = explain.statistics
             features = {
                 role: self.features(entry, explain.images, seed, statistics=others) for role, entry in roles.items()
@@ -311,8 +312,8 @@ class Planner:
         for role, entry in roles.items():
             weights[role], made, places[role] = self.start(entry, seed)
             inputs |= {f"weights_{role}": job for job in made.values()}
-        inputs["images"] = self.sets.job(self.study.explain.images)
-        inputs["statistics"] = self.sets.job(self.study.explain.statistics)
+        inputs["images"] = self.sets.job(self.study.explain.images, seed)
+        inputs["statistics"] = self.sets.job(self.study.explain.statistics, seed)
         of = "" if len(roles) > 1 else " of random values"
         label = f"activation maps{of}{self._whose(roles.values(), seed)}"
         settings = ActivationsSettings(weights, self.study.bootstrap, self.study.threads, device=self.device)

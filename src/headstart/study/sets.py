@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from headstart.config.sets import ORIGIN_STRIDE, FolderSet, TableSet, WorldSet
@@ -12,7 +13,7 @@ from headstart.data.annotations import Annotations
 from headstart.places.paths import absolute
 from headstart.readers.place import DataPlace
 from headstart.study.jobs import Job, as_json
-from headstart.study.settings import DrawSettings, PrepareSettings, SplitSettings
+from headstart.study.settings import DrawSettings, PrepareSettings, SplitSettings, ViewSettings
 
 WORLD_PIXELS_PER_SECOND = 96**2 * 500
 """That are drawn in a CPU second."""
@@ -39,35 +40,50 @@ class Sets:
         """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
         return DataPlace(absolute(settings.path, self.base), settings.format, settings.read)
 
-    def job(self, name: str, origin: int = 0) -> Job:
-        """The job that draws or prepares a set. origin: seed of the pre-training that it is for; each draws its own
-        images. A set that is not drawn is the same for all."""
+    def job(self, name: str, seed: int, *, for_origin: bool = False) -> Job:
+        """The job that draws or prepares a set for a seed: folds are the seed's own. for_origin: for a pre-training,
+        for which drawn images are the seed's own, too. All else is the same for all seeds."""
         settings = self.study.sets[name]
         if isinstance(settings, WorldSet):
+            origin = seed if for_origin else 0
             first = settings.first + ORIGIN_STRIDE * origin
             drawn = DrawSettings(settings.world, settings.count, first, settings.size)
             cost = settings.count * settings.size**2 / WORLD_PIXELS_PER_SECOND
             label = f"draw {name}" + (f" for seed {origin}" if origin else "")
             return Job("draw", drawn, label=label, cost=cost)
         assert isinstance(settings, FolderSet), f"set {name} is not prepared"
-        return self._prepare(name, settings)
+        return self._prepare(name, settings, seed if settings.folds else 0)
 
-    def _prepare(self, name: str, settings: FolderSet) -> Job:
+    def _prepare(self, name: str, settings: FolderSet, seed: int) -> Job:
         annotations, place = self.annotations(settings), self.place(settings)
         count, data = len(annotations), annotations.fingerprint
         roles = SplitSettings(data, settings.task, settings.folds, settings.on_bad_image)
         split = Job("split", roles, {}, place, label="split the images", cost=count / 100)
+        if seed:  # near-duplicates are what they are: they are looked for once
+            label = f"split the images for seed {seed}"
+            split = Job("split", replace(roles, seed=seed), {"clusters": split}, place, label=label, cost=1)
         wanted = PrepareSettings(
             data=data,
             task=settings.task,
-            role=settings.role,
-            fold=settings.fold,
+            role="all" if settings.folds else settings.role,
+            fold=None if settings.folds else settings.fold,
             folds=settings.folds,
             size_hw=settings.size_hw,
             on_bad_image=settings.on_bad_image,
             resize=settings.resize,
         )
-        return Job("prepare", wanted, {"split": split}, place, label=f"prepare {name}", cost=count / 60)
+        if not settings.folds:
+            return Job("prepare", wanted, {"split": split}, place, label=f"prepare {name}", cost=count / 60)
+        # Folds share their pixels: each is a view of one set of all images, whose own split is that of seed 0.
+        dealt = split.inputs.get("clusters", split)
+        every = Job("prepare", wanted, {"split": dealt}, place, label="prepare all folds", cost=count / 60)
+        view = ViewSettings(settings.role, settings.fold or 0)
+        label = f"{name}, seed {seed}" if seed else name
+        return Job("view", view, {"images": every, "split": split}, place, label=f"choose {label}", cost=1)
+
+    def dealt(self, names: Iterable[str]) -> bool:
+        """Whether one of these sets is a fold, which every seed deals anew."""
+        return any(isinstance(images := self.study.sets[name], FolderSet) and images.folds > 0 for name in names)
 
     def masks(self, name: str) -> DataPlace | None:
         """Where the data set of a prepared set lies now: original masks are read from there."""

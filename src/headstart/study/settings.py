@@ -37,21 +37,32 @@ class SplitSettings:
     task: Target
     folds: int
     on_bad_image: Literal["error", "skip"]
+    seed: int = 0
+    """That folds are dealt by; 0 where the data have test images of their own."""
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """`prepare`: the images of one role, brought to one size; fields as in `headstart.config.sets.FolderSet`."""
+    """`prepare`: the images of one role, or of all folds and roles, brought to one size; fields as in
+    `headstart.config.sets.FolderSet`."""
 
     data: str
     """Fingerprint of the table."""
     task: Target
-    role: Literal["train", "val", "trainval", "test"]
+    role: Literal["train", "val", "trainval", "test", "all"]
     fold: int | None
     folds: int
     size_hw: tuple[int, int]
     on_bad_image: Literal["error", "skip"]
     resize: Literal["stretch", "crop"]
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """`view`: the images of one role in one fold, of a prepared set that has all."""
+
+    role: Literal["train", "val", "trainval", "test"]
+    fold: int
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ class _Dispatcher:
         inputs = {}
         for role, needed in job.inputs.items():
             path = self.store.find(needed.name, needed.key, whole=True)
-            if path is None:
+            pixels = needed.inputs.get("images") if needed.kind == "view" else None  # which lie in another job
+            if path is None or (pixels and self.store.find(pixels.name, pixels.key, whole=True) is None):
                 return None
             inputs[role] = path
         out = self.store.partial(job.name)

@@ -7,7 +7,7 @@ run in worker processes; what imports torch is imported inside them.
 from __future__ import annotations
 
 from headstart.study.runners.explaining import activations, composition, neighbors
-from headstart.study.runners.images import draw, prepare, split
+from headstart.study.runners.images import draw, prepare, split, view
 from headstart.study.runners.origins import pretrain, proposals, resize
 from headstart.study.runners.timing import timed
 from headstart.study.runners.training import evaluate, features, probe, transfer
@@ -16,6 +16,7 @@ RUNNERS = {
     "draw": draw,
     "split": split,
     "prepare": prepare,
+    "view": view,
     "resize": resize,
     "proposals": proposals,
     "pretrain": pretrain,
