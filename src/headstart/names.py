@@ -4,7 +4,8 @@ A task's metric is flat text, `FAMILY/MEASURE`: `seg/miou`, `cls/top1`. Where it
 way stands between the two: `det/voc-area/map@0.5`, `probe/ridge/top1`. `@` goes before the IoU, or the range of IoUs
 that it is a mean over. A last part says which class or group of objects it is of: `seg/iou/road`,
 `det/coco/ap@0.5/cat`, `det/coco/map@0.5/area-small`. On held-out images `val/` stands before it all; `val-1of3/` and
-`val-2of3/` where it was measured at a third and at two thirds of a training's updates.
+`val-2of3/` where it was measured at a third and at two thirds of a training's updates; what the grid of a network could
+reach of it has `ceiling/` there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ MEASURED_IN_SEVERAL_WAYS = ("det", "probe")
 LOSSES = ("log_loss",)
 """Measures that are better when they are lower, in nats; all others are fractions."""
 _HELD_OUT = re.compile(r"val(?:-([12])of3)?/")
+CEILING = "ceiling/"
+"""Before the name of a score: what the grid of a network's outputs could reach if it knew the truth."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,18 @@ def validation(name: str, thirds: int = 3) -> str:
     return f"val/{name}" if thirds == 3 else f"val-{thirds}of3/{name}"
 
 
+def ceiling(name: str) -> str:
+    """The name of what a network with this grid of outputs could reach of a metric."""
+    return CEILING + name
+
+
 def parse(name: str) -> Metric | None:
-    """The parts of a task's metric; None for a name that has none. Names of classes may hold any character."""
+    """The parts of a task's metric; None for a name that has none, and for ceilings.
+
+    Names of classes may hold any character.
+    """
+    if name.startswith(CEILING):
+        return None
     held_out = _HELD_OUT.match(name)
     family, *rest = name[held_out.end() if held_out else 0 :].split("/")
     by = rest.pop(0) if family in MEASURED_IN_SEVERAL_WAYS and len(rest) > 1 else ""

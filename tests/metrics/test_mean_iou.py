@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from headstart.errors import DataError
-from headstart.metrics.mean_iou import confusion, mean_iou
+from headstart.metrics.mean_iou import confusion, foreground_iou, mean_iou
 
 
 def test_confusion_by_hand():
@@ -77,3 +77,17 @@ def test_faults():
         mean_iou([[[1, 0], [0, 1]]]).replicates(np.ones(3))
     with pytest.raises(ValueError, match="images, classes, classes"):
         mean_iou(np.zeros((3, 3)))
+
+
+def test_foreground_is_one_area_whatever_its_classes():
+    """Truth: 6 pixels of classes 1 and 2. Predicted: 5, of which 4 are true ones, one of the wrong class: 4 / 7."""
+    table = [[10, 1, 0], [1, 2, 1], [1, 0, 1]]
+    result = foreground_iou([table])
+    assert result.iou.tolist() == [4 / 7] == [result.miou] and result.pixels.tolist() == [6]
+    turned = np.array(table)[[1, 0, 2]][:, [1, 0, 2]]
+    assert foreground_iou([turned], background=1).miou == 4 / 7
+    two = foreground_iou([table, np.diag([5, 3, 0])])  # summed before dividing
+    assert two.miou == (4 + 3) / (7 + 3)
+    np.testing.assert_array_equal(two.replicates([[1, 1], [2, 0], [0, 1]]), [7 / 10, 4 / 7, 1.0])
+    with pytest.raises(ValueError, match="background is 3; they must be"):
+        foreground_iou([table], background=3)

@@ -60,6 +60,36 @@ def test_levels_share_boxes_by_size():
     assert 1 in positives_fine.tolist()
 
 
+def reach_of(boxes, labels, head: str = "fcos", size: int = 64, **changes) -> list[bool]:
+    torch.manual_seed(0)
+    recipe = recipe_of({"name": "r", "updates": 1, "batch_size": 1, "lr": 1e-3, "head": head, "channels": 16} | changes)
+    model = DETECT.build(build_backbone("shapes-resnet"), recipe, 3, (size, size)).eval()
+    reach = model.reach(torch.zeros(1, 3, size, size))
+    return reach(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels)).tolist()
+
+
+def test_a_cell_finds_one_box():
+    """Stride 8, one level: of two boxes whose only center is (4, 4) the smaller is found; one beside is, too."""
+    assert reach_of([[1, 1, 5, 5], [2, 2, 7, 7], [9, 9, 14, 14]], [0, 1, 2], levels=("C5",)) == [True, False, True]
+    assert reach_of([[2, 2, 7, 7]], [1], levels=("C5",)) == [True]
+    assert reach_of([], torch.zeros(0, dtype=torch.int64).tolist(), levels=("C5",)) == []
+
+
+def test_boxes_of_a_class_that_overlap_too_much_hide_each_other():
+    """IoU of 48 x 48 and 48 x 40: 5/6. Of another class both are found, the larger where the smaller is not."""
+    boxes = [[8, 8, 56, 56], [8, 8, 56, 48]]
+    assert sorted(reach_of(boxes, [0, 0], levels=("C5",))) == [False, True]
+    assert reach_of(boxes, [0, 1], levels=("C5",)) == [True, True]
+
+
+@pytest.mark.parametrize("head", ["retinanet", "faster-rcnn"])
+def test_anchors_find_what_they_overlap_most(head):
+    """Far apart and of sizes of anchors: all found. Two of one class nearly in one place: one of them."""
+    apart = [[4, 4, 20, 20], [40, 40, 60, 60]]
+    assert reach_of(apart, [0, 0], head, levels=("C5",)) == [True, True]
+    assert sorted(reach_of([[4, 4, 20, 20], [4, 4, 20, 19]], [0, 0], head, levels=("C5",))) == [False, True]
+
+
 def test_images_without_boxes_have_no_positives_and_finite_losses():
     torch.manual_seed(0)
     model = FcosDetector(build_backbone("shapes-resnet"), 3, ("C5",), 16)

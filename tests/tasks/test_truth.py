@@ -100,6 +100,23 @@ def test_a_trial_is_scored_by_the_classes_of_the_test_boxes(prepared: ImageSet) 
     assert 0.0 < both[MEAN] < 1.0, "folds are told apart"
 
 
+def test_what_a_grid_can_reach_is_scored_as_detections_are(model: FcosDetector, prepared: ImageSet) -> None:
+    """Of boxes that lie apart all are found, in pixels of the original images; twins of a class hide each other."""
+    best = DETECT.reachable(model, Preprocessing(), prepared)
+    assert tuple(best) == COLUMNS and 0 < len(best["labels"]) <= len(prepared.box_labels)
+    reached = DETECT.score([best], [prepared], None, "voc-area")[0][MEAN]
+    assert 0.5 < reached <= 1.0
+    first = int(prepared.box_offsets[1])
+    assert first > 0, "the first image has a box"
+    twins = {
+        name: np.concatenate([getattr(prepared, name)[:1], getattr(prepared, name)])
+        for name in ("boxes_xyxy", "boxes_source_xyxy", "box_labels", "box_flags")
+    }
+    offsets = np.concatenate([prepared.box_offsets[:1], prepared.box_offsets[1:] + 1])
+    double = replace(prepared, **twins, box_offsets=offsets)
+    assert len(DETECT.reachable(model, Preprocessing(), double)["labels"]) == len(best["labels"])
+
+
 def test_detections_of_a_prepared_set_are_in_pixels_of_the_original_images(
     model: FcosDetector, prepared: ImageSet
 ) -> None:

@@ -1,4 +1,4 @@
-"""Mean intersection over union of segmentations, of their areas and of their boundaries.
+"""Intersection over union of segmentations: of their areas, of their foreground, of their boundaries.
 
 Letters: n images, K classes, B resamples. Class indices are 0..K-1; one value of the target (255) marks pixels that
 nobody scores.
@@ -82,6 +82,23 @@ def mean_iou(confusions: ArrayLike) -> MeanIoU:
         raise ValueError(f"confusions have shape {tables.shape}; they must be (images, classes, classes)")
     sums = np.stack([np.einsum("nkk->nk", tables), tables.sum(2), tables.sum(1)], axis=1)
     return _mean_iou(sums.astype(np.float64))
+
+
+def foreground_iou(confusions: ArrayLike, background: int = 0) -> MeanIoU:
+    """IoU of everything that is not background as one area, whatever its class (K = 1): *where* things are found.
+
+    confusions (n, K, K) as in `mean_iou`; background: its class.
+    """
+    tables = np.asarray(confusions)
+    if tables.ndim != 3 or tables.shape[1] != tables.shape[2] or not 0 <= background < tables.shape[1]:
+        raise ValueError(
+            f"confusions have shape {tables.shape}, background is {background}; they must be (images, classes, "
+            "classes) and one of these classes"
+        )
+    front = np.delete(np.arange(tables.shape[1]), background)
+    of_true, of_predicted = tables[:, front], tables[:, :, front]
+    sums = [of_true[:, :, front].sum((1, 2)), of_true.sum((1, 2)), of_predicted.sum((1, 2))]
+    return _mean_iou(np.stack(sums, axis=1)[:, :, None].astype(np.float64))
 
 
 def boundary_sums(

@@ -19,13 +19,14 @@ def section(run: RunDir) -> Section | None:
     rankings = [r for r in run.metrics.get("rankings") or [] if r.get("rows")]
     if not rankings:
         return None
-    tasks = []
+    tasks: list[dict[str, Any]] = []
     for task in dict.fromkeys(r["task"] for r in rankings):
         main, *others = [_ranking(run, r) for r in rankings if r["task"] == task]
         for other in others:
             other["differs"] = (other["best"], other["best_set"]) != (main["best"], main["best_set"])
         tasks.append({"heading": capital(task_words(run, task)), "main": main, "others": others})
-    body = render("answer", tasks=tasks, one_seed=len(run.seeds) == 1)
+    ceilings = any(r["has_ceilings"] for t in tasks for r in (t["main"], *t["others"]))
+    body = render("answer", tasks=tasks, one_seed=len(run.seeds) == 1, ceilings=ceilings)
     return Section("answer", "Where to start from", body)
 
 
@@ -50,6 +51,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "has_costs": any(value for row in rows for value in row["cost"].values()),
         "timed": sorted({row["cost"]["timed"] for row in rows if "timed" in row["cost"]}),
         "margin": ranking.get("margin"),
+        "has_ceilings": any(row.get("ceiling") is not None for row in rows),
         "unconverged": list(dict.fromkeys(_why(row) for row in rows if row.get("not_converged"))),
     }
 

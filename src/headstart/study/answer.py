@@ -55,6 +55,8 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
         mark = "*" if row["weights"] in ranking["best_set"] else " "
         cost = row["cost"]
         facts = [f"{_points(row['mean'])} [{_points(row['lo'])}, {_points(row['hi'])}]"]
+        if row.get("ceiling") is not None:
+            facts[0] += f" of {_points(row['ceiling'])} that its grid can reach"
         if row["weights"] != ranking["best"]:
             facts.append(f"to best {_difference(row['to_best'])}")
         if cost["gflops"] is not None:
@@ -69,7 +71,7 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
         lines += _wrapped(
             f"   one value for all seeds: {', '.join(same)} (no seed changes given weights or their probe)"
         )
-    lines += [f"   not ranked: {name}, {count} were finished" for name, count in ranking["not_ranked"].items()]
+    lines += [f"   not ranked: {name}, {why}" for name, why in ranking["not_ranked"].items()]
     others = [n for n in ranking["best_set"] if n != ranking["best"]]
     tail = f"; not distinguishable from it: {', '.join(others)}" if others else ""
     lines += _wrapped(f"   best: {ranking['best']}{tail}; cheapest adequate choice: {ranking['cheapest_adequate']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headstart.names import COCO_RANGE, Metric, metric
@@ -93,6 +94,26 @@ class Detect(MapsTask):
             columns += of_images
             progress(len(columns) / len(images), f"image {len(columns)}/{len(images)}")
         return joined(columns)
+
+    def reachable(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet) -> Arrays:
+        """The true boxes, each found with full score where a place of the network's outputs is left to find it."""
+        import numpy as np
+        import torch
+
+        from headstart.tasks.inference import prepared_images
+        from headstart.tasks.truth import truth_of_sets
+
+        model.eval()
+        weight = next(model.parameters())
+        first = next(prepared_images(images)).pixels[:1].to(weight.device)
+        reach = model.reach(preprocessing.apply(first).to(weight.dtype))  # type: ignore[operator]
+        boxes = torch.from_numpy(np.asarray(images.boxes_xyxy)).to(weight.device)
+        labels = torch.from_numpy(np.asarray(images.box_labels).astype(np.int64)).to(weight.device)
+        parts = [reach(boxes[a:b], labels[a:b]) for a, b in pairwise(images.box_offsets.tolist()) if b > a]
+        found = torch.cat(parts).cpu().numpy() if parts else np.zeros(0, bool)
+        truth = truth_of_sets([images])
+        columns = {name: getattr(truth, name)[found] for name in ("image_index", "boxes_xyxy", "labels")}
+        return columns | {"scores": np.ones(int(found.sum()), np.float32)}
 
     def score(
         self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str

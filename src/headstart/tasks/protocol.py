@@ -113,6 +113,13 @@ class TrainedTask(Task, Protocol):
         """What the model says of every image, as arrays that `score` reads; computed on the model's own device."""
         ...
 
+    def reachable(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet) -> Arrays:
+        """What the model would say, as `predict`, if it knew the truth and had but the grid of its outputs to say it.
+
+        Empty where nothing is out of reach.
+        """
+        return {}
+
     def score(
         self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str
     ) -> Scores:

@@ -1,8 +1,8 @@
-"""Semantic segmentation: model, losses, predictions, mIoU at the masks' own size."""
+"""Semantic segmentation: model, losses, predictions, mIoU at the masks' own size, and what its grid could reach."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.names import Metric, metric
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from headstart.tasks.trained import TaskModel
 
 BATCH_SIZE = 16
+BACKGROUND = "background"
+WORDS = {"miou": "mean IoU", "foreground_iou": "foreground IoU", "boundary_iou": "mean boundary IoU"}
 
 
 class Segment(MapsTask):
@@ -49,10 +51,10 @@ class Segment(MapsTask):
         return metric.measure == "iou" and metric.of is not None
 
     def metric_words(self, metric: Metric, protocol: bool = True) -> str:
-        return "mean IoU" if metric.measure == "miou" else str(metric)
+        return WORDS.get(metric.measure, str(metric)) if metric.of is None else str(metric)
 
     def finding_metrics(self, protocol: str) -> Mapping[str, str]:
-        return {"miou": metric(self.family, "miou")}
+        return {measure: metric(self.family, measure) for measure in WORDS}
 
     def classes_of(self, images: ImageSet) -> tuple[str, ...]:
         return tuple(str(c) for c in images.mask_classes)
@@ -70,40 +72,52 @@ class Segment(MapsTask):
         return model.losses(images, batch.masks)  # type: ignore[operator]
 
     def predict(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress) -> Arrays:
-        """Confusion of every image (n, K, K), truth in rows, counted at the size of the original mask."""
-        import numpy as np
-        import torch
-        from torch.nn import functional as F
+        """Of every image, at the size of the original mask: `confusion` (n, K, K), truth in rows; `boundary`
+        (n, 3, K), see `boundary_sums`."""
+        return self._compared(images, _segmented(model, preprocessing, images, progress))
 
-        from headstart.batches.image_batches import in_order, pixels_of
-        from headstart.metrics.mean_iou import confusion
+    def reachable(self, model: nn.Module, preprocessing: Preprocessing, images: ImageSet) -> Arrays:
+        """As `predict`, of `reachable_classes`."""
+        import torch
+
+        from headstart.batches.image_batches import pixels_of
 
         model.eval()
-        device = next(model.parameters()).device
+        with torch.no_grad():
+            first = pixels_of(images, slice(0, 1), next(model.parameters()).device)
+            rows, columns = model(preprocessing.apply(first)).shape[2:]
         num_classes = len(self.classes_of(images))
-        tables = []
-        for part in in_order(images, BATCH_SIZE):
-            with torch.no_grad():
-                logits = model(preprocessing.apply(pixels_of(images, part, device)))
-            for i, logit in enumerate(logits, part.start):
-                truth = images.true_mask(i)
-                enlarged = F.interpolate(logit[None], size=truth.shape, mode="bilinear", align_corners=False)
-                tables.append(confusion(truth, enlarged[0].argmax(0).to(torch.uint8).cpu().numpy(), num_classes))
-            progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
-        return {"confusion": np.stack(tables)}
+        truths = (images.true_mask(i) for i in range(len(images)))
+        return self._compared(images, ((t, reachable_classes(t, num_classes, (rows, columns))) for t in truths))
+
+    def _compared(self, images: ImageSet, masks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Arrays:
+        """The arrays of `predict` from true and predicted masks."""
+        import numpy as np
+
+        from headstart.metrics.mean_iou import boundary_sums, confusion
+
+        num_classes = len(self.classes_of(images))
+        tables = [(confusion(*pair, num_classes), boundary_sums(*pair, num_classes)) for pair in masks]
+        return {"confusion": np.stack([c for c, _ in tables]), "boundary": np.stack([b for _, b in tables])}
 
     def score(
         self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str
     ) -> Scores:
         import numpy as np
 
-        from headstart.metrics.mean_iou import mean_iou
+        from headstart.metrics.mean_iou import boundary_iou, foreground_iou, mean_iou
 
-        result = mean_iou(np.concatenate([p["confusion"] for p in predictions]))
-        mean, classes = metric(self.family, "miou"), self.classes_of(sets[0])
-        metrics = {mean: float(result.miou)}
-        metrics |= {metric(self.family, "iou", of=c): float(v) for c, v in zip(classes, result.iou, strict=True)}
-        return metrics, {} if image_weights is None else {mean: result.replicates(image_weights)}
+        tables, edges = (np.concatenate([p[name] for p in predictions]) for name in ("confusion", "boundary"))
+        classes = self.classes_of(sets[0])
+        results = {"miou": mean_iou(tables), "boundary_iou": boundary_iou(edges)}
+        if BACKGROUND in classes:
+            results["foreground_iou"] = foreground_iou(tables, classes.index(BACKGROUND))
+        metrics = {metric(self.family, measure): float(result.miou) for measure, result in results.items()}
+        of_classes = zip(classes, results["miou"].iou, strict=True)
+        metrics |= {metric(self.family, "iou", of=c): float(v) for c, v in of_classes}
+        if image_weights is None:
+            return metrics, {}
+        return metrics, {metric(self.family, m): result.replicates(image_weights) for m, result in results.items()}
 
     def show(
         self, trained: TaskModel, pixels: np.ndarray, threshold: float
@@ -115,6 +129,51 @@ class Segment(MapsTask):
         classes = trained.model.segment(network_input(trained, pixels), size_hw)[0].cpu().numpy()  # type: ignore[operator]
         share = {name: float((classes == k).mean()) for k, name in enumerate(trained.classes)}
         return blend_classes(pixels, classes), [{"share": {name: part for name, part in share.items() if part > 0}}]
+
+
+def _segmented(
+    model: nn.Module, preprocessing: Preprocessing, images: ImageSet, progress: Progress
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """True and predicted mask of one image after the other."""
+    import torch
+
+    from headstart.batches.image_batches import in_order, pixels_of
+
+    model.eval()
+    device = next(model.parameters()).device
+    for part in in_order(images, BATCH_SIZE):
+        with torch.no_grad():
+            logits = model(preprocessing.apply(pixels_of(images, part, device)))
+        for i, logit in enumerate(logits, part.start):
+            truth = images.true_mask(i)
+            yield truth, _enlarged(logit, truth.shape)
+        progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
+
+
+def reachable_classes(truth: np.ndarray, num_classes: int, grid_hw: tuple[int, int]) -> np.ndarray:
+    """What a network with this grid of outputs predicts when it knows the truth (h, w): (h, w) uint8.
+
+    Its logits are the classes' shares of the pixels of each cell that have a class, enlarged as those of a network are.
+    Logits that are still better may exist; those that a training looks for are the shares, or any function of them.
+    """
+    import numpy as np
+    import torch
+    from torch.nn import functional as F
+
+    from headstart.models.segmentation import IGNORED
+
+    target = torch.from_numpy(np.where(truth == IGNORED, num_classes, truth).astype(np.int64))
+    known = F.one_hot(target, num_classes + 1)[..., :num_classes].permute(2, 0, 1).float()
+    return _enlarged(F.adaptive_avg_pool2d(known[None], grid_hw)[0], truth.shape)
+
+
+def _enlarged(logits: Tensor, size_hw: tuple[int, ...]) -> np.ndarray:
+    """Classes (h, w) uint8 of logits (K, rows, columns), enlarged bilinearly."""
+    import torch
+    from torch.nn import functional as F
+
+    wide = F.interpolate(logits[None], size=size_hw, mode="bilinear", align_corners=False)
+    return wide[0].argmax(0).to(torch.uint8).cpu().numpy()
 
 
 TASK = Segment()

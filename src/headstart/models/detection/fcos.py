@@ -6,6 +6,8 @@ Boxes are xyxy in input pixels, continuous edges; labels 0..K-1 without backgrou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,7 +15,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from headstart.models.detection.anchors import grid_points
 from headstart.models.detection.necks import TopDown, start_small
-from headstart.models.detection.targets import POSITIVES, Detected, Targets, select_each
+from headstart.models.detection.targets import POSITIVES, Detected, Reach, Targets, select_each, survivors
 from headstart.models.normalizers import over_processes
 
 CLASS_WEIGHT = 4.0
@@ -98,6 +100,17 @@ class FcosDetector(nn.Module):
         size_hw = (images.shape[2], images.shape[3])
         return select_each(scores, boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections)
 
+    @torch.no_grad()
+    def reach(self, image: Tensor) -> Reach:
+        """What detectors of this grid can find on images of this size, (1, 3, H, W), if classes and sides are exact."""
+        points, strides = self(image)[3:]
+
+        def found(boxes: Tensor, labels: Tensor) -> Tensor:
+            rows, _ = answering(points, strides, [boxes], last_stride=float(self.strides[-1]))
+            return survivors(rows[0], boxes, labels, SUPPRESSED_FROM)
+
+        return found
+
 
 def tower(channels: int, depth: int) -> nn.Sequential:
     """`depth` times a 3x3 convolution, batch norm, ReLU."""
@@ -123,17 +136,24 @@ def in_left_out(points: Tensor, targets: Targets) -> Tensor:
 
 
 def assign(points: Tensor, strides: Tensor, targets: Targets, last_stride: float) -> tuple[Tensor, Tensor]:
-    """Which box each location answers for: labels (B, L), -1 for none, and target sides (B, L, 4).
+    """What each location is trained on: labels (B, L), -1 for none, and target sides (B, L, 4)."""
+    rows, sides = answering(points, strides, targets.boxes_xyxy, last_stride)
+    labels = torch.nn.utils.rnn.pad_sequence([F.pad(of, (0, 1), value=-1) for of in targets.labels], True, -1)
+    return torch.where(rows < 0, -1, labels.gather(1, rows.clamp(min=0))), sides
+
+
+def answering(
+    points: Tensor, strides: Tensor, boxes_xyxy: Sequence[Tensor], last_stride: float
+) -> tuple[Tensor, Tensor]:
+    """Which box each location answers for: rows (B, L), -1 for none, and its sides (B, L, 4).
 
     A box narrower than a stride is widened to one stride for the inside test, so that it has a location.
     """
-    batch, num_points = len(targets.boxes_xyxy), points.shape[0]
-    most = max([b.shape[0] for b in targets.boxes_xyxy] + [1])
+    batch, num_points = len(boxes_xyxy), points.shape[0]
+    most = max([b.shape[0] for b in boxes_xyxy] + [1])
     boxes = points.new_full((batch, most, 4), float("nan"))
-    labels = torch.full((batch, most), -1, dtype=torch.int64, device=points.device)
-    for i, (box, label) in enumerate(zip(targets.boxes_xyxy, targets.labels, strict=True)):
+    for i, box in enumerate(boxes_xyxy):
         boxes[i, : box.shape[0]] = box
-        labels[i, : box.shape[0]] = label
     boxes = boxes[:, None]
     sides = torch.cat([points[None, :, None] - boxes[..., :2], boxes[..., 2:] - points[None, :, None]], -1)
     center, half = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]) / 2
@@ -145,9 +165,8 @@ def assign(points: Tensor, strides: Tensor, targets: Targets, last_stride: float
     inside &= (farthest <= upper) & (farthest > lower)
     area = (half[..., 0] * half[..., 1] * 4).expand(batch, num_points, most)
     smallest, which = torch.where(inside, area, float("inf")).min(-1)
-    label = torch.where(smallest.isinf(), -1, labels.gather(1, which))
     chosen = sides.gather(2, which[..., None, None].expand(-1, -1, 1, 4)).squeeze(2).nan_to_num(0.0)
-    return label, chosen.clamp(min=1e-3)
+    return torch.where(smallest.isinf(), -1, which), chosen.clamp(min=1e-3)
 
 
 def centerness_of(sides: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from headstart.models.detection.anchors import IGNORED, RATIOS, anchors_of, answered, decode
+from headstart.models.detection.anchors import IGNORED, RATIOS, anchors_of, answered, decode, match
 from headstart.models.detection.fcos import PRIOR, tower
 from headstart.models.detection.necks import TopDown, start_small
-from headstart.models.detection.targets import POSITIVES, Detected, Targets, full, select_each
+from headstart.models.detection.targets import POSITIVES, Detected, Reach, Targets, full, select_each, survivors
 from headstart.models.normalizers import over_processes
 
 SIZES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
@@ -87,3 +87,13 @@ class RetinaNetDetector(nn.Module):
 
         size_hw = (images.shape[2], images.shape[3])
         return select_each(scores, boxes_of, size_hw, score_threshold, iou=SUPPRESSED_FROM, most=max_detections)
+
+    @torch.no_grad()
+    def reach(self, image: Tensor) -> Reach:
+        """As `FcosDetector.reach`."""
+        anchors = self(image)[2]
+
+        def found(boxes: Tensor, labels: Tensor) -> Tensor:
+            return survivors(match(boxes, anchors, POSITIVE, NEGATIVE, rescue=True), boxes, labels, SUPPRESSED_FROM)
+
+        return found

@@ -68,6 +68,20 @@ def full(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+Reach = Callable[[Tensor, Tensor], Tensor]
+"""Boxes (M, 4) in input pixels and labels (M,) -> whether each can be found (M,) bool."""
+
+
+def survivors(rows: Tensor, boxes: Tensor, labels: Tensor, iou: float) -> Tensor:
+    """Which boxes (M,) bool are found by places that answer for boxes as `rows` (L,) says (below 0: for none), each
+    with the exact box and full score, after suppression by class."""
+    found = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    own = rows[rows >= 0].unique()
+    kept = batched_nms(boxes[own].float(), boxes.new_ones(len(own)).float(), labels[own], iou)
+    found[own[kept]] = True
+    return found
+
+
 def select_each(
     scores: Iterable[Tensor],
     boxes_of: Callable[[int, Tensor, Tensor], Tensor],

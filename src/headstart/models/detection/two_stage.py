@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from headstart.models.backbones.dilation import dilate_last
+from headstart.models.detection import roi_heads, rpn
+from headstart.models.detection.anchors import match
 from headstart.models.detection.mimicking import Mimicking, norms_at_rest
 from headstart.models.detection.necks import TopDown
 from headstart.models.detection.roi_heads import Pooling, RoiHead, RoiPool, with_image
 from headstart.models.detection.rpn import ProposalNetwork
-from headstart.models.detection.targets import Detected, Targets
+from headstart.models.detection.targets import Detected, Reach, Targets, survivors
 
 Neck = Literal["plain", "c4", "dc5", "fpn"]
 SINGLE_SIZES = (0.1, 0.2, 0.357, 0.588)
@@ -164,6 +166,18 @@ class TwoStageDetector(nn.Module):
             threshold=score_threshold,
             most=max_detections,
         )
+
+    @torch.no_grad()
+    def reach(self, image: Tensor) -> Reach:
+        """As `FcosDetector.reach`: proposals are exact boxes, and suppressed whatever their class, then by class."""
+        anchors = self.rpn(self.maps(image)).anchors
+
+        def found(boxes: Tensor, labels: Tensor) -> Tensor:
+            rows = match(boxes, anchors, rpn.POSITIVE, rpn.NEGATIVE, rescue=True)
+            proposed = survivors(rows, boxes, torch.zeros_like(labels), rpn.SUPPRESSED_FROM)
+            return survivors(proposed.nonzero().flatten(), boxes, labels, roi_heads.SUPPRESSED_FROM)
+
+        return found
 
 
 def _joined(stages: dict[str, Any], levels: tuple[str, ...]) -> tuple[tuple[int], int]:

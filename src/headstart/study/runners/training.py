@@ -10,6 +10,7 @@ import numpy as np
 from headstart.batches.image_sets import ImageSet
 from headstart.batches.training_part import selected, training_part
 from headstart.errors import TrainingError
+from headstart.names import ceiling
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
 from headstart.store.arrays import save_arrays
@@ -115,18 +116,22 @@ def evaluate(
                 "the training diverged at the rate that was best on validation; lower the rates searched"
             )
     sets = [with_masks(ImageSet.open(inputs[f"test{k}"]), place) for k in range(folds)]
-    predictions = []
+    predictions, reachable = [], []
     for k, images in enumerate(sets):
         trained = load_model(inputs[f"model{k}"], assigned_world().device)
         show = partial(_of_fold, progress, k, folds)
         with memory_for_images("predictions on images", size_of(images)):
             predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
+            reachable.append(task.reachable(trained.model, trained.preprocessing, images))
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)
     progress(0.85, f"{settings.bootstrap} resamples of the test images")
     metrics, replicates = score_folds(task, predictions, sets, weights, protocol=settings.protocol)
     save_arrays(out / "replicates.npz", replicates)
     for k, of_fold in enumerate(predictions):
         save_arrays(out / f"predictions{k}.npz", of_fold)
+    if all(reachable):
+        best, _ = score_folds(task, reachable, sets, weights[:1], protocol=settings.protocol)
+        metrics |= {ceiling(name): best[name] for name in task.ranked_by(settings.protocol)}
     count = sum(len(s) for s in sets)
     return metrics | {"test/images": float(count)}
 
