@@ -197,7 +197,7 @@ def test_compare_hands_everything_to_the_api(api, command):
 
 
 def test_plan_predict_report_weights_and_env(api, command):
-    api.plan_study = lambda study, out, device: Said(f"study {study}\n2 jobs on {device}")
+    api.plan_study = lambda study, out, device, noise: Said(f"study {study}\n2 jobs on {device}, noise {noise}")
     api.predict = lambda *given, **_: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
     api.describe_weights = lambda weights, trust_code: Said(f"{weights}\nlicense: MIT")
@@ -205,7 +205,7 @@ def test_plan_predict_report_weights_and_env(api, command):
     row = {"weights": "random:resnet50", "lineage": "none", "license": "mit", "published": "70.1 top-1, ImageNet"}
     api.list_weights = lambda *given: asked.append(given) or [row]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
-    assert command("plan", "shapes") == (0, "study shapes\n2 jobs on auto\n", "")
+    assert command("plan", "shapes", "--noise", "0.5") == (0, "study shapes\n2 jobs on auto, noise 0.5\n", "")
     assert command("predict", "m", "i", "--threshold", "0.25") == (1, "0.25\n", "failed: a.jpg: not an image\n")
     assert command("report", "runs/x") == (0, "runs/x/report.html\n", "")
     assert command("weights", "show", "random:x") == (0, "random:x\nlicense: MIT\n", "")

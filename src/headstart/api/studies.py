@@ -25,6 +25,7 @@ def run_study(
     workers: int | None = None,
     device: str = "auto",
     *,
+    noise: float | None = None,
     trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
@@ -34,15 +35,19 @@ def run_study(
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
     workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
-    "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. trust_code: let Python files run
-    that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that have not converged
-    go on from where their trainings ended, for as many updates again (docs/converged.md).
+    "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. noise: share of the images, 0 to 1,
+    that exchange their boxes and labels in the study's pre-trainings (default `runs/NAME-noise-SHARE`). trust_code: let
+    Python files run that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that
+    have not converged go on from where their trainings ended, for as many updates again (docs/converged.md).
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
+    from headstart.config.study import with_noise
     from headstart.study.files import find_study, load_study, run_directory
 
     settings, base = load_study(str(study))
+    if noise is not None:
+        settings = with_noise(settings, noise)
     source = find_study(str(study))
     where = run_directory(source, settings.name, as_path(out))
     how = HowToRun(workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet)
@@ -50,13 +55,18 @@ def run_study(
         return summarized(settings, source, base, where, how=how)
 
 
-def plan_study(study: PathLike, out: PathLike | None = None, device: str = "auto") -> Plan:
+def plan_study(
+    study: PathLike, out: PathLike | None = None, device: str = "auto", *, noise: float | None = None
+) -> Plan:
     """What `run_study` would do; runs and writes nothing."""
+    from headstart.config.study import with_noise
     from headstart.study.files import find_study, load_study, run_directory
     from headstart.study.plan_summary import plan_summary
     from headstart.study.run import planned
 
     settings, base = load_study(str(study))
+    if noise is not None:
+        settings = with_noise(settings, noise)
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
     return plan_summary(settings, where, planned(settings, base, where, devices), devices)
 

@@ -34,6 +34,14 @@ Device = Annotated[
         help="Where networks run: auto (every GPU that is there, else the CPU), cpu, cuda, or some GPUs: cuda:0,1."
     ),
 ]
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of the images that exchange their boxes and labels in pre-training: effects must go away with it.",
+    ),
+]
 TrustCode = Annotated[
     bool,
     typer.Option(

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import check, evaluate, judge, pretrain, store, weights
-from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
+from headstart.cli.flags import (
+    AsJson,
+    Device,
+    Format,
+    Noise,
+    OnBad,
+    OnBadBox,
+    OnBadRecord,
+    Read,
+    TrustCode,
+    read_options,
+)
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 from headstart.store.files import UNWRITABLE, unwritable
@@ -84,6 +95,7 @@ def run(
     out: Out = None,
     workers: Workers = None,
     device: Device = "auto",
+    noise: Noise = None,
     trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Overwrite = False,
@@ -103,6 +115,7 @@ def run(
             out,
             workers,
             device,
+            noise=noise,
             trust_code=trust_code,
             offline=offline,
             overwrite=overwrite,
@@ -119,11 +132,12 @@ def plan(
     study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
     out: Out = None,
     device: Device = "auto",
+    noise: Noise = None,
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    say(api.plan_study(study, out, device).text())
+    say(api.plan_study(study, out, device, noise=noise).text())
 
 
 @app.command()

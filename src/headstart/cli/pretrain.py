@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.flags import AsJson, Device, Format, OnBad, OnBadBox, OnBadRecord, Read, TrustCode, read_options
+from headstart.cli.flags import (
+    AsJson,
+    Device,
+    Format,
+    Noise,
+    OnBad,
+    OnBadBox,
+    OnBadRecord,
+    Read,
+    TrustCode,
+    read_options,
+)
 from headstart.terminal import over, say, tell
 
 if TYPE_CHECKING:
@@ -62,6 +73,7 @@ def pretrain(
     on_empty_class: Annotated[
         OnBad, typer.Option("--on-empty-class", help="A class without examples: stop, or leave it out.")
     ] = OnBad.error,
+    noise: Noise = None,
     loaders: Annotated[
         int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
     ] = None,
@@ -96,6 +108,7 @@ def pretrain(
         val=val,
         proposals=proposals,
         on_empty_class=on_empty_class.value,
+        noise=noise,
         loaders=loaders,
         processes=processes,
         device=device,

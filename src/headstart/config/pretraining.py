@@ -36,6 +36,9 @@ class Pretraining(Settings):
     """Classes without examples are an error, or left out."""
     early: float | None = Field(default=None, gt=0, lt=1)
     """Keep the backbone of this fraction of the updates too: a control for unequal training."""
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training images that exchange their boxes and labels (`headstart.pretraining.noise`): a dial along
+    which effects of the supervision must go away."""
     processes: int = Field(default=1, ge=1)
     """Processes that train together on this machine."""
     loaders: int | None = Field(default=None, ge=0)

@@ -23,6 +23,7 @@ from headstart.data.classes import with_classes
 from headstart.data.sizes import with_sizes
 from headstart.errors import DataError
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.pretraining.noise import noisy_table
 from headstart.pretraining.proposals import read_proposals
 from headstart.progress import Progress, silent
 from headstart.recipes.pretraining import PretrainingRecipe, builtin_names
@@ -62,8 +63,10 @@ def chosen_images(
     *,
     on_empty_class: str,
     progress: Progress,
+    noise: float = 0.0,
+    seed: int = 0,
 ) -> Images:
-    """The images that `chosen_rows` names, as tables of their own.
+    """The images that `chosen_rows` names, as tables of their own. noise: see `headstart.pretraining.noise`.
 
     Raises DataError as it does, for data without that supervision, and for classes without examples, which
     `on_empty_class="skip"` leaves out.
@@ -72,10 +75,11 @@ def chosen_images(
     rows, held_out = chosen_rows(table, supervision, splits, validation)
     if supervision == "labels":
         held_table = table.select(held_out) if len(held_out) else None
-        return Images(table, rows, held_out, table.select(rows), validation=held_table, classes=())
+        noisy = noisy_table(table, rows, noise, seed)
+        return Images(noisy, rows, held_out, noisy.select(rows), validation=held_table, classes=())
     told = lambda done, count: progress(done / count, f"reading sizes of images, {done}/{count}")  # noqa: E731
     train, held = with_sizes(table.select(rows), progress=told), with_sizes(table.select(held_out), progress=told)
-    train, classes = _with_examples(train, on_empty_class)
+    train, classes = _with_examples(noisy_table(train, np.arange(len(train)), noise, seed), on_empty_class)
     if held.box_classes != classes:
         held = with_classes(held, classes)
     return Images(table, rows, held_out, train, validation=held if len(held) else None, classes=classes)

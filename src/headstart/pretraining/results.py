@@ -70,7 +70,8 @@ class Result:
         backbone: Any = deepcopy(model.backbone).cpu().float().eval()  # type: ignore[union-attr]
         tensors = canonical_state(backbone)
         recipe, size = self.settings.recipe, max(self.source.size_hw)
-        step = lineage_entry(self.place.data_name, recipe.supervision, size, self.images_seen)
+        noise = self.settings.noise
+        step = lineage_entry(self.place.data_name, recipe.supervision, size, self.images_seen, noise=noise)
         table = self.source.images.train if self.source.images else None
         facts = native.CheckpointFacts(
             name=self.place.name,
@@ -83,6 +84,7 @@ class Result:
             provenance={
                 "recipe": recipe.model_dump(mode="json"),
                 "seed": self.settings.seed,
+                **({"noise": noise} if noise else {}),
                 "started from": {"name": self.spec.name, "digest": self.spec.digest, "backbone": self.spec.backbone},
                 "training images": facts_of(table) if table is not None else self.place.data_name,
                 "classes": list(self.source.classes),
@@ -98,6 +100,7 @@ class Result:
         return {
             "train/updates": float(self.training.updates),
             "train/images_seen": float(self.images_seen),
+            **({"train/noise": self.settings.noise} if self.settings.noise else {}),
             "train/loss_first": float(curve.total[:tenth].mean()),
             "train/loss_last": float(curve.total[-tenth:].mean()),
             "train/not_converged": float(curve.still_falling()),

@@ -36,6 +36,8 @@ class ProposalsSettings:
     threads: int
     device: str
     """Kind of device that it runs on, such as "cpu" or "cuda"; which of several does not matter."""
+    noise: float = 0.0
+    """Share of the images that exchange their boxes and labels, see `headstart.pretraining.noise`."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from headstart.batches.label_batches import LabelBatches
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.names import is_of_images
 from headstart.pretraining import images as chosen
+from headstart.pretraining.noise import noisy_images
 from headstart.pretraining.settings import PretrainPlace, PretrainSettings, ProposalsSettings, TableSettings
 from headstart.progress import Progress, silent
 from headstart.recipes.pretraining import PretrainingRecipe
@@ -112,6 +113,8 @@ def source_of(
         wanted.validation,
         on_empty_class=wanted.on_empty_class,
         progress=progress,
+        noise=settings.noise,
+        seed=settings.seed,
     )
     side = chosen.size_of(recipe.sampling)
     if recipe.supervision == "boxes":
@@ -129,7 +132,7 @@ def source_of(
 
 
 def _fixed(settings: ProposalsSettings, inputs: dict[str, Path], sampling: FixedSampling) -> Source:
-    images = ImageSet.open(inputs["images"])
+    images = noisy_images(ImageSet.open(inputs["images"]), settings.noise, settings.seed)
     training = settings.recipe.training
     batches = Batches(images, training.batch_size, settings.seed, training.flip, quarter_turns=sampling.quarter_turns)
     validation = ImageSet.open(inputs["validation"]) if "validation" in inputs else None

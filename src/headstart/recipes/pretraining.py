@@ -232,6 +232,8 @@ class PretrainingOptions:
     """Parquet for negative chips; None: made first where the recipe wants them."""
     on_empty_class: Literal["error", "skip"] = "error"
     """Classes without examples are an error, or left out."""
+    noise: float | None = None
+    """Share of the images, 0 to 1, that exchange their boxes and labels; None: none of them."""
     loaders: int | None = None
     """Processes that make batches, for each that trains; None: by the CPUs."""
     processes: int | None = None

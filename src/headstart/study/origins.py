@@ -118,7 +118,9 @@ class Origins:
         inputs = inputs | images
         cost, recipe = self._cost(wanted), self._recipe(wanted)
         if wanted.recipe.negatives and proposals is None:
-            proposing = ProposalsSettings(recipe, start, table, seed, threads=self.study.threads, device=self.device)
+            proposing = ProposalsSettings(
+                recipe, start, table, seed, threads=self.study.threads, device=self.device, noise=wanted.noise
+            )
             label = f"proposals for {name}, seed {seed}"
             inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label=label, cost=cost / 3)
         settings = PretrainSettings(
@@ -128,6 +130,7 @@ class Origins:
             seed=seed,
             threads=self.study.threads,
             device=self.device,
+            noise=wanted.noise,
             proposals=file_digest(proposals) if proposals else "",
             early=wanted.early,
         )

@@ -76,10 +76,11 @@ def study_of(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) 
         proposals=str(options.proposals) if options.proposals else "",
         on_empty_class=options.on_empty_class,
         early=None,
+        noise=options.noise or 0.0,
         loaders=options.loaders,
         processes=options.processes or max(1, len(chosen_devices(options.device).names)),
     )
-    name = f"pretrain-{recipe.name}"
+    name = f"pretrain-{recipe.name}" + (f"-noise-{options.noise:g}" if options.noise else "")
     threads = options.threads or usual_threads()
     return Study(
         name=name, seeds=(options.seed,), threads=threads, sets={IMAGES: images}, pretraining={recipe.name: wanted}
@@ -111,7 +112,7 @@ def run_pretraining(
         take_seat(Seat(str(world.device), loaders))
         planner = Planner(study, Path.cwd(), options.offline, devices.kind)
         name = Path(study.sets[IMAGES].path).name or "data"  # type: ignore[union-attr]
-        out = options.out or Path("runs") / f"pretrain-{recipe.name}-{recipe.supervision}-{name}"
+        out = options.out or Path("runs") / f"{study.name}-{recipe.supervision}-{name}"
         planner.origins.devices = devices.names
         job = planner.origins.job(recipe.name, options.seed)
         if options.dry_run:

@@ -35,9 +35,10 @@ class StartPlace:
     offline: bool = False
 
 
-def lineage_entry(data: str, supervision: str, size: int, images_seen: int) -> str:
-    """One step of a lineage, such as "coco labels (224 px, 3,200 images seen)"."""
-    return f"{data} {supervision} ({size} px, {images_seen:,} images seen)"
+def lineage_entry(data: str, supervision: str, size: int, images_seen: int, *, noise: float = 0.0) -> str:
+    """One step of a lineage, such as "coco labels (224 px, 3,200 images seen)"; noise: share of wrong supervision."""
+    said = f", noise {noise:g}" if noise else ""
+    return f"{data} {supervision} ({size} px, {images_seen:,} images seen{said})"
 
 
 def supervisions(lineage: Sequence[str]) -> str:
