@@ -9,12 +9,13 @@ from headstart.explain.composition import (
     COUNT_EDGES,
     Composition,
     binned,
-    coefficients,
     main_class_composition,
     measure,
     usable_images,
     visible_areas,
 )
+from headstart.explain.least_squares import coefficients
+from headstart.explain.matching import Answers, mixture, share_right, weakened
 from headstart.stats.bootstrap import image_weights
 
 
@@ -80,70 +81,116 @@ def test_bins_own_their_lower_edge_and_an_empty_one_has_no_value():
     assert binned(np.ones(2), np.array([1 / 64, 1.0]), AREA_EDGES).n == (0, 0, 1, 0, 0, 0, 0, 1)
 
 
-def world(n: int = 400, seed: int = 0):
+def answers(correct, p=None, train_images=100):
+    right = np.asarray(correct, dtype=bool)
+    return Answers(right, -np.log(np.where(right, 0.8, 0.1) if p is None else p), train_images)
+
+
+def world(n: int = 4000, seed: int = 0, interaction: float = 0.0):
+    """Log-odds that fall by .3 an instance at equal total area, and by .3 + interaction for boxes."""
     rng = np.random.default_rng(seed)
     classes, counts, area = rng.integers(0, 4, n), rng.integers(1, 6, n), rng.uniform(0.01, 0.3, n)
-    labels = rng.random(n)
-    boxes = labels + 0.2 * counts - 0.1 * np.log(area) + 0.05 * rng.standard_normal(n)
-    correct = {"boxes": rng.random(n) > 0.1 * counts, "labels": rng.random(n) > 0.1}
-    return {"boxes": boxes, "labels": labels}, correct, classes, Composition(counts, area, counts * area)
+    total = counts * area
+    arms = {}
+    for arm, slope, shift in (("boxes", -0.3 - interaction, 0.0), ("labels", -0.3, 1.0)):
+        odds = shift + 2.0 + 0.5 * (classes - 1.5) + slope * counts + 0.8 * np.log(total)
+        p = 1 / (1 + np.exp(-odds))
+        arms[arm] = [answers(rng.random(n) < p, p), answers(rng.random(n) < 1 / (1 + np.exp(3.5 - odds)), p, 50)]
+    return {"boxes": arms["boxes"][:1], "labels": arms["labels"]}, classes, Composition(counts, area, total)
 
 
 def test_measure_recovers_what_was_planted():
-    loss, correct, classes, composition = world()
-    weights = image_weights(np.arange(400), 50)
-    metrics, replicates, examples = measure(loss, correct, classes, composition, weights=weights)
-    assert metrics["coef/count"] == pytest.approx(0.2, abs=0.01)
-    assert metrics["coef/log_area"] == pytest.approx(-0.1, abs=0.01)
-    assert metrics["coef_top1/count"] > 0.05 and metrics["coef_total/count"] > metrics["coef/count"]
-    assert metrics["coef/n_images"] == 400 and set(replicates) == set(metrics) - {"coef/n_images"}
-    assert abs(replicates["coef/count"].mean() - metrics["coef/count"]) < 3 * replicates["coef/count"].std()
-    assert examples["curve/count/n"].sum() == 400 and examples["curve/count/edges"].tolist() == list(COUNT_EDGES)
+    arms, classes, composition = world(interaction=0.4)
+    weights = image_weights(np.arange(4000), 50)
+    metrics, replicates, examples = measure(arms, classes, composition, weights=weights)
+    for arm, slope in (("boxes", -0.7), ("labels", -0.3)):
+        deviation = replicates[f"{arm}/odds/count"].std()
+        assert 0.02 < deviation < 0.1 and abs(metrics[f"{arm}/odds/count"] - slope) < 3 * deviation
+        assert abs(replicates[f"{arm}/odds/count"].mean() - metrics[f"{arm}/odds/count"]) < deviation
+        # What more instances of one size do: the same slope, and .8 of the log of the count.
+        assert metrics[f"{arm}/odds_same_size/count"] > metrics[f"{arm}/odds/count"] + 0.1
+    assert metrics["boxes/odds/n_images"] == 4000
+    assert metrics["boxes/odds_matched/count"] == metrics["boxes/odds/count"]  # the arm that is right less often
+    assert metrics["labels/odds_matched/top1"] == metrics["boxes/odds/top1"] < metrics["labels/odds/top1"]
+    assert 50 < metrics["labels/odds_matched/train_images"] < 100
+    assert metrics["boxes/odds_p/count"] == pytest.approx(-0.7, abs=0.01)  # the probabilities have no noise
+    counted = {n for n in metrics if n.endswith(("top1", "images"))}
+    assert set(replicates) == set(metrics) - counted
+    assert examples["curve/count/n"].sum() == 4000 and examples["curve/count/edges"].tolist() == list(COUNT_EDGES)
     ones = composition.counts == 1
-    assert examples["curve/count/top1_boxes"][0] == correct["boxes"][ones].mean()
-    assert examples["curve/area/log_loss_labels"][0] != examples["curve/area/log_loss_labels"][0]  # empty: nan
+    assert examples["curve/count/top1_boxes"][0] == arms["boxes"][0].correct[ones].mean()
+    assert np.isnan(examples["curve/area/log_loss_labels"][0])  # empty
 
 
 def test_images_without_an_object_are_in_no_curve():
-    loss, correct, classes, composition = world()
+    arms, classes, composition = world(400)
     counts = composition.counts.copy()
     counts[::4] = 0
-    _, _, examples = measure(
-        loss,
-        correct,
-        classes,
-        Composition(counts, composition.mean_area, composition.total_area),
-        weights=np.ones((1, 400)),
-    )
-    assert examples["curve/count/n"].sum() == examples["curve/area/n"].sum() == 300
+    missing = Composition(counts, composition.mean_area, composition.total_area)
+    _, _, examples = measure(arms, classes, missing, weights=np.ones((2, 400)))
+    assert examples["curve/count/n"].sum() == examples["curve/area/n"].sum() == 300 == examples["used"].sum()
     ones = counts == 1
-    assert examples["curve/count/log_loss_labels"][0] == pytest.approx(loss["labels"][ones].mean())
+    assert examples["curve/count/log_loss_labels"][0] == pytest.approx(arms["labels"][0].log_loss[ones].mean())
 
 
-def test_swapping_the_arms_flips_every_sign():
-    loss, correct, classes, composition = world()
-    weights = image_weights(np.arange(400), 10)
-    forth = measure(loss, correct, classes, composition, weights=weights)
-    back = measure(
-        {"boxes": loss["labels"], "labels": loss["boxes"]},
-        {"boxes": correct["labels"], "labels": correct["boxes"]},
-        classes,
-        composition,
-        weights=weights,
-    )
-    for name in forth[1]:
-        assert back[0][name] == -forth[0][name]
-        np.testing.assert_array_equal(back[1][name], -forth[1][name])
+def test_exchanging_the_arms_exchanges_their_numbers():
+    arms, classes, composition = world(600)
+    weights = image_weights(np.arange(600), 10)
+    forth = measure(arms, classes, composition, weights=weights)
+    back = measure({"boxes": arms["labels"], "labels": arms["boxes"]}, classes, composition, weights=weights)
+    other = {"boxes": "labels", "labels": "boxes"}
+    for name in forth[0]:
+        arm, _, rest = name.partition("/")
+        assert back[0][f"{other[arm]}/{rest}"] == forth[0][name]
+        if name in forth[1]:
+            np.testing.assert_array_equal(back[1][f"{other[arm]}/{rest}"], forth[1][name])
 
 
-def test_nothing_to_tell_apart_gives_no_number():
-    loss, correct, classes, composition = world(20)
+def test_nothing_to_tell_apart_gives_no_slope():
+    arms, classes, composition = world(20)
     one_each = Composition(np.ones(20), composition.mean_area, composition.mean_area)
-    metrics, replicates, _ = measure(loss, correct, classes, one_each, weights=np.ones((2, 20)))
-    assert metrics == {"coef/n_images": 0.0} and replicates == {}
+    metrics, replicates, _ = measure(arms, classes, one_each, weights=np.ones((2, 20)))
+    assert metrics["boxes/odds/n_images"] == 0.0 and replicates == {}
+    assert {name.rpartition("/")[2] for name in metrics} == {"n_images", "top1"}
+
+
+def test_an_arm_that_cannot_be_made_as_bad_has_no_matched_slope():
+    arms, classes, composition = world(600)
+    metrics, _, _ = measure(
+        {"boxes": arms["boxes"], "labels": arms["labels"][:1]}, classes, composition, weights=np.ones((2, 600))
+    )
+    assert "labels/odds/count" in metrics and "labels/odds_matched/count" not in metrics
+    assert "boxes/odds_matched/count" in metrics
 
 
 def test_lengths_are_checked():
-    loss, correct, classes, composition = world(20)
+    arms, classes, composition = world(20)
     with pytest.raises(DataError, match=r"composition: 19 classes but arrays of \[20\] images"):
-        measure(loss, correct, classes[:-1], composition, weights=np.ones((2, 20)))
+        measure(arms, classes[:-1], composition, weights=np.ones((2, 20)))
+
+
+def right(share: float, train_images: int) -> Answers:
+    return answers(np.arange(100) < 100 * share, train_images=train_images)
+
+
+def test_the_ladder_ends_at_the_first_probe_that_is_right_no_more_often():
+    shares = {100: 0.9, 50: 0.8, 25: 0.6, 12: 0.7, 6: 0.3}
+    ladder = weakened(right(0.9, 100), 0.65, 3, lambda count: right(shares[count], count))
+    assert [a.train_images for a in ladder] == [100, 50, 25]
+    assert [a.train_images for a in weakened(right(0.5, 100), 0.65, 3, right)] == [100]
+    low = weakened(right(0.9, 100), 0.1, 3, lambda count: right(shares[count], count))
+    assert [a.train_images for a in low] == [100, 50, 25, 12, 6]  # two images of each of three classes are the least
+
+
+def test_mixture_by_hand():
+    ladder = [right(0.9, 100), right(0.8, 50), right(0.5, 25)]
+    # Log-odds 1.386 and 0: those of 0.6667 (0.693) lie half way.
+    (above, first), (below, second) = mixture(ladder, 2 / 3)
+    assert (above, below) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert (first, second) == (ladder[1], ladder[2])
+    assert mixture(ladder, 0.9) == [(1.0, ladder[0])] and mixture(ladder, 0.95) == [(1.0, ladder[0])]
+    ((share, only),) = mixture(ladder, 0.5)
+    assert (share, only) == (1.0, ladder[2]) and share_right(only) == 0.5
+    assert mixture(ladder, 0.4) == []
+    never = [right(1.0, 8), right(0.0, 4)]  # what was never, or always, right counts as half an answer
+    assert sum(share for share, _ in mixture(never, 0.5)) == 1.0

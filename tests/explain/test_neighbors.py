@@ -8,9 +8,11 @@ from scipy.stats import rankdata
 from headstart.errors import DataError
 from headstart.explain import neighbors
 from headstart.explain.neighbors import (
+    AGREEMENT,
     equal_dimension,
     find_neighbors,
     information_imbalance,
+    made_as_poor,
     measure,
     standardize,
 )
@@ -124,7 +126,8 @@ def test_measure_names_weights_and_examples():
         f"agreement/{what}/{of}"
         for what in ("class", "count")
         for of in ("boxes", "labels", "random", "early", "chance")
-    }
+    } | {"agreement/class/noisy"}
+    expected |= {f"imbalance_noisy/{pair}" for pair in ("noisy_to_clean", "clean_to_noisy")}
     assert set(replicates) == expected and set(metrics) == expected | {"imbalance/n_images"}
     assert metrics["imbalance/n_images"] == n
     ranks = examples["ranks/boxes_to_labels"]
@@ -140,9 +143,25 @@ def test_measure_names_weights_and_examples():
     )
 
 
+def test_the_better_arm_is_made_as_poor_as_the_other():
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 4, 300)
+    clear, hazy = (standardize(np.eye(4)[classes] + spread * rng.standard_normal((300, 4))) for spread in (0.3, 1.0))
+
+    def shares(features):
+        near = find_neighbors({"": features}, [], AGREEMENT).nearest[""]
+        return (classes[near] == classes[:, None]).mean()
+
+    assert shares(clear) > shares(hazy) + 0.2
+    assert shares(made_as_poor(clear, hazy, classes)) == pytest.approx(shares(hazy), abs=0.01)
+    assert made_as_poor(hazy, clear, classes) is hazy
+    np.testing.assert_array_equal(made_as_poor(clear, hazy, classes), made_as_poor(clear, hazy, classes))
+
+
 def test_small_sets_have_no_fifty_neighbors():
     x = np.random.default_rng(5).standard_normal((2, 20, 3))
-    metrics, _, _ = measure(x[0], x[1], np.ones((2, 20)))
+    few = np.arange(20) % 3
+    metrics, _, _ = measure(x[0], x[1], np.ones((2, 20)), classes=few, counts=few)
     assert not any("k50" in name or "early" in name for name in metrics)
 
 

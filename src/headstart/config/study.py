@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from headstart.config.pretraining import Pretraining
 from headstart.config.sets import AnySet, FolderSet, TableSet, WorldSet
+from headstart.errors import UsageError
 from headstart.recipes.schema import AnyRecipe
 from headstart.recipes.settings import Name, Settings
 
@@ -24,6 +25,9 @@ class WeightsEntry(Settings):
     uri: str | None = None
     """`random:NAME`, `timm:NAME`, `tv:ENUM`, `file:PATH` or the path of a weights card (TOML)."""
     pretraining: Name | None = None
+    times: float = Field(default=1.0, ge=1, le=100)
+    """Its trainings on tasks have so many times the updates that recipes say: for an arm that starts from nothing and
+    is trained until that no longer helps. It is measured, and no part of rankings: these compare one recipe."""
     default: bool = False
     """The candidate that others are compared with: the ImageNet classifier, where there is one."""
 
@@ -78,6 +82,9 @@ class Explain(Settings):
     """Name of the weights in the role of classification pre-training."""
     random: Name | None = None
     """Control: random weights."""
+    scratch: Name | None = None
+    """Random weights that are fine-tuned to their plateau (`times`): what pre-training saves, and what it cannot be
+    had without."""
     images: Name
     """Set for neighbors, activations and composition; not trained on by any arm."""
     statistics: Name
@@ -149,6 +156,20 @@ class Study(Settings):
         return self
 
 
+def with_noise(study: Study, noise: float) -> Study:
+    """The study with this noise in the supervision of all its pre-trainings, and under a name that says so.
+
+    Raises UsageError for a share outside 0 to 1, and for a study that does not pre-train.
+    """
+    if not 0 <= noise <= 1:
+        raise UsageError(f"--noise {noise:g}: it is a share of the images; give 0 to 1")
+    if not study.pretraining:
+        raise UsageError(f"--noise: the study {study.name} has no pre-training whose supervision could be noisy")
+    noisy = {name: wanted.model_copy(update={"noise": noise}) for name, wanted in study.pretraining.items()}
+    said = {"name": f"{study.name}-noise-{noise:g}", "title": f"{study.title or study.name} (noise {noise:g})"}
+    return study.model_copy(update={"pretraining": noisy, **said})
+
+
 def _pretraining_faults(study: Study) -> list[str]:
     """Sets that are not there or do not fit the layout, and starts that go round in a circle."""
     faults = []
@@ -186,7 +207,12 @@ def _explain_faults(study: Study) -> list[str]:
     names = {w.name for w in study.weights}
     faults = [
         f"explain.{role}: no weights named {value!r}"
-        for role, value in (("boxes", explain.boxes), ("labels", explain.labels), ("random", explain.random))
+        for role, value in (
+            ("boxes", explain.boxes),
+            ("labels", explain.labels),
+            ("random", explain.random),
+            ("scratch", explain.scratch),
+        )
         if value and value not in names
     ]
     faults += [

@@ -1,30 +1,39 @@
-"""What about an image makes one network's probe worse than the other's? (findings F4b and F4c)
+"""What about an image makes one network's probe wrong more often than the other's? (findings F4b and F4c)
 
 Letters: n images, m objects, K classes, B bootstrap resamples.
 
-For every image, d is the loss of the boxes arm's probe less that of the labels arm's. It is regressed on the number
-of instances of the image's main class and on the log of their mean area (share of the image), jointly, with one
-constant per class: at equal area, does one more instance cost the boxes arm more (count > 0, F4b), and at equal
-count, does a smaller instance (log area < 0, F4c)? Area must be in the model: more instances also mean more evidence.
-Images take part when their class has images of more than one count and of more than one area.
+For each arm the log-odds that its probe is right (`headstart.explain.log_odds`) are a linear function of the number of
+instances of the image's main class and of the log of their area (share of the image), with one constant per class. The
+arms are compared by these slopes. At equal *total* area, does one more instance cost the boxes arm more (its slope on
+the count is lower, F4b)? At equal count, does a smaller instance (its slope on log area is higher, F4c)? Total area
+must be held fixed for the former: more instances of one size are more evidence. Images take part when their class has
+images of more than one count and of more than one area.
 
-Alternatives, listed beforehand: `coef_total`, the total area of the instances in place of their mean area;
-`coef_top1`, the 0/1 error in place of the log-loss (the signs predicted are the same).
+A constant number of log-odds is not all that an arm can lack: features with more noise flatten every slope. So each
+arm is measured a second time, `odds_matched`, with both equally often right: the probe of the arm that is right more
+often is fitted on fewer images (`headstart.explain.matching`), and its slopes are interpolated between the two numbers
+of images whose probes stand on either side. An interaction must be seen there, too; `benchmarks/interactions.py` has
+what either comparison says of arms that are weaker, noisier, wider or less trained, and of true interactions.
+
+Alternatives, listed beforehand: `odds_p`, matched likewise, with the probability of the true class in place of right or
+wrong. Beside: `odds_same_size/count`, the slope on the count where the area of one instance is held fixed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from headstart.errors import DataError
+from headstart.explain.log_odds import slopes
+from headstart.explain.matching import Answers, mixture, share_right
 
 COUNT_EDGES = (1.0, 2.0, 3.0, 4.0, 5.0, np.inf)
 AREA_EDGES = (0.0, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, np.inf)
 """Bins own their lower edge."""
-_CHUNK_RESAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -80,33 +89,6 @@ def usable_images(classes: np.ndarray, counts: np.ndarray, areas: np.ndarray) ->
     return usable
 
 
-def coefficients(d: np.ndarray, classes: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted least squares of d on p regressors and one constant per class, for every row of weights.
-
-    d (n,), classes (n,) int, x (n, p), weights (B, n) >= 0. Returns (B, p), NaN where the regressors do not vary
-    independently within classes. Class constants are taken out exactly (Frisch, Waugh, Lovell): per resample only
-    p x p normal equations of class-centered sums are solved.
-    """
-    _, group = np.unique(classes, return_inverse=True)
-    one_hot = np.eye(int(group.max()) + 1)[group]
-    table = np.column_stack([x, d]).astype(np.float64)
-    # Centering first changes nothing in exact arithmetic and keeps the differences of sums below well conditioned.
-    table -= (one_hot.T @ table / one_hot.sum(axis=0)[:, None])[group]
-    q = table.shape[1]
-    products = np.einsum("ni,nj->nij", table, table).reshape(len(d), q * q)
-    sums_of = np.concatenate([(one_hot[:, :, None] * table[:, None, :]).reshape(len(d), -1), one_hot], axis=1)
-    slopes = np.empty((len(weights), q - 1))
-    for start in range(0, len(weights), _CHUNK_RESAMPLES):
-        w = np.asarray(weights[start : start + _CHUNK_RESAMPLES], dtype=np.float64)
-        sums = w @ sums_of
-        of_class = sums[:, : -one_hot.shape[1]].reshape(len(w), -1, q)
-        size = np.maximum(sums[:, -one_hot.shape[1] :], 1e-300)
-        between = np.einsum("bki,bkj->bij", of_class / size[:, :, None], of_class)
-        within = (w @ products).reshape(-1, q, q) - between
-        slopes[start : start + len(w)] = _solve(within[:, :-1, :-1], within[:, :-1, -1])
-    return slopes
-
-
 def binned(values: np.ndarray, by: np.ndarray, edges: tuple[float, ...]) -> BinnedCurve:
     """Mean of values (n,) per bin of by (n,); values outside all bins are left out."""
     place = np.searchsorted(edges, by, side="right") - 1
@@ -116,74 +98,96 @@ def binned(values: np.ndarray, by: np.ndarray, edges: tuple[float, ...]) -> Binn
 
 
 def measure(
-    loss: dict[str, np.ndarray],
-    correct: dict[str, np.ndarray],
-    classes: np.ndarray,
-    composition: Composition,
-    *,
-    weights: np.ndarray,
+    arms: Mapping[str, Sequence[Answers]], classes: np.ndarray, composition: Composition, *, weights: np.ndarray
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Everything that F4b and F4c need.
 
-    loss, correct: "boxes" and "labels" -> (n,), log-loss (nats) and whether the first class was right; classes (n,)
-    image labels (-1: none); weights (B, n).
-    Metrics with replicates: `coef/count` (nats an instance), `coef/log_area` (nats per e-fold of mean instance
-    area), `coef_total/...`, `coef_top1/...`; absent when they cannot be told apart (a replicate is NaN where that is so
-    in its resample). Without replicates: `coef/n_images`.
+    arms: "boxes" and "labels" -> answers of the arm's probe, then of its probes fitted on fewer and fewer images (as
+    many as `headstart.explain.matching.weakened` made). classes (n,) image labels (-1: none); weights (B, n).
+    Metrics with replicates, each after `{arm}/`: `odds/count` (log-odds an instance), `odds/log_area` (log-odds per
+    e-fold of instance area), `odds_matched/...`, `odds_p/...` of both, `odds_same_size/count`; absent when they cannot
+    be told apart, or matched (a replicate is NaN where that is so in its resample). Without replicates:
+    `odds/n_images`, `odds/top1`, `odds_matched/top1` (of both), `odds_matched/train_images`.
     Examples: `curve/{count|area}/edges`, `.../n`, `.../top1_{arm}`, `.../log_loss_{arm}` (NaN: empty bin), and the
-    regressors and differences per image, `count`, `mean_area`, `d_log_loss`, `d_error`, `used`.
+    regressors per image, `count`, `mean_area`, `used`.
     Raises DataError when the arrays are not of one length.
     """
     n = len(classes)
-    lengths = {len(a) for a in (*loss.values(), *correct.values(), composition.counts, composition.mean_area)}
+    lengths = {len(a.correct) for ladder in arms.values() for a in ladder} | {len(composition.counts)}
     if lengths != {n} or np.shape(weights)[1] != n:
         raise DataError(f"composition: {n} classes but arrays of {sorted(lengths)} images. Use one set for all.")
     counts, classes = np.asarray(composition.counts, dtype=np.float64), np.asarray(classes)
-    d_loss = np.asarray(loss["boxes"], dtype=np.float64) - loss["labels"]
-    d_error = np.asarray(correct["labels"], dtype=np.float64) - np.asarray(correct["boxes"], dtype=np.float64)
     used = usable_images(classes, counts, composition.mean_area)
-    metrics: dict[str, float] = {"coef/n_images": float(used.sum())}
+    target = min(share_right(ladder[0]) for ladder in arms.values())
+    metrics: dict[str, float] = {}
     replicates: dict[str, np.ndarray] = {}
-    variants = {
-        "coef": (d_loss, composition.mean_area),
-        "coef_total": (d_loss, composition.total_area),
-        "coef_top1": (d_error, composition.mean_area),
+    for arm, ladder in arms.items():
+        metrics |= {f"{arm}/odds/n_images": float(used.sum()), f"{arm}/odds/top1": share_right(ladder[0])}
+        if not used.any():
+            continue
+        one = _Slopes(classes[used], counts[used], composition, used, weights=weights[:, used])
+        found = {"odds": one.of(ladder[0].correct)}
+        found["odds_same_size"] = {"count": one.at_same_size(ladder[0].correct)}
+        if parts := mixture(ladder, target):
+            metrics[f"{arm}/odds_matched/top1"] = target
+            metrics[f"{arm}/odds_matched/train_images"] = sum(share * a.train_images for share, a in parts)
+            found["odds_matched"] = _mixed([(share, one.of(a.correct)) for share, a in parts])
+            found["odds_p"] = _mixed([(share, one.of(np.exp(-a.log_loss))) for share, a in parts])
+        for prefix, named in found.items():
+            for name, (point, drawn) in named.items():
+                if np.isfinite(point):
+                    metrics[f"{arm}/{prefix}/{name}"] = float(point)
+                    replicates[f"{arm}/{prefix}/{name}"] = drawn
+    examples = _curves({arm: ladder[0] for arm, ladder in arms.items()}, counts, composition.mean_area)
+    examples |= {"count": counts, "mean_area": np.asarray(composition.mean_area), "used": used}
+    return metrics, replicates, examples
+
+
+_Slope = tuple[float, np.ndarray]
+"""A slope and its replicates (B,)."""
+
+
+class _Slopes:
+    """Slopes of answers to the same images in use."""
+
+    def __init__(
+        self, classes: np.ndarray, counts: np.ndarray, of: Composition, used: np.ndarray, *, weights: np.ndarray
+    ) -> None:
+        self.classes, self.weights, self.used = classes, weights, used
+        self.at_total = np.column_stack([counts, np.log(of.total_area[used])])
+        self.at_mean = np.column_stack([counts, np.log(of.mean_area[used])])
+
+    def of(self, right: np.ndarray) -> dict[str, _Slope]:
+        """On the count at equal total area, and on log area at equal count."""
+        return {"count": self._slope(right, self.at_total, 0), "log_area": self._slope(right, self.at_mean, 1)}
+
+    def at_same_size(self, right: np.ndarray) -> _Slope:
+        """On the count at equal area of an instance."""
+        return self._slope(right, self.at_mean, 0)
+
+    def _slope(self, right: np.ndarray, x: np.ndarray, column: int) -> _Slope:
+        point, drawn = slopes(right[self.used], self.classes, x, self.weights)
+        return float(point[column]), drawn[:, column]
+
+
+def _mixed(parts: Sequence[tuple[float, dict[str, _Slope]]]) -> dict[str, _Slope]:
+    return {
+        name: (
+            sum(share * named[name][0] for share, named in parts),
+            np.sum([share * named[name][1] for share, named in parts], axis=0),
+        )
+        for name in parts[0][1]
     }
-    for prefix, (d, area) in variants.items() if used.any() else ():
-        x = np.column_stack([counts[used], np.log(area[used])])
-        point = coefficients(d[used], classes[used], x, np.ones((1, int(used.sum()))))[0]
-        resampled = coefficients(d[used], classes[used], x, weights[:, used])
-        if np.isfinite(point).all():
-            for column, name in enumerate(("count", "log_area")):
-                metrics[f"{prefix}/{name}"] = float(point[column])
-                replicates[f"{prefix}/{name}"] = resampled[:, column]
-    examples = _curves(loss, correct, counts, composition.mean_area)
-    examples |= {"count": counts, "mean_area": np.asarray(composition.mean_area)}
-    return metrics, replicates, examples | {"d_log_loss": d_loss, "d_error": d_error, "used": used}
 
 
-def _curves(
-    loss: dict[str, np.ndarray], correct: dict[str, np.ndarray], counts: np.ndarray, areas: np.ndarray
-) -> dict[str, np.ndarray]:
+def _curves(answers: Mapping[str, Answers], counts: np.ndarray, areas: np.ndarray) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     has_object = counts >= 1
     for name, by, edges in (("count", counts, COUNT_EDGES), ("area", areas, AREA_EDGES)):
-        for measure_name, arms in (("top1", correct), ("log_loss", loss)):
-            for arm, values in arms.items():
+        for arm, answered in answers.items():
+            for measure_name, values in (("top1", answered.correct), ("log_loss", answered.log_loss)):
                 curve = binned(np.asarray(values, dtype=np.float64)[has_object], by[has_object], edges)
                 means = [np.nan if mean is None else mean for mean in curve.mean]
                 arrays[f"curve/{name}/{measure_name}_{arm}"] = np.array(means)
                 arrays |= {f"curve/{name}/edges": np.array(edges), f"curve/{name}/n": np.array(curve.n)}
     return arrays
-
-
-def _solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a (B, p, p) symmetric, b (B, p) -> (B, p); NaN where a is singular for practical purposes."""
-    scale = np.sqrt(np.maximum(np.einsum("bii->bi", a), 0.0))
-    safe = np.where(scale > 0, scale, 1.0)
-    correlation = a / (safe[:, :, None] * safe[:, None, :])
-    singular = (scale == 0).any(axis=1) | (np.linalg.det(correlation) < 1e-9)
-    correlation[singular] = np.eye(a.shape[1])
-    solution = np.linalg.solve(correlation, (b / safe)[:, :, None])[:, :, 0] / safe
-    solution[singular] = np.nan
-    return solution

@@ -93,12 +93,15 @@ def difference(
     return measures(f"{what}, {plus} - {minus}", unit, series, sign, n_images=n_images)
 
 
-def against_random(roles: Roles, what: str, unit: str, key: str, *, n_images: int) -> list[Measure]:
-    """Each arm against random weights, where measured."""
+def against_others(
+    roles: Roles, what: str, unit: str, key: str, *, n_images: int, others: Sequence[str] = ("random", "scratch")
+) -> list[Measure]:
+    """Each arm against random weights, and against those that were fine-tuned to their plateau, where measured."""
     return [
         m
+        for other in others
         for arm in ("boxes", "labels")
-        for m in difference(roles, what, unit, key, sign=1, n_images=n_images, plus=arm, minus="random")
+        for m in difference(roles, what, unit, key, sign=1, n_images=n_images, plus=arm, minus=other)
     ]
 
 

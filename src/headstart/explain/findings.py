@@ -6,11 +6,12 @@ with the sign that the claim predicts, and alternatives that could disagree. `he
 **What to pass.** `roles` maps a role to its `Measured`; all arrays have the same seeds in the same order (S) and
 replicates under shared image weights (B):
 
-- `boxes`, `labels` (needed): the two arms; `random` weights: shown.
+- `boxes`, `labels` (needed): the two arms; `random` weights, and `scratch`, random weights fine-tuned to their plateau:
+  shown.
   Keys `{task name}/{metric}` for every task, e.g. `novel/det/voc-area/map@0.5`, `scenes/seg/miou`,
   `flowers/cls/top1`, `base/probe/logistic/top1`; and, without a task name, what the `activations` job of that arm
-  returned (`auroc/standardized`, ...).
-- `pair`: what the `neighbors` and `composition` jobs returned (`imbalance/boxes_to_labels`, `coef/count`, ...).
+  and the `composition` job returned (`auroc/standardized`, `odds/count`, ...).
+- `pair`: what the `neighbors` job returned (`imbalance/boxes_to_labels`, ...).
 
 A key without replicates (counts such as `auroc/n_images`) may stand in `values` alone. Missing keys are no fault: the
 finding is then `not tested`. `tasks` has the facts of each task. Detection tasks with the same test data and protocol
@@ -35,12 +36,13 @@ from headstart.explain.evidence import (
     Roles,
     Series,
     TaskFacts,
-    against_random,
+    against_others,
     contrast,
     difference,
     image_count,
     measures,
 )
+from headstart.explain.matched_curves import with_matched_retention
 from headstart.explain.verdicts import Draft, Finding, Measure, both, judge, order
 from headstart.tasks.table import TASKS
 
@@ -48,6 +50,11 @@ __all__ = ["Finding", "Measure", "Measured", "TaskFacts", "findings", "order"]
 
 LOWEST_AP = 0.02
 """Retention is not tested at an IoU where the mAP of an arm is below this in some seed: its log says nothing."""
+EQUAL_NOWHERE = (
+    "the arms have equal mAP at IoU 0.5 at no numbers of images to fine-tune on; a detection task with another `limit` "
+    "may have"
+)
+MATCHED_RETENTION = "retention where mAP@0.5 is equal"
 
 CLAIMS = {
     "F1a@0.5": "Pre-training on boxes serves detection on little data better than pre-training on labels, at IoU 0.5.",
@@ -96,9 +103,9 @@ def findings(roles: Roles, tasks: Sequence[TaskFacts], origins: int) -> list[Fin
 
 
 def _settled(draft: Draft, curve: Sequence[TaskFacts]) -> Draft:
-    """The draft, without a verdict where trainings that it compares have not converged. F1c needs both ends of the
-    curve, the others its beginning."""
-    needed = (curve[0], curve[-1]) if draft.id.startswith("F1c") else curve[:1]
+    """The draft, without a verdict where trainings that it compares have not converged. F1b needs the whole curve, F1c
+    both ends, the others its beginning."""
+    needed = {"F1b": curve, "F1c": (curve[0], curve[-1])}.get(draft.id[:3], curve[:1])
     whys = [f"{task.name}: {task.unsettled}" for task in dict.fromkeys(needed) if task.unsettled]
     if not whys or draft.untested:
         return draft
@@ -119,14 +126,17 @@ def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Dr
     for iou, others in (("0.5", ("0.5:0.95",)), ("0.7", ("0.75", "0.5:0.95"))):
         what = f"mAP at IoU {iou} ({task.protocol}), {task.train_images} images to fine-tune on"
         alternatives = [m for other in others for m in gain(other)]
-        beside = against_random(roles, f"mAP@{iou}", "points", at(iou), n_images=n)
+        beside = against_others(roles, f"mAP@{iou}", "points", at(iou), n_images=n)
         drafts.append(
             _draft(f"F1a@{iou}", suffix, what, "points", primary=gain(iou), alternatives=alternatives, beside=beside)
         )
-    return [*drafts, _precision(roles, at, n, suffix), _by_images(roles, curve, at, suffix)]
+    matched = f"{task.name}/{MATCHED_RETENTION}"
+    points = [(at("0.5", of), at("0.7", of)) for of in curve]
+    precision = _precision(with_matched_retention(roles, points, matched), at, n, suffix=suffix, matched=matched)
+    return [*drafts, precision, _by_images(roles, curve, at, suffix)]
 
 
-def _precision(roles: Roles, at: Callable[[str], str], n: int, suffix: str) -> Draft:
+def _precision(roles: Roles, at: Callable[[str], str], n: int, *, suffix: str, matched: str) -> Draft:
     """F1b. The plain slope in points must shrink as both arms go to 0, so it is shown and not tested."""
     low = [iou for iou in ("0.5", "0.7", "0.75", "0.8") if _too_low(roles, at(iou))]
     fatal = [iou for iou in ("0.5", "0.7") if iou in low]
@@ -140,6 +150,9 @@ def _precision(roles: Roles, at: Callable[[str], str], n: int, suffix: str) -> D
         return measures(f"log[mAP@{iou} / mAP@0.5], boxes - labels", "log ratio", series, 1, n_images=n)
 
     ends = [(1, "boxes", at("0.7")), (-1, "boxes", at("0.5")), (-1, "labels", at("0.7")), (1, "labels", at("0.5"))]
+    equal = "the same where both arms have equal mAP@0.5, by numbers of images to fine-tune on"
+    controls = difference(roles, equal, "log ratio", matched, sign=1, n_images=n)
+    untested = "" if controls else EQUAL_NOWHERE
     slope = measures("gain in mAP@0.7 - gain in mAP@0.5 (not tested)", "points", contrast(roles, ends), 1, n_images=n)
     return _draft(
         "F1b",
@@ -148,8 +161,9 @@ def _precision(roles: Roles, at: Callable[[str], str], n: int, suffix: str) -> D
         "log ratio",
         primary=retention("0.7"),
         alternatives=[*retention("0.75"), *retention("0.8")],
+        controls=controls,
         beside=[Measure(**{**m, "p": None}) for m in slope],
-        untested=f"the mAP of an arm is below {LOWEST_AP} at IoU {' and '.join(fatal)}" if fatal else "",
+        untested=f"the mAP of an arm is below {LOWEST_AP} at IoU {' and '.join(fatal)}" if fatal else untested,
     )
 
 
@@ -159,36 +173,58 @@ def _too_low(roles: Roles, key: str) -> bool:
 
 
 def _by_images(roles: Roles, curve: Sequence[TaskFacts], at: Callable[[str, TaskFacts], str], suffix: str) -> Draft:
+    """F1c. In points the gain cannot be large where both arms are near 0 or near 1; how much of the error (1 - mAP) is
+    taken away can."""
     few, many = curve[0], curve[-1]
-    what = f"gain at {few.train_images} images to fine-tune on - gain at {many.train_images}, mAP"
+    ends = f"at {few.train_images} images to fine-tune on - at {many.train_images}"
+    what = f"log of the error 1 - mAP@0.5, labels - boxes, {ends}"
 
-    def change(iou: str) -> list[Measure]:
+    def change(iou: str, error: bool) -> list[Measure]:
         near, far = at(iou, few), at(iou, many)
         terms = [(1, "boxes", near), (-1, "labels", near), (-1, "boxes", far), (1, "labels", far)]
-        return measures(f"{what}@{iou}", "points", contrast(roles, terms), 1, n_images=few.test_images)
+        series = contrast(roles, terms, _less_error if error else None)
+        name = f"log of the error 1 - mAP@{iou}, labels - boxes" if error else f"gain in mAP@{iou}"
+        unit = "log ratio" if error else "points"
+        return measures(f"{name}, {ends}", unit, series, 1, n_images=few.test_images)
 
     beside: list[Measure] = []
     for task in curve:
         name, key = f"mAP@0.5 with {task.train_images} images", at("0.5", task)
         beside += difference(roles, name, "points", key, sign=1, n_images=task.test_images)
+        beside += against_others(roles, name, "points", key, n_images=task.test_images, others=("scratch",))
     if few.train_images == many.train_images:
         what, reason = "gain in mAP@0.5 by number of images", "the study has one number of images to fine-tune on"
-        return _draft("F1c", suffix, what, "points", primary=[], beside=beside, untested=reason)
+        return _draft("F1c", suffix, what, "log ratio", primary=[], beside=beside, untested=reason)
     return _draft(
-        "F1c", suffix, f"{what}@0.5", "points", primary=change("0.5"), alternatives=change("0.7"), beside=beside
+        "F1c",
+        suffix,
+        what,
+        "log ratio",
+        primary=change("0.5", error=True),
+        alternatives=[*change("0.5", error=False), *change("0.7", error=True), *change("0.7", error=False)],
+        beside=beside,
     )
+
+
+def _less_error(ap: np.ndarray) -> np.ndarray:
+    """-log(1 - AP): a difference of two is the log of how many times the error of one is that of the other."""
+    return -np.log(np.maximum(1 - ap, 1e-4))
 
 
 def _segmentation(roles: Roles, task: TaskFacts, suffix: str) -> Draft:
     key, n = _key(task, "miou"), task.test_images
-    primary = difference(roles, "mIoU", "points", key, sign=1, n_images=n)
+    alternatives = [
+        *difference(roles, "foreground IoU", "points", _key(task, "foreground_iou"), sign=1, n_images=n),
+        *difference(roles, "mean boundary IoU", "points", _key(task, "boundary_iou"), sign=1, n_images=n),
+    ]
     return _draft(
         "F2a",
         suffix,
         "mIoU",
         "points",
-        primary=primary,
-        beside=against_random(roles, "mIoU", "points", key, n_images=n),
+        primary=difference(roles, "mIoU", "points", key, sign=1, n_images=n),
+        alternatives=alternatives,
+        beside=against_others(roles, "mIoU", "points", key, n_images=n),
     )
 
 
@@ -202,7 +238,7 @@ def _probing(roles: Roles, task: TaskFacts, fine_tuned: Sequence[TaskFacts], suf
             roles, "log-loss of the logistic probe", "nats", _key(task, "logistic/log_loss"), sign=1, n_images=n
         ),
     ]
-    beside = against_random(roles, "top-1 of the logistic probe", "points", logistic, n_images=n)
+    beside = against_others(roles, "top-1 of the logistic probe", "points", logistic, n_images=n)
     for other in fine_tuned:
         name, key = f"top-1 after fine-tuning on {other.name}", _key(other, "top1")
         beside += difference(roles, name, "points", key, sign=-1, n_images=other.test_images)
@@ -224,15 +260,31 @@ def _neighbors(roles: Roles) -> Draft:
     ]
     controls = measures("asymmetry after PCA to equal dimension", unit, asymmetry("imbalance_pca"), 1, n_images=n)
     missing = [] if controls else ["PCA to equal dimension"]
-    for arm, name in (("early", "the labels arm stopped early"), ("random", "random weights")):
-        beyond = _beyond(main, asymmetry("imbalance", arm))
-        controls += measures(f"asymmetry beyond that of {name} against labels", unit, beyond, 1, n_images=n)
+    noisy = contrast(
+        roles, [(1, "pair", "imbalance_noisy/clean_to_noisy"), (-1, "pair", "imbalance_noisy/noisy_to_clean")]
+    )
+    for control, name in (
+        (asymmetry("imbalance", "early"), "the labels arm stopped early against itself"),
+        (noisy, "the better arm with noise, as poor as the other, against itself"),
+    ):
+        beyond = _beyond(main, control)
+        controls += measures(f"asymmetry beyond that of {name}", unit, beyond, 1, n_images=n)
         missing += [] if beyond else [name]
     untested = f"a control is missing: {', '.join(missing)}" if missing and main else ""
     primary = measures(what, unit, main, 1, n_images=n)
+    of_random = asymmetry("imbalance", "random")
+    beside = measures("asymmetry of random weights against labels", unit, of_random, 1, n_images=n)
     what += ", first neighbor, standardized pooled C5"
     return _draft(
-        "F3", "", what, unit, primary=primary, alternatives=alternatives, controls=controls, untested=untested
+        "F3",
+        "",
+        what,
+        unit,
+        primary=primary,
+        alternatives=alternatives,
+        controls=controls,
+        beside=beside,
+        untested=untested,
     )
 
 
@@ -254,7 +306,7 @@ def _activations(roles: Roles) -> Draft:
     ]
     alternatives = [m for other in others for m in difference(roles, *other, sign=1, n_images=n)]
     what = "AUROC of the energy map, inside against outside the objects, less a shuffled-mask control"
-    beside = against_random(roles, *main, n_images=n)
+    beside = against_others(roles, *main, n_images=n)
     return _draft(
         "F4a",
         "",
@@ -267,25 +319,35 @@ def _activations(roles: Roles) -> Draft:
 
 
 def _composition(roles: Roles, name: str) -> Draft:
-    n = image_count(roles, "pair", "coef/n_images")
-    finding, sign, per = ("F4b", 1, "instance") if name == "count" else ("F4c", -1, "e-fold of area")
+    """Slopes are of the log-odds of being right: what costs the boxes arm more makes its slope on the count lower, and
+    its slope on the area higher."""
+    n = image_count(roles, "boxes", "odds/n_images")
+    finding, sign, per, of = (
+        ("F4b", -1, "instance", "the number of instances at equal total area")
+        if name == "count"
+        else ("F4c", 1, "e-fold of area", "the log area of an instance at equal count")
+    )
+    unit = f"log-odds per {per}"
 
-    def coefficient(prefix: str, what: str, unit: str) -> list[Measure]:
-        return measures(what, f"{unit} per {per}", contrast(roles, [(1, "pair", f"{prefix}/{name}")]), sign, n_images=n)
+    def slope(prefix: str, what: str, key: str = name) -> list[Measure]:
+        return difference(roles, what, unit, f"{prefix}/{key}", sign=sign, n_images=n)
 
-    alternatives = [
-        *coefficient("coef_total", "total area in place of mean instance area", "nats"),
-        *coefficient("coef_top1", "difference of 0/1 errors", "errors"),
-    ]
-    what = "difference of the probes' log-losses, boxes - labels, regressed on count and log of mean instance area"
-    primary = coefficient("coef", "difference of log-losses, boxes - labels", "nats")
+    primary = slope("odds", "slope of the log-odds of being right")
+    controls = slope("odds_matched", "the same, the better probe fitted on fewer images until right as often")
+    alternatives = slope("odds_p", "slope of the log-odds of the true class, right as often")
+    beside = slope("odds_same_size", "slope on the count at equal area of an instance", "count")
+    untested = "" if controls or not primary else "no probe of the better arm was right as seldom as the other's"
+    what = f"slope of the log-odds that the probe is right on {of}, class effects removed, boxes - labels"
     return _draft(
         finding,
         "",
-        f"{what} jointly, class effects removed",
-        f"nats per {per}",
+        what,
+        unit,
         primary=primary,
         alternatives=alternatives,
+        controls=controls,
+        beside=beside if finding == "F4b" else (),
+        untested=untested,
     )
 
 

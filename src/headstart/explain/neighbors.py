@@ -11,6 +11,10 @@ The *information imbalance* from space A to space B (Glielmo, Zeni, Cheng, Csany
 B's neighbors. The imbalance depends on n, so only numbers of equal n compare. Image weights re-weight the images
 whose neighbors are asked for; the neighbors themselves stay those of all n images, so that a resample never makes
 an image its own neighbor.
+
+Unequal networks are asymmetric without any difference in kind: noise, which is near to nothing, has no neighbors to
+give. So the arm whose neighbors share their image's class more often is compared with itself, made as poor by noise
+(`made_as_poor`): a control for arms that are merely weaker, noisier or wider (`benchmarks/asymmetry.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +33,10 @@ AGREEMENT = 10
 """Neighbors whose class and count are compared with the image's own."""
 PCA_VARIANCE = 0.9
 """Both spaces keep as many principal components as the narrower one needs for this share of its variance."""
+MATCHED_ON = 1000
+"""Images, at most, on which the noise of `made_as_poor` is chosen."""
+MOST_NOISE = 16.0
+"""Standard deviations of a channel."""
 _CHUNK_ELEMENTS = 1 << 22
 
 
@@ -102,15 +110,37 @@ def equal_dimension(a: np.ndarray, b: np.ndarray, variance: float = PCA_VARIANCE
     return scores_a[:, :d].astype(np.float32), scores_b[:, :d].astype(np.float32)
 
 
+def made_as_poor(better: np.ndarray, poorer: np.ndarray, classes: np.ndarray, seed: int = 0) -> np.ndarray:
+    """`better` (standardized, (n, c)) with as much noise that its neighbors share their image's class as rarely.
+
+    The noise is normal and equal in all channels; its size is found by halving, on the first `MATCHED_ON` images. None
+    is added where the neighbors of `poorer` share the class at least as often.
+    """
+    part = slice(0, MATCHED_ON)
+    noise = np.random.default_rng(seed).standard_normal(better.shape).astype(np.float32)
+
+    def shares(features: np.ndarray) -> float:
+        near = find_neighbors({"": features[part]}, [], min(AGREEMENT, len(better) - 1)).nearest[""]
+        return float((classes[part][near] == classes[part][:, None]).mean())
+
+    target, low, high = shares(poorer), 0.0, MOST_NOISE
+    if shares(better) <= target:
+        return better
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (middle, high) if shares(standardize(better + middle * noise)) > target else (low, middle)
+    return standardize(better + low * noise)
+
+
 def measure(
     boxes: np.ndarray,
     labels: np.ndarray,
     weights: np.ndarray,
     *,
+    classes: np.ndarray,
+    counts: np.ndarray,
     random: np.ndarray | None = None,
     early: np.ndarray | None = None,
-    classes: np.ndarray | None = None,
-    counts: np.ndarray | None = None,
     queries: int = 6,
     seed: int = 0,
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -122,7 +152,8 @@ def measure(
     and `ranks/{a}_to_{b}` (n,), the per-image ranks of first neighbors.
 
     Names: `imbalance/{a}_to_{b}` (first neighbor, standardized; a, b among boxes, labels and, against labels, random
-    and early), `imbalance_pca/...` (equal dimension), `imbalance_raw/...` (not standardized), `imbalance_k50/...`
+    and early), `imbalance_noisy/{noisy_to_clean|clean_to_noisy}` (see `made_as_poor`), `imbalance_pca/...` (equal
+    dimension), `imbalance_raw/...` (not standardized), `imbalance_k50/...`
     (mean rank of 50 neighbors; only with more than 100 images), `agreement/{class|count}/{arm}` and
     `agreement/{class|count}/chance`; `imbalance/n_images` has no replicates.
     """
@@ -142,9 +173,9 @@ def measure(
         per_image |= {f"{prefix}/{a}_to_{b}": ranks_of[a, b][:, 0] * 2.0 / n for a, b in both}
     if k == MANY:
         per_image |= {f"imbalance_k50/{a}_to_{b}": main.ranks[a, b].mean(axis=1) * 2.0 / n for a, b in both}
-    for what, values in (("class", classes), ("count", counts)):
-        if values is not None:
-            per_image |= _agreement(what, np.asarray(values), main.nearest)
+    for what, values in (("class", np.asarray(classes)), ("count", np.asarray(counts))):
+        per_image |= _agreement(what, values, main.nearest)
+    per_image |= _with_noise(spaces, np.asarray(classes), per_image, seed)
     metrics = {name: float(np.mean(values)) for name, values in per_image.items()}
     replicates = {name: weighted_mean_replicates(values, weights) for name, values in per_image.items()}
     metrics["imbalance/n_images"] = float(n)
@@ -152,6 +183,20 @@ def measure(
     examples = {"queries": chosen} | {f"nearest/{name}": near[chosen, :5] for name, near in main.nearest.items()}
     examples |= {f"ranks/{a}_to_{b}": main.ranks[a, b][:, 0] for a, b in main.ranks}
     return metrics, replicates, examples
+
+
+def _with_noise(
+    spaces: Mapping[str, np.ndarray], classes: np.ndarray, agreement: Mapping[str, np.ndarray], seed: int
+) -> dict[str, np.ndarray]:
+    """Imbalances of the arm with the better neighbors and itself with noise."""
+    better, poorer = sorted(("boxes", "labels"), key=lambda arm: -float(agreement[f"agreement/class/{arm}"].mean()))
+    noisy = made_as_poor(spaces[better], spaces[poorer], classes, seed)
+    pairs = [("noisy", "clean"), ("clean", "noisy")]
+    found = find_neighbors({"noisy": noisy, "clean": spaces[better]}, pairs, min(AGREEMENT, len(noisy) - 1))
+    arrays = {f"imbalance_noisy/{a}_to_{b}": found.ranks[a, b][:, 0] * 2.0 / len(noisy) for a, b in pairs}
+    return arrays | {
+        k: v for k, v in _agreement("class", classes, {"noisy": found.nearest["noisy"]}).items() if "noisy" in k
+    }
 
 
 def _unit_rows(name: str, features: np.ndarray) -> np.ndarray:

@@ -20,12 +20,12 @@ VERSIONS = {
     "proposals": 1,
     "pretrain": 3,
     "transfer": 4,
-    "evaluate": 3,
+    "evaluate": 4,
     "features": 2,
     "probe": 3,
-    "neighbors": 1,
+    "neighbors": 2,
     "activations": 1,
-    "composition": 1,
+    "composition": 2,
     "time": 1,
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""

@@ -204,7 +204,7 @@ class Planner:
         settings = TransferSettings(
             weights=weights,
             task=task.kind,
-            recipe=self._recipe(task.recipe, lr=lr, rates=()),
+            recipe=self._recipe(task.recipe, lr=lr, rates=(), updates=round(entry.times * task.recipe.updates)),
             seed=seed,
             limit=task.limit,
             protocol=task.protocol,
@@ -219,7 +219,7 @@ class Planner:
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
         return Job(
-            "transfer", settings, inputs, place, label=label, cost=self._train_cost(task.recipe, task.train[fold])
+            "transfer", settings, inputs, place, label=label, cost=self._train_cost(settings.recipe, task.train[fold])
         )
 
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
@@ -288,10 +288,19 @@ class Planner:
             if explain.probe:
                 task = next(t for t in self.study.tasks if t.name == explain.probe)
                 probes = {role: self._probe(task, roles[role], seed) for role in ("boxes", "labels")}
-                label = f"composition{self._drawn_by(task, [roles['boxes'], roles['labels']], seed)[1]}"
-                composed = Job("composition", CompositionSettings(*drawn), probes | images, None, label=label, cost=4)
+                composed = self._composition(task, [roles["boxes"], roles["labels"]], probes, seed)
                 jobs.append(("composition", seed, composed))
         return jobs
+
+    def _composition(self, task: Task, entries: list[WeightsEntry], probes: dict[str, Job], seed: int) -> Job:
+        """Of two probes, one of which is fitted on fewer images besides: so their features are needed, too."""
+        inputs = dict(probes)
+        for role, of_role in probes.items():
+            inputs |= {f"{role}_{part}": of_role.inputs[f"{part}0"] for part in ("train", "test")}
+            inputs |= {"images": of_role.inputs["test_images0"], "train_images": of_role.inputs["train_images0"]}
+        seed, whose = self._drawn_by(task, entries, seed)
+        settings = CompositionSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
+        return Job("composition", settings, inputs, None, label=f"composition{whose}", cost=8)
 
     def _whose(self, entries: Iterable[WeightsEntry], seed: int) -> str:
         """The seed as a label says it; nothing where it changes nothing."""

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.config.sets import FolderSet, TableSet, WorldSet
 from headstart.config.study import Explain, Study, Task, WeightsEntry
 from headstart.explain.findings import Measured, TaskFacts, findings
+from headstart.names import ceiling
 from headstart.stats.contrasts import ranking
 from headstart.stats.convergence import Convergence
 from headstart.store.arrays import load_arrays
@@ -125,7 +126,8 @@ class Results:
     def _ranking(self, task: Task, metric: str, trials: list[Trial]) -> dict[str, Any] | None:
         """Candidates with all their seeds, ranked; those with fewer are named. None when no candidate is complete."""
         values, replicates = self._measured(trials, task.name, metric)
-        names = [n for n, v in values.items() if len(v) == len(self.study.seeds)]
+        longer = {w.name: w.times for w in self.study.weights if w.times > 1}
+        names = [n for n, v in values.items() if len(v) == len(self.study.seeds) and n not in longer]
         if not names:
             return None
         costs = {n: self._cost(n, task, trials) for n in names}
@@ -142,6 +144,8 @@ class Results:
             row["not_converged"] = bool(row["unsettled"])
             if len(own) > 1 and len({t.evaluate.key for t in own}) == 1:
                 row["per_seed"], row["same_for_all_seeds"] = row["per_seed"][:1], True
+            reached = [v for t in own if (v := self._trial(t)["metrics"].get(ceiling(metric))) is not None]
+            row["ceiling"] = float(np.mean(reached)) if reached else None
             if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
                 row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
         facts: dict[str, Any] = {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points"}
@@ -150,7 +154,11 @@ class Results:
         ranked["scope"] = with_fixed(ranked["scope"], self._fixed(task, names), seeds)
         if all(row.get("same_for_all_seeds") for row in ranked["rows"]):
             ranked["scope"] = "these weights and this probe, which no seed changes"
-        facts["not_ranked"] = {n: f"{len(v)} of {seeds} seeds" for n, v in values.items() if n not in names}
+        facts["not_ranked"] = {
+            n: f"trained {longer[n]:g} times as long" if n in longer else f"{len(v)} of {seeds} seeds were finished"
+            for n, v in values.items()
+            if n not in names
+        }
         return facts | ranked
 
     def _unsettled(self, task: Task, metric: str, name: str, best: str) -> str:
@@ -176,6 +184,7 @@ class Results:
         if explain is None:
             return []
         roles = {"boxes": explain.boxes, "labels": explain.labels, "random": explain.random}
+        roles["scratch"] = explain.scratch
         found = {role: self._role(role, name, trials) for role, name in roles.items() if name}
         found["pair"] = measured([self._explained(seed, "") for seed in self.study.seeds], len(self.study.seeds))
         arms = explain.boxes, explain.labels
@@ -229,7 +238,7 @@ class Results:
         merged: dict[str, Finished] = {}
         for kind, of_seed, job in self.expansion.explain:
             found = self.of(job)
-            if of_seed != seed or not found or (kind == "activations") != bool(role):
+            if of_seed != seed or not found or (kind != "neighbors") != bool(role):
                 continue
             keep = [n for n in found.metrics if n.startswith(role)]
             merged[""] = Finished(

@@ -123,8 +123,10 @@ class NeighborsSettings:
 
 @dataclass(frozen=True)
 class CompositionSettings:
-    """`composition`: F4b and F4c."""
+    """`composition`: F4b and F4c. seed, limit: of the probes, as in `ProbeSettings`."""
 
+    seed: int
+    limit: int | None
     bootstrap: int
     threads: int
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.batches.image_sets import ImageSet
+from headstart.batches.training_part import training_part
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
 from headstart.store.arrays import load_arrays, save_arrays
@@ -22,6 +25,7 @@ from headstart.study.settings import ActivationsSettings, CompositionSettings, N
 
 if TYPE_CHECKING:
     from headstart.explain.composition import Composition
+    from headstart.explain.matching import Answers
 
 
 def neighbors(settings: NeighborsSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
@@ -99,19 +103,57 @@ def activations(
 
 
 def composition(settings: CompositionSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """F4b and F4c from the log-loss of two probes on the same images."""
+    """F4b and F4c from two probes on the same images; the one that is right more often is fitted on fewer, too."""
     from headstart.explain.composition import measure
+    from headstart.explain.matching import share_right, weakened
 
-    images = ImageSet.open(inputs["images"])
-    losses, correct = {}, {}
-    for role in ("boxes", "labels"):
-        tested = load_arrays(inputs[role] / "predictions.npz")
-        losses[role], correct[role] = tested["log_loss"], tested["correct"]
+    images, trained_on = ImageSet.open(inputs["images"]), ImageSet.open(inputs["train_images"])
+    full = {role: _answers(inputs[role], settings, trained_on) for role in ("boxes", "labels")}
+    target = min(map(share_right, full.values()))
+    arms = {}
+    for k, (role, answers) in enumerate(full.items()):
+        progress(k / 3, f"{role}: probes on fewer images")
+        features = last_stage(inputs[f"{role}_train"]), last_stage(inputs[f"{role}_test"])
+        fit = partial(_fitted, features, (trained_on, images), settings)
+        arms[role] = weakened(answers, target, len(images.image_classes), fit)
     weights = image_weights(images.clusters, settings.bootstrap)
-    metrics, replicates, examples = measure(losses, correct, images.image_labels, main_class(images), weights=weights)
+    progress(2 / 3, "slopes of the log-odds")
+    metrics, replicates, examples = measure(arms, images.image_labels, main_class(images), weights=weights)
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "examples.npz", examples)
     return metrics
+
+
+def _answers(folder: Path, settings: CompositionSettings, trained_on: ImageSet) -> Answers:
+    """What a finished probe said."""
+    from headstart.explain.matching import Answers
+
+    tested = load_arrays(folder / "predictions.npz")
+    count = len(_rows(trained_on, settings, settings.limit))
+    return Answers(np.asarray(tested["correct"]), np.asarray(tested["log_loss"]), count)
+
+
+def _rows(images: ImageSet, settings: CompositionSettings, limit: int | None) -> NDArray[np.int64]:
+    """The images that the seed's probe is fitted on, which hold those of every smaller limit."""
+    return training_part(images, "classify", settings.seed, limit, hold_out=False).train
+
+
+def _fitted(
+    features: tuple[np.ndarray, np.ndarray],
+    sets: tuple[ImageSet, ImageSet],
+    settings: CompositionSettings,
+    count: int,
+) -> Answers:
+    """A logistic probe on the seed's first `count` images; features and sets: to train on, to test on."""
+    from headstart.explain.matching import Answers
+    from headstart.metrics.accuracy import log_losses
+    from headstart.tasks.linear_probes import probe
+
+    (train_x, test_x), (trained_on, images) = features, sets
+    rows, truth = _rows(trained_on, settings, count), np.asarray(images.image_labels)
+    labels, alike, k = trained_on.image_labels[rows], trained_on.clusters[rows], len(trained_on.image_classes)
+    fitted = probe(train_x[rows], labels, test_x, k, seed=settings.seed, clusters=alike)
+    return Answers(fitted.logits.argmax(axis=1) == truth, log_losses(fitted.logits, truth), count)
 
 
 def main_class(images: ImageSet) -> Composition:
