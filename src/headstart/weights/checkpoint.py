@@ -96,12 +96,12 @@ def load(
     report = replace(report, notes=notes, warnings=_untried(spec))
     own = spec.file is not None and native.find(Path(spec.file)) is not None
     report = proved(report, backbone, spec.preprocessing, test_colors=True, own=own)
-    report = _told_apart(report, backbone, spec, source.doubles, thorough and not own)
+    report = _told_apart(report, backbone, spec, source.doubles, thorough=thorough and not own)
     return Loaded(backbone, spec.preprocessing, report)
 
 
 def _told_apart(
-    report: LoadReport, backbone: nn.Module, spec: WeightsSpec, doubles: tuple[str, ...], thorough: bool
+    report: LoadReport, backbone: nn.Module, spec: WeightsSpec, doubles: tuple[str, ...], *, thorough: bool
 ) -> LoadReport:
     """With warnings where the weights may be of another network with the same names and shapes."""
     warnings = report.warnings + doubt(spec.backbone, doubles, report.consistency)
