@@ -75,6 +75,7 @@ def test_a_study_transfers_the_network_that_it_pretrained(tmp_path: Path, batch_
         "training": {
             "batch_size": 2,
             "lr": 0.1,
+            "sentinel": False,  # of two updates, this rate is to be seen in the offsets
             "head": "faster-rcnn",
             "neck": "dc5",
             "deformable": ["C4", "C5"],

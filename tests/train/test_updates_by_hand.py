@@ -171,8 +171,8 @@ def test_heads_alone_or_parts_that_are_frozen(drawn: ImageSet, tmp_path: Path) -
     before = {name: tensor.clone() for name, tensor in model_tensors(start().backbone).items()}
     cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ({"trainable": "heads"}, ("conv1", "bn1", "layer")),
-        ({"freeze": ("stem", "C3")}, ("conv1", "bn1", "layer2")),
-        ({"freeze": ("C2",)}, ("layer1",)),
+        ({"freeze": ("stem", "C3"), "sentinel": False}, ("conv1", "bn1", "layer2")),
+        ({"freeze": ("C2",), "sentinel": False}, ("layer1",)),
     ]
     for k, (changes, resting) in enumerate(cases):
         tensors = trained(drawn, tmp_path / str(k), changes | {"reestimate_batch_norm": False})
@@ -187,7 +187,8 @@ def test_heads_alone_or_parts_that_are_frozen(drawn: ImageSet, tmp_path: Path) -
 
 def test_frozen_statistics_stay_while_their_weights_are_trained(drawn: ImageSet, tmp_path: Path) -> None:
     before = model_tensors(start().backbone)
-    tensors = trained(drawn, tmp_path / "run", {"batch_norm": "frozen", "reestimate_batch_norm": False})
+    changes = {"batch_norm": "frozen", "reestimate_batch_norm": False, "sentinel": False}
+    tensors = trained(drawn, tmp_path / "run", changes)
     for name, tensor in before.items():
         after = tensors[f"backbone.{name}"]
         assert torch.equal(after, tensor.to(after)) == ("running" in name or "num_batches" in name), name

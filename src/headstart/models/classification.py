@@ -25,7 +25,7 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: nn.Module, num_classes: int, several: bool = False) -> None:
         super().__init__()
-        self.backbone, self.several = backbone, several
+        self.backbone, self.num_classes, self.several = backbone, num_classes, several
         self.last = backbone.stages[-1].name  # type: ignore[union-attr, index]
         self.classes = nn.Linear(backbone.stages[-1].channels, num_classes)  # type: ignore[union-attr, index]
         if several:

@@ -18,7 +18,7 @@ class Segmenter(nn.Module):
 
     def __init__(self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.num_classes = backbone, num_classes
         self.neck = TopDown(backbone, levels, channels)
         self.classes = nn.Conv2d(channels, num_classes, 1)
 

@@ -56,7 +56,7 @@ class Result:
             "base": self.place.start.base,
             "preprocessing": self.start.preprocessing.to_json(),
             "task": self.source.kind,
-            "recipe": self.training.model_dump(mode="json"),
+            "recipe": self.training.identity(),
             "classes": list(self.source.classes),
             "size_hw": list(self.source.size_hw),
             "resize": "stretch",
@@ -82,7 +82,7 @@ class Result:
             source=f"Headstart, recipe {recipe.name} version {recipe.version}, seed {self.settings.seed}",
             digest=native.tensor_digest(tensors),
             provenance={
-                "recipe": recipe.model_dump(mode="json"),
+                "recipe": recipe.model_dump(mode="json") | {"training": recipe.training.identity()},
                 "seed": self.settings.seed,
                 **({"noise": noise} if noise else {}),
                 "started from": {"name": self.spec.name, "digest": self.spec.digest, "backbone": self.spec.backbone},

@@ -25,6 +25,7 @@ from headstart.tasks.whole_images import detect_images
 from headstart.train.devices import seat
 from headstart.train.loop import reestimate_batch_norm, refuse_frozen_random, train
 from headstart.train.saving import Keeping
+from headstart.train.sentinel import Known, look_at_start
 
 RARE_SECONDS = 300.0
 """Between two states of a large model, which take a while to write."""
@@ -62,6 +63,7 @@ def pretrain(
         if settings.early and world.leads:
             early = max(1, round(settings.early * training.updates))
             steps.setdefault(early, []).append(partial(_keep_early, result, model, out))
+        look_at_start(start.backbone, source.batches, start.preprocessing, training)
         if training.reestimate_batch_norm:
             reestimate_batch_norm(start.backbone, source.batches, start.preprocessing)
         curve = train(
@@ -77,6 +79,7 @@ def pretrain(
             workers=loaders_of(place),
             keeping=keeping(model, source, recipe.keep),
             key=out.name,
+            known=Known(trained_task(source.kind).trains_on),
         )
         metrics = result.metrics(curve) | checkpoints.metrics()
         if world.leads:
@@ -100,6 +103,7 @@ def propose(
         training = settings.recipe.recipe(updates).model_copy(update={"name": f"{settings.recipe.name}-proposals"})
         refuse_frozen_random(training, start.is_random)
         detector = ProposalDetector(_model(start, source, settings.seed)).to(world.device)  # type: ignore[arg-type]
+        look_at_start(start.backbone, source.batches, start.preprocessing, training)
         train(
             detector,
             trained_task("detect").losses,
@@ -112,6 +116,7 @@ def propose(
             world=world,
             workers=loaders_of(place),
             key=out.name,
+            known=Known(trained_task(source.kind).trains_on),
         )
         images, scales = source.images.train, inference_scales(settings.recipe)
         show = part(progress, 0.6, 1.0)

@@ -159,7 +159,8 @@ class PretrainingRecipe(ReadSettings):
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on: without what only describes the recipe."""
-        return self.model_dump(mode="json", exclude={"about", "source", "command", "expected"})
+        values = self.model_dump(mode="json", exclude={"about", "source", "command", "expected"})
+        return values | {"training": self.training.identity()}
 
     def idle(self) -> dict[str, str]:
         """As in `ReadSettings`."""

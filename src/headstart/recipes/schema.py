@@ -15,6 +15,7 @@ class Training(ReadSettings):
     """What every training reads, whatever its head and purpose."""
 
     tag: ClassVar[str] = "head"
+    tacit: ClassVar[frozenset[str]] = frozenset({"sentinel"})
 
     batch_size: int = Field(ge=1)
     backbone_rate: float = Field(default=1.0, ge=0)
@@ -48,6 +49,9 @@ class Training(ReadSettings):
     trainable: Literal["all", "heads"] = "all"
     freeze: tuple[Literal["stem", "C2", "C3", "C4", "C5"], ...] = ()
     """Parts of a ResNet that stay as they are, their batch norms too."""
+    sentinel: bool = True
+    """Stop when the first updates are unlike those of a sound training, and say why. It changes no result, so it is in
+    no key: a stopped training goes on without it."""
 
     @model_validator(mode="after")
     def _steps(self) -> Training:
@@ -65,6 +69,10 @@ class Training(ReadSettings):
         if self.trainable == "heads":
             idle["backbone_rate"] = '`trainable = "heads"` leaves the backbone as it is'
         return idle
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in self.tacit}
 
 
 class Recipe(Training):

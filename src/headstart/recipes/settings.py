@@ -46,6 +46,8 @@ class ReadSettings(Settings):
     family: ClassVar[dict[str, type[ReadSettings]]] = {}
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Settings that stand in another place, and what to do instead."""
+    tacit: ClassVar[frozenset[str]] = frozenset()
+    """Settings that change no result: not written out while they have their default."""
 
     @classmethod
     def is_base(cls) -> bool:
@@ -79,8 +81,9 @@ class ReadSettings(Settings):
 
     @model_serializer(mode="wrap")
     def _without_idle(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        idle = self.idle()
-        return {name: value for name, value in handler(self).items() if name not in idle}
+        fields = type(self).model_fields
+        kept_back = {*self.idle(), *(name for name in self.tacit if getattr(self, name) == fields[name].default)}
+        return {name: value for name, value in handler(self).items() if name not in kept_back}
 
 
 def faults_of(error: ValidationError) -> list[str]:

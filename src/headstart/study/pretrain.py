@@ -210,7 +210,7 @@ def _begun(out: Path) -> bool:
     return any((out / "store").glob("*")) or any((out / "partial").glob("*/resume/state*"))
 
 
-LOOSE = ("loaders:", "processes:", "expected.")
+LOOSE = ("loaders:", "processes:", "expected.", "training.sentinel:")
 """Settings that may change between one start and the next, and what follows from the others."""
 
 

@@ -37,6 +37,7 @@ class Classify(TrainedTask):
     size_hw = (224, 224)
     resize = "crop"
     updates: Mapping[Budget, int] = {"quick": 80, "normal": 200}
+    trains_on = "labels"
 
     def ranked_by(self, protocol: str) -> tuple[str, ...]:
         return (metric(self.family, "top1"),)

@@ -35,6 +35,7 @@ class Detect(MapsTask):
     finding = "F1"
     of_class = "AP at IoU 0.5"
     updates: Mapping[Budget, int] = {"quick": 300, "normal": 1500}
+    trains_on = "boxes"
 
     def ranked_by(self, protocol: str) -> tuple[str, ...]:
         return tuple(metric(self.family, "map", by=protocol, iou=iou) for iou in (0.5, 0.7))

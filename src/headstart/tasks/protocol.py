@@ -86,6 +86,8 @@ class TrainedTask(Task, Protocol):
     """How `compare` brings them there, see `headstart.config.sets.FolderSet`."""
     updates: Mapping[Budget, int]
     """That `compare` trains it for."""
+    trains_on: Literal["boxes", "masks", "labels"] | None = None
+    """What of a batch its losses read as it is, so that it can be checked (`headstart.train.sentinel`)."""
 
     def chosen_by(self, protocol: str) -> tuple[str, ...]:
         """Metrics that a rate is chosen by on validation images, ties by the next."""

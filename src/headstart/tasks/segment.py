@@ -37,6 +37,7 @@ class Segment(MapsTask):
     finding = "F2a"
     of_class = "IoU"
     updates: Mapping[Budget, int] = {"quick": 100, "normal": 600}
+    trains_on = "masks"
 
     def ranked_by(self, protocol: str) -> tuple[str, ...]:
         return (metric(self.family, "miou"),)

@@ -30,6 +30,7 @@ from headstart.tasks.trained import TaskModel
 from headstart.train.distributed import ALONE, CPU, World
 from headstart.train.ends import End, read_end
 from headstart.train.loop import LossCurve, reestimate_batch_norm, refuse_frozen_random, train
+from headstart.train.sentinel import Known, look_at_start
 from headstart.train.state import History, model_tensors, save_tensors
 
 
@@ -61,16 +62,19 @@ def fit(
     key: str = "",
     before: Path | None = None,
     end: Path | None = None,
+    searched: bool = False,
 ) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
     so that the same seed gives every candidate the same head and the same batches. rows (k,): which images are trained
     on (None: all). before: folder of a finished transfer with the same settings and fewer updates, from whose end this
-    one goes on; end: where that of this one is kept. key: see `train`."""
+    one goes on; end: where that of this one is kept. key: see `train`; searched: see `Known`."""
     trained = trained_task(task)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
     model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw=size_hw, seed=seed)
     model.to(world.device)
     batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, rows=rows)
+    if not before:
+        look_at_start(start.backbone, batches, start.preprocessing, recipe)
     if recipe.reestimate_batch_norm and not before:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
     steps = at_step(model) if at_step else None
@@ -89,6 +93,7 @@ def fit(
         key=key,
         before=_end_of(before) if before else None,
         end=end,
+        known=Known(trained.trains_on, searched),
     )
     return model, curve
 
@@ -133,7 +138,7 @@ def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, *, re
         "base": str(start.base),
         "preprocessing": start.preprocessing.to_json(),
         "task": task,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.identity(),
         "classes": list(trained_task(task).classes_of(images)),
         "size_hw": [int(images.images.shape[1]), int(images.images.shape[2])],
         "resize": resize,

@@ -25,6 +25,7 @@ from headstart.train.loaders import BatchSource, fetched
 from headstart.train.memory import memory_for_images
 from headstart.train.saving import USUAL, Keeping, Saver
 from headstart.train.schedule import resumed, warmup_cosine, warmup_steps
+from headstart.train.sentinel import NOTHING, Known, Sentinel
 from headstart.train.state import WeightAverage, averaged
 
 STOP_EVERY = 10
@@ -75,6 +76,7 @@ def train(
     key: str = "",
     before: End | None = None,
     end: Path | None = None,
+    known: Known = NOTHING,
 ) -> LossCurve:
     """Train `model` in place for `recipe.updates` updates and return its losses.
 
@@ -86,7 +88,9 @@ def train(
     `at_step` maps a number of finished updates to something to do then, with the averaged weights if there are such.
     With a `world` of several processes each trains on its part of every batch. When `stopped()` turns true the state is
     saved and `Interrupted` raised; it is saved, too, when a batch cannot be made. A loss that is not finite ends the
-    training, and `not_finite.json` beside the state then lists the batch's images.
+    training, and `not_finite.json` beside the state then lists the batch's images. The first updates are watched
+    (`headstart.train.sentinel`, with what is `known`), and `Alarm` is raised where they are not those of a sound
+    training.
     """
     rate = recipe.rate
     forward = Forward(model, losses_of, preprocessing, recipe, world=world)
@@ -94,17 +98,20 @@ def train(
     average = WeightAverage(model, recipe.average) if recipe.average else None
     saver = Saver(state_dir, keeping, world, model, optimizer=optimizer, average=average, key=key, before=before)
     set_mode(model, recipe)
+    sentinel = Sentinel(forward, batches, saver, known)
     for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers=workers)):
         factor = rate_factor(recipe, step, before.step if before else 0)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         optimizer.zero_grad(set_to_none=True)
+        sentinel.before(step, batch)
         try:
             losses = forward.backward(batch, step, rate)
         except NotFinite as fault:
             saver.note_images(fault.image_ids)
-            raise
+            raise sentinel.explained(fault) from None
         forward.unscale(optimizer)
+        sentinel.after(step, losses, factor)
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         forward.step(optimizer)
         if average:

@@ -59,7 +59,7 @@ class Saver:
         self.step, self.history = load_state(folder, model, optimizer, average, key=key)
         if before and not self.step:
             self.step, self.history = before.into(model, optimizer, average)
-        self._saved, self._at = self.step, time.monotonic()
+        self.saved, self._at = self.step, time.monotonic()
 
     def done(self, step: int, names: tuple[str, ...], losses: torch.Tensor) -> None:
         """Take in the losses (len(names),) of the update that ends `step` updates."""
@@ -74,7 +74,7 @@ class Saver:
 
     def save(self) -> None:
         """Write the state, unless it is written already."""
-        if self.world.leads and self.step > self._saved:
+        if self.world.leads and self.step > self.saved:
             save_state(
                 self.folder,
                 self.step,
@@ -85,7 +85,7 @@ class Saver:
                 last=self.keeping.last,
                 key=self.key,
             )
-        self._saved, self._at = self.step, time.monotonic()
+        self.saved, self._at = self.step, time.monotonic()
 
     def note_images(self, image_ids: list[str]) -> None:
         """List the images of a batch whose loss was not finite, by process."""

@@ -14,7 +14,7 @@ class ProposalDetector(nn.Module):
 
     def __init__(self, detector: TwoStageDetector) -> None:
         super().__init__()
-        self.backbone = detector.backbone
+        self.backbone, self.num_classes = detector.backbone, detector.num_classes
         self.detector = detector
         del detector.head, detector.layers
         if detector.levels == ("C4",) and hasattr(self.backbone, "layer4"):

@@ -68,7 +68,7 @@ class TwoStageDetector(nn.Module):
             dilate_last(backbone)
         if settings.neck == "c4" and not hasattr(backbone, "layer4"):
             raise ValueError("the neck c4 runs the backbone's layer4 on each RoI; this backbone has none")
-        self.backbone, self.settings = backbone, settings
+        self.backbone, self.num_classes, self.settings = backbone, num_classes, settings
         stages = {s.name: s for s in backbone.stages}
         self.levels = ("C4",) if settings.neck == "c4" else settings.levels
         if settings.neck == "fpn":

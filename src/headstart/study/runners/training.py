@@ -81,6 +81,7 @@ def transfer(
             rows=part.train,
             at_step=partial(held_out.steps, updates=recipe.updates),
             key=out.name,
+            searched="val" in inputs,
             world=assigned_world(),
             workers=seat().loaders,
             before=before,

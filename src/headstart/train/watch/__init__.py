@@ -1,0 +1,1 @@
+"""What the sentinel measures in the first updates of a training, each measure with its limit."""

@@ -1,0 +1,1 @@
+"""Trainings for the sentinel to judge."""
