@@ -22,8 +22,8 @@ import numpy as np
 from average_precision import made
 
 from headstart.metrics.average_precision import PROTOCOLS, Detections, Truth, average_precision
+from headstart.stats.arms import Arms
 from headstart.stats.bootstrap import image_weights
-from headstart.stats.intervals import paired_difference
 
 IOUS = (0.5, 0.7)
 
@@ -87,9 +87,8 @@ def main() -> None:
         def pair() -> object:
             drawn = image_weights(np.arange(num_images), given.resamples)
             a, b = (average_precision(truth, s, protocol, IOUS) for s in (found, other))  # noqa: B023
-            return paired_difference(
-                a.map[:1], a.replicates(drawn)[None, :, 0], b.map[:1], b.replicates(drawn)[None, :, 0]
-            )
+            draws = {"a": a.replicates(drawn)[None, :, 0], "b": b.replicates(drawn)[None, :, 0]}
+            return Arms({"a": a.map[:1], "b": b.map[:1]}, draws).difference("a", "b")
 
         evaluation = fastest(given.repeats, lambda: average_precision(truth, found, protocol, IOUS))[0]  # noqa: B023
         resampling = fastest(given.repeats, lambda: results[0].replicates(weights))[0]  # noqa: B023

@@ -1,197 +1,205 @@
-"""How often the 95 % intervals over seeds and images hold the truth, simulated, and how wide they are.
+"""How often intervals, verdicts and rankings are right, simulated.
 
-    python benchmarks/interval_coverage.py [--studies N] [--resamples N]
+    python benchmarks/interval_coverage.py [--studies N] [--tables arms families rankings detectors one]
 
-First table: a mean of one value an image (accuracy, say), normal. Grid: 3, 5, 10 seeds; 0 to 90 % of the variance of a
-seed's value from the seeds themselves; 60 to 5,000 images; of the images' variance nothing, half or all is interaction
-(an image that is hard for this seed only). Second table: mAP of drawn detectors, by `voc-area`, two classes, which is
-skewed and no mean: the difference of two arms, as rankings and findings report it, and one arm. AP on few images is
-biased: on 60 by a quarter of its standard deviation here, which an interval around it does not know; pairs share it.
-Columns, in percent of the studies:
+Tables, each in percent of the simulated studies:
 
-- interval: ours (`headstart.stats.intervals`); lowest: the least of the three interactions, others are at one half;
-- both: percentile bootstrap over seeds and images; seeds, images: over one of them alone, as is common;
-- width: mean width of ours, divided by that of an interval that knew the true standard error (3.92 of them).
+- arms: the difference of two arms among three (`headstart.stats.arms`), measured on the same 500 images. Grid: seeds an
+  arm; share of the variance of a value that its seed makes (of the rest, half is interaction of image and seed); how
+  many times as far the second arm's seeds spread; correlation of runs of different arms that share a seed's number.
+  covered: 95 % intervals that hold the truth; width: mean width in widths of an interval that knows the standard error;
+  power: of finding a difference of 8 standard errors at the first step of a family of three; printed: power at the
+  effect that the median study prints as detectable (80 wanted).
+- families: three tests of one family (Holm) without any difference. any: a verdict; supported: of the predicted sign.
+  Then a difference of 4 standard errors in all three, found in the first and in the second by gatekeeping (a before b
+  and c) and in the first by Holm; and found by Holm where only the second is there, where gatekeeping finds nothing.
+- rankings: K equal arms. dropped: an arm is said to be worse; said and is: how far the best score is said to be, and
+  is, too high, in standard deviations of a value. inadequate: a cheap arm just over the margin behind all others is
+  called adequate, the margin being 3 standard errors of a difference; adequate: just as cheap, and equal to them.
+- detectors: mAP of drawn detectors, which is skewed and no mean: a difference of two arms, and one arm.
+- one: one arm alone, beside percentile bootstraps (`benchmarks/one_arm_coverage.py`).
 
-Goal: interval at least 93 everywhere. The standard error of a percentage of 95 is 0.5 from 2,000 studies, 1.0 from
-500; the second table has a quarter of the studies.
+Goals: covered at least 93; power at 3 seeds, share 60 %, at least 90; supported at most 5; dropped and inadequate at
+most 5.5. The standard error of a percentage of 95 is 0.5 from 2,000 studies, 1.0 from 500. Matrices are small: with
+OPENBLAS_NUM_THREADS=1 it is faster.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+from one_arm_coverage import QUALITIES, detectors, means, single_map, table_of_means
 
-from headstart.metrics.average_precision import Detections, Truth, average_precision
+from headstart.metrics.average_precision import average_precision
+from headstart.stats.arms import Arms
 from headstart.stats.bootstrap import image_weights
+from headstart.stats.contrasts import holm
 from headstart.stats.intervals import crossed_interval
+from headstart.stats.power import detectable
+from headstart.stats.simultaneous import Simultaneous
 
-SEEDS = (3, 5, 10)
+SEEDS = (2, 3, 5, 10)
 SHARES = (0.0, 0.3, 0.6, 0.9)
-IMAGES = (60, 500, 5000)
-INTERACTIONS = (0.0, 0.5, 1.0)
-QUALITIES = np.array([1.0, 1.3])
-Study = tuple[np.ndarray, np.ndarray]
-"""Values (S,) and replicates (S, B)."""
+RATIOS = (1.0, 2.0, 3.0, 10.0)
+EFFECT = 8.0
+FIRST_STEP = 0.05 / 3
+WIDTHS = 100
+"""Studies of a cell of which widths and printed effects are computed; they take longer than coverage and power."""
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
-def tally(studies: Iterator[Study], truth: float, rng: np.random.Generator) -> dict[str, float]:
-    """Share of the studies whose interval holds the truth, by kind of interval; mean width of ours; sd of the means."""
-    held: dict[str, list[bool]] = {"interval": [], "both": [], "seeds": [], "images": []}
-    widths, means = [], []
-    for values, draws in studies:
-        num_seeds, resamples = draws.shape
-        ours = crossed_interval(values, draws)
-        held["interval"].append(ours.lo <= truth <= ours.hi)
-        picked = rng.integers(num_seeds, size=(num_seeds, resamples))
-        drawn = {
-            "both": np.take_along_axis(draws, picked, 0).mean(0),
-            "seeds": values[picked].mean(0),
-            "images": draws.mean(0),
-        }
-        for name, replicates in drawn.items():
-            low, high = np.quantile(replicates, [0.025, 0.975])
-            held[name].append(low <= truth <= high)
-        widths.append(ours.hi - ours.lo)
-        means.append(values.mean())
-    known = 2 * 1.959964 * float(np.std(means))
-    return {name: float(np.mean(hits)) for name, hits in held.items()} | {"width": float(np.mean(widths)) / known}
+def drawn(draw: Draw, spreads: np.ndarray, seeds: int, of_images: float, correlation: float, rng: np.random.Generator):
+    """Values and replicates, name -> (S,), (S, B), of arms with truth 0. spreads (K,): standard deviations of seeds."""
+    count = len(spreads)
+    luck = np.sqrt(1 - correlation) * rng.normal(size=(count, seeds)) + np.sqrt(correlation) * rng.normal(size=seeds)
+    both = np.sqrt(of_images / 2) * (draw(rng, (count,))[:, None] + draw(rng, (count, seeds)))
+    found = spreads[:, None, None] * luck[:, :, None] + both
+    names = [f"{k}" for k in range(count)]
+    return {n: found[k, :, 0] for k, n in enumerate(names)}, {n: found[k, :, 1:] for k, n in enumerate(names)}
 
 
-def means(num_images: int, resamples: int) -> Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]:
-    """Draws (.., 1 + B): the mean of `num_images` normal values of variance `num_images`, and its replicates.
+def cell(draw: Draw, seeds: int, share: float, ratio: float, correlation: float, studies: int) -> dict[str, float]:
+    """One row of the table of arms."""
+    rng = np.random.default_rng([seeds, round(10 * share), round(ratio), round(10 * correlation)])
+    # The two arms that are compared have variance 1 on average; the third spreads as the first.
+    unit = np.sqrt(share * 2 / (1 + ratio**2))
+    spreads, of_images = unit * np.array([1, ratio, 1]), 1 - share
+    of_seeds = (spreads[:2] ** 2).sum() - 2 * correlation * spreads[:2].prod()
+    known = np.sqrt(of_seeds / seeds + of_images * (1 + 1 / seeds))
+    hits, found, widths, printed, errors = [], [], [], [], []
+    for study in range(studies):
+        values, draws = drawn(draw, spreads, seeds, of_images, correlation, rng)
+        error, parts = Arms(values, draws).error({"0": 1, "1": -1})
+        gap = values["0"].mean() - values["1"].mean()
+        hits.append(error.p(gap) >= 0.05)
+        found.append(error.p(gap + EFFECT * known) < FIRST_STEP)
+        if study < WIDTHS:
+            widths.append(error.half_width(0.95) / (1.959964 * known))
+            printed.append(detectable(parts, FIRST_STEP))
+            errors.append((error, gap))
+    seen = [error.p(gap + np.median(printed)) < FIRST_STEP for error, gap in errors]
+    columns = {"covered": hits, "power": found, "width": widths, "printed": seen}
+    return {name: float(np.mean(column)) for name, column in columns.items()}
 
-    They are normal as well, with a covariance that the image weights give, so no value of an image need be drawn where
-    there are more images than resamples.
-    """
-    weights = image_weights(np.arange(num_images), resamples)
-    rows = np.vstack([np.ones(num_images), weights]) / np.sqrt(num_images)
-    factor = rows if num_images <= resamples else np.linalg.cholesky(rows @ rows.T + 1e-12 * np.eye(len(rows)))
-    return lambda rng, shape: rng.normal(size=(*shape, factor.shape[1])) @ factor.T
 
-
-def of_means(
-    draw: Callable, num_seeds: int, share: float, interaction: float, studies: int, rng: np.random.Generator
-) -> Iterator[Study]:
-    """Studies whose seeds' values have variance 1 around a truth of 0."""
-    of_images = 1 - share
-    for _ in range(studies):
-        found = (
-            np.sqrt(share) * rng.normal(size=(num_seeds, 1))
-            + np.sqrt(of_images * (1 - interaction)) * draw(rng, ())
-            + np.sqrt(of_images * interaction) * draw(rng, (num_seeds,))
+def table_of_arms(studies: int) -> None:
+    draw = means(500, 200)
+    print("seeds share spread corr.  covered width power printed")
+    lowest, grid = [], itertools.product(SEEDS, SHARES, RATIOS, (0.0, 0.5))
+    for seeds, share, ratio, correlation in grid:
+        if share == 0 and (ratio > 1 or correlation):
+            continue
+        row = cell(draw, seeds, share, ratio, correlation, studies)
+        lowest.append((row["covered"], seeds, share, ratio, correlation))
+        print(
+            f"{seeds:5d} {share:5.0%} {ratio:6.0f} {correlation:5.1f}  {100 * row['covered']:7.1f} {row['width']:5.2f} "
+            f"{100 * row['power']:5.0f} {100 * row['printed']:7.0f}",
+            flush=True,
         )
-        yield found[:, 0], found[:, 1:]
+    print("lowest:", ", ".join(f"{100 * c:.1f} at {rest}" for c, *rest in sorted(lowest)[:3]))
 
 
-def table_of_means(studies: int, resamples: int) -> float:
-    """Print the first table; returns the lowest coverage of our intervals."""
-    print(
-        f"{'seeds':>5s} {'share':>5s} {'images':>6s}  {'interval':>8s} {'lowest':>6s} {'both':>6s} {'seeds':>6s} "
-        f"{'images':>6s}  {'width':>5s}"
-    )
-    lowest = 1.0
-    for num_images in IMAGES:
-        draw = means(num_images, resamples)
-        for num_seeds in SEEDS:
-            for share in SHARES:
-                rng = np.random.default_rng([num_images, num_seeds, round(10 * share)])
-                found = {i: tally(of_means(draw, num_seeds, share, i, studies, rng), 0.0, rng) for i in INTERACTIONS}
-                least = min(row["interval"] for row in found.values())
-                lowest = min(lowest, least)
-                line(num_seeds, f"{share:5.0%}", num_images, found[0.5], f"{100 * least:6.1f} ")
-    return lowest
+def table_of_families(studies: int) -> None:
+    draw = means(500, 200)
+    print("seeds share    any supported  gate a gate b Holm a b only")
+    for seeds, share in itertools.product((2, 3, 5), (0.3, 0.6, 0.9)):
+        rng = np.random.default_rng([seeds, round(10 * share)])
+        known = np.sqrt(2 * share / seeds + (1 - share) * (1 + 1 / seeds))
+        tally = dict.fromkeys(("any", "supported", "gate a", "gate b", "Holm a", "b only"), 0)
+        for _ in range(studies):
+            tests = []
+            for _ in range(3):
+                values, draws = drawn(draw, np.sqrt(share) * np.ones(3), seeds, 1 - share, 0.0, rng)
+                error, _ = Arms(values, draws).error({"0": 1, "1": -1})
+                tests.append((error, values["0"].mean() - values["1"].mean()))
+            null = holm([error.p(gap) for error, gap in tests])
+            tally["any"] += min(null) < 0.05
+            tally["supported"] += any(p < 0.05 and gap > 0 for p, (_, gap) in zip(null, tests, strict=True))
+            effect = EFFECT / 2 * known
+            there = [error.p(gap + effect) for error, gap in tests]
+            first = there[0] < 0.05
+            tally["gate a"] += first
+            tally["gate b"] += first and holm(there[1:])[0] < 0.05
+            tally["Holm a"] += holm(there)[0] < 0.05
+            tally["b only"] += holm([tests[0][0].p(tests[0][1]), there[1], tests[2][0].p(tests[2][1])])[1] < 0.05
+        shown = [100 * count / studies for count in tally.values()]
+        rest = " ".join(f"{value:6.0f}" for value in shown[2:])
+        print(f"{seeds:5d} {share:5.0%}  {shown[0]:5.1f} {shown[1]:9.1f}  {rest}", flush=True)
 
 
-def line(num_seeds: int, share: str, num_images: int, found: dict[str, float], lowest: str = "") -> None:
-    print(
-        f"{num_seeds:5d} {share} {num_images:6d}  {100 * found['interval']:8.1f} {lowest}{100 * found['both']:6.1f} "
-        f"{100 * found['seeds']:6.1f} {100 * found['images']:6.1f}  {found['width']:5.2f}",
-        flush=True,
-    )
-
-
-# ---- drawn detectors
-
-
-def detectors(num_images: int, qualities: np.ndarray, rng: np.random.Generator) -> tuple[Truth, list[Detections]]:
-    """A test set of two classes and what one detector of each quality finds: scores of found objects are normal around
-    the quality, plus what the image and the image for this detector add; scores of wrong detections around 0."""
-    objects, wrong = rng.poisson(1.5, num_images), rng.poisson(2.0, num_images)
-    of_object, of_wrong = np.repeat(np.arange(num_images), objects), np.repeat(np.arange(num_images), wrong)
-    places = np.arange(len(of_object))[:, None] * np.array([20.0, 0, 20, 0]) + np.array([0.0, 0, 10, 10])
-    labels, wrong_labels = rng.integers(2, size=len(of_object)), rng.integers(2, size=len(of_wrong))
-    truth = Truth(of_object, places, labels, np.zeros(len(labels), np.uint8), num_images, 2)
-    shared, sides = rng.normal(0, 0.5, num_images), []
-    for quality in qualities:
-        own = shared + rng.normal(0, 0.5, num_images)
-        scores = np.concatenate(
-            [quality + own[of_object] + rng.normal(size=len(of_object)), rng.normal(size=len(of_wrong))]
+def table_of_rankings(studies: int) -> None:
+    draw, share = means(500, 200), 0.6
+    print("arms seeds  dropped  said    is  inadequate adequate")
+    for count, seeds in itertools.product((3, 6, 10), (3, 5, 10)):
+        rng, spreads = np.random.default_rng([count, seeds]), np.sqrt(share) * np.ones(count)
+        margin = 3 * np.sqrt(2 * share / seeds + (1 - share) * (1 + 1 / seeds))
+        dropped, wrong, right, said, true = 0, 0, 0, [], []
+        for _ in range(studies):
+            values, draws = drawn(draw, spreads, seeds, 1 - share, 0.0, rng)
+            together = Simultaneous.of(Arms(values, draws), list(values), draws=2000)
+            order = np.argsort(together.means)
+            dropped += together.difference(f"{order[0]}", f"{order[-1]}")[0].excludes_zero
+            said.append(together.overstated(list(values)))
+            true.append(together.means.max())
+            # The errors do not know the means: the same study with the first arm just over the margin behind.
+            behind = replace(together, means=together.means - 1.0001 * margin * (np.arange(count) == 0))
+            right += together.behind_at_most()["0"] <= margin
+            wrong += behind.behind_at_most()["0"] <= margin
+        print(
+            f"{count:4d} {seeds:5d}  {100 * dropped / studies:7.1f} {np.mean(said):5.2f} {np.mean(true):5.2f}  "
+            f"{100 * wrong / studies:10.1f} {100 * right / studies:8.1f}",
+            flush=True,
         )
-        boxes = np.vstack([places, np.tile([0.0, 100, 10, 110], (len(of_wrong), 1))])
-        images, classes = np.concatenate([of_object, of_wrong]), np.concatenate([labels, wrong_labels])
-        sides.append(Detections(images, boxes, classes, scores))
-    return truth, sides
 
 
-def of_detectors(
-    num_images: int, num_seeds: int, spread: float, studies: int, resamples: int, rng: np.random.Generator
-) -> list[tuple[Study, Study]]:
-    """Studies of two arms, the second of higher quality, on the same images."""
-    weights, out = image_weights(np.arange(num_images), resamples), []
-    for _ in range(studies):
-        qualities = np.repeat(QUALITIES, num_seeds) + spread * rng.normal(size=2 * num_seeds)
-        truth, sides = detectors(num_images, qualities, rng)
-        results = [average_precision(truth, side, "voc-area", (0.5,)) for side in sides]
-        values = np.array([r.map[0] for r in results])
-        draws = np.stack([r.replicates(weights)[:, 0] for r in results])
-        out.append(((values[:num_seeds], draws[:num_seeds]), (values[num_seeds:], draws[num_seeds:])))
-    return out
-
-
-def table_of_detectors(studies: int, resamples: int) -> float:
-    """Print the second table; returns the lowest coverage of our intervals of differences."""
-    print(
-        f"{'of':10s} {'seeds':>5s} {'share':>5s} {'images':>6s}  {'interval':>8s} {'both':>6s} {'seeds':>6s} "
-        f"{'images':>6s}  {'width':>5s}"
-    )
-    lowest = 1.0
-    for spread in (0.05, 0.2):
+def table_of_detectors(studies: int) -> None:
+    print(f"{'of':10s} {'seeds':>5s} {'share':>5s} {'images':>6s}  {'covered':>7s} {'width':>5s}")
+    for spread, (num_images, num_seeds) in itertools.product((0.05, 0.2), ((60, 3), (500, 3), (500, 5))):
         rng = np.random.default_rng(round(100 * spread))
-        drawn = spread * rng.normal(size=200)
-        arms = [np.array([_map(*detectors(20_000, np.array([q + e]), rng)) for e in drawn]) for q in QUALITIES]
-        truths = [float(values.mean()) for values in arms]
-        for num_images in (60, 500):
-            single = [_map(*detectors(num_images, QUALITIES[:1] + spread * rng.normal(), rng)) for _ in range(1000)]
-            share = f"{min(1.0, arms[0].var() / np.var(single)):5.0%}"
-            for num_seeds in (3, 5):
-                found = of_detectors(num_images, num_seeds, spread, studies, resamples, rng)
-                gaps = (((vb - va), (db - da)) for (va, da), (vb, db) in found)
-                of_gap = tally(gaps, truths[1] - truths[0], rng)
-                lowest = min(lowest, of_gap["interval"])
-                print(f"{'difference':10s} ", end="")
-                line(num_seeds, share, num_images, of_gap)
-                print(f"{'one arm':10s} ", end="")
-                line(num_seeds, share, num_images, tally((a for a, _ in found), truths[0], rng))
-    return lowest
+        large = [[single_map(8000, q + spread * e, rng) for e in rng.normal(size=60)] for q in QUALITIES]
+        truths = np.mean(large, 1)
+        alone = [single_map(num_images, QUALITIES[0] + spread * rng.normal(), rng) for _ in range(300)]
+        share = f"{min(1.0, np.var(large[0]) / np.var(alone)):5.0%}"
+        weights, gaps, ones = image_weights(np.arange(num_images), 200), [], []
+        for _ in range(studies):
+            qualities = np.repeat(QUALITIES, num_seeds) + spread * rng.normal(size=2 * num_seeds)
+            truth, sides = detectors(num_images, qualities, rng)
+            results = [average_precision(truth, side, "voc-area", (0.5,)) for side in sides]
+            values = np.array([r.map[0] for r in results]).reshape(2, -1)
+            draws = np.stack([r.replicates(weights)[:, 0] for r in results]).reshape(2, num_seeds, -1)
+            both = Arms({"a": values[0], "b": values[1]}, {"a": draws[0], "b": draws[1]})
+            gaps.append(both.difference("b", "a"))
+            ones.append(crossed_interval(values[0], draws[0]))
+        for name, found, right in (("difference", gaps, truths[1] - truths[0]), ("one arm", ones, truths[0])):
+            covered = np.mean([i.lo <= right <= i.hi for i in found])
+            width = np.mean([i.hi - i.lo for i in found]) / (2 * 1.959964 * np.std([i.effect for i in found]))
+            print(f"{name:10s} {num_seeds:5d} {share} {num_images:6d}  {100 * covered:7.1f} {width:5.2f}", flush=True)
 
 
-def _map(truth: Truth, sides: list[Detections]) -> float:
-    return float(average_precision(truth, sides[0], "voc-area", (0.5,)).map[0])
+TABLES = {
+    "arms": table_of_arms,
+    "families": table_of_families,
+    "rankings": table_of_rankings,
+    "detectors": lambda studies: table_of_detectors(studies // 4),
+    "one": lambda studies: table_of_means(studies, 1000),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--studies", type=int, default=1000, help="simulated studies of each row")
-    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--studies", type=int, default=1000, help="simulated studies of each row; 100 for a glance")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=["arms", "families", "rankings", "detectors"])
     given = parser.parse_args()
-    print(f"a mean of normal values; {given.studies:,} studies a cell, {given.resamples:,} resamples")
-    lowest = table_of_means(given.studies, given.resamples)
-    print(f"\nmAP of drawn detectors; {given.studies // 4:,} studies a row")
-    other = table_of_detectors(given.studies // 4, given.resamples // 2)
-    print(f"\nlowest coverage of our intervals: {100 * lowest:.1f} and {100 * other:.1f}")
+    for name in given.tables:
+        began = time.perf_counter()
+        print(f"{name}; {given.studies:,} studies a row")
+        TABLES[name](given.studies)
+        print(f"({time.perf_counter() - began:.0f} s)\n", flush=True)
 
 
 if __name__ == "__main__":

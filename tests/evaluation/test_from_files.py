@@ -9,9 +9,9 @@ from headstart import api
 from headstart.cli.evaluate import spread
 from headstart.data import rle
 from headstart.errors import DataError, UsageError
+from headstart.stats.arms import Arms
 from headstart.stats.bootstrap import image_weights
 from headstart.stats.intervals import crossed_interval
-from headstart.stats.unpaired import unpaired_difference
 from support.references.federated_cases import case
 
 SIZE = (40, 60)
@@ -201,7 +201,8 @@ def test_seeds_are_crossed_with_the_images(files, tmp_path, command):
     draws = np.array([[w[: 10 - wrong].sum() / w.sum() for w in weights] for wrong in (2, 3, 4, 5, 5)])
     crossed = crossed_interval([0.8, 0.7, 0.6], draws[:3])
     assert (found.intervals[name].lo, found.intervals[name].hi) == pytest.approx((crossed.lo, crossed.hi), abs=1e-9)
-    expected = unpaired_difference([0.8, 0.7, 0.6], draws[:3], [0.5, 0.5], draws[3:])
+    both = Arms({"a": [0.8, 0.7, 0.6], "b": [0.5, 0.5]}, {"a": draws[:3], "b": draws[3:]})
+    expected = both.difference("a", "b")
     difference = found.differences[name]
     assert (difference.effect, difference.lo, difference.hi) == pytest.approx(
         (expected.effect, expected.lo, expected.hi), abs=1e-9

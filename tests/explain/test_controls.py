@@ -75,6 +75,6 @@ def test_an_arm_from_scratch_is_shown_and_tests_nothing():
     with_it, without = by_id(study() | {"scratch": scratch}), by_id(study())
     shown = [m["name"] for m in with_it["F1c"]["beside"]]
     assert "mAP@0.5 with 1000 images, labels - scratch" in shown
-    assert "mAP@0.5, boxes - scratch" in [m["name"] for m in with_it["F1a@0.5"]["beside"]]
+    assert "mAP@0.5, boxes - scratch" in [m["name"] for m in with_it["F1a"]["beside"]]
     assert {i: f["verdict"] for i, f in with_it.items()} == {i: f["verdict"] for i, f in without.items()}
     assert not any("scratch" in m["name"] for f in without.values() for m in f["beside"])

@@ -95,6 +95,8 @@ def test_finding_says_effect_interval_detectable_and_scope(full):
     assert "Effects within ±0.065 nats per instance were too small for this study to see reliably" in words
     assert "The paper predicts an effect below zero." in words
     assert "4 other measures of F4a" in words
+    assert "In 80 % of such studies the first of 3 tests of F4 finds an effect of ±0.065 nats per instance." in words
+    assert "Half of it would take 9 seeds." in words
     assert "Scope: for these kinds of pre-training (3 independent pre-trainings each)." in words
 
 
@@ -106,28 +108,35 @@ def test_answer_is_one_sentence(full):
     )
     assert "By mAP at IoU 0.7 (voc-area), start from boxes" in words
     assert "within 1.0 points of the best" in words
+    assert "The score of boxes is expected to be 0.4 points too good: the best is also the luckiest." in words
+    assert "At the edge of the search: random." in words
     assert "702 k" in words and "Apache-2.0" in words and "1.23" in words
     assert "ms an image: 96 x 96 pixels in batches of 8 on the CPU, 1 thread; median of 7." in words
 
 
 def test_sentence_names_ties_and_the_cheapest():
     rows = [{"weights": w} for w in "abcd"]
-    ranking = {"best": "a", "best_set": ["a", "b", "c"], "cheapest_adequate": "c", "rows": rows}
+    usual = {"ranked": True, "margin": 0.01, "unit": "points", "cheapest_not_worse": "b", "best": "a"}
+    ranking = usual | {"best_set": ["a", "b", "c"], "cheapest_adequate": "c", "rows": rows}
     strong = {w: f"<strong>{w}</strong>" for w in "abcd"}
     assert sentence(ranking, "x") == (
         f"For x, start from {strong['a']}; {strong['b']} and {strong['c']} are not distinguishable from it. "
         f"Cheapest adequate choice: {strong['c']}."
     )
     apart = ranking | {"best_set": ["a"], "cheapest_adequate": None}
-    assert sentence(apart, "x") == f"For x, start from {strong['a']}; all others are distinguishably behind."
+    none = f"None is shown to be within 1.0 points of the best; the cheapest not shown to be worse is {strong['b']}."
+    assert sentence(apart, "x") == f"For x, start from {strong['a']}; all others are distinguishably behind. {none}"
     moving = apart | {"rows": [{"weights": w, "not_converged": w in "bc"} for w in "abc"]}
     assert sentence(moving, "x") == (
         f"For x, start from {strong['a']}; nothing is said of {strong['b']} and {strong['c']}, "
-        "which have not converged."
+        f"which have not converged. {none}"
     )
-    two = {"best": "a", "best_set": ["a", "b"], "cheapest_adequate": "b", "rows": rows[:2]}
+    two = usual | {"best_set": ["a", "b"], "cheapest_adequate": None, "rows": rows[:2]}
     assert sentence(two, "x").startswith("For x, this study cannot tell its candidates apart: <strong>a</strong> has")
-    one = {"best": "a", "best_set": ["a"], "cheapest_adequate": "a", "rows": rows[:1]}
+    assert sentence(two, "x").endswith(
+        "None is shown to be within 1.0 points of the best; the cheapest not shown to be worse is <strong>b</strong>."
+    )
+    one = usual | {"best_set": ["a"], "cheapest_adequate": "a", "rows": rows[:1]}
     assert sentence(one, "x") == "For x, start from <strong>a</strong>: nothing else was tried."
 
 
@@ -211,7 +220,9 @@ def test_comparison_has_no_empty_sections(tmp_path):
     assert structure.sections == ["answer", "results", "precision", "provenance"]
     words = structure.words
     assert "contradicts" not in words and "findings" not in words and "Learning curves" not in words
-    assert "imagenet is not distinguishable from it" in words
+    assert "one seed ranks nothing: coco-detector has the highest score, of these trained models only" in words
+    assert "not distinguishable" not in words and "behind" in words
+    assert "At the edge of the search: random." in words and "rate at the edge" in words
     assert "every statement is about these trained models only" in words
     assert "0.005 / 0.005 / 0.0017" in words
     assert "best rate at the edge of the search" in words
@@ -288,7 +299,7 @@ def test_nulls_are_gaps_and_dashes(tmp_path):
         row.update(mean=None, lo=None, hi=None, per_seed=[None, None, None])
         for key in ("to_best", "to_default"):
             if row[key]:
-                row[key].update(effect=None, lo=None, hi=None, p=None, p_holm=None)
+                row[key].update(effect=None, lo=None, hi=None, p=None, p_adjusted=None)
     metrics["findings"][0]["primary"].update(effect=None, lo=None, hi=None, p=None, p_holm=None, detectable=None)
     (run / "metrics.json").write_text(json.dumps(metrics))
     _, structure = read(build(run))

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from scipy.special import stdtrit
 
+from headstart.stats.arms import Arms
 from headstart.stats.contrasts import holm, ranking
-from headstart.stats.intervals import crossed_interval, paired_difference
+from headstart.stats.simultaneous import Simultaneous
 
 
 def test_holm_by_hand():
@@ -28,54 +28,56 @@ def arms(num_seeds=3, resamples=200, noise=0.002, **means):
     return values, {n: v[:, None] + noise * rng.normal(size=(num_seeds, resamples)) for n, v in values.items()}
 
 
+def still(values):
+    """Replicates of seeds whose images do not matter."""
+    return {name: np.repeat(np.asarray(column)[:, None], 5, axis=1) for name, column in values.items()}
+
+
 def test_ranking_is_a_set():
     values, replicates = arms(random=0.3, a=0.700, b=0.701, mid=0.6)
     result = ranking(values, replicates, 0.01, {"a": 1, "b": 2, "mid": 0.5, "random": 0.1}, default="mid")
     assert [row["weights"] for row in result["rows"]][2:] == ["mid", "random"]
     assert result["best"] == result["rows"][0]["weights"] and set(result["best_set"]) == {"a", "b"}
-    assert result["cheapest_adequate"] == "a"
-    assert result["scope"] == "these weights, over 3 seeds"
+    assert result["cheapest_adequate"] == result["cheapest_not_worse"] == "a"
+    assert result["scope"] == "these weights, over 3 seeds" and result["ranked"]
     best, _, mid, random = result["rows"]
-    assert best["to_best"]["effect"] == 0 and best["to_best"]["p"] == 1.0 and best["to_best"]["p_holm"] is None
+    assert best["to_best"]["effect"] == 0 and best["to_best"]["p"] == 1.0 and best["to_best"]["p_adjusted"] is None
     assert best["to_default"]["effect"] == pytest.approx(0.1, abs=0.01)
     assert mid["to_default"] is None
     assert random["to_default"]["effect"] == pytest.approx(-0.3, abs=0.01)
     assert random["to_best"]["effect"] == pytest.approx(values["random"].mean() - values[result["best"]].mean())
+    assert best["behind_at_most"] < 0.01 < 0.09 < mid["behind_at_most"] < random["behind_at_most"]
     json.dumps(result, allow_nan=False)
 
 
-def test_families_are_adjusted_separately():
+def test_those_to_the_best_hold_together_and_those_to_the_default_are_a_family():
     values, replicates = arms(noise=0.02, a=0.5, b=0.47, c=0.45, d=0.43)
     rows = ranking(values, replicates, 0.01, {}, default="d")["rows"]
-    for which in ("to_best", "to_default"):
-        effects = [row[which] for row in rows if row[which] and row[which]["effect"] != 0]
-        assert len(effects) == 3
-        assert [e["p_holm"] for e in effects] == pytest.approx(holm([e["p"] for e in effects]))
+    effects = [row["to_default"] for row in rows if row["to_default"]]
+    assert len(effects) == 3
+    assert [e["p_adjusted"] for e in effects] == pytest.approx(holm([e["p"] for e in effects]))
+    together = Arms(values, replicates)
+    for row in rows[1:]:
+        alone = together.difference(row["weights"], rows[0]["weights"])
+        assert row["to_best"]["lo"] < alone.lo and row["to_best"]["hi"] > alone.hi
+        assert row["to_best"]["p"] == alone.p < row["to_best"]["p_adjusted"]
 
 
-@pytest.mark.parametrize(
-    ("p_values", "best_set"),
-    [
-        ((0.02, 0.04), ["best"]),  # 0.04 both
-        ((0.03, 0.04), ["best", "x", "y"]),  # 0.06 both, though each alone is below 0.05
-        ((0.02, 0.06), ["best", "y"]),
-    ],
-)
-def test_the_best_set_is_by_adjusted_p_values(p_values, best_set):
-    """Student's t with 3 degrees of freedom: four seeds, nothing of the images."""
-    values = {"best": np.zeros(4)}
-    for name, p in zip("xy", p_values, strict=True):
-        spread = 2 / (stdtrit(3, 1 - p / 2) * np.sqrt(4 / 3))
-        values[name] = -1 - ord(name) / 1e6 - spread * np.array([1, -1, 1, -1])
-    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
-    result = ranking(values, replicates, 0.01, {})
-    assert [row["to_best"]["p"] for row in result["rows"][1:]] == pytest.approx(p_values, rel=1e-3)
-    assert result["best_set"] == best_set
+@pytest.mark.parametrize("gap", [0.5, 1.0, 1.5, 2.0])
+def test_the_best_set_is_by_the_interval_that_is_shown(gap):
+    values = {"best": np.array([0.0, 0.1, -0.1, 0.2]), "x": np.array([0.1, -0.1, 0.1, 0.0]) - gap / 10}
+    values |= {"y": np.array([0.0, 0.2, 0.1, -0.2]) - 0.05}
+    result = ranking(values, still(values), 0.01, {})
+    for row in result["rows"]:
+        held = row["to_best"]["lo"] <= 0 <= row["to_best"]["hi"]
+        assert (row["weights"] in result["best_set"]) == held
+        if row["weights"] != result["best"]:
+            assert (row["to_best"]["p_adjusted"] >= 0.05) == held
 
 
 def test_without_costs_or_default():
     result = ranking(*arms(a=0.5, b=0.9), 0.01, {})
-    assert result["cheapest_adequate"] == "b" and result["default"] is None
+    assert result["cheapest_adequate"] == result["cheapest_not_worse"] == "b" and result["default"] is None
     assert all(row["to_default"] is None for row in result["rows"])
 
 
@@ -88,79 +90,72 @@ def test_cheapest_adequate_needs_the_margin():
     assert result["cheapest_adequate"] == "best" and result["best_set"] == ["best"]
 
 
-@pytest.mark.parametrize(("margin", "chosen"), [(0.0101, "near"), (0.0099, "best")])
-def test_the_margin_itself_of_an_arm_shown_to_be_worse(margin, chosen):
-    """`near` is worse by one point, with hardly any noise: half a hundredth of a point decides."""
+def test_the_margin_is_compared_with_how_far_behind_it_may_be():
     values = {"best": np.array([0.7, 0.71, 0.72]), "near": np.array([0.69, 0.70, 0.71])}
-    replicates = {n: v[:, None] + [[-1e-3, 0.0, 1e-3]] for n, v in values.items()}
-    result = ranking(values, replicates, margin, {"best": 2.0, "near": 1.0})
-    assert result["best_set"] == ["best"] and result["cheapest_adequate"] == chosen
+    row = ranking(values, still(values), 0.01, {})["rows"][1]
+    assert row["behind_at_most"] > -row["to_best"]["effect"] == pytest.approx(0.01)
+    for margin, chosen in ((row["behind_at_most"] + 1e-9, "near"), (row["behind_at_most"] - 1e-9, None)):
+        result = ranking(values, still(values), margin, {"best": 2.0, "near": 1.0})
+        assert result["cheapest_adequate"] in {chosen, None if chosen else "best"}
+        assert (result["cheapest_adequate"] == "near") == (chosen == "near")
 
 
-@pytest.mark.parametrize(("margin", "chosen"), [(0.051, "cheap"), (0.05, "cheap"), (0.049, "best")])
-@pytest.mark.parametrize("higher", [True, False])
-def test_the_margin_itself_of_an_arm_that_cannot_be_told_apart(margin, chosen, higher):
-    """Its measured difference of 5 points decides, since its interval is far wider than any of these margins."""
-    values = {"best": np.array([0.5, 0.75]), "cheap": np.array([0.65, 0.5])}
-    values = values if higher else {n: 1 - v for n, v in values.items()}
-    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
-    costs = {"best": 2.0, "cheap": 1.0}
-    result = ranking(values, replicates, margin + 1e-12, costs, higher_is_better=higher)
-    assert result["best_set"] == ["best", "cheap"] and result["cheapest_adequate"] == chosen
-
-
-def test_an_arm_outside_the_best_set_needs_its_interval_within_the_margin():
-    """`low` is worse by 1.5 points for sure, and the interval ends beyond the margin of 2: not adequate, although its
-    measured difference is within the margin."""
-    values = {"best": np.array([0.70, 0.71, 0.72]), "low": np.array([0.681, 0.6945, 0.708])}
-    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
-    result = ranking(values, replicates, 0.02, {"best": 2.0, "low": 1.0})
-    low = result["rows"][1]["to_best"]
-    assert -0.02 < low["effect"] < low["hi"] < 0 and low["lo"] < -0.02
-    assert result["best_set"] == ["best"] and result["cheapest_adequate"] == "best"
+def test_what_cannot_be_told_apart_is_not_adequate_for_that():
+    """Two seeds cannot tell 0.5 from 0.6 here; nothing is shown to be within a point of the best, not even the best."""
+    values = {"best": np.array([0.55, 0.65]), "cheap": np.array([0.6, 0.4])}
+    result = ranking(values, still(values), 0.01, {"best": 2.0, "cheap": 1.0})
+    assert set(result["best_set"]) == {"best", "cheap"}
+    assert result["cheapest_adequate"] is None and result["cheapest_not_worse"] == "cheap"
 
 
 def test_all_that_a_ranking_says():
     """Names and numbers as in `metrics.json`, at a level that is nobody's default."""
     values, replicates = arms(noise=0.02, a=0.5, b=0.47, c=0.40)
     result = ranking(values, replicates, 0.01, {"a": 3.0, "b": 2.0, "c": 1.0}, default="c", level=0.6)
-    assert [row["weights"] for row in result["rows"]] == [result["best"], *sorted({"a", "b"} - {result["best"]}), "c"]
-
-    def effect(one, other, p_holm):
-        return paired_difference(values[one], replicates[one], values[other], replicates[other], level=0.6).to_json(
-            p_holm
-        )
-
+    order = [row["weights"] for row in result["rows"]]
+    assert order == [result["best"], *sorted({"a", "b"} - {result["best"]}), "c"]
+    both = Arms(values, replicates)
+    together = Simultaneous.of(both, order, 0.6)
+    behind = together.behind_at_most()
     for row in result["rows"]:
-        name, own = row["weights"], crossed_interval(values[row["weights"]], replicates[row["weights"]], 0.6)
+        name, own = row["weights"], both.mean(row["weights"], 0.6)
+        to_best, p = together.difference(name, result["best"])
         assert row == {
             "weights": name,
             "mean": own.effect,
             "lo": own.lo,
             "hi": own.hi,
-            "per_seed": list(own.per_seed),
-            "to_best": effect(name, result["best"], row["to_best"]["p_holm"]),
-            "to_default": None if name == "c" else effect(name, "c", row["to_default"]["p_holm"]),
+            "per_seed": list(values[name]),
+            "to_best": to_best.to_json(p),
+            "to_default": None
+            if name == "c"
+            else both.difference(name, "c", 0.6).to_json(row["to_default"]["p_adjusted"]),
+            "behind_at_most": behind[name],
         }
     del result["rows"]
     assert result == {
         "default": "c",
         "margin": 0.01,
         "higher_is_better": True,
+        "ranked": True,
         "best": "a",
         "best_set": result["best_set"],
         "cheapest_adequate": result["cheapest_adequate"],
+        "cheapest_not_worse": result["cheapest_not_worse"],
+        "overstated": together.overstated(result["best_set"]),
         "scope": "these weights, over 3 seeds",
     }
 
 
 def test_of_equal_cost_the_better_and_of_equal_means_the_first():
     values = {"b": np.array([0.5, 0.6]), "a": np.array([0.5, 0.6]), "c": np.array([0.5, 0.61])}
-    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
-    result = ranking(values, replicates, 0.1, {"a": 1.0, "b": 1.0, "c": 1.0})
+
+    def chosen(costs):
+        return ranking(values, still(values), 9.0, costs)["cheapest_adequate"]
+
+    result = ranking(values, still(values), 9.0, {"a": 1.0, "b": 1.0, "c": 1.0})
     assert [row["weights"] for row in result["rows"]] == ["c", "b", "a"] and result["cheapest_adequate"] == "c"
-    assert ranking(values, replicates, 0.1, {"a": 1.0, "b": 1.0, "c": 2.0})["cheapest_adequate"] == "b"
-    assert ranking(values, replicates, 0.1, {"a": float("nan"), "c": 2.0})["cheapest_adequate"] == "c"
+    assert chosen({"a": 1.0, "b": 1.0, "c": 2.0}) == "b" and chosen({"a": float("nan"), "c": 2.0}) == "c"
 
 
 def test_arms_without_a_value_keep_their_order():
@@ -170,39 +165,32 @@ def test_arms_without_a_value_keep_their_order():
     order = ["z", "a", "y", "x"]
     result = ranking({n: values[n] for n in order}, {n: replicates[n] for n in order}, 1.0, {})
     assert [row["weights"] for row in result["rows"]] == ["a", "z", "y", "x"]
+    nothing = ranking({n: values[n] for n in "xy"}, {n: replicates[n] for n in "xy"}, 1.0, {})
+    assert nothing["best"] == "x" and nothing["cheapest_adequate"] is None and nothing["overstated"] is None
 
 
-def test_indistinct_by_noise_alone_is_not_adequate():
-    """Two seeds cannot tell 0.5 from 0.6 here, but a measured loss of 10 points is no adequate choice."""
-    values = {"best": np.array([0.55, 0.65]), "cheap": np.array([0.6, 0.4])}
-    replicates = {n: np.repeat(v[:, None], 5, axis=1) for n, v in values.items()}
-    result = ranking(values, replicates, 0.01, {"best": 2.0, "cheap": 1.0})
-    assert set(result["best_set"]) == {"best", "cheap"}
-    assert result["cheapest_adequate"] == "best"
-
-
-def test_one_seed():
+def test_one_seed_never_ranks():
     values, replicates = arms(num_seeds=1, noise=0.01, a=0.700, b=0.705, c=0.3)
-    result = ranking(values, replicates, 0.01, {}, default="c")
-    assert result["scope"] == "this trained model only"
-    assert set(result["best_set"]) == {"a", "b"}
-    assert all(row["to_best"]["p"] is None and row["to_best"]["p_holm"] is None for row in result["rows"])
+    result = ranking(values, replicates, 0.01, {"c": 1.0}, default="c")
+    assert result["scope"] == "this trained model only" and not result["ranked"]
+    assert set(result["best_set"]) == {"a", "b", "c"}
+    assert result["cheapest_adequate"] is result["cheapest_not_worse"] is result["overstated"] is None
+    assert all(row["to_best"]["p"] is None and row["to_best"]["p_adjusted"] is None for row in result["rows"])
+    assert all(row["to_best"]["lo"] < row["to_best"]["hi"] for row in result["rows"][1:])
 
 
 def test_identical_arms_share_the_best_set():
     values, replicates = arms(a=0.5)
-    result = ranking(
-        {"a": values["a"], "b": values["a"]}, {"a": replicates["a"], "b": replicates["a"]}, 0.0, {"a": 2.0, "b": 1.0}
-    )
-    assert result["best"] == "a" and result["best_set"] == ["a", "b"]
-    assert result["cheapest_adequate"] == "b"
-    assert result["rows"][1]["to_best"]["p_holm"] == 1.0
+    same = {"a": values["a"], "b": values["a"]}, {"a": replicates["a"], "b": replicates["a"]}
+    result = ranking(*same, 0.0, {"a": 2.0, "b": 1.0})
+    assert result["best"] == "a" and result["best_set"] == ["a", "b"] and result["cheapest_not_worse"] == "b"
 
 
 def test_one_arm():
     result = ranking(*arms(only=0.5), 0.01, {"only": 1.0}, default="only")
     assert result["best_set"] == ["only"] and result["cheapest_adequate"] == "only"
-    assert result["rows"][0]["to_default"] is None
+    assert result["rows"][0]["to_default"] is None and result["rows"][0]["behind_at_most"] == 0
+    assert result["overstated"] == pytest.approx(0, abs=1e-4)
 
 
 def test_lower_is_better():
@@ -211,6 +199,7 @@ def test_lower_is_better():
     assert [row["weights"] for row in result["rows"]] == ["good", "near", "bad"]
     assert result["cheapest_adequate"] == "near"
     assert result["rows"][2]["to_best"]["effect"] == pytest.approx(0.5, abs=0.01)
+    assert result["rows"][2]["behind_at_most"] == pytest.approx(0.5, abs=0.02) and result["overstated"] > 0
 
 
 def test_an_arm_without_a_value_stands_last():
@@ -227,7 +216,7 @@ def test_faults():
     values, replicates = arms(a=0.5, b=0.4)
     with pytest.raises(ValueError, match=r"the default 'c' is not among \['a', 'b'\]"):
         ranking(values, replicates, 0.01, {}, default="c")
-    with pytest.raises(ValueError, match="both need the same arms"):
+    with pytest.raises(ValueError, match="both need the same"):
         ranking(values, {}, 0.01, {})
     with pytest.raises(ValueError, match="cannot be paired"):
-        ranking({**values, "a": values["a"][:2]}, {**replicates, "a": replicates["a"][:2]}, 0.01, {})
+        ranking(values, {"a": replicates["a"], "b": replicates["b"][:, :5]}, 0.01, {})

@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 from headstart.stats.bootstrap import image_weights
-from headstart.stats.intervals import LEVEL, critical, crossed_interval, detectable_effect, paired_difference
+from headstart.stats.intervals import LEVEL, critical, crossed_interval
 
 VALUES = np.array([0.1, 0.2, 0.3])
 
@@ -79,29 +79,6 @@ def test_students_t_where_images_do_not_matter(num_seeds):
     assert (result.lo, result.hi) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-6)
 
 
-@pytest.mark.parametrize("level", [0.8, 0.9, 0.99])
-def test_other_levels(level):
-    """The level reaches the interval and its degrees of freedom; the p-value and the error know none."""
-    values = np.array([0.1, 0.25, 0.3, 0.2])
-    result = crossed_interval(values, np.repeat(values[:, None], 4, axis=1), level)
-    bounds = stats.ttest_1samp(values, 0).confidence_interval(level)
-    assert (result.lo, result.hi) == pytest.approx(tuple(bounds), rel=1e-6) and result.df == pytest.approx(3, rel=1e-5)
-    usual = crossed_interval(values, np.repeat(values[:, None], 4, axis=1))
-    assert (result.p, result.se) == (usual.p, usual.se)
-    seeds = crossed_interval(VALUES, VALUES[:, None] + [[-0.03, 0.0, 0.03]], level)
-    assert seeds.hi - seeds.effect == pytest.approx(half_width(0.0009, 0.01 / 3, 0.0, 3, level=level), rel=1e-4)
-    assert stats.t.ppf((1 + level) / 2, seeds.df) * seeds.se == pytest.approx(seeds.hi - seeds.effect, rel=1e-5)
-
-
-def test_differences_at_other_levels():
-    a, b = VALUES, np.array([0.25, 0.05, 0.1])
-    draws = np.random.default_rng(0).normal(0.2, 0.05, (2, 3, 50))
-    for level in (0.6, 0.95):
-        assert paired_difference(a, draws[0], b, draws[1], level=level) == crossed_interval(
-            a - b, draws[0] - draws[1], level
-        )
-
-
 def test_values_of_any_number_type():
     exact = crossed_interval(VALUES, VALUES[:, None] + [[-0.03, 0.0, 0.03]])
     single = crossed_interval(VALUES.astype(np.float32), (VALUES[:, None] + [[-0.03, 0.0, 0.03]]).astype(np.float32))
@@ -146,25 +123,9 @@ def test_one_seed_has_an_interval_from_images_and_no_p():
     assert result.excludes_zero
 
 
-@pytest.mark.parametrize("num_seeds", [2, 3])
-def test_identical_arms(num_seeds):
-    rng = np.random.default_rng(0)
-    values, draws = rng.random(num_seeds), rng.random((num_seeds, 50))
-    result = paired_difference(values, draws, values, draws)
-    assert (result.effect, result.lo, result.hi, result.p, result.se) == (0, 0, 0, 1.0, 0)
-    assert not result.excludes_zero
-
-
 def test_a_difference_without_any_variance():
     result = crossed_interval([0.5, 0.5], np.full((2, 10), 0.5))
     assert (result.lo, result.hi, result.p) == (0.5, 0.5, 0.0)
-
-
-def test_pairs_cancel_what_they_share():
-    rng = np.random.default_rng(1)
-    values, draws = rng.random(3), rng.random((3, 40))
-    result = paired_difference(values + 0.1, draws + 0.1, values, draws)
-    assert (result.lo, result.hi) == pytest.approx((0.1, 0.1))
 
 
 def test_resamples_without_a_value_are_left_out():
@@ -191,9 +152,9 @@ def test_infinite_values(where):
 
 
 def test_json_has_no_number_for_infinity():
-    result = crossed_interval([0.5], [[0.4, 0.5, 0.6]]).to_json(p_holm=None)
+    result = crossed_interval([0.5], [[0.4, 0.5, 0.6]]).to_json(p_adjusted=None)
     assert json.loads(json.dumps(result, allow_nan=False))["df"] is None
-    assert list(result) == ["effect", "lo", "hi", "p", "p_holm", "df", "se", "per_seed"]
+    assert list(result) == ["effect", "lo", "hi", "p", "p_adjusted", "df", "se", "per_seed"]
 
 
 def test_shapes_that_do_not_pair():
@@ -202,36 +163,8 @@ def test_shapes_that_do_not_pair():
     for values, draws in [(np.zeros((3, 1)), np.zeros((3, 5))), ([], np.zeros((0, 5))), (VALUES, VALUES)]:
         with pytest.raises(ValueError, match=r"expected \(S,\) and \(S, B\) of the same S seeds"):
             crossed_interval(values, draws)
-    with pytest.raises(ValueError, match="the same seeds and the same resamples"):
-        paired_difference([0.0], np.zeros((1, 5)), [0.0], np.zeros((1, 6)))
     with pytest.raises(ValueError, match="level is 95"):
         crossed_interval(VALUES, np.zeros((3, 5)), level=95)
-
-
-@pytest.mark.parametrize("df", [2, 3.7, 30, math.inf])
-def test_detectable_effect_has_the_power(df):
-    """Power by scipy's noncentral t, of the test that the interval is."""
-    effect = detectable_effect(0.01, df)
-    if math.isinf(df):
-        power = stats.norm.sf(stats.norm.ppf(0.975) - effect / 0.01)
-        assert effect == pytest.approx(0.01 * (1.959964 + 0.841621), rel=1e-5)
-    else:
-        power = stats.nct.sf(stats.t.ppf(0.975, df), df, effect / 0.01)
-    assert power == pytest.approx(0.8, abs=1e-6)
-
-
-def test_detectable_effect_at_other_levels():
-    effect = detectable_effect(0.01, 5, level=0.9, power=0.6)
-    assert stats.nct.sf(stats.t.ppf(0.95, 5), 5, effect / 0.01) == pytest.approx(0.6, abs=1e-6)
-    wide = 0.01 * (stats.norm.ppf(0.95) + stats.norm.ppf(0.6))
-    assert detectable_effect(0.01, math.inf, level=0.9, power=0.6) == pytest.approx(wide)
-
-
-def test_detectable_effect_limits():
-    assert detectable_effect(0.0, 4) == 0.0
-    assert math.isnan(detectable_effect(math.nan, math.nan))
-    assert detectable_effect(1.0, 2) > detectable_effect(1.0, 4) > detectable_effect(1.0, math.inf)
-    assert detectable_effect(1.0, 2e6) == pytest.approx(detectable_effect(1.0, 9e5), rel=1e-5)
 
 
 @pytest.mark.parametrize(

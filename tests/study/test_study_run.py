@@ -75,8 +75,7 @@ def test_a_run_writes_what_it_promises(folder):
     assert len(summary["trials"]) == 3 * 2 * 2
     assert len((run / "results.jsonl").read_text().splitlines()) == 12
     assert [f["id"] for f in summary["findings"]] == [
-        "F1a@0.5",
-        "F1a@0.7",
+        "F1a",
         "F1b",
         "F1c",
         "F2a",

@@ -60,15 +60,19 @@ def plan_study(
 ) -> Plan:
     """What `run_study` would do; runs and writes nothing."""
     from headstart.config.study import with_noise
+    from headstart.store.store import Store
     from headstart.study.files import find_study, load_study, run_directory
-    from headstart.study.plan_summary import plan_summary
+    from headstart.study.plan import Planner
+    from headstart.study.plan_summary import foreseen, plan_summary
     from headstart.study.run import planned
 
     settings, base = load_study(str(study))
     if noise is not None:
         settings = with_noise(settings, noise)
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
-    return plan_summary(settings, where, planned(settings, base, where, devices), devices)
+    expansion = planned(settings, base, where, devices)
+    planner, store = Planner(settings, base, device=devices.kind), Store(where) if where.is_dir() else None
+    return plan_summary(settings, where, expansion, devices, foreseen(planner, store, expansion))
 
 
 def compare(

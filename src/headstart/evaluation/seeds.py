@@ -12,8 +12,8 @@ import numpy as np
 
 from headstart.evaluation.scoring import Scored
 from headstart.names import is_of_class
-from headstart.stats.intervals import Interval, crossed_interval, paired_difference
-from headstart.stats.unpaired import unpaired_difference
+from headstart.stats.arms import Arms
+from headstart.stats.intervals import Interval, crossed_interval
 
 
 def mean_metrics(seeds: Sequence[Scored]) -> dict[str, float]:
@@ -43,5 +43,5 @@ def _difference(name: str, first: Sequence[Scored], second: Sequence[Scored]) ->
         effect = float(np.mean(values[0]) - np.mean(values[1]))
         return Interval(effect, math.nan, math.nan, None, math.nan, math.nan, (effect,))
     draws = [np.stack([s.replicates[name] for s in side]) for side in (first, second)]
-    compare = paired_difference if len(first) == len(second) == 1 else unpaired_difference
-    return compare(values[0], draws[0], values[1], draws[1])
+    names = "first", "second"
+    return Arms(dict(zip(names, values, strict=True)), dict(zip(names, draws, strict=True))).difference(*names)

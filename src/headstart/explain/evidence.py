@@ -1,6 +1,8 @@
-"""What a study measured, and contrasts of it: sums of metrics with signs, paired by seed and by resample.
+"""What a study measured, and contrasts of it: sums of metrics, arm against arm.
 
-Imports no torch. Letters: S seeds, B bootstrap resamples.
+Imports no torch. Letters: S seeds, B bootstrap resamples. What is summed of one arm is summed seed by seed (two
+training sizes, two IoUs of one model); arms are compared as means over seeds that are no pairs
+(`headstart.stats.arms`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from dataclasses import KW_ONLY, dataclass, field
 import numpy as np
 
 from headstart.explain.verdicts import Measure, as_measure
-from headstart.stats.intervals import crossed_interval
+from headstart.stats.arms import Arms
+from headstart.stats.intervals import Interval, crossed_interval
 
 Series = tuple[np.ndarray, np.ndarray]
 """Values (S,) and replicates (S, B)."""
-Term = tuple[int, str, str]
-"""Sign (+1 or -1), role, metric name."""
+Term = tuple[float, str, str]
+"""Factor (+1 or -1, or a share of it), role, metric name."""
 
 
 @dataclass(frozen=True)
@@ -45,36 +48,80 @@ class TaskFacts:
 Roles = Mapping[str, Measured]
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """One arm's sums by seed, less those of another arm; or, without another, the sums themselves.
+
+    others: the same sums of further arms, which tell how far seeds spread.
+    """
+
+    plus: Series
+    minus: Series | None = None
+    others: tuple[Series, ...] = ()
+
+    @property
+    def seeds(self) -> int:
+        """Of each arm; of the one with fewer."""
+        return min(len(values) for values, _ in (self.plus, self.minus or self.plus))
+
+    def interval(self) -> Interval:
+        """Of the effect."""
+        if self.minus is None:
+            return crossed_interval(*self.plus)
+        arms = {"plus": self.plus, "minus": self.minus, **{f"other {k}": o for k, o in enumerate(self.others)}}
+        found = Arms({n: values for n, (values, _) in arms.items()}, {n: draws for n, (_, draws) in arms.items()})
+        return found.difference("plus", "minus")
+
+
 def contrast(
     roles: Roles, terms: Sequence[Term], transform: Callable[[np.ndarray], np.ndarray] | None = None
-) -> Series | None:
-    """Sum of sign x transform(metric); None when a term was not measured.
+) -> Contrast | None:
+    """Sum of factor x transform(metric) over the terms of one role, or of two; None when a term was not measured.
 
-    Terms of one sign are added up first: exchanging the signs then gives exactly the negative, to the last bit.
-    Raises ValueError when terms differ in seeds or resamples: they could not be paired.
+    Of two roles, the second has the terms of the first with factors of the other sign. Raises ValueError when terms of
+    one role differ in seeds, or any in resamples.
     """
-    for _, role, key in terms:
-        if role not in roles or key not in roles[role].values or key not in roles[role].replicates:
-            return None
+    first, *second = dict.fromkeys(role for _, role, _ in terms)
+    pattern = [(factor, key) for factor, role, key in terms if role == first]
+    if len(second) > 1 or (second and {(-f, k) for f, r, k in terms if r == second[0]} != set(pattern)):
+        raise ValueError(f"{terms}: a contrast has one role, or two with the same terms and other signs")
+    found = {role: _summed(roles[role], role, pattern, transform) for role in roles if role != "pair" or first == role}
+    plus, minus = found.get(first), found.get(second[0]) if second else None
+    if plus is None or (second and minus is None):
+        return None
+    if not second:
+        return Contrast(plus)
+    return Contrast(plus, minus, tuple(s for role, s in found.items() if s and role not in (first, *second)))
+
+
+def _summed(
+    measured: Measured, role: str, pattern: Sequence[tuple[float, str]], transform: Callable | None
+) -> Series | None:
+    if any(key not in measured.values or key not in measured.replicates for _, key in pattern):
+        return None
     parts = []
-    for sign, role, key in terms:
-        measured = (roles[role].values[key], roles[role].replicates[key])
-        values, replicates = (np.asarray(array, dtype=np.float64) for array in measured)
-        parts.append((sign, (values, replicates) if transform is None else (transform(values), transform(replicates))))
-    shapes = {(values.shape, replicates.shape[:1], replicates.shape) for _, (values, replicates) in parts}
-    if len(shapes) > 1 or any(of_values != seeds for of_values, seeds, _ in shapes):
-        names = ", ".join(f"{role} {key}" for _, role, key in terms)
-        raise ValueError(f"{names}: values and replicates have shapes {sorted(shapes)}; pairs need the same seeds")
+    for factor, key in pattern:
+        values, draws = (np.asarray(a, dtype=np.float64) for a in (measured.values[key], measured.replicates[key]))
+        parts.append((factor, transform(values), transform(draws)) if transform else (factor, values, draws))
+    shapes = {(values.shape, draws.shape) for _, values, draws in parts}
+    if len(shapes) > 1 or any(of_values != draws[:1] for of_values, draws in shapes):
+        names = ", ".join(f"{role} {key}" for _, key in pattern)
+        raise ValueError(f"{names}: values and replicates have shapes {sorted(shapes)}; sums need the same seeds")
+    # Terms of one sign first: exchanging the signs gives exactly the negative, to the last bit.
+    gains, losses = ([p for p in parts if (p[0] > 0) == gain] for gain in (True, False))
 
-    def total(sign: int, which: int) -> np.ndarray:
-        return sum((arrays[which] for s, arrays in parts if s == sign), start=np.zeros_like(parts[0][1][which]))
+    def total(which: int) -> np.ndarray:
+        up, down = (sum(abs(p[0]) * p[which] for p in side) for side in (gains, losses))
+        return np.asarray(up - down)
 
-    return total(1, 0) - total(-1, 0), total(1, 1) - total(-1, 1)
+    return total(1), total(2)
 
 
-def measures(name: str, unit: str, series: Series | None, sign: int, *, n_images: int) -> list[Measure]:
+def measures(name: str, unit: str, found: Contrast | None, sign: int, *, n_images: int) -> list[Measure]:
     """One measure with predicted sign, or none when there is nothing to measure it from."""
-    return [] if series is None else [as_measure(name, unit, crossed_interval(*series), sign, n_images=n_images)]
+    if found is None:
+        return []
+    return [as_measure(name, unit, found.interval(), sign, n_images=n_images, seeds=found.seeds)]
 
 
 def difference(
@@ -89,8 +136,8 @@ def difference(
     minus: str = "labels",
 ) -> list[Measure]:
     """One metric of one role minus that of another, as `measures`."""
-    series = contrast(roles, [(1, plus, key), (-1, minus, key)])
-    return measures(f"{what}, {plus} - {minus}", unit, series, sign, n_images=n_images)
+    found = contrast(roles, [(1, plus, key), (-1, minus, key)])
+    return measures(f"{what}, {plus} - {minus}", unit, found, sign, n_images=n_images)
 
 
 def against_others(

@@ -3,8 +3,8 @@
 Imports no torch. Every finding is a hypothesis stated here, before any data are seen: a claim, one primary number
 with the sign that the claim predicts, and alternatives that could disagree. `headstart.explain.verdicts` has the rule.
 
-**What to pass.** `roles` maps a role to its `Measured`; all arrays have the same seeds in the same order (S) and
-replicates under shared image weights (B):
+**What to pass.** `roles` maps a role to its `Measured`; all arrays of a role have the same seeds in the same order (S),
+and all replicates are under shared image weights (B):
 
 - `boxes`, `labels` (needed): the two arms; `random` weights, and `scratch`, random weights fine-tuned to their plateau:
   shown.
@@ -16,7 +16,7 @@ replicates under shared image weights (B):
 A key without replicates (counts such as `auroc/n_images`) may stand in `values` alone. Missing keys are no fault: the
 finding is then `not tested`. `tasks` has the facts of each task. Detection tasks with the same test data and protocol
 form one learning curve: F1a and F1b are taken at its smallest number of training images, F1c between its ends.
-With several curves or tasks of a kind, ids carry the task's name: `F1a@0.5:bccd`.
+With several curves or tasks of a kind, ids carry the task's name: `F1a:bccd`.
 
 **Signs.** Every effect is boxes minus labels, or is made of such differences, so swapping the two arms flips every
 sign. For F3 it is imbalance(labels to boxes) - imbalance(boxes to labels). Controls of F3 are that asymmetry less the
@@ -32,9 +32,9 @@ from itertools import groupby
 import numpy as np
 
 from headstart.explain.evidence import (
+    Contrast,
     Measured,
     Roles,
-    Series,
     TaskFacts,
     against_others,
     contrast,
@@ -57,8 +57,7 @@ EQUAL_NOWHERE = (
 MATCHED_RETENTION = "retention where mAP@0.5 is equal"
 
 CLAIMS = {
-    "F1a@0.5": "Pre-training on boxes serves detection on little data better than pre-training on labels, at IoU 0.5.",
-    "F1a@0.7": "Pre-training on boxes serves detection on little data better than pre-training on labels, at IoU 0.7.",
+    "F1a": "Pre-training on boxes serves detection on little data better than pre-training on labels.",
     "F1b": "The gain is greatest where precise localization counts: less is lost from IoU 0.5 to IoU 0.7.",
     "F1c": "The gain is greater the fewer images there are to fine-tune on.",
     "F2": "Pre-training on boxes helps semantic segmentation but harms image classification.",
@@ -75,8 +74,8 @@ def findings(roles: Roles, tasks: Sequence[TaskFacts], origins: int) -> list[Fin
     """All findings of a study in the order F1 to F4 (`order` puts contradictions first).
 
     origins: independent pre-trainings of each of the two kinds (the smaller number): with fewer than three, verdicts
-    are about these checkpoints. Raises KeyError when `boxes` or `labels` is missing, ValueError when arrays that
-    should be paired differ in seeds or resamples.
+    are about these checkpoints. Raises KeyError when `boxes` or `labels` is missing, ValueError when arrays differ in
+    resamples, or in seeds within a role.
     """
     for arm in ("boxes", "labels"):
         if arm not in roles:
@@ -122,18 +121,22 @@ def _detection(roles: Roles, curve: Sequence[TaskFacts], suffix: str) -> list[Dr
     def gain(iou: str) -> list[Measure]:
         return difference(roles, f"mAP@{iou}", "points", at(iou), sign=1, n_images=n)
 
-    drafts = []
-    for iou, others in (("0.5", ("0.5:0.95",)), ("0.7", ("0.75", "0.5:0.95"))):
-        what = f"mAP at IoU {iou} ({task.protocol}), {task.train_images} images to fine-tune on"
-        alternatives = [m for other in others for m in gain(other)]
-        beside = against_others(roles, f"mAP@{iou}", "points", at(iou), n_images=n)
-        drafts.append(
-            _draft(f"F1a@{iou}", suffix, what, "points", primary=gain(iou), alternatives=alternatives, beside=beside)
-        )
+    # One test, not two: the gains at 0.5 and at 0.7 are nearly the same gain.
+    name, ious = "mean of mAP@0.5 and mAP@0.7", ("0.5", "0.7")
+    terms = [(sign / 2, arm, at(iou)) for sign, arm in ((1, "boxes"), (-1, "labels")) for iou in ious]
+    gains = _draft(
+        "F1a",
+        suffix,
+        f"{name} ({task.protocol}), {task.train_images} images to fine-tune on",
+        "points",
+        primary=measures(f"{name}, boxes - labels", "points", contrast(roles, terms), 1, n_images=n),
+        alternatives=[m for iou in (*ious, "0.75", "0.5:0.95") for m in gain(iou)],
+        beside=[m for iou in ious for m in against_others(roles, f"mAP@{iou}", "points", at(iou), n_images=n)],
+    )
     matched = f"{task.name}/{MATCHED_RETENTION}"
     points = [(at("0.5", of), at("0.7", of)) for of in curve]
     precision = _precision(with_matched_retention(roles, points, matched), at, n, suffix=suffix, matched=matched)
-    return [*drafts, precision, _by_images(roles, curve, at, suffix)]
+    return [gains, precision, _by_images(roles, curve, at, suffix)]
 
 
 def _precision(roles: Roles, at: Callable[[str], str], n: int, *, suffix: str, matched: str) -> Draft:
@@ -144,9 +147,11 @@ def _precision(roles: Roles, at: Callable[[str], str], n: int, *, suffix: str, m
     def retention(iou: str) -> list[Measure]:
         if iou in low or "0.5" in low:
             return []
+        # Random weights may have hardly any AP here; the log of that spreads as nothing else does.
+        arms = {role: roles[role] for role in ("boxes", "labels")}
         terms = [(1, "boxes", at(iou)), (-1, "boxes", at("0.5")), (-1, "labels", at(iou)), (1, "labels", at("0.5"))]
         # A resample of few images can have a mAP of 0; bounding its log only widens the interval.
-        series = contrast(roles, terms, lambda ap: np.log(np.maximum(ap, 1e-4)))
+        series = contrast(arms, terms, lambda ap: np.log(np.maximum(ap, 1e-4)))
         return measures(f"log[mAP@{iou} / mAP@0.5], boxes - labels", "log ratio", series, 1, n_images=n)
 
     ends = [(1, "boxes", at("0.7")), (-1, "boxes", at("0.5")), (-1, "labels", at("0.7")), (1, "labels", at("0.5"))]
@@ -250,7 +255,7 @@ def _neighbors(roles: Roles) -> Draft:
     n = image_count(roles, "pair", "imbalance/n_images")
     unit, what = "imbalance", "imbalance(labels to boxes) - imbalance(boxes to labels)"
 
-    def asymmetry(prefix: str, arm: str = "boxes") -> Series | None:
+    def asymmetry(prefix: str, arm: str = "boxes") -> Contrast | None:
         return contrast(roles, [(1, "pair", f"{prefix}/labels_to_{arm}"), (-1, "pair", f"{prefix}/{arm}_to_labels")])
 
     main = asymmetry("imbalance")
@@ -288,12 +293,12 @@ def _neighbors(roles: Roles) -> Draft:
     )
 
 
-def _beyond(main: Series | None, control: Series | None) -> Series | None:
+def _beyond(main: Contrast | None, control: Contrast | None) -> Contrast | None:
     """main less the size of control, in the direction of main."""
     if main is None or control is None:
         return None
-    turn = np.sign(main[0].mean()) * np.sign(control[0].mean())
-    return main[0] - turn * control[0], main[1] - turn * control[1]
+    turn = np.sign(main.plus[0].mean()) * np.sign(control.plus[0].mean())
+    return Contrast((main.plus[0] - turn * control.plus[0], main.plus[1] - turn * control.plus[1]))
 
 
 def _activations(roles: Roles) -> Draft:

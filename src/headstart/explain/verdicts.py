@@ -2,7 +2,7 @@
 
 A *draft* is a hypothesis with what was measured for it. `judge` applies one rule to all drafts of a study:
 
-1. The primary tests of the study form one family (Holm), the alternatives of one finding another.
+1. The primary tests of each of F1, F2, F3 and F4 form one family (Holm), the alternatives of one finding another.
 2. No p-value (one seed, or nothing measured) or a reason why no verdict can be given: `not tested`.
 3. Holm-adjusted p of the primary not below 0.05: `not distinguishable`. So too when a control does not pass: the
    effect must be seen beyond *every* control, each at p < 0.05 (an intersection-union test: no adjustment).
@@ -12,12 +12,15 @@ A *draft* is a hypothesis with what was measured for it. `judge` applies one rul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from headstart.stats.contrasts import holm
-from headstart.stats.intervals import LEVEL, Interval, detectable_effect, finite
+from headstart.stats.intervals import LEVEL, Interval, finite
+from headstart.stats.parts import Parts
+from headstart.stats.power import detectable, images_for, seeds_for
 
 Verdict = Literal["supported", "contradicted", "not distinguishable", "depends on the measure", "not tested"]
 _FIRST: tuple[Verdict, ...] = (
@@ -30,7 +33,12 @@ _FIRST: tuple[Verdict, ...] = (
 
 
 class Measure(TypedDict):
-    """One contrast. Fractions, not percent; `unit` "points" means that a report shows the effect times 100."""
+    """One contrast. Fractions, not percent; `unit` "points" means that a report shows the effect times 100.
+
+    per_seed: empty where two arms are compared, whose seeds are no pairs; seeds: how many each arm has. parts: of the
+    variance (`headstart.stats.parts.Parts`), None where it is not known. detectable: of a primary, the effect that is
+    found in 80 % of studies like this one, at the first step of its family.
+    """
 
     name: str
     unit: str
@@ -41,12 +49,25 @@ class Measure(TypedDict):
     p_holm: float | None
     detectable: float | None
     per_seed: list[float | None]
+    seeds: int
+    parts: dict[str, float | None] | None
     predicted_sign: int
     n_images: int
 
 
+class Halved(TypedDict):
+    """What would halve the detectable effect, other things being equal: seeds of each arm, or test images. None: this
+    alone does not."""
+
+    seeds: int | None
+    images: int | None
+
+
 class Finding(TypedDict):
-    """One hypothesis and its verdict. `controls` can only withhold a verdict; `beside` is shown and decides nothing."""
+    """One hypothesis and its verdict. `controls` can only withhold a verdict; `beside` is shown and decides nothing.
+
+    tests: how many primary tests the family of F1, F2, F3 or F4 has here.
+    """
 
     id: str
     claim: str
@@ -60,6 +81,8 @@ class Finding(TypedDict):
     why: str
     scope: str
     origins: int
+    tests: int
+    halved: Halved | None
 
 
 @dataclass(frozen=True)
@@ -77,8 +100,11 @@ class Draft:
     untested: str = ""
 
 
-def as_measure(name: str, unit: str, interval: Interval, predicted_sign: int, *, n_images: int) -> Measure:
-    """An interval as a measure; numbers that are not finite become None."""
+def as_measure(
+    name: str, unit: str, interval: Interval, predicted_sign: int, *, n_images: int, seeds: int | None = None
+) -> Measure:
+    """An interval as a measure; numbers that are not finite become None. seeds: of each arm, if not as `per_seed`."""
+    parts = interval.parts
     return {
         "name": name,
         "unit": unit,
@@ -87,8 +113,10 @@ def as_measure(name: str, unit: str, interval: Interval, predicted_sign: int, *,
         "hi": finite(interval.hi),
         "p": finite(interval.p),
         "p_holm": None,
-        "detectable": finite(detectable_effect(interval.se, interval.df)),
+        "detectable": None,
         "per_seed": [finite(value) for value in interval.per_seed],
+        "seeds": len(interval.per_seed) if seeds is None else seeds,
+        "parts": parts.to_json() if parts else None,
         "predicted_sign": predicted_sign,
         "n_images": n_images,
     }
@@ -96,8 +124,19 @@ def as_measure(name: str, unit: str, interval: Interval, predicted_sign: int, *,
 
 def judge(drafts: Sequence[Draft], origins: int) -> list[Finding]:
     """Verdicts for all drafts of one study, in the given order. origins: independent pre-trainings of each kind."""
-    adjusted = holm([None if draft.untested or draft.primary is None else draft.primary["p"] for draft in drafts])
-    return [_judged(draft, p_holm, origins) for draft, p_holm in zip(drafts, adjusted, strict=True)]
+    tested = [None if draft.untested or draft.primary is None else draft.primary["p"] for draft in drafts]
+    adjusted, tests = list(tested), [0] * len(drafts)
+    for family in dict.fromkeys(map(family_of, drafts)):
+        places = [k for k, draft in enumerate(drafts) if family_of(draft) == family]
+        for place, p_holm in zip(places, holm([tested[k] for k in places]), strict=True):
+            adjusted[place] = p_holm
+            tests[place] = sum(tested[k] is not None for k in places)
+    return [_judged(*one, origins) for one in zip(drafts, adjusted, tests, strict=True)]
+
+
+def family_of(draft: Draft) -> str:
+    """F1, F2, F3 or F4: what the paper asks as one question."""
+    return draft.id[:2]
 
 
 def both(finding_id: str, claim: str, parts: Sequence[Finding], origins: int) -> Finding:
@@ -125,6 +164,8 @@ def both(finding_id: str, claim: str, parts: Sequence[Finding], origins: int) ->
         "why": why + ".",
         "scope": scopes[0] if scopes else scope(0, origins),
         "origins": origins,
+        "tests": 0,
+        "halved": None,
     }
 
 
@@ -142,8 +183,11 @@ def scope(seeds: int, origins: int) -> str:
     return f"for these kinds of pre-training ({origins} independent pre-trainings each)"
 
 
-def _judged(draft: Draft, p_holm: float | None, origins: int) -> Finding:
-    primary = None if draft.primary is None else Measure(**{**draft.primary, "p_holm": p_holm})
+def _judged(draft: Draft, p_holm: float | None, tests: int, origins: int) -> Finding:
+    primary, halved = None, None
+    if draft.primary is not None:
+        smallest, halved = _seen(draft.primary, (1 - LEVEL) / max(tests, 1))
+        primary = Measure(**{**draft.primary, "p_holm": p_holm, "detectable": smallest})
     family = holm([alternative["p"] for alternative in draft.alternatives])
     alternatives = [Measure(**{**m, "p_holm": p}) for m, p in zip(draft.alternatives, family, strict=True)]
     verdict, why = _verdict(draft, primary, alternatives)
@@ -158,15 +202,30 @@ def _judged(draft: Draft, p_holm: float | None, origins: int) -> Finding:
         "beside": list(draft.beside),
         "verdict": verdict,
         "why": why,
-        "scope": scope(0 if primary is None else len(primary["per_seed"]), origins),
+        "scope": scope(0 if primary is None else primary["seeds"], origins),
         "origins": origins,
+        "tests": tests,
+        "halved": halved,
     }
+
+
+def _seen(primary: Measure, alpha: float) -> tuple[float | None, Halved | None]:
+    """The smallest effect that such a study finds at `alpha`, and what would halve it."""
+    if primary["parts"] is None:
+        return None, None
+    parts = Parts.from_json(primary["parts"])
+    smallest = finite(detectable(parts, alpha))
+    if not smallest:
+        return smallest, None
+    factor = images_for(smallest / 2, parts, alpha)
+    images = None if factor is None else math.ceil(factor * primary["n_images"])
+    return smallest, {"seeds": seeds_for(smallest / 2, parts, alpha), "images": images}
 
 
 def _verdict(draft: Draft, primary: Measure | None, alternatives: Sequence[Measure]) -> tuple[Verdict, str]:
     if primary is None or draft.untested:
         return "not tested", (draft.untested or "nothing was measured for it") + "."
-    if len(primary["per_seed"]) == 1:
+    if primary["seeds"] == 1:
         return "not tested", f"{_shown(primary)}, in one seed: no test is possible."
     if primary["p_holm"] is None or primary["effect"] is None:
         return "not tested", "the measure has no value in at least one seed."

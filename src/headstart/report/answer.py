@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from headstart.page.intervals import Band, IntervalRow, interval_chart
-from headstart.page.numbers import fixed, listed
+from headstart.page.numbers import fixed, listed, measured
 from headstart.places.times import read_time
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
@@ -43,8 +43,10 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "default": ranking.get("default"),
         "best": ranking["best"],
-        "best_set": ranking.get("best_set") or [ranking["best"]],
-        "cheapest": ranking.get("cheapest_adequate"),
+        "best_set": ranking["best_set"],
+        "ranked": ranking["ranked"],
+        "cheapest": ranking["cheapest_adequate"],
+        "overstated": _overstated(ranking),
         "unit": ranking.get("unit", "points"),
         "scope": ranking.get("scope", ""),
         "test_images": ranking.get("test_images"),
@@ -52,6 +54,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "timed": sorted({row["cost"]["timed"] for row in rows if "timed" in row["cost"]}),
         "margin": ranking.get("margin"),
         "has_ceilings": any(row.get("ceiling") is not None for row in rows),
+        "at_edge": [row["weights"] for row in rows if row["at_edge"]],
         "unconverged": list(dict.fromkeys(_why(row) for row in rows if row.get("not_converged"))),
     }
 
@@ -70,10 +73,14 @@ def sentence(ranking: dict[str, Any], task: str) -> Markup:
     unsettled = [row["weights"] for row in ranking["rows"] if row.get("not_converged") and row["weights"] != best]
     tied = [name for name in _tied(ranking) if name not in unsettled]
     behind = [row["weights"] for row in ranking["rows"] if row["weights"] not in (best, *tied, *unsettled)]
-    cheapest = ranking.get("cheapest_adequate")
     text = Markup("For {}, start from {}").format(task, _name(best))
     if len(ranking["rows"]) == 1:
         return text + Markup(": nothing else was tried.")
+    if not ranking["ranked"]:
+        return Markup(
+            "For {}, one seed ranks nothing: {} has the highest score, of these trained models only. "
+            "Three seeds or more could tell weights apart."
+        ).format(task, _name(best))
     if len(tied) == len(ranking["rows"]) - 1:
         text = Markup(
             "For {}, this study cannot tell its candidates apart: {} has the best mean, but {} {} not "
@@ -91,11 +98,26 @@ def sentence(ranking: dict[str, Any], task: str) -> Markup:
         text += Markup("; nothing is said of {}, which {} not converged").format(
             _names(unsettled), "has" if len(unsettled) == 1 else "have"
         )
-    if cheapest == best:
-        text += Markup(". Cheapest adequate choice: also {}").format(_name(best))
-    elif cheapest:
-        text += Markup(". Cheapest adequate choice: {}").format(_name(cheapest))
-    return text + Markup(".")
+    return text + Markup(". ") + _choice(ranking)
+
+
+def _choice(ranking: dict[str, Any]) -> Markup:
+    """The cheapest that is shown to be good enough; else the cheapest that is not shown to be worse."""
+    best, adequate, not_worse = (ranking[key] for key in ("best", "cheapest_adequate", "cheapest_not_worse"))
+    if adequate:
+        return Markup("Cheapest adequate choice: {}{}.").format("also " if adequate == best else "", _name(adequate))
+    within = f"{fixed(100 * ranking['margin'])} points" if ranking["unit"] == "points" else f"{ranking['margin']:g}"
+    said = Markup("None is shown to be within {} of the best").format(within)
+    return said + (Markup("; the cheapest not shown to be worse is {}.").format(_name(not_worse)) if not_worse else ".")
+
+
+def _overstated(ranking: dict[str, Any]) -> str:
+    """The winner's optimism in words; empty where it is nothing."""
+    value = ranking["overstated"]
+    if value is None or measured(value, ranking["unit"]) == measured(0.0, ranking["unit"]):
+        return ""
+    said = f"{measured(value, ranking['unit'])} {ranking['unit']}"
+    return f"The score of {ranking['best']} is expected to be {said} too good: the best is also the luckiest."
 
 
 def _why(row: dict[str, Any]) -> str:
@@ -104,11 +126,13 @@ def _why(row: dict[str, Any]) -> str:
 
 def _short(ranking: dict[str, Any]) -> str:
     tied = _tied(ranking)
+    if not ranking["ranked"]:
+        return f"none by one seed; highest: {ranking['best']}"
     return ranking["best"] + (f"; not distinguishable: {listed(tied)}" if tied else "")
 
 
 def _tied(ranking: dict[str, Any]) -> list[str]:
-    return [name for name in ranking.get("best_set") or [] if name != ranking["best"]]
+    return [name for name in ranking["best_set"] if name != ranking["best"]]
 
 
 def _be(names: list[str]) -> str:
@@ -126,7 +150,7 @@ def _names(names: list[str]) -> Markup:
 
 
 def _chart(run: RunDir, ranking: dict[str, Any], title: str) -> Markup:
-    best_set = ranking.get("best_set") or [ranking["best"]]
+    best_set = ranking["best_set"] if ranking["ranked"] else []
     unit = ranking.get("unit", "points")
     rows = [
         IntervalRow(
@@ -155,11 +179,13 @@ def _tags(row: dict[str, Any], ranking: dict[str, Any]) -> tuple[str, ...]:
     name = row["weights"]
     tags = []
     if name == ranking["best"]:
-        tags.append("best")
-    elif name in (ranking.get("best_set") or []):
+        tags.append("best" if ranking["ranked"] else "highest")
+    elif ranking["ranked"] and name in ranking["best_set"]:
         tags.append("not distinguishable")
     if name == ranking.get("default"):
         tags.append("default")
+    if row["at_edge"]:
+        tags.append("rate at the edge")
     if row.get("not_converged"):
         tags.append("not converged")
     return tuple(tags)

@@ -71,6 +71,7 @@ def _shown(finding: dict[str, Any]) -> dict[str, Any]:
         "unit": unit,
         "primary": primary,
         "expected": _expected(primary) if primary else "",
+        "seen": _seen(finding, primary, unit) if primary else "",
         "chart": _primary_chart(finding["id"], primary, unit) if primary else None,
         "groups": [(h, note, _charts(finding["id"], h, ms, unit)) for h, note, ms in groups],
         "table": ([primary] if primary else []) + [m for _, _, ms in groups for m in ms],
@@ -90,6 +91,22 @@ def _minus(text: str) -> str:
 def _expected(measure: dict[str, Any]) -> str:
     sign = finite(measure.get("predicted_sign"))
     return "" if not sign else f"The paper predicts an effect {'above' if sign > 0 else 'below'} zero."
+
+
+def _seen(finding: dict[str, Any], primary: dict[str, Any], unit: str) -> str:
+    """The smallest effect that the study finds, and what would halve it."""
+    smallest, tests, halved = finite(primary.get("detectable")), finding["tests"], finding["halved"]
+    if not smallest:
+        return ""
+    step = f"the first of {tests} tests of {finding['id'][:2]}" if tests > 1 else "this test"
+    said = f"In 80 % of such studies {step} finds an effect of ±{measured(smallest, unit)} {unit}."
+    if not halved:
+        return said
+    seeds, images = halved["seeds"], halved["images"]
+    ways = ([f"{seeds} seeds"] if seeds else []) + ([f"{images:,} test images"] if images else [])
+    if not ways:
+        return said + " Neither seeds alone nor test images alone would halve it."
+    return said + f" Half of it would take {' or '.join(ways)}."
 
 
 def _primary_chart(name: str, primary: dict[str, Any], unit: str) -> Markup:

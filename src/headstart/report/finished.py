@@ -26,7 +26,7 @@ class RunSummary:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        best = "; ".join(f"{ranking.task}: {' or '.join(ranking.best_set)}" for ranking in self.rankings)
+        best = "; ".join(f"{r.task}: {' or '.join(r.best_set)}" for r in self.rankings if r.ranked)
         failed = f", {len(self.failed)} jobs failed" if self.failed else ""
         return f"<run {self.out}{failed}; best: {best or 'nothing ranked'}>"
 

@@ -1,7 +1,7 @@
 """Comparisons of several arms: multiplicity, rankings, the cheapest adequate choice.
 
-A ranking is a set: the best arm and all that cannot be told apart from it. Two families of tests, each with Holm's
-adjustment: every arm against the best, every arm against the default.
+A ranking is a set: the best arm and all that are not shown to be worse. Its comparisons with the best hold all together
+(`headstart.stats.simultaneous`); those with the default are a family of tests with Holm's adjustment.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from headstart.stats.intervals import LEVEL, Interval, crossed_interval, finite, paired_difference
+from headstart.stats.arms import Arms
+from headstart.stats.intervals import LEVEL, finite
+from headstart.stats.simultaneous import Simultaneous
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -43,48 +44,52 @@ def ranking(
     higher_is_better: bool = True,
     level: float = LEVEL,
 ) -> dict[str, Any]:
-    """Rank arms that were measured with the same seeds on the same images.
+    """Rank arms that were measured on the same images.
 
-    values: name -> (S,), replicates: name -> (S, B), both paired across arms (`paired_difference`). margin: smallest
-    difference that matters to the user, in the metric's unit. costs: name -> cost in any one unit (GFLOPs, say).
-    default: the arm that users would take anyway; None if there is none.
+    values: name -> (S,), replicates: name -> (S, B) under shared image weights. margin: smallest difference that
+    matters to the user, in the metric's unit. costs: name -> cost in any one unit (GFLOPs, say). default: the arm that
+    users would take anyway; None if there is none.
 
     Returns a dict as stored in `metrics.json`, numbers or None:
 
-    - `best`: the best mean (of equals, the first given). `best_set`: `best` and the arms whose difference to it has a
-      Holm-adjusted p of at least 1 - level; with one seed there is no p, and the image-only interval of the difference
-      decides by containing 0.
-    - `cheapest_adequate`: the cheapest of the adequate arms; of equal cost, the better mean. An arm is adequate when
-      it is shown to be at most `margin` worse than the best (by the worse end of the interval of the difference), or
-      when it cannot be told apart from the best and its measured difference is within `margin`. The best arm itself
-      always is; another arm without a known cost is never chosen.
-    - `rows`, best first: `weights`, `mean`, `lo`, `hi`, `per_seed`, and two effects, arm minus other: `to_best` (zero
-      for the best itself, which is no test) and `to_default` (None for the default itself, and without a default).
+    - `ranked`: whether anything can be said beyond these trained models: False with one seed.
+    - `best`: the best mean (of equals, the first given). `best_set`: `best` and the arms that are not shown to be
+      worse: their simultaneous interval to the best holds 0. With one seed no arm is shown to be worse.
+    - `cheapest_adequate`: the cheapest of the arms that are shown to be at most `margin` behind the true best,
+      whichever that is; of equal cost, the better mean. None where there is none. `cheapest_not_worse`: the cheapest of
+      the best set. An arm without a known cost is only chosen where no arm has one. Both are None with one seed.
+    - `overstated`: by how much the best mean is expected to be too good (`Simultaneous.overstated`); None with one
+      seed.
+    - `rows`, best first: `weights`, `mean`, `lo`, `hi`, `per_seed`; two effects, arm minus other: `to_best` (zero for
+      the best itself, which is no test; interval and adjusted p simultaneous) and `to_default` (None for the default
+      itself, and without a default; p by Holm); `behind_at_most`: how far behind the true best, by a simultaneous
+      bound.
     - `default`, `margin`, `higher_is_better`, and `scope`: what the intervals hold for.
 
-    Arms without a value (nan) stand last and are neither indistinct nor adequate. Raises ValueError for no arms at
+    Arms without a value (nan) stand last and are neither in the best set nor adequate. Raises ValueError for no arms at
     all, arms of different shapes, and a default that is not among them.
     """
-    arms = _paired_arms(values, replicates, default)
+    arms = Arms(values, replicates)
+    if default is not None and default not in arms.arms:
+        raise ValueError(f"the default {default!r} is not among {sorted(arms.arms)}")
     sign = 1.0 if higher_is_better else -1.0
-    means = {name: float(column.mean()) for name, (column, _) in arms.items()}
-    order = sorted(
-        arms, key=lambda name: (math.isnan(means[name]), -sign * means[name] if means[name] == means[name] else 0)
-    )
-    best, *others = order
+    means = {name: float(arm.values.mean()) for name, arm in arms.arms.items()}
+    order = sorted(means, key=lambda name: (math.isnan(means[name]), -sign * means[name] if _known(means[name]) else 0))
+    best, compared = order[0], [name for name in order if _known(means[name])]
+    num_seeds = min(len(arm.values) for arm in arms.arms.values())
 
-    to_best = {name: paired_difference(*arms[name], *arms[best], level=level) for name in order}
-    to_default = {
-        n: paired_difference(*arms[n], *arms[default], level=level) for n in order if default and n != default
-    }
-    p_best = dict(zip(others, holm([to_best[name].p for name in others]), strict=True))
+    together = Simultaneous.of(arms, compared, level) if compared else None
+    behind = together.behind_at_most(sign) if together else {}
+    to_default = {n: arms.difference(n, default, level) for n in order if default and n != default}
     p_default = dict(zip(to_default, holm([effect.p for effect in to_default.values()]), strict=True))
-    best_set = [best, *(n for n in others if _indistinct(to_best[n], p_best[n], level))]
-    adequate = [n for n in order if n == best or _adequate(to_best[n], n in best_set, margin, sign)]
-
-    rows = []
+    rows, best_set = [], [best]
     for name in order:
-        interval = crossed_interval(*arms[name], level)
+        interval = arms.mean(name, level)
+        to_best, p_best = arms.difference(name, best, level), None
+        if together and name in behind:
+            to_best, p_best = together.difference(name, best)
+        if name != best and name in behind and (num_seeds == 1 or not to_best.excludes_zero):
+            best_set.append(name)
         rows.append(
             {
                 "weights": name,
@@ -92,49 +97,33 @@ def ranking(
                 "lo": finite(interval.lo),
                 "hi": finite(interval.hi),
                 "per_seed": [*map(finite, interval.per_seed)],
-                "to_best": to_best[name].to_json(p_best.get(name)),
+                "to_best": to_best.to_json(p_best),
                 "to_default": to_default[name].to_json(p_default[name]) if name in to_default else None,
+                "behind_at_most": finite(behind.get(name)),
             }
         )
-    num_seeds = len(arms[best][0])
+    ranked = num_seeds > 1
+    adequate = [name for name in compared if behind[name] <= margin]
     return {
         "default": default,
         "margin": margin,
         "higher_is_better": higher_is_better,
+        "ranked": ranked,
         "best": best,
         "best_set": best_set,
-        "cheapest_adequate": _cheapest(adequate, costs, best),
-        "scope": "this trained model only" if num_seeds == 1 else f"these weights, over {num_seeds} seeds",
+        "cheapest_adequate": _cheapest(adequate, costs) if ranked else None,
+        "cheapest_not_worse": _cheapest(best_set, costs) if ranked else None,
+        "overstated": together.overstated(best_set, sign) if ranked and together else None,
+        "scope": f"these weights, over {num_seeds} seeds" if ranked else "this trained model only",
         "rows": rows,
     }
 
 
-def _indistinct(to_best: Interval, p_holm: float | None, level: float) -> bool:
-    if math.isnan(to_best.effect):
-        return False
-    return not to_best.excludes_zero if p_holm is None else p_holm >= 1 - level
+def _known(mean: float) -> bool:
+    return not math.isnan(mean)
 
 
-def _adequate(to_best: Interval, in_best_set: bool, margin: float, sign: float) -> bool:
-    worst = min(sign * to_best.lo, sign * to_best.hi)
-    return worst >= -margin or (in_best_set and sign * to_best.effect >= -margin)
-
-
-def _cheapest(adequate: list[str], costs: Mapping[str, float], best: str) -> str:
-    """`adequate` is in the order of the ranking, so that `min` gives the better of two equally cheap arms."""
-    priced = [name for name in adequate if name in costs and not math.isnan(costs[name])]
-    return min(priced, key=lambda name: costs[name]) if priced else best
-
-
-def _paired_arms(
-    values: Mapping[str, ArrayLike], replicates: Mapping[str, ArrayLike], default: str | None
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    if not values or set(values) != set(replicates):
-        raise ValueError(f"values are of {sorted(values)}, replicates of {sorted(replicates)}; both need the same arms")
-    if default is not None and default not in values:
-        raise ValueError(f"the default {default!r} is not among {sorted(values)}")
-    arms = {n: (np.asarray(values[n], dtype=np.float64), np.asarray(replicates[n], dtype=np.float64)) for n in values}
-    shapes = {name: (column.shape, draws.shape) for name, (column, draws) in arms.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"arms differ in seeds or resamples, so they cannot be paired: {shapes}")
-    return arms
+def _cheapest(names: list[str], costs: Mapping[str, float]) -> str | None:
+    """`names` are in the order of the ranking, so that `min` gives the better of two equally cheap arms."""
+    priced = [name for name in names if name in costs and not math.isnan(costs[name])]
+    return min(priced, key=lambda name: costs[name]) if priced else next(iter(names), None)

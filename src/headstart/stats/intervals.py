@@ -29,17 +29,16 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.stats.mixtures import chi_squared_factors
+from headstart.stats.parts import Parts
+
 LEVEL = 0.95
 """Confidence of intervals; tests are at 1 - LEVEL."""
-
-NODES = 2000
-"""Points of the numerical integral over the seeds' unknown variance."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Interval:
 
     p: two-sided, of no effect; None with one seed or without replicates. se: standard error. df: the degrees of freedom
     with which Student's t gives this interval at this level, at least S - 1; inf where seeds contribute nothing.
-    lo, hi, se, df are nan where there is nothing to compute them from.
+    lo, hi, se, df are nan where there is nothing to compute them from. parts: of the variance, where they are known.
     """
 
     effect: float
@@ -58,20 +57,21 @@ class Interval:
     se: float
     df: float
     per_seed: tuple[float, ...]
+    parts: Parts | None = None
 
     @property
     def excludes_zero(self) -> bool:
         """Whether 0 lies outside the interval; False where there is none."""
         return self.lo > 0 or self.hi < 0
 
-    def to_json(self, p_holm: float | None = None) -> dict[str, Any]:
+    def to_json(self, p_adjusted: float | None = None) -> dict[str, Any]:
         """As in `metrics.json`; numbers that are not finite become None, which JSON has."""
         numbers = {
             "effect": self.effect,
             "lo": self.lo,
             "hi": self.hi,
             "p": self.p,
-            "p_holm": p_holm,
+            "p_adjusted": p_adjusted,
             "df": self.df,
             "se": self.se,
         }
@@ -85,47 +85,22 @@ def crossed_interval(values: ArrayLike, replicates: ArrayLike, level: float = LE
     resample that has no value (nan) for some seed is left out. A value that is nan or infinite (a logarithm of 0), or
     an infinite replicate, makes the whole interval nan. If nothing varies, a mean of 0 has p = 1 and any other p = 0.
     """
-    column, draws = _checked(values, replicates)
+    column, draws = crossed_parts(values, replicates)
     per_seed = tuple(column.tolist())
     effect = float(column.mean())
     draws = draws[:, ~np.isnan(draws).any(0)]
     if not math.isfinite(effect) or draws.shape[1] < 2 or not np.isfinite(draws).all():
         return Interval(effect, math.nan, math.nan, None, math.nan, math.nan, per_seed)
-    return Error.of(column, draws).interval(effect, level, per_seed)
+    count, of_images, own = len(column), float(draws.mean(0).var(ddof=1)), of_one_seed(draws)
+    s2 = float(column.var(ddof=1)) if count > 1 else 0.0
+    error = Error.mixture(of_images, s2 / count, own / count, count - 1)
+    parts = Parts(max(of_images - own / count, 0.0), max(s2 - own, 0.0), own, count, count - 1)
+    return error.interval(effect, level, per_seed, parts)
 
 
-def paired_difference(
-    values_a: ArrayLike, replicates_a: ArrayLike, values_b: ArrayLike, replicates_b: ArrayLike, *, level: float = LEVEL
-) -> Interval:
-    """Interval of a - b, seed by seed and resample by resample.
-
-    Both sides need the same seeds in the same order and replicates under the same image weights; what seeds and images
-    have in common then cancels. Shapes as in `crossed_interval`.
-    """
-    a, draws_a = _checked(values_a, replicates_a)
-    b, draws_b = _checked(values_b, replicates_b)
-    if draws_a.shape != draws_b.shape:
-        raise ValueError(
-            f"replicates have shapes {draws_a.shape} and {draws_b.shape}; pairs need the same seeds and "
-            "the same resamples"
-        )
-    return crossed_interval(a - b, draws_a - draws_b, level)
-
-
-def detectable_effect(se: float, df: float, level: float = LEVEL, power: float = 0.8) -> float:
-    """The smallest true effect that a two-sided test at 1 - level finds with probability `power`.
-
-    se, df: of the difference, as in `Interval`. Exact for a t statistic (noncentral t; the chance of a significant
-    result of the wrong sign is neglected); nan for an unknown se or df.
-    """
-    from scipy.special import nctdtrinc, ndtri
-
-    if math.isnan(se) or math.isnan(df):
-        return math.nan
-    bound = critical(df, level)
-    if df > 1e6:
-        return se * (bound + float(ndtri(power)))
-    return se * float(nctdtrinc(df, 1 - power, bound))
+def of_one_seed(draws: NDArray[np.float64]) -> float:
+    """Variance of what the images do to one seed and not to the mean over seeds; draws (S, B). S V_e."""
+    return float((draws - draws.mean(0)).var(axis=1, ddof=1).sum()) / max(len(draws) - 1, 1)
 
 
 def critical(df: float, level: float = LEVEL) -> float:
@@ -154,33 +129,25 @@ class Error:
     se: float
     deviations: NDArray[np.float64]
     weights: NDArray[np.float64]
-    seed_df: int
+    seed_df: float
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], draws: NDArray[np.float64]) -> Error:
-        num_seeds = len(values)
-        of_mean = float(draws.mean(0).var(ddof=1))
-        if num_seeds == 1:
-            return cls.mixture(of_mean, 0.0, 0.0, 0)
-        of_seeds = float(values.var(ddof=1)) / num_seeds
-        shared = (float(draws.var(axis=1, ddof=1).mean()) - of_mean) / (num_seeds - 1)
-        return cls.mixture(of_mean, of_seeds, shared, num_seeds - 1)
-
-    @classmethod
-    def mixture(cls, of_images: float, of_seeds: float, shared: float, seed_df: int) -> Error:
+    def mixture(cls, of_images: float, of_seeds: float, shared: float, seed_df: float) -> Error:
         """Variances: of what is known; of the seeds' part, with its degrees of freedom; of what is in both."""
         if seed_df == 0:
             return cls(math.sqrt(of_images), np.array([math.sqrt(of_images)]), np.ones(1), 0)
-        factors, weights = _variance_factors(seed_df)
+        factors, weights = chi_squared_factors(seed_df)
         variances = of_images + np.maximum(of_seeds * factors - shared, 0.0)
         return cls(math.sqrt(of_images + max(of_seeds - shared, 0.0)), np.sqrt(variances), weights, seed_df)
 
-    def interval(self, effect: float, level: float, per_seed: tuple[float, ...]) -> Interval:
+    def interval(
+        self, effect: float, level: float, per_seed: tuple[float, ...], parts: Parts | None = None
+    ) -> Interval:
         """Of an effect with this error; no p-value where the seeds' part is not known."""
         half = self.half_width(level)
         df = max(_equivalent_df(half / self.se, level), self.seed_df) if self.se else math.inf
         p = self.p(effect) if self.seed_df else None
-        return Interval(effect, effect - half, effect + half, p, self.se, df, per_seed)
+        return Interval(effect, effect - half, effect + half, p, self.se, df, per_seed, parts)
 
     def half_width(self, level: float) -> float:
         """The error that is exceeded, either way, with probability 1 - level."""
@@ -205,20 +172,6 @@ class Error:
         return min(1.0, 2 * float(self.weights[varying] @ below))
 
 
-@cache
-def _variance_factors(df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """df / X at points that cover the chi-squared X with `df` degrees of freedom, and the probability of each.
-
-    Equal steps in log X, where the density falls off fast on both sides: the sum is then exact to many digits.
-    """
-    from scipy.special import gammaln
-
-    log_x = np.linspace(math.log(df) - 80 / df**0.7, math.log(df) + 6 / df**0.4, NODES)
-    log_density = df / 2 * log_x - np.exp(log_x) / 2 - df / 2 * math.log(2) - gammaln(df / 2)
-    weights = np.exp(log_density)
-    return df / np.exp(log_x), weights / weights.sum()
-
-
 def _equivalent_df(multiple: float, level: float) -> float:
     """Degrees of freedom whose critical value is `multiple`; inf at the normal's and below."""
     from scipy.special import stdtridf
@@ -228,7 +181,8 @@ def _equivalent_df(multiple: float, level: float) -> float:
     return float(stdtridf((1 + level) / 2, multiple))
 
 
-def _checked(values: ArrayLike, replicates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def crossed_parts(values: ArrayLike, replicates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values (S,) and replicates (S, B) as float64. Raises ValueError for other shapes."""
     column, draws = np.asarray(values, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
     if column.ndim != 1 or not len(column) or draws.ndim != 2 or len(draws) != len(column):
         raise ValueError(

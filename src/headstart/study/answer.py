@@ -46,13 +46,13 @@ def _pretraining_lines(summary: dict[str, Any], out: Path) -> list[str]:
 
 
 def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]:
-    """One ranking: a line for each of the weights, then the best and the cheapest adequate choice. out: the run, for
+    """One ranking: a line for each of the weights, then what can be said of them. out: the run, for
     the times of its networks."""
     name = ranking["metric"]
     lines = _wrapped(f"{ranking['task']}: {name}, {ranking['test_images']} test images ({ranking['scope']})", 4)
     width = max(len(row["weights"]) for row in ranking["rows"])
     for row in ranking["rows"]:
-        mark = "*" if row["weights"] in ranking["best_set"] else " "
+        mark = "*" if ranking["ranked"] and row["weights"] in ranking["best_set"] else " "
         cost = row["cost"]
         facts = [f"{_points(row['mean'])} [{_points(row['lo'])}, {_points(row['hi'])}]"]
         if row.get("ceiling") is not None:
@@ -63,6 +63,8 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
             timed = time_of(cost, out)
             ms = "" if timed is None else f", {timed.milliseconds} ms"
             facts.append(f"{cost['parameters'] / 1e6:.2f} M parameters, {cost['gflops']:.2f} GFLOPs{ms}")
+        if row["at_edge"]:
+            facts.append("its best rate is at the edge of the search")
         if row["not_converged"]:
             facts.append(f"not converged: {row['unsettled']}")
         lines += _wrapped(f" {mark} {row['weights']:<{width}}  {'; '.join(facts)}", 5)
@@ -72,10 +74,31 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
             f"   one value for all seeds: {', '.join(same)} (no seed changes given weights or their probe)"
         )
     lines += [f"   not ranked: {name}, {why}" for name, why in ranking["not_ranked"].items()]
+    lines += [wrapped for line in _conclusions(ranking) for wrapped in _wrapped(f"   {line}")]
+    return lines + _time_lines(ranking, out)
+
+
+def _conclusions(ranking: dict[str, Any]) -> list[str]:
+    if len(ranking["rows"]) == 1:
+        return ["nothing else was tried"]
+    if not ranking["ranked"]:
+        return [
+            f"no ranking: with one seed the highest score, of {ranking['best']}, is of this trained model only. "
+            "Add seeds: three or more"
+        ]
     others = [n for n in ranking["best_set"] if n != ranking["best"]]
     tail = f"; not distinguishable from it: {', '.join(others)}" if others else ""
-    lines += _wrapped(f"   best: {ranking['best']}{tail}; cheapest adequate choice: {ranking['cheapest_adequate']}")
-    return lines + _time_lines(ranking, out)
+    margin = f"{100 * ranking['margin']:g} points"
+    if ranking["cheapest_adequate"]:
+        choice = f"cheapest adequate choice: {ranking['cheapest_adequate']}"
+    else:
+        choice = f"none is shown to be within {margin} of the best; cheapest not shown to be worse: "
+        choice += ranking["cheapest_not_worse"]
+    lines = [f"best: {ranking['best']}{tail}; {choice}"]
+    if ranking["overstated"] is not None and 100 * ranking["overstated"] >= 0.05:
+        points = _points(ranking["overstated"])
+        lines.append(f"its score is expected to be {points} points too high: the best is also the luckiest")
+    return lines
 
 
 def time_of(cost: dict[str, Any], out: Path | None) -> Timed | None:
@@ -109,7 +132,7 @@ def _points(value: float | None) -> str:
 
 
 def _difference(effect: dict[str, Any]) -> str:
-    p = effect["p_holm"]
+    p = effect["p_adjusted"]
     return f"{_points(effect['effect'])} [{_points(effect['lo'])}, {_points(effect['hi'])}]" + (
         "" if p is None else f", p {p:.3f}"
     )

@@ -1,13 +1,64 @@
-"""What a study would do, as values and as lines for a terminal; nothing is run."""
+"""What a study would do and what it could find, as values and as lines for a terminal; nothing is run.
+
+Imports no torch. What it could find are differences, with the variances of finished runs, or else with a spread of the
+seeds that is assumed, and said.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.config.study import Study
+import numpy as np
+
+from headstart.config.study import Study, Task
+from headstart.stats.arms import Arms
+from headstart.stats.parts import Parts
+from headstart.stats.power import detectable, power
+from headstart.stats.spread import foreseen_df
+from headstart.store.store import Store
 from headstart.study.jobs import Expansion
+from headstart.study.plan import Planner
+from headstart.study.results import Results
+from headstart.tasks.table import TASKS
 from headstart.train.devices import ON_CPU, Devices, precision_on, usual_precision
+
+SPREAD = 0.015
+"""Standard deviation over seeds that is assumed: 1.5 points."""
+OF_ONE_IMAGE = 0.5
+"""Standard deviation over images that is assumed for the difference of two arms, half of it different for each seed."""
+LARGE, SELDOM = 8.0, 0.8
+"""A design that finds a difference of so many standard errors less often than this is said to be blind."""
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The differences that are found in 80 % of such studies, as fractions; None where none can be.
+
+    between: of any two of the weights, all pairs at once; first: at the first step of the family of findings that the
+    task is evidence for (`family`, of `tests`). measured: of finished runs, else assumed.
+    """
+
+    task: str
+    test_images: int
+    between: float | None
+    first: float | None
+    family: str
+    tests: int
+    measured: bool
+
+    def text(self, weights: int) -> str:
+        """One line for the terminal."""
+        found = []
+        if self.between is not None and weights > 1:
+            found.append(f"{100 * self.between:.1f} points between two of {weights} weights")
+        if self.first is not None:
+            found.append(f"{100 * self.first:.1f} points as the first of {self.tests} tests of {self.family}")
+        how = "as finished runs vary" if self.measured else "assumed"
+        return f"{self.task}: {'; '.join(found) or 'nothing'} ({self.test_images:,} test images; {how})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -16,6 +67,7 @@ class Plan:
 
     hidden: jobs at least that follow once rates and lengths are chosen. known, done: jobs that are known by now, and
     finished ones.
+    foreseen: what each task can find. faults: why the design can give no verdict or ranking.
     """
 
     out: Path
@@ -28,6 +80,8 @@ class Plan:
     hidden: int
     known: int
     done: int
+    foreseen: tuple[Foreseen, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<plan of {self.name} in {self.out}: {self.known - self.done} jobs wait, {self.done} are done>"
@@ -42,11 +96,18 @@ class Plan:
         ]
         if self.hidden:
             lines.append(f"  and at least {self.hidden} jobs more once rates and lengths are chosen on held-out images")
-        return "\n".join([*lines, f"  {self.done} of {self.known} known jobs are done"])
+        lines.append(f"  {self.done} of {self.known} known jobs are done")
+        if self.foreseen:
+            how = "" if all(one.measured for one in self.foreseen) else f", if seeds spread by {100 * SPREAD:g} points"
+            lines.append(f"differences that it finds in 8 of 10 such studies{how}:")
+            lines += [f"  {one.text(self.weights)}" for one in self.foreseen]
+        return "\n".join([*lines, *(f"note: {fault}" for fault in self.faults)])
 
 
-def plan_summary(study: Study, out: Path, expansion: Expansion, devices: Devices = ON_CPU) -> Plan:
-    """Trials, jobs, devices and expected time of a study in the run directory `out`."""
+def plan_summary(
+    study: Study, out: Path, expansion: Expansion, devices: Devices = ON_CPU, foreseen: tuple[Foreseen, ...] = ()
+) -> Plan:
+    """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find."""
     jobs: dict[str, tuple[int, float]] = {}
     waiting = [job for job in expansion.known if job.key not in expansion.done]
     for job in waiting:
@@ -63,6 +124,8 @@ def plan_summary(study: Study, out: Path, expansion: Expansion, devices: Devices
         hidden=expansion.hidden,
         known=len(expansion.known),
         done=len(expansion.known) - len(waiting),
+        foreseen=foreseen,
+        faults=tuple(faults_of_design(study)),
     )
 
 
@@ -78,3 +141,95 @@ def _precisions(study: Study, devices: Devices) -> str:
 
 def _cpu_minutes(seconds: float) -> str:
     return f"about {seconds / 60:6.1f} CPU minutes" if seconds >= 3 else "a few CPU seconds"
+
+
+def foreseen(planner: Planner, store: Store | None, expansion: Expansion) -> tuple[Foreseen, ...]:
+    """What each task can find. store: where finished jobs are."""
+    study = planner.study
+    results = Results(planner, store, expansion) if store else None
+    tests, found = family_sizes(study), []
+    for task in study.tasks:
+        images = sum(planner.sets.count(name) for name in task.test)
+        weights = len(task.only or study.weights)
+        measured = results and _measured(results, task, len(study.seeds))
+        parts = measured or assumed(len(study.seeds), weights, images)
+        family = TASKS[task.kind].finding[:2] if study.explain else ""
+        steps = tests.get(family, 0)
+        pairs = weights * (weights - 1) // 2
+        between = _finite(detectable(parts, ALPHA / pairs)) if pairs else None
+        first = _finite(detectable(parts, ALPHA / steps)) if steps else None
+        found.append(Foreseen(task.name, images, between, first, family, steps, bool(measured)))
+    return tuple(found)
+
+
+def faults_of_design(study: Study) -> list[str]:
+    """Why no verdict or ranking can come of a study, and what would help; empty where one can."""
+    asked = ["verdict"] if study.explain else []
+    asked += ["ranking"] if study.tasks and len(study.weights) > 1 else []
+    seeds = len(study.seeds)
+    if not asked:
+        return []
+    if seeds == 1:
+        return [f"one seed gives no {' and no '.join(asked)}: it speaks of these trained models only. Three seeds can"]
+    weights = len(study.weights)
+    steps = max(family_sizes(study).values(), default=1) if study.explain else weights * (weights - 1) // 2
+    now, three = (_power(count, weights, steps) for count in (seeds, 3))
+    if now >= SELDOM:
+        return []
+    return [
+        f"{seeds} seeds find a difference of {LARGE:g} standard errors in {now:.0%} of studies at the first step "
+        f"of {steps} tests, three seeds in {three:.0%}. Add seeds"
+    ]
+
+
+def assumed(seeds: int, weights: int, images: int) -> Parts:
+    """Parts of the variance of a difference of two arms, before anything is known."""
+    of_images = OF_ONE_IMAGE**2 / max(images, 1)
+    # Two seeds cannot tell whether arms are alike: only the two that are compared are used (headstart.stats.arms).
+    arms = weights if seeds > 2 else 2
+    return Parts(of_images / 2, 2 * SPREAD**2, of_images / 2, seeds, foreseen_df(seeds - 1, max(arms, 2)))
+
+
+def family_sizes(study: Study) -> dict[str, int]:
+    """F1 to F4 -> how many primary tests the study asks there."""
+    if study.explain is None:
+        return {}
+    of = {finding: [t for t in study.tasks if TASKS[t.kind].finding == finding] for finding in ("F1", "F2a", "F2b")}
+    sizes: dict[tuple[str, str], set[int | None]] = {}
+    for task in of["F1"]:
+        sizes.setdefault((task.test[0], task.protocol), set()).add(task.limit)
+    probes = [t for t in of["F2b"] if t.name != study.explain.probe or len(of["F2b"]) == 1]
+    counts = {
+        "F1": sum(3 if len(limits) > 1 else 2 for limits in sizes.values()),
+        "F2": len(of["F2a"]) + len(probes),
+        "F3": 1,
+        "F4": 3 if study.explain.probe else 1,
+    }
+    return {family: count for family, count in counts.items() if count}
+
+
+def _power(seeds: int, weights: int, steps: int) -> float:
+    """Of finding `LARGE` standard errors, six tenths of whose variance are the seeds'."""
+    arms = weights if seeds > 2 else 2
+    parts = Parts(0.2, 0.6 * seeds, 0.2 * seeds, seeds, foreseen_df(seeds - 1, max(arms, 2)))
+    return power(LARGE * math.sqrt(parts.total), parts, ALPHA / max(steps, 1))
+
+
+def _measured(results: Results, task: Task, seeds: int) -> Parts | None:
+    """Mean over all pairs of weights with two finished seeds or more, with the seeds that are planned."""
+    metric = TASKS[task.kind].ranked_by(task.protocol)[0]
+    trials = [t for t in results.expansion.trials if t.task == task.name and results.of(t.evaluate)]
+    values, replicates = results.by_weights(trials, task.name, metric)
+    names = [n for n, column in values.items() if len(column) > 1 and np.isfinite(column).all()]
+    if len(names) < 2:
+        return None
+    arms = Arms({n: values[n] for n in names}, {n: replicates[n] for n in names})
+    found = [pair[1] for a, b in itertools.combinations(names, 2) if (pair := arms.error({a: 1, b: -1}))]
+    if not found or any(math.isinf(parts.df) for parts in found):
+        return None
+    images, of_seeds, both = (float(np.mean([getattr(p, part) for p in found])) for part in ("images", "seeds", "both"))
+    return Parts(images, of_seeds, both, found[0].num_seeds, found[0].df).with_seeds(seeds)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

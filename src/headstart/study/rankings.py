@@ -13,8 +13,9 @@ from headstart.study.answer import ranking_lines, time_of
 class Standing:
     """One of the weights in a ranking. Scores are fractions.
 
-    mean, lo, hi: over the seeds, with the interval; a single seed has none. to_best: mean and interval of the
-    difference to the best, 0 for the best itself. not_distinguishable: whether it may as well be the best.
+    mean, lo, hi: over the seeds, with the interval. to_best: mean and interval of the difference to the best, 0 for the
+    best itself; these intervals hold together. behind_at_most: how far behind the true best. not_distinguishable:
+    whether it is not shown to be worse than the best. at_edge: whether its best rate lay at the edge of the search.
     """
 
     weights: str
@@ -22,7 +23,9 @@ class Standing:
     lo: float | None
     hi: float | None
     to_best: tuple[float | None, float | None, float | None]
+    behind_at_most: float | None
     not_distinguishable: bool
+    at_edge: bool
     not_converged: bool
     parameters: float | None
     gflops: float | None
@@ -38,16 +41,20 @@ class Standing:
 class Ranking:
     """Weights on one task by one metric, best first.
 
-    best_set: the best, and all that cannot be told apart from it. cheapest_adequate: see docs/statistics.md.
+    ranked: False with one seed, which shows none to be worse than another. best_set: the best, and all that are not
+    shown to be worse. cheapest_adequate, cheapest_not_worse, overstated: see docs/statistics.md.
     """
 
     task: str
     kind: str
     metric: str
     test_images: int
+    ranked: bool
     best: str
     best_set: tuple[str, ...]
     cheapest_adequate: str | None
+    cheapest_not_worse: str | None
+    overstated: float | None
     standings: tuple[Standing, ...]
     facts: dict[str, Any]
     """All of it as `metrics.json` has it."""
@@ -62,9 +69,12 @@ class Ranking:
             kind=facts["kind"],
             metric=facts["metric"],
             test_images=facts["test_images"],
+            ranked=facts["ranked"],
             best=facts["best"],
             best_set=tuple(facts["best_set"]),
             cheapest_adequate=facts["cheapest_adequate"],
+            cheapest_not_worse=facts["cheapest_not_worse"],
+            overstated=facts["overstated"],
             standings=tuple(_standing(row, facts, run) for row in facts["rows"]),
             facts=facts,
             run=run,
@@ -87,7 +97,9 @@ def _standing(row: dict[str, Any], facts: dict[str, Any], run: Path | None) -> S
         lo=row["lo"],
         hi=row["hi"],
         to_best=to_best,
+        behind_at_most=row["behind_at_most"],
         not_distinguishable=row["weights"] in facts["best_set"],
+        at_edge=row["at_edge"],
         not_converged=row["not_converged"],
         parameters=row["cost"]["parameters"],
         gflops=row["cost"]["gflops"],

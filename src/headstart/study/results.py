@@ -125,7 +125,7 @@ class Results:
 
     def _ranking(self, task: Task, metric: str, trials: list[Trial]) -> dict[str, Any] | None:
         """Candidates with all their seeds, ranked; those with fewer are named. None when no candidate is complete."""
-        values, replicates = self._measured(trials, task.name, metric)
+        values, replicates = self.by_weights(trials, task.name, metric)
         longer = {w.name: w.times for w in self.study.weights if w.times > 1}
         names = [n for n, v in values.items() if len(v) == len(self.study.seeds) and n not in longer]
         if not names:
@@ -140,6 +140,7 @@ class Results:
             own = [t for t in trials if t.weights == row["weights"]]
             row["cost"] = costs[row["weights"]]
             row["lr"] = [list(t.rates) for t in own]
+            row["at_edge"] = any(t.at_edge for t in own)
             row["unsettled"] = self._unsettled(task, metric, row["weights"], ranked["best"])
             row["not_converged"] = bool(row["unsettled"])
             if len(own) > 1 and len({t.evaluate.key for t in own}) == 1:
@@ -168,7 +169,8 @@ class Results:
             return ""
         return of.moving.get(name, "") if name == best else of.of_pair(name, best)
 
-    def _measured(self, trials: list[Trial], task: str, metric: str) -> tuple[dict, dict]:
+    def by_weights(self, trials: list[Trial], task: str, metric: str) -> tuple[dict, dict]:
+        """Values (S,) and replicates (S, B) of a task's finished seeds, by name of the weights."""
         values: dict[str, list[float]] = {}
         replicates: dict[str, list[np.ndarray]] = {}
         for trial in trials:

@@ -33,6 +33,7 @@ from headstart.study.extending import read_extended
 from headstart.study.files import load_study, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
+from headstart.study.plan_summary import faults_of_design
 from headstart.study.results import Results
 from headstart.terminal import tell
 from headstart.train.devices import ON_CPU, Devices
@@ -83,6 +84,9 @@ def run(
         discard_damaged(out, (*RESULTS, "report.html"))
         settle(study, source, base, out)
         count = workers or default_workers(study.threads)
+        if planner.expand(lookup(store)).ready:
+            for fault in faults_of_design(study):
+                tell(f"note: {fault}")
         check_weights(planner, planner.expand(lookup(store)))
         if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
             write_json(out / "env.json", environment(study, count, devices))
