@@ -224,6 +224,12 @@ def calls(function):
     return {n.func.id for n in ast.walk(function) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by it, and reads neither where two are asked for together."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
+
+
 def test_every_test_can_fail():
     """Each has an assertion, or calls something of its module that has one."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
