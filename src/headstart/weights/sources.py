@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -43,9 +43,9 @@ def _imported(spec: WeightsSpec, wanted: Mapping[str, Tensor], offline: bool, sa
     """By the importer that recognized the file when the weights were resolved, or that the catalogue names."""
     path = downloads.url_file(spec, offline, say) if spec.kind == "url" else Path(spec.file or "")
     contents = containers.read(path, spec.trust_pickle)
-    # What the catalogue names is known by its address: any layout with the right backbone will do.
+    # What the catalogue names is known by its address: any layout with the right backbone will do, and it is that one.
     if spec.kind == "url":
-        imported = layouts.recognize(contents)
+        imported = replace(layouts.recognize(contents), doubles=())
     else:
         imported = layouts.again(spec.layout, contents, spec.variant)
     if imported.backbone != spec.backbone:
