@@ -1,6 +1,7 @@
 """Verdicts come from the measured trials: arms swapped, permuted over seeds, and replaced by random weights.
 
-One miniature study really trains both arms (three origins each) until the effects show; the others reuse its store.
+One miniature study really trains both arms (three origins each) until the effects show; the others reuse its store. The
+whole pre-trainings take longer than what is run with every change may.
 """
 
 import itertools
@@ -21,7 +22,7 @@ from headstart.study.plan import Planner
 from headstart.study.results import Results
 from headstart.study.run import lookup
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 EXPLAIN = 'boxes = "boxes"\nlabels = "labels"\nrandom = "random"'
 
