@@ -50,11 +50,14 @@ def test_between_students_pooled_t_and_welchs(seeds):
 
 
 def test_many_like_arms_know_the_variance():
-    """Ten arms of three seeds, all of variance 1: 20 degrees of freedom, nearly."""
-    columns = {f"arm {k}": np.array([-1.0, 0.0, 1.0]) + k for k in range(10)}
-    found = arms(**columns).difference("arm 1", "arm 0")
-    half = stats.t.ppf(0.975, 20) * math.sqrt(2 / 3)
+    """Ten arms of four seeds, of variance 1: 30 degrees of freedom, nearly. With three seeds only two arms count."""
+    column = np.array([-1.0, -1.0, 1.0, 1.0]) * math.sqrt(3 / 4)
+    found = arms(**{f"arm {k}": column + k for k in range(10)}).difference("arm 1", "arm 0")
+    half = stats.t.ppf(0.975, 30) * math.sqrt(2 / 4)
     assert half < found.hi - found.effect < 1.06 * half
+    few = {f"arm {k}": np.array([-1.0, 0.0, 1.0]) + k for k in range(10)}
+    two = {name: few[name] for name in ("arm 0", "arm 1")}
+    assert arms(**few).difference("arm 1", "arm 0") == arms(**two).difference("arm 1", "arm 0")
 
 
 def test_an_arm_that_spreads_far_is_left_by_itself():

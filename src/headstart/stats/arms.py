@@ -25,6 +25,9 @@ from headstart.stats.parts import Parts
 from headstart.stats.spread import Spread
 
 Floats = NDArray[np.float64]
+FEW = 3
+"""With so many seeds or fewer it cannot be told whether arms spread alike: none but those compared are used. With
+them, three seeds of an arm that spreads ten times as far covered 91 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +120,9 @@ class Arms:
     def _error(self, arms: Mapping[str, Arm], of_images: float, own: Mapping[str, float]) -> tuple[Error, Parts]:
         seeds = min(len(arm.values) for arm in arms.values())
         shares = {name: 1 / len(arm.values) for name, arm in arms.items() if name in self._varying}
-        # Two seeds cannot tell whether arms are alike; then only those that are compared are used.
-        most = max(len(arm.values) for arm in self.arms.values())
-        names = self._varying if most > 2 else list(shares)
-        spread = self._spread if most > 2 else self._spread_of(names)
+        alone = max(len(arm.values) for arm in self.arms.values()) <= FEW
+        names = list(shares) if alone else self._varying
+        spread = self._spread_of(names) if alone else self._spread
         if not shares or spread is None:  # no seed differs from another, or there is one only
             df = 0 if seeds == 1 else math.inf
             error = Error(math.sqrt(of_images), np.array([math.sqrt(of_images)]), np.ones(1), df)

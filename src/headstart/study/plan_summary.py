@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.config.study import Study, Task
-from headstart.stats.arms import Arms
+from headstart.stats.arms import FEW, Arms
 from headstart.stats.parts import Parts
 from headstart.stats.power import detectable, power
 from headstart.stats.spread import foreseen_df
@@ -185,8 +185,7 @@ def faults_of_design(study: Study) -> list[str]:
 def assumed(seeds: int, weights: int, images: int) -> Parts:
     """Parts of the variance of a difference of two arms, before anything is known."""
     of_images = OF_ONE_IMAGE**2 / max(images, 1)
-    # Two seeds cannot tell whether arms are alike: only the two that are compared are used (headstart.stats.arms).
-    arms = weights if seeds > 2 else 2
+    arms = weights if seeds > FEW else 2
     return Parts(of_images / 2, 2 * SPREAD**2, of_images / 2, seeds, foreseen_df(seeds - 1, max(arms, 2)))
 
 
@@ -210,7 +209,7 @@ def family_sizes(study: Study) -> dict[str, int]:
 
 def _power(seeds: int, weights: int, steps: int) -> float:
     """Of finding `LARGE` standard errors, six tenths of whose variance are the seeds'."""
-    arms = weights if seeds > 2 else 2
+    arms = weights if seeds > FEW else 2
     parts = Parts(0.2, 0.6 * seeds, 0.2 * seeds, seeds, foreseen_df(seeds - 1, max(arms, 2)))
     return power(LARGE * math.sqrt(parts.total), parts, ALPHA / max(steps, 1))
 
