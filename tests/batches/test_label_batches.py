@@ -18,8 +18,8 @@ from headstart.errors import DataError
 from headstart.places.images import read_rgb, resize_rgb
 from headstart.readers.formats import open_dataset
 from support.miniatures import make_class_folders, make_voc
-from support.miniatures_classification import color_folders
 from support.miniatures_coco import an_annotation, an_image, coco_json, make_coco
+from support.train_labels_two import color_folders
 
 SIZE = 24
 

@@ -6,20 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.io import savemat
 
 from support.miniatures import image, text
-
-
-def color_folders(root: Path, count: int = 5) -> Path:
-    """Images of one color each, of different sizes; the class is the color."""
-    for number, (name, rgb) in enumerate({"blue": (0, 0, 255), "lime": (0, 255, 0), "red": (255, 0, 0)}.items()):
-        for k in range(count):
-            path = root / "train" / name / f"{k}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (20 + 5 * k, 30 + number), rgb).save(path)
-    return root
 
 
 def make_sun397(root: Path) -> None:

@@ -26,6 +26,16 @@ COLORS = {"blue": (40, 60, 250), "lime": (60, 240, 50), "red": (250, 50, 40)}
 SIDE = 48
 
 
+def color_folders(root: Path, count: int = 5) -> Path:
+    """Images of one color each, of different sizes; the class is the color."""
+    for number, (name, rgb) in enumerate({"blue": (0, 0, 255), "lime": (0, 255, 0), "red": (255, 0, 0)}.items()):
+        for k in range(count):
+            path = root / "train" / name / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20 + 5 * k, 30 + number), rgb).save(path)
+    return root
+
+
 def draw(root: Path, count: int = 16, verified: bool = False) -> Path:
     """Gray images with none to three squares, each of a color of its own. verified: as in LVIS, where of each image one
     of the colors that it lacks is said to be absent, and of the others nothing."""

@@ -20,9 +20,8 @@ from headstart.progress import silent
 from headstart.readers.formats import open_dataset
 from headstart.tasks.classify import TASK
 from headstart.train.loop import train
-from support.miniatures_classification import color_folders
 from support.together import run_two
-from support.train_labels_two import draw, main, recipe
+from support.train_labels_two import color_folders, draw, main, recipe
 
 PROGRAM = Path(__file__).parents[1] / "support" / "train_labels_two.py"
 

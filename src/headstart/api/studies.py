@@ -72,7 +72,7 @@ def plan_study(
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
     expansion = planned(settings, base, where, devices)
     planner, store = Planner(settings, base, device=devices.kind), Store(where) if where.is_dir() else None
-    return plan_summary(settings, where, expansion, devices, foreseen(planner, store, expansion))
+    return plan_summary(settings, where, expansion, devices, foreseen=foreseen(planner, store, expansion))
 
 
 def compare(

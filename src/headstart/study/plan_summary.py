@@ -105,7 +105,7 @@ class Plan:
 
 
 def plan_summary(
-    study: Study, out: Path, expansion: Expansion, devices: Devices = ON_CPU, foreseen: tuple[Foreseen, ...] = ()
+    study: Study, out: Path, expansion: Expansion, devices: Devices = ON_CPU, *, foreseen: tuple[Foreseen, ...] = ()
 ) -> Plan:
     """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find."""
     jobs: dict[str, tuple[int, float]] = {}

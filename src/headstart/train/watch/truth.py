@@ -51,13 +51,16 @@ def of_batch(batch: Batch, reads: Reads | None, num_classes: int | None) -> list
 
 
 def of_images(images: Tensor) -> list[Measure]:
-    """images (B, 3, H, W) in 0..255. What pads an image does not count."""
+    """images (B, 3, H, W) in 0..255. What pads an image does not count. Images of one color each, but of several ones,
+    may be drawn to learn from; a decoder that fails gives all the same."""
     padding = images.new_tensor(PADDING).view(1, 3, 1, 1)
     filled = (images == padding).all(1, keepdim=True)
     low = torch.where(filled, 255, images).amin((2, 3))
     high = torch.where(filled, 0, images).amax((2, 3))
     constant = (high <= low).all(1)
-    said = f"{int(constant.sum())} of {len(images)} images have one color throughout"
+    if len(torch.unique(high[constant], dim=0)) > 1:
+        constant = torch.zeros_like(constant)
+    said = f"{int(constant.sum())} of {len(images)} images have one color throughout, the same"
     measures = [Measure("images are constant", _share(constant), 0.5 if len(images) > 1 else 1.0, said)]
     if not bool(constant.all()):
         small = images.amax((1, 2, 3)) <= 1
