@@ -136,7 +136,10 @@ LEARNERS: dict[str, dict] = {
 }
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+SLOW = ("DCNv1, R-FCN-3000",)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in LEARNERS])
 def test_a_detector_learns_one_image_by_heart(name):
     torch.manual_seed(0)
     settings = {"name": "learn", "updates": 1, "batch_size": 2, "lr": 1e-3, "channels": 32}

@@ -239,6 +239,7 @@ def test_a_full_disk_is_said_and_loses_nothing(data: Path, tmp_path: Path, monke
     assert (tmp_path / "metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_two_processes_pretrain_on_chips_as_one(data: Path, tmp_path: Path) -> None:
     """float64 and group norm, so that only the order of sums differs."""
     changes = ("training.precision=fp64", "training.batch_norm=group", "epochs=2", "checkpoint_epochs=1")

@@ -120,12 +120,10 @@ def killed_when(folder: Path, out: str, ready: Callable[[Path], bool]) -> None:
     assert not (folder / out / "metrics.json").exists(), "the run had ended before it could be killed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("out", "pattern"),
-    [
-        ("killed-training", "partial/pretrain-*/resume/state.safetensors"),
-        pytest.param("killed-later", "store/transfer-*", marks=pytest.mark.slow),
-    ],
+    [("killed-training", "partial/pretrain-*/resume/state.safetensors"), ("killed-later", "store/transfer-*")],
 )
 def test_killed_and_continued_gives_the_same_bytes(folder, out, pattern):
     killed_when(folder, out, lambda run: any(run.glob(pattern)))

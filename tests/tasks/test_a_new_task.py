@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import headstart
 
 SOURCE = Path(headstart.__file__).parent
@@ -63,6 +65,7 @@ def with_counting(folder: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_a_new_task_is_one_file_and_one_line(tmp_path: Path) -> None:
     copy = with_counting(tmp_path / "copy")
     assert differences(SOURCE, copy) == {"tasks/count.py", "tasks/table.py"}

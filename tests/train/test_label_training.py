@@ -117,6 +117,7 @@ def test_images_of_which_nothing_is_known_are_not_evaluated(tmp_path: Path) -> N
     assert images.left_out == 2 and images.rows.tolist() == rows
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", verified=True)
     threads = torch.get_num_threads()

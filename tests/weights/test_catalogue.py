@@ -94,6 +94,7 @@ def test_what_the_issue_asks_for_is_there() -> None:
         assert any(b == backbone and s == supervision and words.endswith(last) for b, s, words in there), last
 
 
+@pytest.mark.slow
 def test_sizes_and_costs_are_what_the_backbones_have() -> None:
     known = catalogue._architectures()
     assert {e.backbone for e in of("tv:")} <= set(known)
