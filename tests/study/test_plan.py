@@ -302,3 +302,12 @@ def test_a_study_is_the_same_whatever_makes_its_batches() -> None:
 
     assert study.pretraining and with_all(loaders=4) == with_all(loaders=0) == study_digest(study)
     assert with_all(processes=2) != study_digest(study)
+
+
+def test_jobs_do_not_depend_on_what_is_finished_and_are_made_once():
+    plan = planner(drawn())
+    first, second = plan.expand(nothing), plan.expand(nothing)
+    kept = {"draw", "pretrain", "transfer", "evaluate", "features"}
+    assert all(a is b for a, b in zip(first.known, second.known, strict=True) if a.kind in kept)
+    fresh = planner(drawn()).expand(everything)
+    assert [job.key for job in plan.expand(everything).known] == [job.key for job in fresh.known]

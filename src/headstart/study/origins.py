@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from headstart.config.pretraining import Pretraining
 from headstart.config.sets import FolderSet, TableSet, WorldSet
@@ -21,6 +22,7 @@ from headstart.readers.place import DataPlace
 from headstart.recipes.pretraining import PretrainingRecipe
 from headstart.recipes.sampling import FixedSampling
 from headstart.study.jobs import Job
+from headstart.study.planning.once import once
 from headstart.study.sets import Sets
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
@@ -44,6 +46,8 @@ class Origins:
     offline: bool = False
     devices: tuple[str, ...] = ()
     """GPUs of the processes that make one pre-training, where a job may have several."""
+    remembered: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    """Jobs that were asked for before."""
     _specs: dict[str, WeightsSpec] = field(default_factory=dict)
 
     def spec(self, uri: str) -> WeightsSpec:
@@ -60,6 +64,7 @@ class Origins:
         uri = wanted.start or wanted.recipe.weights
         return uri or f"random:{self.study.backbone or wanted.recipe.backbone}"
 
+    @once
     def backbone(self, name: str) -> str:
         """The backbone as the pre-training of this name leaves it: with what its recipe changes."""
         wanted = self.study.pretraining[name]
@@ -98,6 +103,7 @@ class Origins:
     def _place(self, spec: WeightsSpec | None) -> StartPlace:
         return StartPlace(str(self.base), spec, self.offline)
 
+    @once
     def job(self, name: str, seed: int) -> Job:
         """Job of one origin."""
         wanted = self.study.pretraining[name]

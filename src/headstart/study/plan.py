@@ -18,6 +18,7 @@ from headstart.study.durations import duration
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.kinds import require_kinds
 from headstart.study.origins import PIXELS_PER_SECOND, Origins
+from headstart.study.planning.once import once
 from headstart.study.search import Search, search_rate
 from headstart.study.sets import Sets
 from headstart.study.settings import (
@@ -53,6 +54,8 @@ class Planner:
     """How often the transfers of a task go on for as many updates again (`headstart.study.extending`)."""
     failed: set[str] = field(default_factory=set)
     """Keys of jobs that failed in this run: nobody waits for them."""
+    remembered: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    """Jobs that were asked for before."""
 
     @cached_property
     def sets(self) -> Sets:
@@ -104,6 +107,7 @@ class Planner:
         assert entry.uri
         return self.origins.spec(entry.uri)
 
+    @once
     def start(
         self, entry: WeightsEntry, seed: int, early: bool = False
     ) -> tuple[StartSettings, dict[str, Job], StartPlace]:
@@ -112,6 +116,7 @@ class Planner:
             return self.origins.made_here(entry.pretraining, seed, early)
         return self.origins.of_weights(self.spec(entry), seed)
 
+    @once
     def is_given(self, entry: WeightsEntry) -> bool:
         """Whether its weights are the same for every seed: neither made by the study nor random."""
         return entry.uri is not None and self.spec(entry).kind != "random"
@@ -197,6 +202,7 @@ class Planner:
             return Search(recipe.lr, False, ())
         return search_rate(task, recipe.rates, lambda lr: self.transfer(task, entry, seed, fold, lr=lr), lookup)
 
+    @once
     def transfer(self, task: Task, entry: WeightsEntry, seed: int, fold: int, *, lr: float) -> Job:
         """Job that trains one task model."""
         weights, inputs, start = self.start(entry, seed)
@@ -204,7 +210,7 @@ class Planner:
         settings = TransferSettings(
             weights=weights,
             task=task.kind,
-            recipe=self._recipe(task.recipe, lr=lr, rates=(), updates=round(entry.times * task.recipe.updates)),
+            recipe=self._recipe(task, lr, entry.times),
             seed=seed,
             limit=task.limit,
             protocol=task.protocol,
@@ -222,6 +228,7 @@ class Planner:
             "transfer", settings, inputs, place, label=label, cost=self._train_cost(settings.recipe, task.train[fold])
         )
 
+    @once
     def _evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
         inputs |= {f"test{k}": self.sets.job(name, seed) for k, name in enumerate(task.test)}
@@ -232,6 +239,7 @@ class Planner:
         label = f"test {task.name} from {entry.name}, seed {seed}"
         return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label=label, cost=cost)
 
+    @once
     def features(self, entry: WeightsEntry, images: str, seed: int, early: bool = False, *, statistics: str) -> Job:
         """Pooled features of a set, with batch norms re-estimated on the set `statistics`; one job for all seeds where
         the weights are given."""
@@ -240,7 +248,7 @@ class Planner:
         whose = "" if self.is_given(entry) and not self.sets.dealt([images]) else f", seed {seed}"
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}{whose}"
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        inputs |= {"images": self.sets.job(images, seed), "statistics": self.sets.job(statistics, seed)}
+        inputs = inputs | {"images": self.sets.job(images, seed), "statistics": self.sets.job(statistics, seed)}
         return Job("features", settings, inputs, place, label=label, cost=cost)
 
     def _probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
@@ -331,9 +339,14 @@ class Planner:
     def _pixels(self, name: str) -> float:
         return self.sets.count(name) * self.sets.pixels(name)
 
-    def _recipe(self, recipe: Recipe, **changes: Any) -> Recipe:
+    @once
+    def _recipe(self, task: Task, lr: float, times: float) -> Recipe:
         """The recipe as a job is told it: with the precision that it has on this kind of device."""
-        return recipe.model_copy(update={"precision": precision_on(self.device, recipe.precision), **changes})
+        recipe = task.recipe
+        assert recipe
+        precision = precision_on(self.device, recipe.precision)
+        updates = round(times * recipe.updates)
+        return recipe.model_copy(update={"precision": precision, "lr": lr, "rates": (), "updates": updates})
 
     def _train_cost(self, recipe: Recipe, images: str) -> float:
         return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND

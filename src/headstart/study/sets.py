@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from headstart.config.sets import ORIGIN_STRIDE, FolderSet, TableSet, WorldSet
 from headstart.config.study import Study
@@ -13,6 +14,7 @@ from headstart.data.annotations import Annotations
 from headstart.places.paths import absolute
 from headstart.readers.place import DataPlace
 from headstart.study.jobs import Job, as_json
+from headstart.study.planning.once import once
 from headstart.study.settings import DrawSettings, PrepareSettings, SplitSettings, ViewSettings
 
 WORLD_PIXELS_PER_SECOND = 96**2 * 500
@@ -26,6 +28,8 @@ class Sets:
     study: Study
     base: Path
     """Folder that relative paths in the study are relative to."""
+    remembered: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    """Jobs that were asked for before."""
     _annotations: dict[str, Annotations] = field(default_factory=dict)
 
     def annotations(self, settings: FolderSet | TableSet) -> Annotations:
@@ -40,6 +44,7 @@ class Sets:
         """Where a set's data are on this machine and how they are read: not part of a key, since the table is."""
         return DataPlace(absolute(settings.path, self.base), settings.format, settings.read)
 
+    @once
     def job(self, name: str, seed: int, *, for_origin: bool = False) -> Job:
         """The job that draws or prepares a set for a seed: folds are the seed's own. for_origin: for a pre-training,
         for which drawn images are the seed's own, too. All else is the same for all seeds."""

@@ -1,0 +1,1 @@
+"""What a planner needs, and what a plan tells."""
