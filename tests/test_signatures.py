@@ -88,6 +88,7 @@ FUNCTIONS = {
     "run": api.run_study,
     "plan": api.plan_study,
     "compare": api.compare,
+    "explain": api.explain_weights,
     "check": api.check,
     "evaluate": api.evaluate,
     "judge": api.judge,
@@ -106,6 +107,8 @@ OF_A_TERMINAL = {"as_json", "verbose", "wide"}
 COMMANDS_ONLY = {
     ("compare", "on_bad_box"): "in `read`",
     ("compare", "on_bad_record"): "in `read`",
+    ("explain", "on_bad_box"): "in `read`",
+    ("explain", "on_bad_record"): "in `read`",
     ("evaluate", "on_bad_box"): "in `read`",
     ("evaluate", "on_bad_record"): "in `read`",
     ("evaluate", "seeds"): "several files as `detections`",

@@ -19,7 +19,7 @@ from headstart.models.backbones.building import (
     build_backbone,
     source_key,
 )
-from headstart.models.backbones.features import pooled_features, stage_maps
+from headstart.models.backbones.features import MapsOnDemand, pooled_features, stage_maps
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.stages import Stage, evaluating
 from headstart.models.backbones.timing import RUNS, milliseconds
@@ -255,6 +255,21 @@ def test_features_are_means_of_the_maps_in_evaluation_mode() -> None:
         stage_maps(backbone, IMAGENET, images, ("C9",))
     with pytest.raises(ValueError, match="expected uint8"):
         pooled_features(backbone, IMAGENET, images.astype(np.float32))
+
+
+def test_maps_on_demand_are_the_maps_and_leave_pooled_features() -> None:
+    backbone = build_backbone("shapes-resnet")
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    maps = MapsOnDemand(backbone, IMAGENET, images, "mine")
+    assert maps.shape == (20, 128, 4, 4) and len(maps) == 20
+    parts = np.concatenate([maps[k : k + 17] for k in (0, 17)])
+    np.testing.assert_allclose(parts, stage_maps(backbone, IMAGENET, images)["C5"], rtol=1e-4, atol=1e-5)
+    for stage, pooled in pooled_features(backbone, IMAGENET, images).items():
+        np.testing.assert_allclose(maps.pooled[stage], pooled, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        next(backbone.layer3.parameters()).fill_(torch.nan)
+    with pytest.raises(WeightsError, match=r"mine: the outputs of stage C4 are not finite \(first for image 3\)"):
+        MapsOnDemand(backbone, IMAGENET, images, "mine")[3:5]
 
 
 def test_modes_come_back_after_an_error() -> None:

@@ -88,6 +88,11 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
 
     study, _ = load_study(str(tmp_path / "run"))
     assert study.name == "compare-cells"
+    [pair] = summary["pairs"]
+    assert {pair["a"], pair["b"]} == {"pretrained", "random-shapes-resnet"} and pair["a"] == first["best"]
+    assert pair["outcomes"]["images/scored"] <= 8 and pair["effects"]["imbalance/n_images"][0] == 8
+    value, lo, hi = pair["effects"]["auroc/standardized/a_less_b"]
+    assert lo <= value <= hi and f"why: {pair['a']} against {pair['b']} (detect)" in done.lines
     again = api.compare(data, uris, budget="quick", out=tmp_path / "run", quiet=True)
     assert again.done_already
     with pytest.raises(StudyError, match="holds a different study"):
@@ -110,6 +115,36 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     (data / "JPEGImages" / "torn.png").write_bytes(b"\x89PNG torn")
     found = api.predict(model, data / "JPEGImages", tmp_path / "seen", threshold=0.5)
     assert found.count == 24 and "torn.png" in found.failed[0][0]
+
+
+def test_explanations_are_left_out_or_made_of_all_pairs(tmp_path, card):
+    data = open_dataset(voc_folder(tmp_path / "cells", 9, {}))
+    uris = [str(card), "random:shapes-resnet", "random:shapes-resnet"]
+    candidates = [(uri, resolve(uri, tmp_path)) for uri in uris]
+    make = partial(comparison, data.root, data, candidates, ["detect"], budget="quick", seeds=1)
+    assert make(explain="no").why == () and "detect-all" not in make(explain="no").sets
+    [why] = make().why
+    assert (why.task, why.images, why.statistics, why.every) == ("detect", "detect-all", "detect-train-1", False)
+    everything = make().sets["detect-all"]
+    assert (everything.role, everything.fold, everything.folds) == ("all", None, 3)
+    assert make(explain="all").why[0].every
+
+
+@pytest.mark.slow
+def test_two_weights_are_explained_without_training(tmp_path, card, tiny_effort):
+    data = voc_folder(tmp_path / "cells", 9, {})
+    done = api.explain_weights(card, "random:shapes-resnet", data, out=tmp_path / "run", quiet=True)
+    assert done.failed == [] and done.report.is_file()
+    summary = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    [pair] = summary["pairs"]
+    assert summary["trials"] == [] and (pair["a"], pair["b"]) == ("pretrained", "random-shapes-resnet")
+    assert pair["effects"]["imbalance/n_images"][0] == 9 and "auroc/raw/a_less_b" in pair["effects"]
+    assert any("needs trained models" in sentence for sentence in pair["said"])
+    kinds = {path.name.partition("-")[0] for path in (tmp_path / "run" / "store").iterdir()}
+    assert kinds == {"split", "prepare", "view", "look", "pair"}
+    assert api.explain_weights(card, "random:shapes-resnet", data, out=tmp_path / "run", quiet=True).done_already
+    with pytest.raises(UsageError, match="both weights are the same"):
+        api.explain_weights(card, card, data, quiet=True)
 
 
 @pytest.mark.slow

@@ -101,6 +101,13 @@ train = ["fold-train"]
 test = ["fold-test"]
 """
     + PROBE_AND_EXPLAIN
+    + """
+[[why]]
+task = "probe"
+images = "test"
+statistics = "train"
+pairs = [["boxes", "labels"]]
+"""
 )
 
 

@@ -2,6 +2,7 @@
 is needed."""
 
 from headstart.api.data import CheckSummary, check, evaluate, open_dataset, open_suite, read_detections, read_image
+from headstart.api.explaining import explain_weights
 from headstart.api.judging import judge
 from headstart.api.models import load_model, predict, pretrain, show_chips
 from headstart.api.studies import build_report, compare, environment, plan_study, run_study
@@ -26,6 +27,7 @@ __all__ = [
     "describe_weights",
     "environment",
     "evaluate",
+    "explain_weights",
     "export_weights",
     "import_weights",
     "judge",

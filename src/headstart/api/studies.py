@@ -72,7 +72,14 @@ def plan_study(
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
     expansion = planned(settings, base, where, devices)
     planner, store = Planner(settings, base, device=devices.kind), Store(where) if where.is_dir() else None
-    return plan_summary(settings, where, expansion, devices, foreseen=foreseen(planner, store, expansion))
+    return plan_summary(
+        settings,
+        where,
+        expansion,
+        devices,
+        foreseen=foreseen(planner, store, expansion),
+        explaining=planner.pairs.cost(),
+    )
 
 
 def compare(
@@ -92,6 +99,8 @@ def compare(
     offline: bool = False,
     overwrite: bool = False,
     extend: bool = False,
+    explain: bool = True,
+    pairs: Literal["best", "all"] = "best",
     quiet: bool = False,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
@@ -100,6 +109,8 @@ def compare(
     detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
     `runs/compare-DATA[-TASK]`. workers, device, trust_code, extend: as in `run_study`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
+    explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
+    "all" for all candidates, two by two.
     """
     from headstart.places.network import no_network
     from headstart.places.paths import absolute
@@ -133,6 +144,7 @@ def compare(
         budget=budget,
         seeds=seeds,
         reading={"format": format, "read": dict(reading), "on_bad_image": on_bad_image},
+        explain=pairs if explain else "no",
     )
     where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
     code = [path for uri in uris for path in code_named(uri)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,20 @@ class OnBad(StrEnum):
 
     error = "error"
     skip = "skip"
+
+
+class Budget(StrEnum):
+    """How much `compare` may spend."""
+
+    quick = "quick"
+    normal = "normal"
+
+
+class Pairs(StrEnum):
+    """Which pairs of candidates `compare` explains."""
+
+    best = "best"
+    all = "all"
 
 
 Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
@@ -50,6 +65,20 @@ TrustCode = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU; by default all CPUs are used.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+Extend = Annotated[
+    bool, typer.Option("--extend", help="Train on where a comparison has not converged: as many updates again.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
+OnBadImage = Annotated[
+    OnBad, typer.Option("--on-bad-image", help="An image that cannot be decoded: stop, or leave it out and list it.")
+]
 
 
 def read_options(on_bad_box: OnBad, on_bad_record: OnBad, read: list[str] | None = None) -> ReadKeywords:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from copy import copy
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, judge, pretrain, store, weights
+from headstart.cli import check, evaluate, explain, judge, pretrain, store, weights
+from headstart.cli.finish import end_with_failures, finish, print_lines
 from headstart.cli.flags import (
     AsJson,
+    Budget,
     Device,
+    Extend,
     Format,
     Noise,
+    Offline,
     OnBad,
     OnBadBox,
+    OnBadImage,
     OnBadRecord,
+    Out,
+    Overwrite,
+    Pairs,
+    Quiet,
     Read,
     TrustCode,
+    Verbose,
+    Workers,
     read_options,
 )
 from headstart.cli.show import print_mapping
@@ -31,9 +40,6 @@ from headstart.errors import HeadstartError
 from headstart.store.files import UNWRITABLE, unwritable
 from headstart.tasks.table import trained_tasks
 from headstart.terminal import OutputClosed, flush, say, tell
-
-if TYPE_CHECKING:
-    from headstart.api import RunSummary
 
 app = typer.Typer(
     help="Which pre-training should a vision model start from, what does it buy, and why?",
@@ -49,27 +55,6 @@ app.add_typer(store.app, name="store")
 
 CLOSED = 141
 """Status of a command whose output nobody reads any more: the shell's own for what SIGPIPE ends."""
-
-
-class Budget(StrEnum):
-    """How much `compare` may spend."""
-
-    quick = "quick"
-    normal = "normal"
-
-
-Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU; by default all CPUs are used.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
-Extend = Annotated[
-    bool, typer.Option("--extend", help="Train on where a comparison has not converged: as many updates again.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete results of another study there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of what happens.")]
-OnBadImage = Annotated[
-    OnBad, typer.Option("--on-bad-image", help="An image that cannot be decoded: stop, or leave it out and list it.")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -109,7 +94,7 @@ def run(
 
     if verbose:
         logging.getLogger("headstart").setLevel(logging.INFO)
-    _finish(
+    finish(
         api.run_study(
             study,
             out,
@@ -169,6 +154,12 @@ def compare(
     offline: Offline = False,
     overwrite: Overwrite = False,
     extend: Extend = False,
+    explain: Annotated[
+        bool, typer.Option(help="Say why: the best candidate against the default one, on held-out images.")
+    ] = True,
+    pairs: Annotated[Pairs, typer.Option(help="Which candidates are explained: the best, or all, two by two.")] = (
+        Pairs.best
+    ),
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -191,13 +182,16 @@ def compare(
         offline=offline,
         overwrite=overwrite,
         extend=extend,
+        explain=explain,
+        pairs=pairs.value,
         quiet=quiet,
     )
-    _finish(summary, quiet, as_json)
+    finish(summary, quiet, as_json)
 
 
 app.command()(check.check)
 app.command(cls=evaluate.ListingCommand)(evaluate.evaluate)
+app.command()(explain.explain)
 app.command()(judge.judge)
 app.command()(pretrain.pretrain)
 
@@ -220,8 +214,8 @@ def predict(
     from headstart import api
 
     summary = api.predict(model, images, out, threshold, task=task, trust_code=trust_code)
-    _print_lines(summary.lines)
-    _end_with_failures(summary.failed)
+    print_lines(summary.lines)
+    end_with_failures(summary.failed)
 
 
 @app.command()
@@ -299,32 +293,6 @@ def _app_for(words: list[str]) -> typer.Typer:
     chosen = copy(app)
     chosen.registered_commands, chosen.registered_groups = named, []
     return chosen
-
-
-def _finish(summary: RunSummary, quiet: bool, as_json: bool) -> None:
-    if as_json:
-        facts = {
-            "out": str(summary.out),
-            "report": str(summary.report),
-            "done_already": summary.done_already,
-            "failed": [{"job": label, "message": message} for label, message in summary.failed],
-        }
-        say(json.dumps(facts, indent=1))
-    elif not quiet:
-        _print_lines(summary.lines)
-    _end_with_failures(summary.failed, summary.exit_code)
-
-
-def _print_lines(lines: list[str]) -> None:
-    for line in lines:
-        say(line)
-
-
-def _end_with_failures(failed: list[tuple[str, str]], exit_code: int = 1) -> None:
-    for label, message in failed:
-        tell(f"failed: {label}: {message}")
-    if failed:
-        raise typer.Exit(exit_code or 1)
 
 
 if __name__ == "__main__":

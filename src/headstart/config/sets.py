@@ -42,8 +42,9 @@ class FolderSet(Settings):
     path: str
     """Folder of the data set. In a study file a relative path is relative to that file."""
     task: Literal["detect", "segment", "classify"]
-    role: Literal["train", "val", "trainval", "test"]
-    """`trainval`: all that is not test, for probes, which split off their own validation images."""
+    role: Literal["train", "val", "trainval", "test", "all"]
+    """`trainval`: all that is not test, for probes, which split off their own validation images. `all`: every image
+    there is, for explanations of weights that have seen none of them."""
     fold: int | None = Field(default=None, ge=0)
     """With cross-fitting: which fold is the test part. None: the data set has test images of its own."""
     folds: int = Field(default=0, ge=0)

@@ -93,6 +93,23 @@ class Explain(Settings):
     """Task (kind `probe`) whose log-loss the composition analysis reads; its test set must be `images`."""
 
 
+class Why(Settings):
+    """Pairs of candidates that are explained on held-out images, however they were pre-trained: neighbors, where
+    features fire, and, of a task, which images each gets right. `Explain` asks the paper's findings; this asks none."""
+
+    task: Name | None = None
+    """Whose models are explained. It chooses the pair, too: the best candidate against the default one, or, where that
+    is the best, against the second. None: only the weights themselves."""
+    images: Name
+    """Set that is explained on; of a task the images that it is tested on, in all its folds."""
+    statistics: Name
+    """Set that batch norms are re-estimated on and channels standardized by: one that is trained on."""
+    pairs: tuple[tuple[Name, Name], ...] = ()
+    """Pairs asked for by name; they take the place of the chosen one, but with `every`."""
+    every: bool = False
+    """All pairs of the task's candidates, the chosen one first."""
+
+
 class Study(Settings):
     """A whole study."""
 
@@ -119,6 +136,7 @@ class Study(Settings):
     tasks: tuple[Task, ...] = ()
     """A study without tasks only pre-trains; every pre-training is made, whether a task needs it or not."""
     explain: Explain | None = None
+    why: tuple[Why, ...] = ()
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:
@@ -144,12 +162,12 @@ class Study(Settings):
             faults.append("seeds: a seed stands twice; it would be counted as an independent repetition")
         if sum(w.default for w in self.weights) > 1:
             faults.append("weights: only one can be the default")
-        faults += _overlap_faults(self) + _explain_faults(self)
+        faults += _overlap_faults(self) + _explain_faults(self) + _why_faults(self)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
-        if not self.pretraining and not (self.weights and self.tasks):
+        if not self.pretraining and not (self.weights and (self.tasks or self.why)):
             faults.append("weights, tasks: a study transfers weights to tasks, or pre-trains (`[pretraining.NAME]`)")
-        if bool(self.weights) != bool(self.tasks):
+        if bool(self.weights) != bool(self.tasks) and not (self.weights and self.why):
             faults.append("weights, tasks: give both, or neither")
         if faults:
             raise ValueError("; ".join(faults))
@@ -227,6 +245,23 @@ def _explain_faults(study: Study) -> list[str]:
         faults.append(f"explain.probe: no probe task named {explain.probe!r}")
     elif explain.probe and probes[explain.probe].test != (explain.images,):
         faults.append(f"explain.probe: {explain.probe!r} is tested on other images than explain.images")
+    return faults
+
+
+def _why_faults(study: Study) -> list[str]:
+    names, tasks = {w.name for w in study.weights}, {t.name for t in study.tasks}
+    faults = []
+    for k, why in enumerate(study.why):
+        faults += [f"why.{k}: no weights named {n!r}" for n in sorted({*sum(why.pairs, ())} - names)]
+        faults += [f"why.{k}: {a!r} is paired with itself" for a, b in why.pairs if a == b]
+        if why.task is None and not why.pairs:
+            faults.append(f"why.{k}: give a `task`, whose best candidate is explained, or `pairs`")
+        if why.task is not None and why.task not in tasks:
+            faults.append(f"why.{k}.task: no task named {why.task!r}")
+        for role, value in (("images", why.images), ("statistics", why.statistics)):
+            images = study.sets.get(value)
+            if images is None or isinstance(images, TableSet):
+                faults.append(f"why.{k}.{role}: no set of prepared images named {value!r}")
     return faults
 
 

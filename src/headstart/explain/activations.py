@@ -141,6 +141,26 @@ def measure(
     Examples: the same names (n,) per image with NaN for images left out; `images` (e,), `energy`, `raw`, `coverage`
     (e, h, w) of the first e images in use.
     """
+    per_image, pictures = of_images(maps, instances, statistics, seed=seed)
+    n, _, h, w = maps.shape
+    usable = np.isfinite(per_image["auroc/standardized"])
+    metrics, replicates = {}, {}
+    for name, values in per_image.items():
+        finite = np.isfinite(values)
+        if finite.any():
+            metrics[name] = float(values[finite].mean())
+            replicates[name] = weighted_mean_replicates(values[finite], weights[:, finite])
+    metrics |= {"auroc/n_images": float(usable.sum()), "auroc/left_out": float(n - usable.sum())}
+    shown = np.flatnonzero(usable)[:examples]
+    arrays = per_image | {name: flat[shown].reshape(-1, h, w) for name, flat in pictures.items()}
+    return metrics, replicates, arrays | {"images": shown}
+
+
+def of_images(
+    maps: np.ndarray, instances: np.ndarray, statistics: ChannelStatistics, *, seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What `measure` averages, of every image (n,), nan for images left out; and `energy`, `raw`, `coverage` (n, h * w)
+    of all. Maps are asked for once, in order, some images at a time, so they may be computed as they are."""
     n, _, h, w = maps.shape
     if len(instances) != n:
         raise DataError(f"activations: {n} maps but {len(instances)} instance masks. Give the same images to both.")
@@ -149,18 +169,9 @@ def measure(
     partner = shuffled_partners(inside.sum(axis=1), seed)
     per_image, energy, raw = _per_image(maps, statistics, inside, outside, partner=partner)
     usable = np.isfinite(per_image["auroc/standardized"])
-    metrics, replicates = {}, {}
-    for name, values in per_image.items():
+    for values in per_image.values():
         values[~usable] = np.nan
-        finite = np.isfinite(values)
-        if finite.any():
-            metrics[name] = float(values[finite].mean())
-            replicates[name] = weighted_mean_replicates(values[finite], weights[:, finite])
-    metrics |= {"auroc/n_images": float(usable.sum()), "auroc/left_out": float(n - usable.sum())}
-    shown = np.flatnonzero(usable)[:examples]
-    pictures = {"energy": energy, "raw": raw, "coverage": shares}
-    arrays = per_image | {name: flat[shown].reshape(-1, h, w) for name, flat in pictures.items()}
-    return metrics, replicates, arrays | {"images": shown}
+    return per_image, {"energy": energy, "raw": raw, "coverage": shares}
 
 
 def _averaging(pixels: int, cells: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.places.times import Timed, read_time
+from headstart.study.why.told import pair_lines
 from headstart.study.winners import winner
 
 WIDTH = 80
@@ -19,6 +20,9 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
     lines: list[str] = []
     for ranking in summary["rankings"]:
         lines += [*ranking_lines(ranking, out), *_model_line(ranking, summary, out), ""]
+    for pair in summary.get("pairs") or []:
+        first, *others = pair_lines(pair)
+        lines += [*_wrapped(first), *(wrapped for line in others for wrapped in _wrapped(f"   {line}")), ""]
     for finding in summary["findings"]:
         told = f"{finding['id']:<10} {finding['verdict']:<24} {_effect(finding['primary'])}  {finding['claim']}"
         lines += _wrapped(told, 11)

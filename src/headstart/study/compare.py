@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headstart.config.sets import FolderSet
-from headstart.config.study import Study, Task, WeightsEntry
+from headstart.config.study import Study, Task, WeightsEntry, Why
 from headstart.data.annotations import Annotations
 from headstart.data.splits import has_test
 from headstart.errors import UsageError
@@ -51,19 +51,24 @@ def comparison(
     budget: Budget,
     seeds: int | None,
     reading: dict[str, Any] | None = None,
+    explain: Literal["best", "all", "no"] = "best",
 ) -> Study:
     """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
     absolute paths, its facts).
 
-    reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image.
+    reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image. explain: which pairs of
+    candidates are explained for every task, see `headstart.config.study.Why`.
     """
     effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
         made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {})
-    default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
-    names = _unique([spec.name for _, spec in candidates])
+    why = tuple(
+        Why(task=task.name, images=explained_set(task, sets), statistics=task.train[0], every=explain == "all")
+        for task in (made if explain != "no" else ())
+        if task.recipe
+    )
     return Study(
         name=_clean(f"compare-{name}"),
         title=f"Starting weights for {name}",
@@ -71,12 +76,70 @@ def comparison(
         bootstrap=1000,
         search=effort.search,
         sets=sets,  # type: ignore[arg-type]
-        weights=tuple(
-            WeightsEntry(name=name, uri=uri, default=k == default)
-            for k, (name, (uri, _)) in enumerate(zip(names, candidates, strict=True))
-        ),
+        weights=_entries(candidates),
         tasks=tuple(made),
+        why=why,
     )
+
+
+def explanation(
+    data: str | Path,
+    annotations: Annotations,
+    candidates: list[tuple[str, WeightsSpec]],
+    tasks: list[str],
+    *,
+    budget: Budget,
+    reading: dict[str, Any] | None = None,
+) -> Study:
+    """The study that `headstart explain` writes and runs: nothing is trained but probes where images have labels.
+
+    data, candidates, reading: as in `comparison`; the first two candidates are the pair.
+    """
+    sets: dict[str, FolderSet] = {}
+    probes: list[Task] = []
+    why: list[Why] = []
+    entries = _entries(candidates)
+    pair = (entries[0].name, entries[1].name)
+    for kind in tasks:
+        of_kind = _tasks_of(trained_task(kind), data, annotations, budget, sets=sets, reading=reading or {})
+        own = [t for t in of_kind if not t.recipe]
+        trained = next(t for t in of_kind if t.recipe)
+        images = explained_set(trained, sets)
+        why.append(Why(task=own[0].name if own else None, images=images, statistics=trained.train[0], pairs=(pair,)))
+        probes += own
+    name = PurePosixPath(str(data)).name
+    used = {n for t in probes for n in (*t.train, *t.test)} | {n for w in why for n in (w.images, w.statistics)}
+    return Study(
+        name=_clean(f"explain-{name}"),
+        title=f"{pair[0]} and {pair[1]} on {name}",
+        seeds=(0,),
+        bootstrap=1000,
+        sets={n: s for n, s in sets.items() if n in used},
+        weights=entries,
+        tasks=tuple(probes),
+        why=tuple(why),
+    )
+
+
+def _entries(candidates: list[tuple[str, WeightsSpec]]) -> tuple[WeightsEntry, ...]:
+    """Under names of their own; the first plain classifier is the default."""
+    default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
+    names = _unique([spec.name for _, spec in candidates])
+    return tuple(
+        WeightsEntry(name=name, uri=uri, default=k == default)
+        for k, (name, (uri, _)) in enumerate(zip(names, candidates, strict=True))
+    )
+
+
+def explained_set(task: Task, sets: dict[str, FolderSet]) -> str:
+    """Name of the set that holds all images which the task is tested on: its test set; of folds the set of all images,
+    which is added to `sets`."""
+    images = sets[task.test[0]]
+    if not images.folds:
+        return task.test[0]
+    name = f"{task.kind}-all"
+    sets[name] = images.model_copy(update={"role": "all", "fold": None})
+    return name
 
 
 def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:

@@ -26,11 +26,14 @@ VERSIONS = {
     "neighbors": 2,
     "activations": 1,
     "composition": 2,
+    "look": 1,
+    "pair": 1,
+    "contents": 1,
     "time": 1,
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
 
-WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "features", "activations", "time"})
+WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "features", "activations", "look", "time"})
 """Kinds of jobs that run a network: they go to a GPU where there is one, and their numbers depend on its kind. All
 others stay on the CPU."""
 
@@ -134,6 +137,26 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two candidates explained: `a` against `b`."""
+
+    why: str
+    """The task whose trainings are explained; the name of the set of images where there is none."""
+    a: str
+    b: str
+    images: Job
+    looks: tuple[Job, Job]
+    pair: Job
+    contents: Job | None
+    """None where no model was trained or fitted."""
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those that explain, not those that they need."""
+        return [*self.looks, self.pair, *([self.contents] if self.contents else [])]
+
+
+@dataclass(frozen=True)
 class Expansion:
     """What is known of a study at one moment: rates that are still being searched hide the jobs that follow."""
 
@@ -145,6 +168,7 @@ class Expansion:
     trials: list[Trial] = field(default_factory=list)
     explain: list[tuple[str, int, Job]] = field(default_factory=list)
     """(kind, seed, job) of the explanations."""
+    pairs: list[Pair] = field(default_factory=list)
     times: Mapping[tuple[str, str], Job] = field(default_factory=dict)
     """By weights and task, the job that times their network; one for all of the same architecture and size."""
     hidden: int = 0

@@ -32,6 +32,7 @@ from headstart.study.settings import (
     TransferSettings,
 )
 from headstart.study.timing import timing_jobs
+from headstart.study.why.pairs import Pairs
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec
 from headstart.weights.starts import StartPlace, StartSettings
@@ -67,6 +68,11 @@ class Planner:
         """The study's own pre-trainings."""
         return Origins(self.study, self.base, self.sets, self.device, offline=self.offline)
 
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The pairs of candidates that the study explains."""
+        return Pairs(self.study, self.sets, self.start, self.device)
+
     def __post_init__(self) -> None:
         require_kinds(self.study)
 
@@ -83,9 +89,12 @@ class Planner:
                 trials += now
                 hidden += later
         explain = self._explain()
+        pairs = self.pairs.of(trials, lookup, self._lost, bool(self.failed))
+        hidden += pairs.hidden
         times = timing_jobs(self.origins, trials)
         made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]
-        for job in made + [t.evaluate for t in trials] + [job for _, _, job in explain] + list(times.values()):
+        explaining = [job for _, _, job in explain] + [job for pair in pairs.pairs for job in pair.jobs]
+        for job in made + [t.evaluate for t in trials] + explaining + list(times.values()):
             _collect(job, known)
         done = {key for key, job in known.items() if lookup(job) is not None}
         ready = [
@@ -97,6 +106,7 @@ class Planner:
             not hidden and len(done) == len(known),
             trials,
             explain=explain,
+            pairs=pairs.pairs,
             times=times,
             hidden=hidden,
             done=frozenset(done),

@@ -82,6 +82,8 @@ class Plan:
     done: int
     foreseen: tuple[Foreseen, ...] = ()
     faults: tuple[str, ...] = ()
+    explaining: float = 0.0
+    """CPU seconds of explanations whose pair is chosen once all candidates are tested."""
 
     def __repr__(self) -> str:
         return f"<plan of {self.name} in {self.out}: {self.known - self.done} jobs wait, {self.done} are done>"
@@ -96,6 +98,9 @@ class Plan:
         ]
         if self.hidden:
             lines.append(f"  and at least {self.hidden} jobs more once rates and lengths are chosen on held-out images")
+        if self.explaining:
+            said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
+            lines.append(f"  {said}: {_cpu_minutes(self.explaining)}")
         lines.append(f"  {self.done} of {self.known} known jobs are done")
         if self.foreseen:
             how = "" if all(one.measured for one in self.foreseen) else f", if seeds spread by {100 * SPREAD:g} points"
@@ -105,7 +110,13 @@ class Plan:
 
 
 def plan_summary(
-    study: Study, out: Path, expansion: Expansion, devices: Devices = ON_CPU, *, foreseen: tuple[Foreseen, ...] = ()
+    study: Study,
+    out: Path,
+    expansion: Expansion,
+    devices: Devices = ON_CPU,
+    *,
+    foreseen: tuple[Foreseen, ...] = (),
+    explaining: float = 0.0,
 ) -> Plan:
     """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find."""
     jobs: dict[str, tuple[int, float]] = {}
@@ -126,6 +137,7 @@ def plan_summary(
         done=len(expansion.known) - len(waiting),
         foreseen=foreseen,
         faults=tuple(faults_of_design(study)),
+        explaining=0.0 if expansion.pairs else explaining,
     )
 
 

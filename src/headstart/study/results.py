@@ -23,6 +23,7 @@ from headstart.study.jobs import Expansion, Job, Trial, digest
 from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
 from headstart.study.scope import fixed_in_origins, fixed_in_task, with_fixed
+from headstart.study.why.told import pair_facts
 from headstart.tasks.table import TASKS
 from headstart.weights import native
 
@@ -88,6 +89,7 @@ class Results:
             "weights": [self._weights(w, trials) for w in self.study.weights],
             "sets": {name: _set_facts(s) for name, s in self.study.sets.items()},
             "notes": self._notes(),
+            "pairs": [f for pair in self.expansion.pairs if (f := pair_facts(pair, self._metrics, self.store.path))],
             "explain": [
                 {"kind": kind, "seed": seed, "dir": job.name}
                 for kind, seed, job in self.expansion.explain

@@ -57,7 +57,7 @@ class Sets:
             label = f"draw {name}" + (f" for seed {origin}" if origin else "")
             return Job("draw", drawn, label=label, cost=cost)
         assert isinstance(settings, FolderSet), f"set {name} is not prepared"
-        return self._prepare(name, settings, seed if settings.folds else 0)
+        return self._prepare(name, settings, seed if settings.folds and settings.role != "all" else 0)
 
     def _prepare(self, name: str, settings: FolderSet, seed: int) -> Job:
         annotations, place = self.annotations(settings), self.place(settings)
@@ -82,13 +82,16 @@ class Sets:
         # Folds share their pixels: each is a view of one set of all images, whose own split is that of seed 0.
         dealt = split.inputs.get("clusters", split)
         every = Job("prepare", wanted, {"split": dealt}, place, label="prepare all folds", cost=count / 60)
+        if settings.role == "all":
+            return every
         view = ViewSettings(settings.role, settings.fold or 0)
         label = f"{name}, seed {seed}" if seed else name
         return Job("view", view, {"images": every, "split": split}, place, label=f"choose {label}", cost=1)
 
     def dealt(self, names: Iterable[str]) -> bool:
         """Whether one of these sets is a fold, which every seed deals anew."""
-        return any(isinstance(images := self.study.sets[name], FolderSet) and images.folds > 0 for name in names)
+        found = [s for name in names if isinstance(s := self.study.sets[name], FolderSet)]
+        return any(s.folds > 0 and s.role != "all" for s in found)
 
     def masks(self, name: str) -> DataPlace | None:
         """Where the data set of a prepared set lies now: original masks are read from there."""

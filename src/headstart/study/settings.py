@@ -142,6 +142,37 @@ class ActivationsSettings:
 
 
 @dataclass(frozen=True)
+class LookSettings:
+    """`look`: what one candidate's features are on the first `most` images of a set, and where they fire."""
+
+    weights: StartSettings
+    most: int
+    bootstrap: int
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """`pair`: two looks at the same images compared."""
+
+    bootstrap: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class ContentsSettings:
+    """`contents`: which of the first `most` images the models of two candidates get right, by what is in them."""
+
+    task: str
+    protocol: str
+    seeds: tuple[int, ...]
+    folds: int
+    most: int
+    threads: int
+
+
+@dataclass(frozen=True)
 class TimeSettings:
     """`time`: how long a network takes for an image."""
 

@@ -11,8 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import evaluating
+
+MAPS_AT_A_TIME = 16
+"""Images whose maps are computed together where they are computed on demand."""
 
 
 def pooled_features(
@@ -59,6 +63,47 @@ def stage_maps(
         name: np.concatenate(rows) if rows else _none(backbone, name)[:, :, None, None].astype(dtype)
         for name, rows in parts.items()
     }
+
+
+class MapsOnDemand:
+    """Maps of the last stage (n, c, h, w) that are computed when some images are asked for, as `maps[first:stop]`:
+    those of a large set need not lie in memory. What went by is kept, pooled over cells, in `pooled`.
+
+    Raises WeightsError, naming the first such stage, where an output is not finite.
+    """
+
+    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing, images: np.ndarray, name: str) -> None:
+        self._backbone, self._preprocessing, self._images, self._name = backbone, preprocessing, images, name
+        self.pooled: dict[str, np.ndarray] = {}
+        first = next(_batches(backbone, preprocessing, images[:1], 1, progress=None))
+        self.shape = (len(images), *first[_stages(backbone)[-1].name].shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """(k, c, h, w) float32."""
+        stages = [stage.name for stage in _stages(self._backbone)]
+        parts = []
+        images = np.asarray(self._images[rows])
+        place = rows.start or 0
+        for maps in _batches(self._backbone, self._preprocessing, images, MAPS_AT_A_TIME, progress=None):
+            for stage in stages:
+                pooled = maps[stage].mean(dim=(2, 3)).cpu().numpy()
+                self._require_finite(stage, pooled, place)
+                self.pooled.setdefault(stage, np.zeros((len(self), pooled.shape[1]), np.float32))
+                self.pooled[stage][place : place + len(pooled)] = pooled
+            parts.append(maps[stages[-1]].cpu().numpy())
+            place += len(pooled)
+        return np.concatenate(parts)
+
+    def _require_finite(self, stage: str, pooled: np.ndarray, place: int) -> None:
+        bad = np.flatnonzero(~np.isfinite(pooled).all(axis=1))
+        if len(bad):
+            raise WeightsError(
+                f"{self._name}: the outputs of stage {stage} are not finite (first for image {place + bad[0]}), so "
+                "nothing can be said of them. Check these weights (`headstart weights verify`) and their preprocessing."
+            )
 
 
 def _batches(

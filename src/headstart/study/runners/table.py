@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from headstart.study.runners.explaining import activations, composition, neighbors
 from headstart.study.runners.images import draw, prepare, split, view
+from headstart.study.runners.looking import contents, look, pair
 from headstart.study.runners.origins import pretrain, proposals, resize
 from headstart.study.runners.timing import timed
 from headstart.study.runners.training import evaluate, features, probe, transfer
@@ -27,5 +28,8 @@ RUNNERS = {
     "neighbors": neighbors,
     "activations": activations,
     "composition": composition,
+    "look": look,
+    "pair": pair,
+    "contents": contents,
     "time": timed,
 }

@@ -1,0 +1,152 @@
+"""Jobs that explain a pair of candidates: a look at each, the pair, and which images its models get right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headstart.batches.image_sets import ImageSet
+from headstart.progress import Progress
+from headstart.stats.bootstrap import image_weights, weighted_mean_replicates
+from headstart.store.arrays import load_arrays, save_arrays
+from headstart.store.files import read_json, write_json
+from headstart.study.runners.shared import Inputs, Metrics, last_stage, size_of, with_masks
+from headstart.study.runners.training import STATISTICS_BATCH
+from headstart.study.settings import ContentsSettings, DataPlace, LookSettings, PairSettings, StartPlace
+
+STATISTICS = 500
+"""Images, at most, that channels are standardized by."""
+BOXES_SHOWN, LEAST_SCORE = 30, 0.05
+"""Detections of an image that are kept for the report."""
+SAID = "said.json"
+"""What could not be measured, in sentences; `{a}` and `{b}` stand for the names of the candidates."""
+
+
+def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+    """Pooled features of every stage, and the energy of the last one, against objects where they are annotated; batch
+    norms re-estimated as a transfer does."""
+    from headstart.batches.image_batches import Batches
+    from headstart.explain.firing import firing
+    from headstart.models.backbones.features import MapsOnDemand
+    from headstart.tasks.starts import start_of
+    from headstart.train.loop import reestimate_batch_norm
+    from headstart.train.memory import memory_for_images
+
+    images, others = ImageSet.open(inputs["images"]), ImageSet.open(inputs["statistics"])
+    start, spec, report = start_of(settings.weights, place, inputs.get("weights"), settings.weights.seed or 0)
+    write_json(out / "load.json", report.to_json())
+    progress(0.02, "batch norms")
+    batches = Batches(others, STATISTICS_BATCH, 0, flip=False, quarter_turns=False)
+    reestimate_batch_norm(start.backbone, batches, start.preprocessing)
+    count = min(len(images), settings.most)
+    with memory_for_images("maps of images", size_of(images)):
+        maps_of = [
+            MapsOnDemand(start.backbone, start.preprocessing, pixels, spec.name)
+            for pixels in (images.images[:count], others.images[:STATISTICS])
+        ]
+        progress(0.1, f"maps of {count} images")
+        found = firing(maps_of[0], maps_of[1], images)  # type: ignore[arg-type]
+    save_arrays(out / "pooled.npz", maps_of[0].pooled)
+    save_arrays(out / "energy.npz", {"energy": found.energy.astype(np.float16)} | found.per_image)
+    write_json(out / SAID, found.said)
+    weights = image_weights(images.clusters[:count], settings.bootstrap)
+    metrics: Metrics = {"look/images": float(count)}
+    replicates = {}
+    for name, values in found.per_image.items():
+        if np.isfinite(values).any():
+            metrics[name] = float(np.nanmean(values))
+            replicates[name] = weighted_mean_replicates(values, weights)
+    if found.per_image:
+        metrics["auroc/n_images"] = float(np.isfinite(found.per_image["auroc/standardized"]).sum())
+    save_arrays(out / "replicates.npz", replicates)
+    return metrics
+
+
+def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
+    """Neighbors of both, and how much better the features of `a` tell objects from the rest than those of `b`."""
+    from headstart.explain.contents import contents_of
+    from headstart.explain.likeness import likeness
+
+    images = ImageSet.open(inputs["images"])
+    features = {role: last_stage(inputs[role]) for role in ("a", "b")}
+    count = len(features["a"])
+    weights = image_weights(images.clusters[:count], settings.bootstrap)
+    progress(0.1, f"neighbors among {count} images")
+    found = likeness(features["a"], features["b"], weights, contents_of(images, count).label)
+    metrics, replicates = dict(found.metrics), dict(found.replicates)
+    of = {role: load_arrays(inputs[role] / "energy.npz") for role in ("a", "b")}
+    said = [*found.said, *(s for role in ("a", "b") for s in read_json(inputs[role] / SAID))]
+    grids = [of[role]["energy"].shape[1:] for role in ("a", "b")]
+    if grids[0] == grids[1]:
+        for name in ("auroc/standardized", "auroc/raw"):
+            if name in of["a"] and name in of["b"]:
+                difference = of["a"][name] - of["b"][name]
+                if np.isfinite(difference).any():
+                    metrics[f"{name}/a_less_b"] = float(np.nanmean(difference))
+                    replicates[f"{name}/a_less_b"] = weighted_mean_replicates(difference, weights)
+    else:
+        (h, w), (i, j) = grids
+        said.append(
+            f"The last stages have other grids ({{a}} {h} x {w} cells, {{b}} {i} x {j}), and what a cell covers "
+            "decides how well it tells objects from the rest: the two are not compared by that."
+        )
+    stages = [[*load_arrays(inputs[role] / "pooled.npz")] for role in ("a", "b")]
+    if stages[0] != stages[1] or features["a"].shape[1] != features["b"].shape[1]:
+        said.append("The two have different architectures: only their last stages, averaged over cells, are compared.")
+    save_arrays(out / "replicates.npz", replicates)
+    save_arrays(out / "neighbors.npz", found.arrays)
+    write_json(out / SAID, list(dict.fromkeys(said)))
+    return metrics
+
+
+def contents(
+    settings: ContentsSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
+) -> Metrics:
+    """Scores of every image under both candidates' models, by seed; and by number and size of objects."""
+    from headstart.explain.contents import EDGES, RESAMPLES, Answers, bins_of, contents_of, curves, outcomes, strongest
+    from headstart.tasks.table import TASKS
+
+    images, task = ImageSet.open(inputs["images"]), TASKS[settings.task]
+    of = contents_of(images, settings.most)
+    place_of = {str(name): k for k, name in enumerate(images.image_ids[: settings.most])}
+    bins = bins_of(of)
+    weights = image_weights(images.clusters[: settings.most], RESAMPLES)
+    arrays = {"counts": of.counts, "mean_area": of.mean_area, "label": of.label, "classes": np.array(of.classes)}
+    scores = {role: np.full((len(settings.seeds), len(place_of)), np.nan) for role in ("a", "b")}
+    binned: dict[str, list[np.ndarray]] = {f"{name}/{role}": [] for name in bins for role in ("a", "b")}
+    for k, seed in enumerate(settings.seeds):
+        sets = [with_masks(ImageSet.open(inputs[f"test{seed}_{fold}"]), place) for fold in range(settings.folds)]
+        rows = np.array([place_of.get(str(name), -1) for s in sets for name in s.image_ids])
+        for j, role in enumerate(("a", "b")):
+            progress((2 * k + j) / (2 * len(settings.seeds)), f"seed {seed}")
+            said = _predictions(inputs[f"{role}{seed}"])
+            answers = Answers(task, said, sets, settings.protocol)
+            scores[role][k, rows[rows >= 0]] = answers.of_each()[rows >= 0]
+            for name, of_images in bins.items() if (of.counts > 0).any() else ():
+                of_rows, drawn = np.where(rows >= 0, of_images[rows], -1), weights[:, np.maximum(rows, 0)]
+                binned[f"{name}/{role}"].append(answers.in_bins(of_rows, len(EDGES[name]) - 1, drawn))
+            if k == 0 and "boxes_xyxy" in said[0]:
+                parts = [strongest(p, s.sizes_hw, BOXES_SHOWN, LEAST_SCORE) for p, s in zip(said, sets, strict=True)]
+                starts = np.cumsum([0, *map(len, sets)])
+                index = np.concatenate([rows[p["index"] + first] for p, first in zip(parts, starts, strict=False)])
+                found = {name: np.concatenate([p[name] for p in parts])[index >= 0] for name in parts[0]}
+                arrays |= {f"found_{role}/{n}": v for n, v in (found | {"index": index[index >= 0]}).items()}
+    arrays |= {f"score_{role}": values for role, values in scores.items()}
+    for name, of_images in bins.items():
+        if binned[f"{name}/a"]:
+            counts = np.bincount(of_images[of_images >= 0], minlength=len(EDGES[name]) - 1)
+            pair_of = [np.stack(binned[f"{name}/{role}"]) for role in ("a", "b")]
+            arrays |= {f"curve/{name}/{key}": v for key, v in curves(pair_of[0], pair_of[1], counts).items()}
+    save_arrays(out / "contents.npz", arrays)
+    none = "There are no boxes here, so neither the number nor the size of objects is known."
+    write_json(out / SAID, [] if (of.counts > 0).any() else [none])
+    return outcomes(scores["a"], scores["b"])
+
+
+def _predictions(folder: Path) -> list[dict[str, np.ndarray]]:
+    """Of each fold; of a probe of all folds together."""
+    if (folder / "predictions.npz").is_file():
+        return [load_arrays(folder / "predictions.npz")]
+    count = len(list(folder.glob("predictions*.npz")))
+    return [load_arrays(folder / f"predictions{k}.npz") for k in range(count)]

@@ -1,0 +1,1 @@
+"""Why one candidate is better than another: which pairs are explained, and what was found."""
