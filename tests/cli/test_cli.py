@@ -197,7 +197,7 @@ def test_compare_hands_everything_to_the_api(api, command):
 
 
 def test_plan_predict_report_weights_and_env(api, command):
-    api.plan_study = lambda study, out, device, noise: Said(f"study {study}\n2 jobs on {device}, noise {noise}")
+    api.plan_study = lambda study, out, device, noise, store: Said(f"study {study}\n2 jobs on {device}, noise {noise}")
     api.predict = lambda *given, **_: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
     api.describe_weights = lambda weights, trust_code: Said(f"{weights}\nlicense: MIT")

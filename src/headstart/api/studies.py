@@ -31,6 +31,7 @@ def run_study(
     overwrite: bool = False,
     extend: bool = False,
     quiet: bool = False,
+    store: PathLike | None = None,
 ) -> RunSummary:
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
@@ -38,7 +39,8 @@ def run_study(
     "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. noise: share of the images, 0 to 1,
     that exchange their boxes and labels in the study's pre-trainings (default `runs/NAME-noise-SHARE`). trust_code: let
     Python files run that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that
-    have not converged go on from where their trainings ended, for as many updates again (docs/converged.md).
+    have not converged go on from where their trainings ended, for as many updates again (docs/converged.md). store: a
+    folder where several runs keep their jobs, each of which is done once.
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
@@ -50,13 +52,20 @@ def run_study(
         settings = with_noise(settings, noise)
     source = find_study(str(study))
     where = run_directory(source, settings.name, as_path(out))
-    how = HowToRun(workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet)
+    how = HowToRun(
+        workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet, store=as_path(store)
+    )
     with trusting(trust_code):
         return summarized(settings, source, base, where, how=how)
 
 
 def plan_study(
-    study: PathLike, out: PathLike | None = None, device: str = "auto", *, noise: float | None = None
+    study: PathLike,
+    out: PathLike | None = None,
+    device: str = "auto",
+    *,
+    noise: float | None = None,
+    store: PathLike | None = None,
 ) -> Plan:
     """What `run_study` would do; runs and writes nothing."""
     from headstart.config.study import with_noise
@@ -64,20 +73,21 @@ def plan_study(
     from headstart.study.files import find_study, load_study, run_directory
     from headstart.study.plan import Planner
     from headstart.study.plan_summary import foreseen, plan_summary
-    from headstart.study.run import planned
+    from headstart.study.run import planned, shared_store
 
     settings, base = load_study(str(study))
     if noise is not None:
         settings = with_noise(settings, noise)
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
-    expansion = planned(settings, base, where, devices)
-    planner, store = Planner(settings, base, device=devices.kind), Store(where) if where.is_dir() else None
+    shared = shared_store(settings, base, where, as_path(store))
+    expansion = planned(settings, base, where, devices, shared=shared)
+    planner, jobs = Planner(settings, base, device=devices.kind), Store(where, shared, link=False)
     return plan_summary(
         settings,
         where,
         expansion,
         devices,
-        foreseen=foreseen(planner, store, expansion),
+        foreseen=foreseen(planner, jobs, expansion),
         explaining=planner.pairs.cost(),
     )
 
@@ -102,6 +112,7 @@ def compare(
     explain: bool = True,
     pairs: Literal["best", "all"] = "best",
     quiet: bool = False,
+    store: PathLike | None = None,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
@@ -151,7 +162,9 @@ def compare(
     with tempfile.TemporaryDirectory() as folder, trusting(trust_code, code):
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        how = HowToRun(workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet)
+        how = HowToRun(
+            workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet, store=as_path(store)
+        )
         return summarized(study, proposal, where, where, how=how)
 
 

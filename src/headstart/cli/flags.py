@@ -64,6 +64,13 @@ TrustCode = Annotated[
         help="Run the Python files that a study, card, checkpoint or model names as backbones. Remembered by digest.",
     ),
 ]
+SharedStore = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help="Folder where several runs keep their jobs, each done once; also HEADSTART_STORE.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, explain, judge, pretrain, store, weights
+from headstart.cli import check, evaluate, explain, judge, pretrain, weights
+from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
 from headstart.cli.flags import (
     AsJson,
@@ -30,6 +31,7 @@ from headstart.cli.flags import (
     Pairs,
     Quiet,
     Read,
+    SharedStore,
     TrustCode,
     Verbose,
     Workers,
@@ -51,7 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(weights.app, name="weights")
-app.add_typer(store.app, name="store")
+app.add_typer(stores.app, name="store")
 
 CLOSED = 141
 """Status of a command whose output nobody reads any more: the shell's own for what SIGPIPE ends."""
@@ -86,6 +88,7 @@ def run(
     overwrite: Overwrite = False,
     extend: Extend = False,
     quiet: Quiet = False,
+    store: SharedStore = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,6 +109,7 @@ def run(
             overwrite=overwrite,
             extend=extend,
             quiet=quiet,
+            store=store,
         ),
         quiet,
         as_json,
@@ -118,11 +122,12 @@ def plan(
     out: Out = None,
     device: Device = "auto",
     noise: Noise = None,
+    store: SharedStore = None,
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    say(api.plan_study(study, out, device, noise=noise).text())
+    say(api.plan_study(study, out, device, noise=noise, store=store).text())
 
 
 @app.command()
@@ -161,6 +166,7 @@ def compare(
         Pairs.best
     ),
     quiet: Quiet = False,
+    store: SharedStore = None,
     as_json: AsJson = False,
 ) -> None:
     """Which of these weights should I start from for this data?"""
@@ -185,6 +191,7 @@ def compare(
         explain=explain,
         pairs=pairs.value,
         quiet=quiet,
+        store=store,
     )
     finish(summary, quiet, as_json)
 

@@ -1,12 +1,14 @@
-"""`headstart store`: the finished jobs of a run."""
+"""`headstart store`: the finished jobs of a run, or of a store that runs share."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headstart.cli.flags import Device
 from headstart.cli.show import bytes_text, print_table
 from headstart.errors import UsageError
 from headstart.terminal import say
@@ -14,9 +16,11 @@ from headstart.terminal import say
 if TYPE_CHECKING:
     from headstart.store.store import Store
 
-app = typer.Typer(help="Finished jobs of a run: list, measure, verify.", no_args_is_help=True)
+app = typer.Typer(
+    help="Finished jobs of a run, or of a store that runs share: list, measure, verify, prune.", no_args_is_help=True
+)
 
-Run = Annotated[Path, typer.Argument(help="A run directory.")]
+Run = Annotated[Path, typer.Argument(help="A run directory, or a store that runs share.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -58,6 +62,31 @@ def verify(run: Run) -> None:
         say("delete these folders of the run's store and run the study again: only they are made again")
         raise typer.Exit(1)
     say(f"{len(store.entries())} finished jobs, every file as it was written")
+
+
+@app.command("prune")
+def prune(
+    run: Run,
+    device: Device = "auto",
+    days: Annotated[
+        float, typer.Option(min=0, help="Of a shared store: only jobs that were not changed for so many days.")
+    ] = 1.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")] = False,
+) -> None:
+    """Delete jobs that the run's study does not ask for; of a shared store those that no run uses."""
+    from headstart.store.lock import RunLock
+    from headstart.store.store import freed_by
+    from headstart.study.planning.pruning import needed
+
+    store = _open(run)
+    stays = needed(run, device, days)
+    with nullcontext() if dry_run else RunLock(run):
+        paths = store.superfluous(stays.names, stays.older_than)
+        rows = [{"name": str(path.relative_to(run)), "size": bytes_text(freed_by(path))} for path in paths]
+        freed = sum(map(freed_by, paths)) if dry_run else store.prune(stays.names, stays.older_than)
+    if rows:
+        print_table(rows, as_json=False)
+    say(f"{len(rows)} {'would be' if dry_run else 'were'} deleted, {bytes_text(freed)} ({stays.why})")
 
 
 def _size(count: int, exact: bool) -> int | str:

@@ -130,6 +130,8 @@ class Study(Settings):
     less, and what the search found by luck is then common to all seeds."""
     margin: float = Field(default=0.01, ge=0)
     """Practical margin: differences below it do not matter to the user (1 point)."""
+    store: str | None = Field(default=None, exclude=True)
+    """Folder of a store that several runs share; no part of what the study is."""
     sets: dict[Name, AnySet]
     pretraining: dict[Name, Pretraining] = Field(default={})
     weights: tuple[WeightsEntry, ...] = ()

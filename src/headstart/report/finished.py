@@ -62,6 +62,8 @@ class HowToRun:
     """Whether what has not converged goes on."""
     quiet: bool
     """No display."""
+    store: Path | None = None
+    """A store that other runs use, too."""
 
 
 def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToRun) -> RunSummary:
@@ -90,6 +92,7 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
             overwrite=how.overwrite,
             extend=how.extend,
             devices=how.devices,
+            shared=how.store,
         )
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:

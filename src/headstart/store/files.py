@@ -142,8 +142,8 @@ def sweep(folder: Path, older_than: float = 0.0) -> int:
     count = 0
     for path in strays:
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime >= older_than:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if time.time() - path.lstat().st_mtime >= older_than:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 count += 1
     return count
 

@@ -35,6 +35,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_text(text: str) -> str:
+    """The same of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def seal(folder: Path, names: Iterable[str], record: str = DIGESTS) -> None:
     """Write down these files of a folder, beside what was written down before; nothing where it says so already."""
     before = recorded(folder, record) or {}

@@ -5,6 +5,8 @@ SHA-256 of every file), waits until the disk has everything and renames the dire
 stands in `store/` was complete when it was put there. What happened to it afterwards shows in sizes and digests: files
 up to `SMALL` bytes are read and compared when a process first looks for their job, larger ones when a job is to read
 them; each once in a process.
+
+Where runs share a store (`headstart.store.shared`), jobs are made and kept there, and the run's own `store/` has links.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from typing import Any
 
 from headstart.errors import StoreError
 from headstart.store.files import read_json, sweep, sync, temporary_name, write_json
+from headstart.store.leases import Leases
 from headstart.store.sealing import DIGESTS, RESUME, changed, of_other_size, recorded, sealed
 
 SMALL = 64 << 20
@@ -54,14 +58,20 @@ class Entry:
 class Store:
     """The finished and unfinished jobs of one run directory.
 
-    root: the run directory; `root/store` and `root/partial` are made when first written to.
+    root: the run directory; `root/store` and `root/partial` are made when first written to. shared: the store that the
+    run shares with others; jobs are made there, one at a time by one run, and linked. link: False to look only.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: Path | None = None, *, link: bool = True) -> None:
         self.root = root
+        self.home = shared or root
+        """Where jobs are made and kept: the shared store, else the run's own directory."""
+        self.leases = Leases(self.home / "partial", root) if shared else None
+        self._links = link
         self._sound: set[str] = set()
         self._whole: set[str] = set()
-        self._damaged: set[str] = set()
+        self._damaged: dict[str, int] = {}
+        """The directory's number by name: another run may have put a sound one in its place."""
 
     def path(self, name: str) -> Path:
         """Where the finished job is, or will be."""
@@ -74,9 +84,11 @@ class Store:
         A damaged job is named in a warning once, and is not found any more: whoever needs it makes it again.
         """
         path = self.path(name)
+        if self.leases is not None and not path.is_dir():
+            path = self.home / "store" / name
         if name in (self._whole if whole else self._sound):
             return path
-        if name in self._damaged or not path.is_dir():
+        if not path.is_dir() or self._damaged.get(name) == path.stat().st_ino:
             return None
         smallest, largest = SMALL if name in self._sound else -1, sys.maxsize if whole else SMALL
         damage = next(_damages(path, smallest, largest), None) or _other_key(path, key)
@@ -84,17 +96,31 @@ class Store:
             self._sound.add(name)
             if whole:
                 self._whole.add(name)
-            return path
+            return self._linked(name) if self.leases is not None and self._links else path
         self._sound.discard(name)
-        self._damaged.add(name)
+        self._damaged[name] = path.stat().st_ino
         log.warning("store/%s is damaged (%s): it will be made again", name, damage)
         return None
 
     def partial(self, name: str) -> Path:
         """Directory that a job works in. It lasts until the job is done: what is inside survives a stop."""
-        path = self.root / "partial" / name
+        path = self.home / "partial" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def take(self, name: str) -> bool:
+        """Whether the job may be worked at: in a shared store only while no other run does. Until `release`."""
+        if self.leases is None or name in self.leases:
+            return True
+        if not self.leases.take(name):
+            return False
+        sweep(self.home / "partial" / name)
+        return True
+
+    def release(self, name: str) -> None:
+        """The job is not worked at any more."""
+        if self.leases is not None:
+            self.leases.release(name)
 
     def commit(self, name: str, key: str, info: dict[str, Any]) -> Path:
         """Seal the job's partial directory and put it into the store, replacing a damaged one of that name.
@@ -102,7 +128,7 @@ class Store:
         info: what `job.json` says beside the key (kind, version, settings, input keys, seconds).
         Returns the directory in the store. Raises StoreError when the partial directory does not exist.
         """
-        source, target = self.root / "partial" / name, self.path(name)
+        source, target = self.home / "partial" / name, self.home / "store" / name
         if not source.is_dir():
             raise StoreError(f"{source}: missing, so the job cannot be put into the store; run the study again")
         (source / DIGESTS).unlink(missing_ok=True)
@@ -125,8 +151,24 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
         self._sound.add(name)
         self._whole.add(name)
-        self._damaged.discard(name)
-        return target
+        self._damaged.pop(name, None)
+        return self._linked(name) if self.leases is not None else target
+
+    def _linked(self, name: str) -> Path:
+        """The run's link to a job of the shared store; what stood there and was not sound gives way to it."""
+        link, target = self.path(name), (self.home / "store" / name).absolute()
+        if (link.is_dir() and not target.is_dir()) or (link.is_symlink() and link.readlink() == target):
+            return link
+        link.parent.mkdir(parents=True, exist_ok=True)
+        part = temporary_name(link)
+        if link.is_dir() and not link.is_symlink():
+            link.rename(part)
+            shutil.rmtree(part)
+        with suppress(FileNotFoundError):
+            part.unlink()
+        part.symlink_to(target, target_is_directory=True)
+        part.replace(link)
+        return link
 
     def sweep(self) -> int:
         """Delete what killed processes left half written; for who holds the run's lock. Returns the number of files."""
@@ -149,19 +191,30 @@ class Store:
 
     def size(self) -> int:
         """Bytes of all finished and unfinished jobs."""
-        return _size(self.root / "store") + _size(self.root / "partial")
+        return sum(map(_size, self._finished())) + _size(self.root / "partial")
 
-    def prune(self, keep: Collection[str]) -> int:
-        """Delete finished and unfinished jobs whose names are not in `keep`. Returns the bytes freed."""
+    def prune(self, keep: Collection[str], older_than: float = 0.0) -> int:
+        """Delete what is `superfluous`; of links only these. Returns the bytes freed."""
         freed = 0
+        for path in self.superfluous(keep, older_than):
+            freed += freed_by(path)
+            self._sound.discard(path.name)
+            self._whole.discard(path.name)
+            self._damaged.pop(path.name, None)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return freed
+
+    def superfluous(self, keep: Collection[str], older_than: float = 0.0) -> list[Path]:
+        """Directories and links of jobs whose names are not in `keep`; older_than: seconds since they were changed.
+        Unfinished ones that some run works at are none."""
+        found, working = [], {path.stem for path in (self.root / "partial").glob("*.lease")}
         for folder in (self.root / "store", self.root / "partial"):
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-                if path.name not in keep:
-                    freed += _size(path)
-                    for names in (self._sound, self._whole, self._damaged):
-                        names.discard(path.name)
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return freed
+                name = path.name.removesuffix(".lease").removesuffix(".progress")
+                young = time.time() - path.lstat().st_mtime < older_than
+                if name not in keep and name not in working and not young:
+                    found.append(path)
+        return found
 
     def _finished(self) -> list[Path]:
         folder = self.root / "store"
@@ -172,6 +225,11 @@ class Store:
 
 def _files(folder: Path) -> Iterator[Path]:
     yield from sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def freed_by(path: Path) -> int:
+    """Bytes that are free when a directory or a link is deleted."""
+    return 0 if path.is_symlink() else _size(path)
 
 
 def _size(path: Path) -> int:

@@ -22,6 +22,8 @@ from headstart.recipes.schema import as_written
 from headstart.store.files import read_json, write_json, write_text
 from headstart.store.lock import RunLock
 from headstart.store.sealing import DIGESTS, discard_damaged, seal
+from headstart.store.shared import FILE as SHARED
+from headstart.store.shared import chosen_store, close_store, open_store
 from headstart.store.store import Store
 from headstart.study.environment import environment
 from headstart.study.executors.events import Event, Outcome
@@ -67,10 +69,12 @@ def run(
     overwrite: bool = False,
     extend: bool = False,
     devices: Devices = ON_CPU,
+    shared: Path | None = None,
 ) -> RunResult:
     """Run `study` (read from the file `source`, its paths relative to `base`) into `out`, or go on there.
 
-    workers: processes on the CPU; devices: where networks run. extend: once all is done, let tasks that have not
+    workers: processes on the CPU; devices: where networks run. shared: a store that other runs use, too, by default
+    that of the study or of HEADSTART_STORE, if any. extend: once all is done, let tasks that have not
     converged train on; an extension that was stopped is finished first, and nothing more.
 
     Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
@@ -79,7 +83,8 @@ def run(
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
             empty_run(out, source)
-        planner, store = Planner(study, base, offline, devices.kind, read_extended(out)), Store(out)
+        planner = Planner(study, base, offline, devices.kind, read_extended(out))
+        store = open_store(out, shared_store(study, base, out, shared))
         store.sweep()
         discard_damaged(out, (*RESULTS, "report.html"))
         settle(study, source, base, out)
@@ -101,11 +106,17 @@ def run(
             return run_jobs(now, store, count, study.threads, on_event=told, devices=devices)
 
         finishing = bool(planner.extended) and not planner.expand(lookup(store)).complete
-        outcome = work()
+        try:
+            outcome = work()
+        finally:
+            close_store(store)
         results = Results(planner, store, planner.expand(lookup(store)))
         if extend and outcome.complete and not finishing and more(out, results.convergence):
             planner.extended = read_extended(out)
-            before, outcome = outcome, work()
+            try:
+                before, outcome = outcome, work()
+            finally:
+                close_store(store)
             outcome = replace(
                 outcome, finished=before.finished + outcome.finished, seconds=before.seconds + outcome.seconds
             )
@@ -153,10 +164,15 @@ def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:
     return metrics
 
 
-def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU) -> Expansion:
+def shared_store(study: Study, base: Path, out: Path, asked: Path | None) -> Path | None:
+    """The store that a run into `out` shares with others, if any (`headstart.store.shared`)."""
+    return chosen_store(out, asked, Path(absolute(study.store, base)) if study.store else None)
+
+
+def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU, *, shared: Path | None = None) -> Expansion:
     """What a run into `out` would do now; runs and writes nothing."""
     planner = Planner(study, base, device=devices.kind, extended=read_extended(out))
-    return planner.expand(lookup(Store(out)) if out.is_dir() else lambda job: None)
+    return planner.expand(lookup(Store(out, shared_store(study, base, out, shared), link=False)))
 
 
 def claim(study: Study, source: Path, base: Path, out: Path, *, overwrite: bool) -> None:
@@ -244,7 +260,7 @@ def empty_run(out: Path, source: Path) -> None:
     its place."""
     for name in ("store", "partial"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (*RESULTS, EXTENDED, "report.html", DIGESTS, "log.txt", "study.toml"):
+    for name in (*RESULTS, EXTENDED, SHARED, "report.html", DIGESTS, "log.txt", "study.toml"):
         if (out / name).resolve() != source.resolve():
             (out / name).unlink(missing_ok=True)
 

@@ -88,6 +88,8 @@ class _Dispatcher:
     crashes: dict[str, int] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     notes: dict[str, tuple[float, str]] = field(default_factory=dict)
+    elsewhere: dict[str, Job] = field(default_factory=dict)
+    """Ready jobs that another run of a shared store works at."""
     finished: int = 0
     exit_code: int = 0
 
@@ -98,11 +100,11 @@ class _Dispatcher:
             if not self._start(expansion.ready):
                 expansion = self._expand()
                 continue
-            if not self.running:
+            if not self.running and not self.elsewhere:
                 break
             before = self.finished
             self._watch()
-            if self.finished > before:
+            if self.finished > before or any(self.store.find(job.name, job.key) for job in self.elsewhere.values()):
                 expansion = self._expand()
         missing = [job for job in expansion.known if self.store.find(job.name, job.key) is None]
         left = [job.label for job in missing if job.name not in self.failed]
@@ -125,7 +127,7 @@ class _Dispatcher:
 
     def _start(self, ready: Sequence[Job]) -> bool:
         """Give free workers the longest of the waiting jobs; a job whose process died before runs alone. False when
-        an input proved damaged: it has to be made again first."""
+        jobs have to be asked for again: an input proved damaged, or another run has finished one."""
         busy = {job.name for job in self.running}
         waiting = [job for job in ready if job.name not in busy and job.name not in self.failed]
         waiting.sort(key=lambda job: (-job.cost, job.name))
@@ -135,12 +137,19 @@ class _Dispatcher:
         if any(job.kind in ALONE for job in self.running):
             return True
         others = [job for job in waiting if job.kind not in ALONE]
+        before, self.elsewhere = self.elsewhere, {}
         for job in suspects[:1] or others or ([] if busy else waiting[:1]):
             pool = next((pool for pool in self.pools if pool.free and pool.takes(job)), None)
             if pool is None:
                 continue
-            order = self._order(job)
+            if not self.store.take(job.name):
+                self.elsewhere[job.name] = job
+                if job.name not in before and self.store.leases:
+                    self._log(f"waits for {job.name} ({job.label}), made by {self.store.leases.holder(job.name)}")
+                continue
+            order = None if self.store.find(job.name, job.key) else self._order(job)
             if order is None:
+                self.store.release(job.name)
                 return False
             pool.submit(order, job)
             where = "" if pool.seat.device == "cpu" else f" on {pool.seat.device}"
@@ -163,6 +172,8 @@ class _Dispatcher:
 
     def _watch(self) -> None:
         """Wait a moment; tell the progress of what runs and take in what ended."""
+        if not self.running:
+            time.sleep(POLL_SECONDS)
         ended, _ = wait([f for pool in self.pools for f in pool.running], POLL_SECONDS, FIRST_COMPLETED)
         broken: list[Job] = []
         for pool in self.pools:
@@ -198,6 +209,7 @@ class _Dispatcher:
         except (OSError, StoreError) as fault:
             self._fail(job, f"could not be put into the store: {fault}; free some disk space and run again", "", 0.0)
             return
+        self.store.release(job.name)
         self.finished += 1
         self.crashes.pop(job.name, None)
         self._log(f"finished {job.name} ({job.label}) in {report.seconds:.1f} s")
@@ -216,6 +228,7 @@ class _Dispatcher:
                 self.on_event(Event("retried", job, message=died))
 
     def _fail(self, job: Job, message: str, trace: str, seconds: float) -> None:
+        self.store.release(job.name)
         self.exit_code = max(self.exit_code, 1)
         self.failed[job.name] = (job.label, message)
         self._log(f"failed {job.name} ({job.label}): {message}\n{trace}".rstrip())
