@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.explain.contents import Answers, bins_of, contents_of, curves, outcomes, strongest
+from headstart.explain.contents import Answers, Contents, bins_of, contents_of, curves, outcomes, strongest
 from headstart.tasks.table import TASKS
 from support.by_hand.sets import image_set
 
@@ -16,11 +16,20 @@ def test_contents_are_counted_by_hand() -> None:
     of = contents_of(image_set(3, 20, 40, boxes=BOXES, labels=[[2, 4], [4], []]), 10)
     assert of.counts.tolist() == [2, 1, 0] and of.label.tolist() == [2, 4, -1] and of.classes[4] == "c4"
     assert of.mean_area.tolist() == [100 / 800, 400 / 800, 0]
-    bins = bins_of(of)
-    assert bins["count"].tolist() == [1, 0, -1]
-    assert bins["area"].tolist() == [5, 7, -1], "1/8 and 1/2 own the bins that begin there"
+    (counts, by_count), (areas, by_area) = bins_of(of)["count"], bins_of(of)["area"]
+    assert counts.tolist() == [1, 2, np.inf] and by_count.tolist() == [1, 0, -1]
+    assert areas.tolist() == [1 / 8, 1 / 2, np.inf] and by_area.tolist() == [0, 1, -1]
+    assert bins_of(contents_of(image_set(3, 20, 40), 9)) == {}
     assert contents_of(image_set(3, 20, 40, boxes=BOXES), 2).counts.tolist() == [2, 1]
     assert contents_of(image_set(3, 20, 40, image_labels=[0, 2, 1]), 9).label.tolist() == [0, 2, 1]
+
+
+def test_bins_have_about_as_many_images_each() -> None:
+    """Counts 1 to 100: fifths begin at 1, 21, 41, 61 and 81."""
+    many = Contents(np.arange(1, 101), np.full(100, 0.25), np.zeros(100, int), ())
+    edges, bins = bins_of(many)["count"]
+    assert edges.tolist() == [1, 21, 41, 61, 81, np.inf] and np.bincount(bins).tolist() == [20] * 5
+    assert bins_of(many)["area"][0].tolist() == [0.25, np.inf], "one bin where all are of one size"
 
 
 def detections() -> dict[str, np.ndarray]:

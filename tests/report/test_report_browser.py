@@ -18,6 +18,7 @@ from headstart.report.doctor import write_page
 from headstart.world.shapes import write_coco
 from support.miniatures import make_voc, voc_object, voc_xml
 from support.reports.browser import Browser, browser, find_chromium
+from support.reports.contrast import CONTRAST
 from support.reports.fake_run import CLASSES, HOSTILE, write_comparison, write_run
 
 pytestmark = [
@@ -25,31 +26,6 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine"),
 ]
 SECTIONS = ["answer", "findings", "results", "precision", "neighbors", "activations", "composition", "provenance"]
-CONTRAST = """
-(() => {
-  const channel = v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 };
-  const light = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const ground = node => {
-    for (; node; node = node.parentElement) {
-      const c = parse(getComputedStyle(node).backgroundColor);
-      if (c.length === 3 || c[3] === 1) return c;
-    }
-    return [255, 255, 255];
-  };
-  const faults = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const node = walk.currentNode.parentElement, style = getComputedStyle(node);
-    if (!walk.currentNode.data.trim() || ['TITLE', 'desc', 'title', 'STYLE'].includes(node.tagName)) continue;
-    const text = node.closest('svg') ? style.fill : style.color;
-    const pair = [light(parse(text)), light(ground(node))].sort((a, b) => b - a);
-    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
-    if (ratio < 4.5) faults.push(`${ratio.toFixed(2)} ${text} ${walk.currentNode.data.slice(0, 40)}`);
-  }
-  return [...new Set(faults)];
-})()
-"""
 
 
 @pytest.fixture(scope="module")

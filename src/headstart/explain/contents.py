@@ -16,15 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.batches.image_sets import ImageSet
-from headstart.explain.composition import AREA_EDGES, COUNT_EDGES
 from headstart.stats.bootstrap import weighted_mean_replicates
 from headstart.tasks.folds import score_folds
 from headstart.tasks.protocol import Arrays, Task, TrainedTask
 
-EDGES = {"count": COUNT_EDGES, "area": AREA_EDGES}
+BINS = 5
+"""By number and by size of objects, each with about as many images: what is many, and small, is up to the data."""
 RESAMPLES = 100
 """Of the images of a bin, for the interval of the difference; percentiles need no more to be read as a picture."""
-TIE = 1e-9
+TIE = 1e-6
+"""Scores that differ by less are level."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,17 @@ class Answers:
         return self.under(rows).reshape(num_bins, -1)
 
 
-def bins_of(contents: Contents) -> dict[str, np.ndarray]:
-    """(n,) the bin of each image by count and by area, -1 for images without objects."""
+def bins_of(contents: Contents) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By `count` and by `area`: the edges (bins + 1,) of at most `BINS` bins, at quantiles of the images with objects,
+    the last without end, and the bin (n,) of each image, -1 for those without objects; nothing where none has any. A
+    bin owns its lower edge."""
     has = contents.counts > 0
-    of = {"count": contents.counts, "area": contents.mean_area}
-    return {name: np.where(has, np.searchsorted(EDGES[name], of[name], side="right") - 1, -1) for name in EDGES}
+    found = {}
+    for name, values in (("count", contents.counts), ("area", contents.mean_area)) if has.any() else ():
+        inner = np.quantile(values[has], np.arange(BINS) / BINS, method="higher")
+        edges = np.append(np.unique(inner.astype(np.float64)), np.inf)
+        found[name] = edges, np.where(has, np.searchsorted(edges, values, side="right") - 1, -1)
+    return found
 
 
 def curves(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:

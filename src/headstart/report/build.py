@@ -8,12 +8,14 @@ from headstart.page.document import document
 from headstart.report import activations, answer, composition, findings, neighbors, precision, provenance, trials
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
+from headstart.report.why import section as why
 from headstart.report.words import plural
 from headstart.store.files import write_text
 from headstart.store.sealing import seal
 
 SECTIONS = (
     answer.section,
+    why.section,
     findings.section,
     trials.section,
     precision.section,
@@ -56,4 +58,5 @@ def page(run: RunDir) -> str:
         ],
         one_seed=len(seeds) == 1,
     )
-    return document(f"{title} – Headstart", body, f"Results of the study {run.metrics.get('study') or title}")
+    scripted = any(s.scripted for s in sections)
+    return document(f"{title} – Headstart", body, f"Results of the study {run.metrics.get('study') or title}", scripted)

@@ -14,11 +14,12 @@ from headstart.page import numbers
 
 @dataclass(frozen=True)
 class Section:
-    """`id` is the anchor, `title` the heading, `body` what stands below it."""
+    """`id` is the anchor, `title` the heading, `body` what stands below it. scripted: whether it needs our scripts."""
 
     id: str
     title: str
     body: Markup
+    scripted: bool = False
 
 
 @cache

@@ -104,7 +104,7 @@ def contents(
     settings: ContentsSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
     """Scores of every image under both candidates' models, by seed; and by number and size of objects."""
-    from headstart.explain.contents import EDGES, RESAMPLES, Answers, bins_of, contents_of, curves, outcomes, strongest
+    from headstart.explain.contents import RESAMPLES, Answers, bins_of, contents_of, curves, outcomes, strongest
     from headstart.tasks.table import TASKS
 
     images, task = ImageSet.open(inputs["images"]), TASKS[settings.task]
@@ -123,9 +123,9 @@ def contents(
             said = _predictions(inputs[f"{role}{seed}"])
             answers = Answers(task, said, sets, settings.protocol)
             scores[role][k, rows[rows >= 0]] = answers.of_each()[rows >= 0]
-            for name, of_images in bins.items() if (of.counts > 0).any() else ():
+            for name, (edges, of_images) in bins.items():
                 of_rows, drawn = np.where(rows >= 0, of_images[rows], -1), weights[:, np.maximum(rows, 0)]
-                binned[f"{name}/{role}"].append(answers.in_bins(of_rows, len(EDGES[name]) - 1, drawn))
+                binned[f"{name}/{role}"].append(answers.in_bins(of_rows, len(edges) - 1, drawn))
             if k == 0 and "boxes_xyxy" in said[0]:
                 parts = [strongest(p, s.sizes_hw, BOXES_SHOWN, LEAST_SCORE) for p, s in zip(said, sets, strict=True)]
                 starts = np.cumsum([0, *map(len, sets)])
@@ -133,11 +133,11 @@ def contents(
                 found = {name: np.concatenate([p[name] for p in parts])[index >= 0] for name in parts[0]}
                 arrays |= {f"found_{role}/{n}": v for n, v in (found | {"index": index[index >= 0]}).items()}
     arrays |= {f"score_{role}": values for role, values in scores.items()}
-    for name, of_images in bins.items():
-        if binned[f"{name}/a"]:
-            counts = np.bincount(of_images[of_images >= 0], minlength=len(EDGES[name]) - 1)
-            pair_of = [np.stack(binned[f"{name}/{role}"]) for role in ("a", "b")]
-            arrays |= {f"curve/{name}/{key}": v for key, v in curves(pair_of[0], pair_of[1], counts).items()}
+    for name, (edges, of_images) in bins.items():
+        counts = np.bincount(of_images[of_images >= 0], minlength=len(edges) - 1)
+        pair_of = [np.stack(binned[f"{name}/{role}"]) for role in ("a", "b")]
+        drawn_of = curves(pair_of[0], pair_of[1], counts) | {"edges": edges}
+        arrays |= {f"curve/{name}/{key}": v for key, v in drawn_of.items()}
     save_arrays(out / "contents.npz", arrays)
     none = "There are no boxes here, so neither the number nor the size of objects is known."
     write_json(out / SAID, [] if (of.counts > 0).any() else [none])

@@ -1,0 +1,96 @@
+"""What was measured of a pair, in sentences and as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headstart.page.numbers import NO_VALUE, count, fixed
+
+Effect = list[float | None]
+"""Value and the ends of its interval."""
+
+
+def sentences(facts: dict[str, Any]) -> list[str]:
+    """One for each thing that was measured; what an interval does not decide is said to be open."""
+    effects, a, b = facts["effects"], facts["a"], facts["b"]
+    said = []
+    out = facts.get("outcomes") or {}
+    if out.get("images/scored"):
+        n, of_a, of_b = (int(out[f"images/{key}"]) for key in ("scored", "ahead_a", "ahead_b"))
+        said.append(
+            f"Image by image, {a} is ahead on {count(of_a)} of {count(n)}, {b} on {count(of_b)}; "
+            f"on {count(n - of_a - of_b)} they are level."
+        )
+    if "imbalance/a_less_b" in effects:
+        said.append(_neighbors(effects, a, b))
+    if "agreement/class/a" in effects:
+        of_a, of_b, chance = (effects[f"agreement/class/{key}"][0] for key in ("a", "b", "chance"))
+        said.append(
+            f"Of an image’s ten nearest, {fixed(100 * of_a)} % have its class for {a}, {fixed(100 * of_b)} % for {b}; "
+            f"by chance it were {fixed(100 * chance)} %."
+        )
+    if "auroc/standardized/a_less_b" in effects:
+        said.append(_firing(effects, a, b))
+    return said
+
+
+def _neighbors(effects: dict[str, Effect], a: str, b: str) -> str:
+    there, back = (fixed(effects[f"imbalance/{way}"][0], 2) for way in ("a_to_b", "b_to_a"))
+    value, lo, hi = effects["imbalance/a_less_b"]
+    both = f"information imbalance {there} from {a} to {b}, {back} back; 1 is chance"
+    if lo is None or hi is None or lo <= 0 <= hi:
+        return f"Neither network’s neighbors tell more of the other’s than the reverse ({both})."
+    more, less = (b, a) if (value or 0) > 0 else (a, b)
+    return (
+        f"Images that are near for {more} tend to be near for {less}, and less so the other way round ({both}); "
+        "unequal noise or width alone can do that."
+    )
+
+
+def _firing(effects: dict[str, Effect], a: str, b: str) -> str:
+    of_a, of_b = (fixed(effects[f"auroc/standardized/{key}"][0], 2) for key in "ab")
+    value, lo, hi = effects["auroc/standardized/a_less_b"]
+    both = f"AUROC above chance {of_a} for {a}, {of_b} for {b}"
+    if lo is None or hi is None or lo <= 0 <= hi:
+        return f"Neither is shown to fire on objects more than the other ({both})."
+    more, less = (a, b) if (value or 0) > 0 else (b, a)
+    return f"The features of {more} tell objects from what is beside them better than those of {less} ({both})."
+
+
+ROWS = (
+    ("Information imbalance, to the other (1 is chance)", "imbalance/a_to_b", "imbalance/b_to_a", "imbalance/a_less_b"),
+    ("Neighbors of the image’s class, share", "agreement/class/a", "agreement/class/b", ""),
+    (
+        "Fires on objects: AUROC less that on other images’ objects",
+        "auroc/standardized/{}",
+        "",
+        "auroc/standardized/a_less_b",
+    ),
+    ("The same, of raw activations", "auroc/raw/{}", "", "auroc/raw/a_less_b"),
+    ("The same, of single channels", "auroc/per_unit/{}", "", ""),
+    ("Share of the object that lights up", "area/standardized/{}", "", ""),
+)
+
+
+def numbers(facts: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(what, of a, of b, a less b) with intervals; overlaps of neighbors, which both have in common, stand under a."""
+    effects = facts["effects"]
+    rows = []
+    for what, of_a, of_b, apart in ROWS:
+        keys = (of_a.format("a"), of_b or of_a.format("b"), apart)
+        cells = [_cell(effects.get(key)) for key in keys]
+        if any(cell != NO_VALUE for cell in cells):
+            rows.append((what, *cells))
+    for name, effect in effects.items():
+        if name.startswith("overlap/k"):
+            chance = effects[name.replace("overlap/", "overlap_chance/")][0]
+            what = f"Share of the {name.removeprefix('overlap/k')} nearest in common (chance {fixed(chance, 3)})"
+            rows.append((what, _cell(effect), _cell(effect), NO_VALUE))
+    return rows  # type: ignore[return-value]
+
+
+def _cell(effect: Effect | None) -> str:
+    if not effect or effect[0] is None:
+        return NO_VALUE
+    value, lo, hi = effect
+    return fixed(value, 3) + (f" [{fixed(lo, 3)}, {fixed(hi, 3)}]" if lo is not None else "")

@@ -1,0 +1,121 @@
+"""What the report shows of a pair: the data behind the explorer, its size, its sentences, and what is missing."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.page.embedded import data_block, script, script_source
+from headstart.report.build import build
+from headstart.report.why.images import cells, pictures
+from headstart.report.why.words import numbers, sentences
+from headstart.store.arrays import load_arrays
+from support.reports.fake_pair import write_pair
+from support.reports.fake_run import HOSTILE, write_run
+
+ARMS = ("boxes", "labels")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = write_run(tmp_path_factory.mktemp("why") / "run", seeds=(0,))
+    write_pair(out, ARMS, classes=(HOSTILE, *"bcdefghij"))
+    return out
+
+
+def blocks(page: str, kind: str) -> list:
+    found = re.findall(rf'<script type="application/json" class="{kind}">(.*?)</script>', page, re.DOTALL)
+    return [json.loads(text) for text in found]
+
+
+def test_the_explorer_reads_what_is_in_the_store(run: Path) -> None:
+    page = build(run).read_text()
+    [images], [pair] = blocks(page, "image-data"), blocks(page, "pair-data")
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    of = load_arrays(run / "store" / facts["contents_dir"] / "contents.npz")
+    near = load_arrays(run / "store" / facts["pair_dir"] / "neighbors.npz")
+    assert images["ids"] == [f"i{k}" for k in range(30)] and images["size"] == [64, 48]
+    assert Image.open(io.BytesIO(base64.b64decode(images["pictures"][0]))).size == (64, 48)
+    assert images["boxes"][3] == [] and pair["counts"][3] == 0 and pair["scores"][0][3] is None
+    assert len(images["boxes"][0]) == 5 * pair["counts"][0]
+    assert pair["scores"][1][7] == pytest.approx(of["score_b"][:, 7].mean())
+    assert pair["near"][0][0] == near["nearest_a"].tolist() and pair["near"][1][1] == near["ranks_b"].tolist()
+    assert pair["arms"] == list(ARMS) and pair["names"][0] == HOSTILE and images["classes"][0] == HOSTILE
+    assert sum(map(len, pair["found"][0])) == 6 * len(of["found_a/index"])
+    assert pair["maps"][0]["grid"] == [3, 4] and len(base64.b64decode(pair["maps"][1]["values"])) == 30 * 12
+
+
+def test_nothing_of_the_data_can_be_a_script(run: Path) -> None:
+    page = build(run).read_text()
+    assert "<script>alert" not in page and page.count("<script>") == 1 and page.count("<script ") == 2
+    assert f"script-src {script_source()}" in html.unescape(page) and f"<script>{script()}</script>" in page
+    text = data_block("x", {"</script><!--": "\u2028&amp;"})
+    assert text.count("<") == 2 and json.loads(text[text.index(">") + 1 : -9]) == {"</script><!--": "\u2028&amp;"}
+
+
+def test_sentences_say_what_intervals_decide(run: Path) -> None:
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    effects = {name: list(effect) for name, effect in facts["effects"].items()}
+    effects |= {
+        "imbalance/a_to_b": [0.9, 0.8, 1.0],
+        "imbalance/b_to_a": [0.2, 0.1, 0.3],
+        "imbalance/a_less_b": [0.7, 0.5, 0.8],
+        "auroc/standardized/a": [0.1, 0.0, 0.2],
+        "auroc/standardized/b": [0.3, 0.2, 0.4],
+        "auroc/standardized/a_less_b": [-0.2, -0.3, -0.1],
+    }
+    out = {"images/scored": 29.0, "images/ahead_a": 12.0, "images/ahead_b": 13.0}
+    said = sentences(facts | {"effects": effects, "outcomes": out})
+    assert said[0] == "Image by image, boxes is ahead on 12 of 29, labels on 13; on 4 they are level."
+    assert said[1].startswith("Images that are near for labels tend to be near for boxes, and less so the other way")
+    assert said[-1].startswith("The features of labels tell objects from what is beside them better than")
+    effects |= {"imbalance/a_less_b": [0.1, -0.1, 0.3], "auroc/standardized/a_less_b": [0.1, -0.1, 0.3]}
+    said = sentences(facts | {"effects": effects, "outcomes": out})
+    assert said[1].startswith("Neither network’s neighbors") and said[-1].startswith("Neither is shown to fire")
+    rows = {row[0]: row[1:] for row in numbers(facts | {"effects": effects})}
+    assert rows["Fires on objects: AUROC less that on other images’ objects"] == (
+        "0.100 [0.000, 0.200]",
+        "0.300 [0.200, 0.400]",
+        "0.100 [−0.100, 0.300]",
+    )
+
+
+def test_without_its_images_the_pair_stays_and_the_explorer_goes(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    shutil.rmtree(tmp_path / "run" / "store" / facts["images_dir"])
+    page = build(tmp_path / "run").read_text()
+    assert "<script" not in page and "boxes against labels" in page and "the explorer of images is left out" in page
+    shutil.rmtree(tmp_path / "run" / "store" / facts["contents_dir"])
+    assert "boxes against labels" in build(tmp_path / "run").read_text()
+
+
+def test_pictures_keep_to_their_bytes() -> None:
+    """Noise takes most; the more images, the smaller."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 120, 160, 3), np.uint8)
+    for budget in (10_000_000, 200_000):
+        files = [base64.b64decode(text) for text in pictures(noise, budget)]
+        assert sum(map(len, files)) <= budget
+        size = Image.open(io.BytesIO(files[0])).size
+        assert size == ((160, 120) if budget > 1e6 else size) and max(size) >= 72
+    assert pictures(noise[:0], 100) == []
+    least = pictures(noise, 100)
+    assert Image.open(io.BytesIO(base64.b64decode(least[0]))).size == (72, 54), "no smaller, whatever it takes"
+
+
+def test_maps_are_bytes_from_their_lowest_to_their_highest() -> None:
+    maps = np.zeros((2, 32, 8), np.float16)
+    maps[0, :2, 0] = 4
+    maps[0, 2:4, 0] = 2
+    made = cells(maps)
+    values = np.frombuffer(base64.b64decode(made["values"]), np.uint8).reshape(2, *made["grid"])
+    assert made["grid"] == [16, 8] and values[0, :3, 0].tolist() == [255, 128, 0] and not values[1].any()
