@@ -116,6 +116,8 @@ COMMANDS_ONLY = {
     ("pretrain", "on_bad_record"): "in `read`",
     ("pretrain", "show_chips"): "`api.show_chips`",
     ("check", "formats"): "`headstart.readers.formats.layouts`",
+    ("report", "format"): "`api.report_table`",
+    ("report", "table"): "`api.report_table`",
     ("check", "quiet"): "`api.check` prints nothing but by `progress`",
     ("judge", "quiet"): "`api.judge` prints nothing",
 }

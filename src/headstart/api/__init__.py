@@ -5,7 +5,7 @@ from headstart.api.data import CheckSummary, check, evaluate, open_dataset, open
 from headstart.api.explaining import explain_weights
 from headstart.api.judging import judge
 from headstart.api.models import load_model, predict, pretrain, show_chips
-from headstart.api.studies import build_report, compare, environment, plan_study, run_study
+from headstart.api.studies import build_report, compare, environment, plan_study, report_table, run_study
 from headstart.api.weights import (
     describe_weights,
     export_weights,
@@ -41,6 +41,7 @@ __all__ = [
     "pretrain",
     "read_detections",
     "read_image",
+    "report_table",
     "run_study",
     "show_chips",
     "verify_weights",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.api.paths import PathLike, as_path
+from headstart.api.paths import PathLike, as_path, as_paths
 from headstart.errors import StudyError, UsageError
 from headstart.places.trust import trusting
 from headstart.readers.options import ReadKeywords
@@ -176,6 +176,19 @@ def build_report(run: PathLike) -> Path:
     if not (run / "metrics.json").is_file():
         raise StudyError(f"{run}: not a run directory with results (no metrics.json). Run the study first.")
     return build(run)
+
+
+def report_table(
+    run: PathLike | Sequence[PathLike],
+    format: Literal["md", "latex", "csv"] = "md",
+    table: Literal["answer", "trials"] = "answer",
+) -> str:
+    """The answer of one or several runs, or all their trials, as text. Markdown and LaTeX in points, CSV in fractions
+    with every digit."""
+    from headstart.report.run_dir import RunDir
+    from headstart.report.tables import table as written
+
+    return written([RunDir.open(path) for path in as_paths(run)], table, format)
 
 
 def environment() -> dict[str, Any]:

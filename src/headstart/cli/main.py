@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, explain, judge, pretrain, weights
+from headstart.cli import check, evaluate, explain, judge, pretrain, report, weights
 from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
 from headstart.cli.flags import (
@@ -225,14 +225,7 @@ def predict(
     end_with_failures(summary.failed)
 
 
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
-) -> None:
-    """Build the report of a run again, and say where it is."""
-    from headstart import api
-
-    say(str(api.build_report(run)))
+app.command()(report.report)
 
 
 @app.command()

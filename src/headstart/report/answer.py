@@ -9,6 +9,7 @@ from markupsafe import Markup
 from headstart.page.intervals import Band, IntervalRow, interval_chart
 from headstart.page.numbers import fixed, listed, measured
 from headstart.places.times import read_time
+from headstart.report import change, differs
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, metric_words, task_words
@@ -25,6 +26,7 @@ def section(run: RunDir) -> Section | None:
         for other in others:
             other["differs"] = (other["best"], other["best_set"]) != (main["best"], main["best_set"])
         tasks.append({"heading": capital(task_words(run, task)), "main": main, "others": others})
+        tasks[-1] |= {"differs": differs.of_task(run, task)}
     ceilings = any(r["has_ceilings"] for t in tasks for r in (t["main"], *t["others"]))
     body = render("answer", tasks=tasks, one_seed=len(run.seeds) == 1, ceilings=ceilings)
     return Section("answer", "Where to start from", body)
@@ -49,6 +51,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "overstated": _overstated(ranking),
         "unit": ranking.get("unit", "points"),
         "scope": ranking.get("scope", ""),
+        "change": change.sentences(run, ranking) if len(ranking["rows"]) > 1 else [],
         "test_images": ranking.get("test_images"),
         "has_costs": any(value for row in rows for value in row["cost"].values()),
         "timed": sorted({row["cost"]["timed"] for row in rows if "timed" in row["cost"]}),

@@ -23,6 +23,7 @@ from headstart.study.jobs import Expansion, Job, Trial, digest
 from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
 from headstart.study.scope import fixed_in_origins, fixed_in_task, with_fixed
+from headstart.study.why.change import change
 from headstart.study.why.told import pair_facts
 from headstart.tasks.table import TASKS
 from headstart.weights import native
@@ -138,6 +139,8 @@ class Results:
         ranked = ranking(
             {n: values[n] for n in names}, {n: replicates[n] for n in names}, self.study.margin, known, default=default
         )
+        if metric == TASKS[task.kind].ranked_by(task.protocol)[0]:
+            ranked["change"] = change({n: values[n] for n in names}, {n: replicates[n] for n in names}, ranked)
         for row in ranked["rows"]:
             own = [t for t in trials if t.weights == row["weights"]]
             row["cost"] = costs[row["weights"]]

@@ -1,0 +1,89 @@
+"""What would change the answer: more seeds, images or updates."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from headstart.page.numbers import fixed
+from headstart.report.run_dir import RunDir
+from headstart.report.words import plural
+
+
+def sentences(run: RunDir, ranking: dict[str, Any]) -> list[str]:
+    """Of a ranking's best candidate against the one that comes next; none where nothing is known."""
+    said = []
+    of = ranking.get("change")
+    if of:
+        best, rival = ranking["best"], of["rival"]
+        apart = fixed(100 * of["effect"])
+        said.append(
+            f"{best} is {apart} points ahead of {rival}; a study like this one finds {_points(of['detectable'])} "
+            "points in 8 of 10 cases."
+        )
+        seeds = len(run.seeds)
+        found = _points(of["twice_seeds"])
+        said.append(f"More seeds: with {2 * seeds} it would find {found} points; {_seeds(of, apart, seeds)}.")
+        tested = ranking.get("test_images") or 0
+        said.append(
+            f"More test images: with twice as many it would find {_points(of['twice_images'])} points, with twice as "
+            f"many of both {_points(of['twice_both'])}; {_images(of, apart, tested)}."
+        )
+        by_seeds, by_images, by_both = (fixed(100 * of["share"][key], 0) for key in ("seeds", "images", "both"))
+        said.append(
+            f"Of the variance, {by_seeds} % is the seeds’, {by_images} % the images’, and {by_both} % what an image "
+            "does to one seed."
+        )
+    updates = _updates(run, ranking)
+    return said + ([updates] if updates else [])
+
+
+def _points(value: float | None) -> str:
+    return "an unknown number of" if value is None else fixed(100 * value)
+
+
+def _seeds(of: dict[str, Any], apart: str, now: int) -> str:
+    if of["effect"] <= 0:
+        return "there is no difference to find"
+    if of["seeds"] is None:
+        return f"no number of seeds up to 100 finds {apart} points, if that is the true difference"
+    if of["seeds"] <= now:
+        return f"the {plural(now, 'seed')} here find {apart} points, if that is the true difference"
+    return f"{of['seeds']} seeds find {apart} points, if that is the true difference"
+
+
+def _images(of: dict[str, Any], apart: str, tested: int) -> str:
+    if of["effect"] <= 0:
+        return "there is no difference to find"
+    if of["images"] is None:
+        return f"no number of images alone finds {apart} points"
+    return f"{math.ceil(of['images'] * tested):,} find {apart} points"
+
+
+def _updates(run: RunDir, ranking: dict[str, Any]) -> str:
+    """How the lead of the best over the next moved in the last third of the updates, on held-out images."""
+    rows = [
+        row
+        for row in run.metrics.get("convergence") or []
+        if (row["task"], row["metric"]) == (ranking["task"], ranking["metric"])
+    ]
+    others = [row["weights"] for row in ranking["rows"] if row["weights"] != ranking["best"]]
+    if not rows or not others:
+        return ""
+    rival = (ranking.get("change") or {}).get("rival", others[0])
+    scores = {name: np.array(table, np.float64).mean(1) for name, table in rows[0]["scores"].items()}
+    if not {ranking["best"], rival} <= set(scores):
+        return ""
+    lead = 100 * (scores[ranking["best"]] - scores[rival])
+    if not np.isfinite(lead).all():
+        return ""
+    count = rows[0]["updates"]
+    moving = bool(rows[0]["moving"]) or any({a, b} == {ranking["best"], rival} for a, b, _ in rows[0]["unsettled"])
+    end = "it has not settled: --extend trains on" if moving else "no more than seeds spread, so nothing says it moves"
+    before, after = (fixed(value, signed=True) for value in lead[1:])
+    return (
+        f"More updates: on held-out images the lead of {ranking['best']} over {rival} was {before} points after "
+        f"{round(2 * count / 3)} updates and {after} after {count}; {end}."
+    )
