@@ -23,6 +23,7 @@ from headstart.study.compare import Effort, choose_tasks, comparison, input_size
 from headstart.study.files import load_study
 from headstart.tasks.table import trained_tasks
 from headstart.weights.cards import resolve
+from headstart.weights.detectors.facts import DetectorFacts
 from headstart.world.shapes import draw
 from support.miniatures import image, make_index_masks, mask, text, voc_object, voc_xml
 from support.small_studies import CARD
@@ -200,7 +201,7 @@ def test_input_size_keeps_the_aspect_in_multiples_of_32():
 
 def test_faults_of_a_call_are_named(tmp_path, card):
     data = voc_folder(tmp_path / "d", 8, {"train": range(4), "val": range(4, 6), "test": range(6, 8)})
-    with pytest.raises(UsageError, match=r"at least two weights: repeat -w"):
+    with pytest.raises(UsageError, match=r"at least two candidates: repeat -w"):
         api.compare(data, [str(card)])
     with pytest.raises(UsageError, match=r"cannot be used for 'segment'.*serve detect"):
         choose_tasks(open_dataset(data), "segment")
@@ -245,3 +246,34 @@ def test_over_http_then_offline(tmp_path, card, tiny_effort):
     again = api.compare(url, uris, seeds=1, budget="quick", out=tmp_path / "offline", quiet=True, offline=True)
     assert again.failed == []
     assert json.loads((tmp_path / "offline" / "metrics.json").read_text())["rankings"] == rankings
+
+
+def test_starts_are_candidates_of_one_detector(tmp_path, card) -> None:
+    """The whole detector, its backbone and random values: one recipe with the detector's own head; tasks that train no
+    detector compare what starts from backbones, and are left out where these are fewer than two."""
+    data = voc_folder(tmp_path / "cells", 24, {"train": range(12), "val": range(12, 16), "test": range(16, 24)})
+    spec, other = resolve(str(card)), resolve("random:shapes-resnet")
+    settings = {"neck": "fpn", "levels": ("C3", "C4", "C5"), "channels": 32, "published": True, "tower": 2}
+    candidates = [(str(card), spec), (str(card), spec), (str(card), spec), ("random:shapes-resnet", other)]
+    starts = ("detector", "backbone+neck", "backbone", "backbone")
+    asked = {"budget": "quick", "seeds": 2, "starts": starts, "detector": DetectorFacts("retinanet", settings)}
+    study = comparison(data, open_dataset(data), candidates, ["detect", "classify"], **asked)
+    names = [w.name for w in study.weights]
+    assert names == ["pretrained-detector", "pretrained-neck", "pretrained-backbone", "random-shapes-resnet"]
+    assert [w.start for w in study.weights] == list(starts)
+    detect, *others = study.tasks
+    wanted = detect.recipe.model_dump()
+    assert wanted["head"] == "retinanet" and {n: wanted[n] for n in settings} == settings and wanted["rates"]
+    assert not detect.only and all(task.only == tuple(names[2:]) for task in others) and others
+    few = asked | {"starts": starts[:3]}
+    assert len(comparison(data, open_dataset(data), candidates[:3], ["detect", "classify"], **few).tasks) == 1
+
+
+def test_starts_that_cannot_be_are_refused(tmp_path, card) -> None:
+    data = voc_folder(tmp_path / "cells", 6, {"train": range(4), "test": range(4, 6)})
+    with pytest.raises(UsageError, match=r"no start 'whole', only random, backbone, backbone\+neck, detector"):
+        api.compare(data, [str(card)], starts=["whole", "backbone"], quiet=True)
+    with pytest.raises(WeightsError, match=r"random values, which have no neck.*start = \"backbone\""):
+        api.compare(data, [f"{card}#backbone", "random:shapes-resnet#detector"], quiet=True)
+    with pytest.raises(WeightsError, match=r"no neck and no head of a detector that is known"):
+        api.compare(data, [str(card)], starts=["backbone", "detector"], quiet=True)

@@ -97,6 +97,7 @@ def test_what_jobs_are_told() -> None:
     recipe = as_json(study.tasks[0].recipe)
     assert told["recipe"] == recipe | {"lr": 3e-3, "rates": [], "precision": "fp32"}  # a CPU's, where none is named
     assert {name: value for name, value in told.items() if name not in ("recipe", "weights")} == {
+        "copied": {"start": "backbone", "class_rows": "fresh", "head": ""},
         "task": "detect",
         "seed": 5,
         "limit": 10,

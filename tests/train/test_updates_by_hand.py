@@ -173,6 +173,8 @@ def test_heads_alone_or_parts_that_are_frozen(drawn: ImageSet, tmp_path: Path) -
         ({"trainable": "heads"}, ("conv1", "bn1", "layer")),
         ({"freeze": ("stem", "C3"), "sentinel": False}, ("conv1", "bn1", "layer2")),
         ({"freeze": ("C2",), "sentinel": False}, ("layer1",)),
+        ({"freeze": ("C4",), "sentinel": False}, ("layer3",)),
+        ({"freeze": ("C5",), "sentinel": False}, ("layer4",)),
     ]
     for k, (changes, resting) in enumerate(cases):
         tensors = trained(drawn, tmp_path / str(k), changes | {"reestimate_batch_norm": False})

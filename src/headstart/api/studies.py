@@ -17,6 +17,7 @@ from headstart.train.devices import chosen_devices
 
 if TYPE_CHECKING:
     from headstart.study.plan_summary import Plan
+    from headstart.weights.starts import StartKind
 
 
 def run_study(
@@ -98,6 +99,7 @@ def compare(
     task: Literal["detect", "segment", "classify"] | str | None = None,
     seeds: int | None = None,
     *,
+    starts: Sequence[str] = (),
     budget: Literal["quick", "normal"] = "normal",
     out: PathLike | None = None,
     workers: int | None = None,
@@ -117,8 +119,9 @@ def compare(
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
     data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
-    detect, segment or classify; None for all that the data serve. budget: "quick" or "normal". out: default
-    `runs/compare-DATA[-TASK]`. workers, device, trust_code, extend: as in `run_study`.
+    detect, segment or classify; None for all that the data serve. starts: what is copied of each of the weights, each a
+    candidate (docs/starts.md); weights that name their own, such as "W#detector", keep it. budget: "quick" or "normal".
+    out: default `runs/compare-DATA[-TASK]`. workers, device, trust_code, extend: as in `run_study`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
     "all" for all candidates, two by two.
@@ -129,21 +132,30 @@ def compare(
     from headstart.study.compare import choose_tasks, comparison
     from headstart.study.files import write_study
     from headstart.study.run import absolute_uri
+    from headstart.tasks.possible_starts import common_detector
     from headstart.weights.cards import code_named, resolve, uri_of
+    from headstart.weights.starts import BEYOND, require_start, split_start
 
-    if len(weights) < 2:
+    named = [split_start(str(uri)) for uri in weights]
+    wanted: list[StartKind | None] = [*map(require_start, starts)] or [None]
+    asked = [(uri, start) for uri, own in named for start in ([own] if own or uri.startswith("random:") else wanted)]
+    if len(asked) < 2:
         raise UsageError(
-            "a comparison needs at least two weights: repeat -w, for example "
+            "a comparison needs at least two candidates: repeat -w, for example "
             "-w tv:ResNet50_Weights.IMAGENET1K_V2 -w tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1 -w random:resnet50. "
             "`headstart weights list` shows what is known."
         )
-    uris = [absolute_uri(uri_of(str(uri)), Path.cwd()) for uri in weights]
+    uris = [absolute_uri(uri_of(uri), Path.cwd()) for uri, _ in asked]
+    chosen: list[StartKind] = [start or "backbone" for _, start in asked]
     specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
     uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
     reading: ReadKeywords = read or {}
     with no_network(offline):
         annotations = open_dataset(data, format, **reading)
     tasks = choose_tasks(annotations, task)
+    detector = common_detector(list(zip(specs, chosen, strict=True)), offline) if set(chosen) & set(BEYOND) else None
+    if detector and "detect" not in tasks:
+        raise UsageError("only detection copies more than a backbone; these data, or --task, are of other tasks")
     if not quiet:
         tell("\n".join(annotations.summary()))
     candidates = list(zip(uris, specs, strict=True))
@@ -156,6 +168,8 @@ def compare(
         seeds=seeds,
         reading={"format": format, "read": dict(reading), "on_bad_image": on_bad_image},
         explain=pairs if explain else "no",
+        starts=chosen,
+        detector=detector,
     )
     where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
     code = [path for uri in uris for path in code_named(uri)]

@@ -68,13 +68,24 @@ def verify_weights(
     trust_code: bool = False,
     offline: bool = False,
 ) -> Verified:
-    """Load weights and say what was found; `good` is whether nothing has to be looked at."""
-    from headstart.weights.cards import code_named, uri_of
-    from headstart.weights.commands import verify
+    """Load weights and say what was found; `good` is whether nothing has to be looked at. `W#detector`: also what a
+    transfer that starts so copies into a detector of the same kind."""
+    from dataclasses import replace
 
-    uri = uri_of(str(weights))
+    from headstart.weights.cards import code_named, resolve, uri_of
+    from headstart.weights.commands import verify
+    from headstart.weights.starts import BEYOND, split_start
+
+    plain, start = split_start(str(weights))
+    uri = uri_of(plain)
     with trusting(trust_code, code_named(uri)):
-        return verify(uri, Path.cwd(), trust_pickle, offline)
+        found = verify(uri, Path.cwd(), trust_pickle, offline)
+        if start not in BEYOND:
+            return found
+        from headstart.tasks.starts import proof_of
+
+        spec = resolve(uri, Path.cwd(), trust_pickle, offline)
+        return replace(found, start=proof_of(spec, start, Path.cwd(), offline))
 
 
 def import_weights(

@@ -146,6 +146,14 @@ def compare(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
     ] = None,
+    starts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="backbone,detector,..",
+            help="What is copied of each -w: random, backbone, backbone+neck, detector; each is a candidate. A -w may "
+            "name its own: W#detector.",
+        ),
+    ] = None,
     budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
     out: Out = None,
     workers: Workers = None,
@@ -177,6 +185,7 @@ def compare(
         weights,
         task,
         seeds,
+        starts=[word.strip() for word in starts.split(",")] if starts else (),
         budget=budget.value,
         out=out,
         workers=workers,

@@ -25,6 +25,12 @@ class WeightsEntry(Settings):
     uri: str | None = None
     """`random:NAME`, `timm:NAME`, `tv:ENUM`, `file:PATH` or the path of a weights card (TOML)."""
     pretraining: Name | None = None
+    start: Literal["random", "backbone", "backbone+neck", "detector"] = "backbone"
+    """What a transfer copies: `backbone`; `backbone+neck`, and `detector` (all but the class layer), of weights that
+    are a detector's; `random`: nothing, the same network with random values."""
+    class_rows: Literal["fresh", "by-name"] = "fresh"
+    """`by-name`: the class layer's rows of classes that the weights know under the same names are copied, too. Only
+    with `start = "detector"`; other candidates have no such rows, so a comparison is then of more than starts."""
     times: float = Field(default=1.0, ge=1, le=100)
     """Its trainings on tasks have so many times the updates that recipes say: for an arm that starts from nothing and
     is trained until that no longer helps. It is measured, and no part of rankings: these compare one recipe."""
@@ -35,7 +41,14 @@ class WeightsEntry(Settings):
     def _one_source(self) -> WeightsEntry:
         if (self.uri is None) == (self.pretraining is None):
             raise ValueError("give exactly one of `uri` and `pretraining`")
+        if self.class_rows != "fresh" and self.start != "detector":
+            raise ValueError('`class_rows` needs `start = "detector"`')
         return self
+
+    @property
+    def made_by(self) -> str | None:
+        """The pre-training whose weights it has; None where they are given, or random."""
+        return None if self.start == "random" else self.pretraining
 
 
 class Task(Settings):

@@ -45,7 +45,22 @@ class DetectorHead(MapsHead):
         return super().idle() | ({} if self.deformable else {"modulated": "it needs `deformable`, stages that are"})
 
 
-class TowerHead(DetectorHead):
+class PyramidHead(DetectorHead):
+    """Of heads that may read a pyramid."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"published"})
+
+    neck: str
+    published: bool = False
+    """The pyramid and the towers as torchvision, Detectron2 and MMDetection have them: biases and no batch norms, so
+    that the values of their detectors fit (`start`)."""
+
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        return super().idle() | ({} if self.neck == "fpn" else {"published": 'it needs `neck = "fpn"`'})
+
+
+class TowerHead(PyramidHead):
     """FCOS and RetinaNet."""
 
     neck: Literal["plain", "fpn"] = "plain"
@@ -55,7 +70,7 @@ class TowerHead(DetectorHead):
     """Convolutions before the outputs; as published: 4."""
 
 
-class FasterRcnnHead(DetectorHead):
+class FasterRcnnHead(PyramidHead):
     """Faster R-CNN."""
 
     neck: Literal["plain", "fpn", "c4", "dc5"] = "plain"

@@ -48,6 +48,8 @@ class ReadSettings(Settings):
     """Settings that stand in another place, and what to do instead."""
     tacit: ClassVar[frozenset[str]] = frozenset()
     """Settings that change no result: not written out while they have their default."""
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came later: not written out while they have their default, so that keys of finished jobs stay."""
 
     @classmethod
     def is_base(cls) -> bool:
@@ -82,7 +84,8 @@ class ReadSettings(Settings):
     @model_serializer(mode="wrap")
     def _without_idle(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        kept_back = {*self.idle(), *(name for name in self.tacit if getattr(self, name) == fields[name].default)}
+        told_by_default = self.tacit | self.later
+        kept_back = {*self.idle(), *(n for n in told_by_default if getattr(self, n) == fields[n].default)}
         return {name: value for name, value in handler(self).items() if name not in kept_back}
 
 

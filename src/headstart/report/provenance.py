@@ -19,6 +19,7 @@ def section(run: RunDir) -> Section:
         "provenance",
         settings=_settings(run),
         weights=[_weights(entry) for entry in run.metrics.get("weights") or []],
+        starts=[row for entry in run.metrics.get("starts") or [] for row in _start(entry)],
         pretrainings=[
             _pretraining(run, name, p)
             for name, p in (run.study.get("pretraining") or {}).items()
@@ -96,6 +97,19 @@ def _load(load: Mapping[str, Any]) -> str:
     words += [f"missing: {', '.join(map(str, missing[:4]))}{' …' if len(missing) > 4 else ''}"] if missing else []
     warnings = [f"Warning: {text}" for text in load.get("warnings") or []]
     return "; ".join([*words, *map(str, load.get("notes") or []), *warnings])
+
+
+def _start(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was copied into a candidate's models of a task: a row a part, and one for all."""
+    parts = {str(name): [int(n) for n in row] for name, row in (entry.get("parts") or {}).items()}
+    parts["all"] = [sum(row[k] for row in parts.values()) for k in range(3)]
+    said = [*(entry.get("resized") or ()), *(entry.get("fresh") or ()), *(entry.get("notes") or ())]
+    first = {"weights": entry["weights"], "task": entry["task"], "start": entry["start"]}
+    blank = {"weights": "", "task": "", "start": "", "said": ""}
+    rows: list[dict[str, Any]] = [{**blank, "part": name, "counts": row} for name, row in parts.items()]
+    rows[0] |= first
+    rows[-1] |= {"said": "; ".join([*filter(None, [str(entry.get("source") or "")]), *map(str, said)])}
+    return rows
 
 
 def _stages(load: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:

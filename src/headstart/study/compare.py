@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from headstart.errors import UsageError
 from headstart.tasks.protocol import Budget, TrainedTask
 from headstart.tasks.table import TASKS, trained_task, trained_tasks
 from headstart.weights.cards import WeightsSpec
+from headstart.weights.detectors.facts import DetectorFacts, facts_of
+from headstart.weights.starts import BEYOND, StartKind
 
 FOLDS = 3
 LONGEST = 4
@@ -52,18 +55,27 @@ def comparison(
     seeds: int | None,
     reading: dict[str, Any] | None = None,
     explain: Literal["best", "all", "no"] = "best",
+    starts: Sequence[StartKind] = (),
+    detector: DetectorFacts | None = None,
 ) -> Study:
     """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
     absolute paths, its facts).
 
     reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image. explain: which pairs of
-    candidates are explained for every task, see `headstart.config.study.Why`.
+    candidates are explained for every task, see `headstart.config.study.Why`. starts: of each candidate; none:
+    backbones. detector: that all of detection's trainings have, where candidates start from more than a backbone.
     """
     effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
         made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {})
+    entries = _entries(candidates, starts)
+    if detector:
+        backbones = tuple(entry.name for entry in entries if entry.start not in BEYOND)
+        fitted = [(task, _fitted(task, detector)) for task in made]
+        others = {"only": backbones}
+        made = [own or task.model_copy(update=others) for task, own in fitted if own or len(backbones) > 1]
     why = tuple(
         Why(task=task.name, images=explained_set(task, sets), statistics=task.train[0], every=explain == "all")
         for task in (made if explain != "no" else ())
@@ -76,7 +88,7 @@ def comparison(
         bootstrap=1000,
         search=effort.search,
         sets=sets,  # type: ignore[arg-type]
-        weights=_entries(candidates),
+        weights=entries,
         tasks=tuple(made),
         why=why,
     )
@@ -121,13 +133,15 @@ def explanation(
     )
 
 
-def _entries(candidates: list[tuple[str, WeightsSpec]]) -> tuple[WeightsEntry, ...]:
-    """Under names of their own; the first plain classifier is the default."""
-    default = next((k for k, (_, spec) in enumerate(candidates) if _is_plain_classifier(spec)), None)
-    names = _unique([spec.name for _, spec in candidates])
+def _entries(candidates: list[tuple[str, WeightsSpec]], starts: Sequence[StartKind] = ()) -> tuple[WeightsEntry, ...]:
+    """Under names of their own; the first plain classifier that starts as a backbone is the default."""
+    starts = starts or ["backbone"] * len(candidates)
+    plain = [s == "backbone" and _is_plain_classifier(spec) for s, (_, spec) in zip(starts, candidates, strict=True)]
+    default = plain.index(True) if True in plain else None
+    names = _unique(_with_starts([spec.name for _, spec in candidates], starts))
     return tuple(
-        WeightsEntry(name=name, uri=uri, default=k == default)
-        for k, (name, (uri, _)) in enumerate(zip(names, candidates, strict=True))
+        WeightsEntry(name=name, uri=uri, default=k == default, start=start)
+        for k, (name, (uri, _), start) in enumerate(zip(names, candidates, starts, strict=True))
     )
 
 
@@ -140,6 +154,24 @@ def explained_set(task: Task, sets: dict[str, FolderSet]) -> str:
     name = f"{task.kind}-all"
     sets[name] = images.model_copy(update={"role": "all", "fold": None})
     return name
+
+
+def _with_starts(names: list[str], starts: Sequence[StartKind]) -> list[str]:
+    """Names that say what is copied, where that is not the backbone or where the same weights start in several ways."""
+    pairs = list(zip(names, starts, strict=True))
+    several = {name for name, start in pairs if any(n == name and s != start for n, s in pairs)}
+    return [
+        f"{name[:45]}-{start.replace('backbone+', '')}" if start != "backbone" or name in several else name
+        for name, start in pairs
+    ]
+
+
+def _fitted(task: Task, detector: DetectorFacts) -> Task | None:
+    """The task with a recipe of the same length, for this detector; None for tasks that train none."""
+    if task.recipe is None or facts_of(task.recipe) is None:
+        return None
+    kept = task.recipe.model_dump(include={"name", "updates", "batch_size", "rates"})
+    return task.model_copy(update={"recipe": detector.recipe(**kept)})
 
 
 def choose_tasks(annotations: Annotations, wanted: str | None) -> list[str]:

@@ -19,7 +19,7 @@ VERSIONS = {
     "resize": 1,
     "proposals": 1,
     "pretrain": 3,
-    "transfer": 4,
+    "transfer": 5,
     "evaluate": 4,
     "features": 2,
     "probe": 3,

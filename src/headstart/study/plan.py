@@ -33,9 +33,10 @@ from headstart.study.settings import (
 )
 from headstart.study.timing import timing_jobs
 from headstart.study.why.pairs import Pairs
+from headstart.tasks.possible_starts import require_starts
 from headstart.train.devices import precision_on
-from headstart.weights.cards import WeightsSpec
-from headstart.weights.starts import StartPlace, StartSettings
+from headstart.weights.cards import WeightsSpec, head_digest
+from headstart.weights.starts import BEYOND, CopySettings, StartPlace, StartSettings
 
 Lookup = Callable[[Job], dict[str, float | None] | None]
 """Metrics of a finished job, None while it is not finished."""
@@ -75,6 +76,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         require_kinds(self.study)
+        require_starts(self.study)
 
     def expand(self, lookup: Lookup) -> Expansion:
         """All jobs that can be named now, the ready ones among them, the trials and explanations."""
@@ -114,6 +116,8 @@ class Planner:
 
     def spec(self, entry: WeightsEntry) -> WeightsSpec:
         """Facts of a candidate that is not pre-trained by the study."""
+        if entry.start == "random":
+            return self.origins.spec(f"random:{self.origins.architecture(entry)[0]}")
         assert entry.uri
         return self.origins.spec(entry.uri)
 
@@ -122,14 +126,22 @@ class Planner:
         self, entry: WeightsEntry, seed: int, early: bool = False
     ) -> tuple[StartSettings, dict[str, Job], StartPlace]:
         """How a job is told its starting weights: settings, inputs, and the place."""
-        if entry.pretraining:
-            return self.origins.made_here(entry.pretraining, seed, early)
+        if entry.made_by:
+            return self.origins.made_here(entry.made_by, seed, early)
         return self.origins.of_weights(self.spec(entry), seed)
+
+    @once
+    def copied(self, entry: WeightsEntry) -> CopySettings:
+        """What its transfers copy."""
+        if entry.start not in BEYOND:
+            return CopySettings()
+        head = "" if entry.made_by else head_digest(self.spec(entry))
+        return CopySettings(entry.start, entry.class_rows, head)
 
     @once
     def is_given(self, entry: WeightsEntry) -> bool:
         """Whether its weights are the same for every seed: neither made by the study nor random."""
-        return entry.uri is not None and self.spec(entry).kind != "random"
+        return entry.made_by is None and self.spec(entry).kind != "random"
 
     def _doublings(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> int | None:
         """How often the trainings of a task go on for as many updates again, by its own rule and by `extended`; None
@@ -219,6 +231,7 @@ class Planner:
         assert task.recipe
         settings = TransferSettings(
             weights=weights,
+            copied=self.copied(entry),
             task=task.kind,
             recipe=self._recipe(task, lr, entry.times),
             seed=seed,

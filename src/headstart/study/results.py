@@ -27,6 +27,7 @@ from headstart.study.why.change import change
 from headstart.study.why.told import pair_facts
 from headstart.tasks.table import TASKS
 from headstart.weights import native
+from headstart.weights.cards import WeightsSpec
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Results:
             "findings": self._findings(trials),
             "pretrainings": self._pretrainings(),
             "weights": [self._weights(w, trials) for w in self.study.weights],
+            "starts": self._starts(trials),
             "sets": {name: _set_facts(s) for name, s in self.study.sets.items()},
             "notes": self._notes(),
             "pairs": [f for pair in self.expansion.pairs if (f := pair_facts(pair, self._metrics, self.store.path))],
@@ -258,7 +260,7 @@ class Results:
     def _origins(self, explain: Explain) -> int:
         """Independent pre-trainings of each kind: one a seed where the study makes them, else one."""
         arms = [w for w in self.study.weights if w.name in (explain.boxes, explain.labels)]
-        return len(self.study.seeds) if all(w.pretraining for w in arms) else 1
+        return len(self.study.seeds) if all(w.made_by for w in arms) else 1
 
     def _cost(self, name: str, task: Task, trials: list[Trial]) -> dict[str, Any]:
         """Of the backbone at the size that the task uses; time: the job that has its milliseconds, no result."""
@@ -266,24 +268,38 @@ class Results:
         found = [f for f in map(self.of, jobs) if f and "cost/gflops" in f.metrics]
         facts = found[0].metrics if found else {}
         entry = next(w for w in self.study.weights if w.name == name)
-        licence = "" if entry.uri is None else self.planner.spec(entry).licence
+        licence = "" if entry.made_by else self.planner.spec(entry).licence
         cost = {"parameters": facts.get("cost/parameters"), "gflops": facts.get("cost/gflops"), "licence": licence}
         return cost | {"time": self.expansion.times[name, task.name].name}
 
     def _weights(self, entry: WeightsEntry, trials: list[Trial]) -> dict[str, Any]:
         facts: dict[str, Any] = {"name": entry.name, "default": entry.default, "load": self._load_report(entry, trials)}
-        if entry.pretraining:
-            made = self._made(entry.pretraining, self.study.seeds[0])
+        if entry.start != "backbone":
+            facts["start"] = entry.start
+        if entry.made_by:
+            made = self._made(entry.made_by, self.study.seeds[0])
             lineage, licence, digest = (made.lineage, made.licence, made.digest) if made else ([], "", "")
             facts |= {"lineage": lineage, "licence": licence, "digest": digest}
-            return facts | {"pretraining": entry.pretraining}
+            return facts | {"pretraining": entry.made_by}
         spec = self.planner.spec(entry)
         return facts | {
-            "uri": _without_folders(spec.uri if spec.uri.startswith("hf:") else entry.uri or ""),  # with its commit
+            "uri": _without_folders(spec.uri if _told_by_spec(entry, spec) else entry.uri or ""),
             "lineage": list(spec.lineage),
             "licence": spec.licence,
             "digest": spec.digest,
         }
+
+    def _starts(self, trials: list[Trial]) -> list[dict[str, Any]]:
+        """What was copied into the models of each candidate and task, by part: of the first seed, equal for all."""
+        first: dict[tuple[str, str], Trial] = {}
+        for trial in trials:
+            if trial.transfers:
+                first.setdefault((trial.weights, trial.task), trial)
+        return [
+            {"weights": weights, "task": task, **read_json(path)["start"]}
+            for (weights, task), trial in first.items()
+            if (path := self.store.path(trial.transfers[0].name) / "load.json").is_file()
+        ]
 
     def _made(self, name: str, seed: int) -> native.CheckpointFacts | None:
         """What the checkpoint of a finished pre-training says of itself."""
@@ -322,8 +338,13 @@ class Results:
             for job in (*trial.transfers, *trial.evaluate.inputs.values()):
                 path = self.store.path(job.name) / "load.json"
                 if trial.weights == entry.name and path.is_file():
-                    return read_json(path)
+                    return {name: value for name, value in read_json(path).items() if name != "start"}
         return {}
+
+
+def _told_by_spec(entry: WeightsEntry, spec: WeightsSpec) -> bool:
+    """Whether what was loaded is said better by the weights than by the study: with a commit, or random instead."""
+    return entry.start == "random" or spec.uri.startswith("hf:")
 
 
 def measured(rows: list[dict[str, Finished]], study_seeds: int) -> Measured:

@@ -37,6 +37,7 @@ from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.plan_summary import faults_of_design
 from headstart.study.results import Results
+from headstart.tasks.possible_starts import check_detectors
 from headstart.terminal import tell
 from headstart.train.devices import ON_CPU, Devices
 
@@ -134,7 +135,7 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
 
     Nothing is loaded (and torch not imported) when the study has nothing left to do.
     """
-    specs = [planner.spec(w) for w in planner.study.weights if w.uri]
+    specs = [planner.spec(w) for w in planner.study.weights if not w.made_by]
     uris = [planner.origins.start_uri(name) for name in planner.study.pretraining]
     specs += [planner.origins.spec(uri) for uri in dict.fromkeys(uris) if uri]
     for spec in specs if expansion.ready else ():
@@ -147,6 +148,8 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
 
         for spec in checkpoints:
             tell(load(spec, seed=0, offline=planner.offline).report.summary())
+    if expansion.ready:
+        check_detectors(planner.study, planner.spec, planner.offline)
 
 
 def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:

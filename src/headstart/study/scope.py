@@ -10,7 +10,7 @@ from headstart.config.study import Study, Task, WeightsEntry
 
 def fixed_in_origins(study: Study, entries: Sequence[WeightsEntry]) -> list[str]:
     """Of the pre-trainings that these weights come from: images that are files are the same for every seed."""
-    made = [study.pretraining[entry.pretraining] for entry in entries if entry.pretraining]
+    made = [study.pretraining[entry.pretraining] for entry in entries if entry.pretraining and entry.made_by]
     drawn = all(isinstance(study.sets[wanted.images], WorldSet) for wanted in made)
     return [] if drawn else ["the pre-training images"]
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from headstart.readers.place import DataPlace
 from headstart.recipes.schema import Recipe
-from headstart.weights.starts import StartPlace, StartSettings
+from headstart.weights.starts import CopySettings, StartPlace, StartSettings
 
 Target = Literal["detect", "segment", "classify"]
 
@@ -70,6 +70,7 @@ class TransferSettings:
     """`transfer`: one task model."""
 
     weights: StartSettings
+    copied: CopySettings
     task: str
     recipe: Recipe
     """With the rate that is used as its `lr`, and no `rates`: a longer search keeps its first results."""

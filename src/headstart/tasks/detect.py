@@ -181,7 +181,15 @@ def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, 
         return TwoStageDetector(backbone, num_classes, settings, max(size_hw))
     kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
     coarser = 2 if recipe.neck == "fpn" else 0
-    return kind(backbone, num_classes, recipe.levels, recipe.channels, coarser=coarser, depth=recipe.tower)
+    return kind(
+        backbone,
+        num_classes,
+        recipe.levels,
+        recipe.channels,
+        coarser=coarser,
+        depth=recipe.tower,
+        published=recipe.published,
+    )
 
 
 TASK = Detect()

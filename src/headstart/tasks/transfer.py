@@ -25,6 +25,7 @@ from headstart.progress import Progress
 from headstart.recipes.schema import Recipe, as_written, recipe_of
 from headstart.store.arrays import save_arrays
 from headstart.store.files import read_json, write_json
+from headstart.tasks.copying import BACKBONE_ONLY, Copying, Told, copy_into
 from headstart.tasks.table import trained_task
 from headstart.tasks.trained import TaskModel
 from headstart.train.distributed import ALONE, CPU, World
@@ -43,6 +44,8 @@ class Start:
     base: Path
     preprocessing: Preprocessing
     is_random: bool
+    copying: Copying = BACKBONE_ONLY
+    """What of a detector is copied beside the backbone."""
 
 
 def fit(
@@ -63,14 +66,20 @@ def fit(
     before: Path | None = None,
     end: Path | None = None,
     searched: bool = False,
+    told: Told | None = None,
 ) -> tuple[nn.Module, LossCurve]:
     """Train a fresh head, and the backbone with it, on `images`. Heads, order and augmentation depend on `seed` only,
     so that the same seed gives every candidate the same head and the same batches. rows (k,): which images are trained
     on (None: all). before: folder of a finished transfer with the same settings and fewer updates, from whose end this
-    one goes on; end: where that of this one is kept. key: see `train`; searched: see `Known`."""
+    one goes on; end: where that of this one is kept. key: see `train`; searched: see `Known`. told: of what was copied
+    beside the backbone, before training. Raises WeightsError where the start cannot be had of its weights."""
     trained = trained_task(task)
     size_hw = (int(images.images.shape[1]), int(images.images.shape[2]))
-    model = assembled(start, task, recipe, len(trained.classes_of(images)), size_hw=size_hw, seed=seed)
+    classes = trained.classes_of(images)
+    model = assembled(start, task, recipe, len(classes), size_hw=size_hw, seed=seed)
+    copied = copy_into(model, start.copying, classes)
+    if told:
+        told(copied)
     model.to(world.device)
     batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, rows=rows)
     if not before:

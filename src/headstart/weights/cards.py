@@ -321,6 +321,13 @@ def _existing(path: Path, where: str) -> Path:
     return path
 
 
+def head_digest(spec: WeightsSpec) -> str:
+    """Of the file that keeps the head of our own pre-training, apart from its backbone; "" for all others."""
+    file = native.find(Path(spec.file)) if spec.file else None
+    head = file.parent / native.MODEL / "head.safetensors" if file else None
+    return file_digest(head) if head and head.is_file() else ""
+
+
 _digests: dict[tuple[str, int, int], str] = {}
 
 

@@ -37,6 +37,8 @@ class Loaded:
     backbone: nn.Module
     preprocessing: Preprocessing
     report: LoadReport
+    filled: frozenset[str] = frozenset()
+    """The backbone's own names of the tensors that the weights gave."""
 
     def __repr__(self) -> str:
         return f"<{self.report.weights}: {type(self.backbone).__name__}, {self.report.source}>"
@@ -97,7 +99,8 @@ def load(
     own = spec.file is not None and native.find(Path(spec.file)) is not None
     report = proved(report, backbone, spec.preprocessing, test_colors=True, own=own)
     report = _told_apart(report, backbone, spec, source.doubles, thorough=thorough and not own)
-    return Loaded(backbone, spec.preprocessing, report)
+    filled = frozenset(key for key in backbone.state_dict() if source_key(backbone, key) in fit.filled)
+    return Loaded(backbone, spec.preprocessing, report, filled)
 
 
 def _told_apart(

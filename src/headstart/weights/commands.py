@@ -15,6 +15,7 @@ from headstart.weights.export import canonical_state
 from headstart.weights.listing import input_words
 from headstart.weights.load_report import LoadReport
 from headstart.weights.proof import same_fingerprint
+from headstart.weights.starts import CopyProof
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +24,8 @@ class Verified:
 
     report: LoadReport
     checks: tuple[str, ...]
+    start: CopyProof | None = None
+    """What a transfer copies, where a start was asked for."""
 
     @property
     def good(self) -> bool:
@@ -34,7 +37,8 @@ class Verified:
 
     def text(self) -> str:
         """As `headstart weights verify` prints it."""
-        return "\n".join([*self.report.text().splitlines(), *(f"  verified {check}" for check in self.checks)])
+        lines = [*self.report.text().splitlines(), *(f"  verified {check}" for check in self.checks)]
+        return "\n".join([*lines, *(self.start.text().splitlines() if self.start else ())])
 
 
 @dataclass(frozen=True, repr=False)

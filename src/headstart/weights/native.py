@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 KEY = "headstart-checkpoint"
 FORMAT = 1
 FILE = "backbone.safetensors"
+MODEL = "model"
+"""Folder beside it in which a pre-training keeps its whole model, with its head."""
 
 
 @dataclass(frozen=True)

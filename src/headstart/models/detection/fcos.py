@@ -15,6 +15,8 @@ from torchvision.ops import sigmoid_focal_loss
 
 from headstart.models.detection.anchors import grid_points
 from headstart.models.detection.necks import TopDown, start_small
+from headstart.models.detection.parts import ClassRows
+from headstart.models.detection.published import PublishedPyramid, grouped_tower
 from headstart.models.detection.targets import POSITIVES, Detected, Reach, Targets, select_each, survivors
 from headstart.models.normalizers import over_processes
 
@@ -32,7 +34,11 @@ class FcosDetector(nn.Module):
 
     Every location inside a box is positive for it (the smallest one where boxes overlap). With several levels,
     a location serves boxes whose farthest side is within 8 strides of its level.
+
+    published: with torchvision's pyramid and two towers, for classes and for the rest; sides are told by a ReLU.
     """
+
+    class_rows = (ClassRows("classes."),)
 
     def __init__(
         self,
@@ -43,13 +49,18 @@ class FcosDetector(nn.Module):
         *,
         coarser: int = 0,
         depth: int = 1,
+        published: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.num_classes = num_classes
-        self.neck = TopDown(backbone, levels, channels, coarser, smooth=coarser > 0)
+        self.num_classes, self.published = num_classes, published
+        if published:
+            self.neck: TopDown | PublishedPyramid = PublishedPyramid(backbone, levels, channels, coarser)
+            self.tower, self.box_tower = grouped_tower(channels, depth), grouped_tower(channels, depth)
+        else:
+            self.neck = TopDown(backbone, levels, channels, coarser, smooth=coarser > 0)
+            self.tower = tower(channels, depth)
         self.strides = self.neck.strides
-        self.tower = tower(channels, depth)
         self.classes = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.sides = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
@@ -64,7 +75,9 @@ class FcosDetector(nn.Module):
         for stride, level in zip(self.strides, self.neck(self.backbone(images)), strict=True):
             x = self.tower(level)
             logits.append(self.classes(x).flatten(2).transpose(1, 2))
-            sides.append(self.sides(x).flatten(2).transpose(1, 2).clamp(max=6).exp() * stride)
+            x = self.box_tower(level) if self.published else x
+            told = self.sides(x).flatten(2).transpose(1, 2)
+            sides.append((told.relu() if self.published else told.clamp(max=6).exp()) * stride)
             centers.append(self.centerness(x).flatten(1))
             points.append(grid_points(x.shape[-2], x.shape[-1], stride, x.device))
             strides.append(torch.full((points[-1].shape[0],), float(stride), device=x.device))

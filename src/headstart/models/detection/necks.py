@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from headstart.models.backbones.stages import Stage
 
 
 class TopDown(nn.Module):
@@ -20,12 +24,8 @@ class TopDown(nn.Module):
     ) -> None:
         super().__init__()
         stages = {s.name: s for s in backbone.stages}  # type: ignore[union-attr]
-        missing = [level for level in levels if level not in stages]
-        if missing:
-            raise ValueError(f"the head reads {', '.join(missing)}, but the backbone has {', '.join(stages)}")
         self.levels = levels
-        strides = [stages[name].stride for name in levels]
-        self.strides = (*strides, *(strides[-1] * 2 ** (k + 1) for k in range(coarser)))
+        self.strides = strides_of(stages, levels, coarser)
         self.laterals = nn.ModuleList(_lateral(stages[name].channels, channels) for name in levels)
         self.smooth = nn.ModuleList(_conv(channels, 1) for _ in levels if smooth)
         self.coarser = nn.ModuleList(_conv(channels, 2) for _ in range(coarser))
@@ -41,6 +41,15 @@ class TopDown(nn.Module):
         for conv in self.coarser:
             maps.append(F.relu(conv(maps[-1])))
         return maps
+
+
+def strides_of(stages: Mapping[str, Stage], levels: tuple[str, ...], coarser: int) -> tuple[int, ...]:
+    """Pixels a cell of each level and of so many coarser ones. Raises ValueError for a level that is not there."""
+    missing = [level for level in levels if level not in stages]
+    if missing:
+        raise ValueError(f"the head reads {', '.join(missing)}, but the backbone has {', '.join(stages)}")
+    strides = [stages[name].stride for name in levels]
+    return (*strides, *(strides[-1] * 2 ** (k + 1) for k in range(coarser)))
 
 
 def _lateral(channels_in: int, channels: int) -> nn.Sequential:

@@ -12,6 +12,8 @@ from torchvision.ops import sigmoid_focal_loss
 from headstart.models.detection.anchors import IGNORED, RATIOS, anchors_of, answered, decode, match
 from headstart.models.detection.fcos import PRIOR, tower
 from headstart.models.detection.necks import TopDown, start_small
+from headstart.models.detection.parts import ClassRows
+from headstart.models.detection.published import PublishedPyramid, plain_tower
 from headstart.models.detection.targets import POSITIVES, Detected, Reach, Targets, full, select_each, survivors
 from headstart.models.normalizers import over_processes
 
@@ -26,7 +28,9 @@ BETA = 1 / 9
 
 class RetinaNetDetector(nn.Module):
     """Same face as `FcosDetector`. Two towers of `depth` convolutions, shared by the levels: P3..P7 for the levels C3,
-    C4, C5 and `coarser` 2."""
+    C4, C5 and `coarser` 2. published: with torchvision's pyramid, and no norms in the towers."""
+
+    class_rows = (ClassRows("classes.", before=len(SIZES) * len(RATIOS)),)
 
     def __init__(
         self,
@@ -37,12 +41,17 @@ class RetinaNetDetector(nn.Module):
         *,
         coarser: int = 2,
         depth: int = 4,
+        published: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.num_classes = backbone, num_classes
-        self.neck = TopDown(backbone, levels, channels, coarser, smooth=True)
-        each = len(SIZES) * len(RATIOS)
-        self.class_tower, self.box_tower = tower(channels, depth), tower(channels, depth)
+        self.neck: TopDown | PublishedPyramid = (
+            PublishedPyramid(backbone, levels, channels, coarser)
+            if published
+            else TopDown(backbone, levels, channels, coarser, smooth=True)
+        )
+        each, kind = len(SIZES) * len(RATIOS), plain_tower if published else tower
+        self.class_tower, self.box_tower = kind(channels, depth), kind(channels, depth)
         self.classes = nn.Conv2d(channels, each * num_classes, 3, padding=1)
         self.codes = nn.Conv2d(channels, each * 4, 3, padding=1)
         start_small(self.classes, self.codes)

@@ -13,6 +13,8 @@ from headstart.models.detection import roi_heads, rpn
 from headstart.models.detection.anchors import match
 from headstart.models.detection.mimicking import Mimicking, norms_at_rest
 from headstart.models.detection.necks import TopDown
+from headstart.models.detection.parts import ClassRows
+from headstart.models.detection.published import PublishedPyramid
 from headstart.models.detection.roi_heads import Pooling, RoiHead, RoiPool, with_image
 from headstart.models.detection.rpn import ProposalNetwork
 from headstart.models.detection.targets import Detected, Reach, Targets, survivors
@@ -57,6 +59,8 @@ class TwoStageSettings:
     """A 1x1 convolution to `channels` before RoIs are read, which large maps need."""
     mimic: bool = False
     """In training, features of objects are drawn to those of their cut-out images."""
+    published: bool = False
+    """torchvision's pyramid, whose coarsest level is for proposals only."""
 
 
 class TwoStageDetector(nn.Module):
@@ -72,7 +76,11 @@ class TwoStageDetector(nn.Module):
         stages = {s.name: s for s in backbone.stages}
         self.levels = ("C4",) if settings.neck == "c4" else settings.levels
         if settings.neck == "fpn":
-            self.neck = TopDown(backbone, settings.levels, settings.channels, coarser=1, smooth=True)
+            self.neck: TopDown | PublishedPyramid = (
+                PublishedPyramid(backbone, settings.levels, settings.channels, pooled=True)
+                if settings.published
+                else TopDown(backbone, settings.levels, settings.channels, coarser=1, smooth=True)
+            )
             strides, channels = self.neck.strides, settings.channels
             sizes: list[list[float]] = [[PYRAMID_SIZE * s] for s in strides]
             if settings.anchors:
@@ -94,7 +102,8 @@ class TwoStageDetector(nn.Module):
                 nn.Sequential(nn.Conv2d(channels, settings.channels, 1), nn.ReLU()),
                 settings.channels,
             )
-        pool = RoiPool(settings.roi_pool, bins, strides, channels, width=4 * settings.channels)
+        read = strides[:-1] if settings.published else strides
+        pool = RoiPool(settings.roi_pool, bins, read, channels, width=4 * settings.channels)
         self.layers = nn.Sequential() if settings.neck == "c4" else _two_layers(channels * BINS * BINS, width)
         self.head = RoiHead(
             pool,
@@ -109,6 +118,13 @@ class TwoStageDetector(nn.Module):
         objects = max(1, int(settings.rois * settings.positive_part))
         self.mimic = Mimicking(width, num_classes, objects) if settings.mimic else None
 
+    @property
+    def class_rows(self) -> tuple[ClassRows, ...]:
+        """Layers with something of their own for each class."""
+        classes = ClassRows("head.classes.classes.", background=0 if self.settings.decoupled else 1)
+        boxes = () if self.settings.class_agnostic else (ClassRows("head.boxes.", each=4),)
+        return (classes, *boxes, ClassRows("mimic.classes."))
+
     def maps(self, images: Tensor) -> list[Tensor]:
         """What proposals and RoIs are read from, finest first."""
         if self.settings.neck == "fpn":
@@ -120,7 +136,7 @@ class TwoStageDetector(nn.Module):
 
     def roi_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """What RoIs are read from."""
-        return [self.reduce(x) for x in maps]
+        return [self.reduce(x) for x in maps[: len(self.head.pool.strides)]]
 
     def features(self, pooled: Tensor) -> Tensor:
         """Pooled RoIs (N, C, k, k) -> (N, width)."""

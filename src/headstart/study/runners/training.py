@@ -55,8 +55,8 @@ def transfer(
 
     images = ImageSet.open(inputs["train"])
     recipe = settings.recipe
-    start, _, report = start_of(settings.weights, place.start, inputs.get("weights"), settings.seed)
-    write_json(out / "load.json", report.to_json())
+    made, copied = inputs.get("weights"), settings.copied
+    start, _, report = start_of(settings.weights, place.start, made, settings.seed, copied=copied)
     size_hw = size_of(images)
     parameters, gflops = backbone_cost(start.backbone, size_hw)
     task, resume = trained_task(settings.task), resume_folder(out)
@@ -86,6 +86,7 @@ def transfer(
             workers=seat().loaders,
             before=before,
             end=out,
+            told=lambda proof: write_json(out / "load.json", report.to_json() | {"start": proof.to_json()}),
         )
     except NotFinite:
         if "val" not in inputs:
