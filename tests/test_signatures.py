@@ -92,6 +92,7 @@ FUNCTIONS = {
     "check": api.check,
     "evaluate": api.evaluate,
     "judge": api.judge,
+    "suite": api.suite,
     "pretrain": api.pretrain,
     "predict": api.predict,
     "report": api.build_report,

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         report_table,
         run_study,
         show_chips,
+        suite,
         verify_weights,
     )
 
@@ -86,6 +87,7 @@ __all__ = [
     "report_table",
     "run_study",
     "show_chips",
+    "suite",
     "verify_weights",
 ]
 

@@ -6,6 +6,7 @@ from headstart.api.explaining import explain_weights
 from headstart.api.judging import judge
 from headstart.api.models import load_model, predict, pretrain, show_chips
 from headstart.api.studies import build_report, compare, environment, plan_study, report_table, run_study
+from headstart.api.suites import SuiteSummary, suite
 from headstart.api.weights import (
     describe_weights,
     export_weights,
@@ -21,6 +22,7 @@ __all__ = [
     "CheckSummary",
     "PretrainingOptions",
     "RunSummary",
+    "SuiteSummary",
     "build_report",
     "check",
     "compare",
@@ -44,5 +46,6 @@ __all__ = [
     "report_table",
     "run_study",
     "show_chips",
+    "suite",
     "verify_weights",
 ]

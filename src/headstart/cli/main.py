@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, explain, judge, pretrain, report, weights
+from headstart.cli import check, evaluate, explain, judge, pretrain, report, suite, weights
 from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
 from headstart.cli.flags import (
@@ -209,6 +209,7 @@ app.command()(check.check)
 app.command(cls=evaluate.ListingCommand)(evaluate.evaluate)
 app.command()(explain.explain)
 app.command()(judge.judge)
+app.command()(suite.suite)
 app.command()(pretrain.pretrain)
 
 

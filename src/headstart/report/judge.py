@@ -36,10 +36,14 @@ def page(judged: Judgement) -> str:
     name = Path(judged.path).name
     facts = [plural(judged.datasets, "data set"), plural(judged.models, "model"), _repeats(judged)]
     facts.append(f"{judged.score}: {judged.unit}, {'higher' if judged.higher_is_better else 'lower'} is better")
-    made = (_answer, _groups, _otherwise, _precision, _unknown, _read)
-    sections = [section for make in made if (section := make(judged)) is not None]
-    body = render("sections", kind="scores judged", title=name, sections=sections, facts=facts, lede="")
+    body = render("sections", kind="scores judged", title=name, sections=sections_of(judged), facts=facts, lede="")
     return document(f"{name} – judged – Headstart", body, f"Which models of {name} are the best")
+
+
+def sections_of(judged: Judgement) -> list[Section]:
+    """The sections of a judged table, in order."""
+    made = (_answer, _groups, _otherwise, _precision, _unknown, _read)
+    return [section for make in made if (section := make(judged)) is not None]
 
 
 def _repeats(judged: Judgement) -> str:

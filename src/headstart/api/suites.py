@@ -1,0 +1,167 @@
+"""One answer over many data sets."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from headstart.api.paths import PathLike, as_path
+from headstart.errors import DataError, UsageError
+from headstart.places.trust import trusting
+from headstart.report.finished import HowToRun, RunSummary, summarized
+from headstart.terminal import tell
+from headstart.train.devices import chosen_devices
+
+if TYPE_CHECKING:
+    from headstart.config.study import Study
+    from headstart.study.suites.answer import SuiteAnswer
+    from headstart.study.suites.planning import Suite
+
+
+@dataclass(frozen=True, repr=False)
+class SuiteSummary:
+    """How a suite ended: the run of its trials, what they say over data sets, and the page."""
+
+    run: RunSummary
+    answer: SuiteAnswer
+    page: Path
+    lines: list[str]
+
+    def __repr__(self) -> str:
+        whole = self.answer.whole
+        best = " or ".join(whole.verdict.best_set) if whole else "nothing compared"
+        return f"<suite {self.run.out}: {whole.datasets if whole else 0} data sets; best: {best}>"
+
+    def text(self) -> str:
+        """The answer as the terminal shows it."""
+        return "\n".join(self.lines)
+
+
+def suite(
+    folder: PathLike,
+    weights: Sequence[PathLike],
+    task: Literal["detect", "segment", "classify"] | str | None = None,
+    seeds: int | None = None,
+    *,
+    budget: Literal["quick", "normal"] = "normal",
+    updates: int | None = None,
+    rate: float | None = None,
+    protocol: str | None = None,
+    size: tuple[int, int] | None = None,
+    groups: PathLike | None = None,
+    seen: PathLike | None = None,
+    published: str | None = None,
+    out: PathLike | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    on_bad_image: Literal["error", "skip"] = "skip",
+    store: PathLike | None = None,
+    trust_code: bool = False,
+    offline: bool = False,
+    overwrite: bool = False,
+    extend: bool = False,
+    quiet: bool = False,
+) -> SuiteSummary:
+    """Which of these weights should I start from, over data sets like those in `folder`?
+
+    folder: a folder of data sets (RF100-VL, ODinW, your own); one that cannot be used is named and left out. weights:
+    two or more weights URIs or cards. task: the one that most data sets serve where None. updates, rate: one length,
+    one rate of the heads for every candidate, in place of lengths that follow the data and of a search; a labelled
+    variant. size: height and width that images are brought to, in pixels. protocol: how detections are scored
+    (`voc-area`, `coco`, `voc07-11pt`). groups: a CSV file with the columns `dataset,group`, such as domains. seen: one
+    with `weights,dataset`, what weights were pre-trained on beyond what
+    their lineage says. published: name of a suite whose published scores are shown beside. The rest as in `compare`.
+
+    Running it again with more data sets, weights or seeds goes on with the same run. Raises DataError, UsageError,
+    StudyError; `Interrupted` after Ctrl-C.
+    """
+    from headstart.places.network import no_network
+    from headstart.readers.suites import open_suite
+    from headstart.report.suite import suite_lines, write_suite
+    from headstart.study.files import write_study
+    from headstart.study.run import absolute_uri
+    from headstart.study.suites.answer import suite_answer, write_scores
+    from headstart.study.suites.planning import Fixed, choose_kind, suite_study
+    from headstart.study.suites.published import published as known
+    from headstart.weights.cards import code_named, resolve, uri_of
+
+    if len(weights) < 2:
+        raise UsageError("a suite needs at least two weights: repeat -w. `headstart weights list` shows what is known.")
+    root = Path(folder).resolve()
+    beside = known(published, root.name)
+    uris = [absolute_uri(uri_of(str(uri)), Path.cwd()) for uri in weights]
+    specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
+    uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
+    with no_network(offline):
+        sets = open_suite(root)
+    made = suite_study(
+        root.name,
+        sets,
+        list(zip(uris, specs, strict=True)),
+        choose_kind(sets, task),
+        root=str(root),
+        budget=budget,
+        seeds=seeds,
+        fixed=Fixed(updates, rate, protocol, size),
+        reading={"on_bad_image": on_bad_image},
+    )
+    told = _about(seen, "weights", "dataset", weights=[w.name for w in made.study.weights], made=made)
+    of_group = dict(_about(groups, "dataset", "group", weights=[], made=made))
+    where = as_path(out) or Path("runs") / made.study.name
+    if not quiet:
+        for one in made.left_out:
+            tell(f"left out: {one.name}: {one.why}")
+    code = [path for uri in uris for path in code_named(uri)]
+    with tempfile.TemporaryDirectory() as temporary, trusting(trust_code, code):
+        source = where / "study.toml" if _goes_on(made.study, where) else Path(temporary) / "study.toml"
+        write_study(made.study, source, f"Written by: headstart suite {folder}")
+        how = HowToRun(
+            workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet, store=as_path(store)
+        )
+        run = summarized(made.study, source, where, where, how=how)
+    found = suite_answer(
+        made.study,
+        run.metrics,
+        made.sets,
+        groups=of_group,
+        told_seen=told,
+        left_out=made.left_out,
+        published=beside,
+        where=f"suite {root.name}",
+    )
+    write_scores(where / "table.csv", made.study, run.metrics, made.sets, metric=found.metric)
+    page = write_suite(found, root.name, where)
+    return SuiteSummary(run, found, page, suite_lines(found, where))
+
+
+def _about(
+    path: PathLike | None, first: str, second: str, *, weights: Sequence[str], made: Suite
+) -> list[tuple[str, str]]:
+    """Pairs of a file that the user gives. Raises DataError for a data set or weights that the suite does not have."""
+    from headstart.study.suites.answer import read_pairs
+
+    if path is None:
+        return []
+    pairs = read_pairs(Path(path), first, second)
+    names = {*made.sets.values(), *(one.name for one in made.left_out)}
+    for row in pairs:
+        dataset = row[(first, second).index("dataset")]
+        if dataset not in names:
+            raise DataError(
+                f"{path}: the suite has no data set {dataset!r}. It has {', '.join(sorted(names)[:8])}, ..."
+            )
+        if weights and row[0] not in weights:
+            raise DataError(f"{path}: no weights are called {row[0]!r}. They are called {', '.join(weights)}.")
+    return pairs
+
+
+def _goes_on(study: Study, out: Path) -> bool:
+    """Whether the run in `out` is of this suite with nothing changed, but fewer data sets, weights or seeds."""
+    from headstart.study.run import resolved, written_settings
+    from headstart.study.suites.planning import extends
+
+    there = written_settings(out) if (out / "study.json").is_file() else None
+    return there is not None and extends(there, resolved(study, out))

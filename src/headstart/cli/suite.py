@@ -1,0 +1,122 @@
+"""`headstart suite`: one answer over many data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.flags import (
+    AsJson,
+    Budget,
+    Device,
+    Extend,
+    Offline,
+    OnBad,
+    OnBadImage,
+    Out,
+    Overwrite,
+    Quiet,
+    SharedStore,
+    TrustCode,
+    Workers,
+)
+from headstart.errors import UsageError
+from headstart.terminal import say, tell
+
+
+def suite(
+    folder: Annotated[Path, typer.Argument(help="A folder of data sets: RF100-VL, ODinW, your own.")],
+    weights: Annotated[
+        list[str], typer.Option("--weights", "-w", help="A candidate; `weights list` shows some. Repeat it.")
+    ],
+    task: Annotated[
+        str | None, typer.Option(metavar="detect|segment|classify", help="By default what most data sets serve.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of each candidate on each data set; by default the budget's.")
+    ] = None,
+    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
+    updates: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train every candidate for so many updates, in place of as long as it helps."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="One rate of the heads for all, in place of a search; said wherever it counts.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="voc-area|coco|voc07-11pt", help="How detections are scored.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Bring images to this size; by default the budget's area."),
+    ] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="A CSV file with the columns dataset,group: an answer for each group, too.")
+    ] = None,
+    seen: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file with the columns weights,dataset: what was pre-trained on beside the lineage."),
+    ] = None,
+    published: Annotated[
+        str | None, typer.Option(help="Show published scores on this suite beside, such as rf100-vl.")
+    ] = None,
+    out: Out = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    on_bad_image: OnBadImage = OnBad.skip,
+    store: SharedStore = None,
+    trust_code: TrustCode = False,
+    offline: Offline = False,
+    overwrite: Overwrite = False,
+    extend: Extend = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Which of these weights should I start from, over data sets like these?"""
+    from headstart import api
+
+    found = api.suite(
+        folder,
+        weights,
+        task,
+        seeds,
+        budget=budget.value,
+        updates=updates,
+        rate=rate,
+        protocol=protocol,
+        size=_size_hw(size),
+        groups=groups,
+        seen=seen,
+        published=published,
+        out=out,
+        workers=workers,
+        device=device,
+        on_bad_image=on_bad_image.value,
+        trust_code=trust_code,
+        offline=offline,
+        overwrite=overwrite,
+        extend=extend,
+        quiet=quiet,
+        store=store,
+    )
+    if as_json:
+        say(json.dumps(found.answer.to_json(), indent=1))
+    elif not quiet:
+        say(found.text())
+    for label, message in found.run.failed:
+        tell(f"failed: {label}: {message}")
+    if found.run.failed:
+        raise typer.Exit(found.run.exit_code or 1)
+
+
+def _size_hw(size: str | None) -> tuple[int, int] | None:
+    """`96` is 96 x 96, `96x128` 96 high and 128 wide."""
+    if size is None:
+        return None
+    words = size.lower().split("x")
+    if len(words) > 2 or not all(word.isdigit() and 32 <= int(word) <= 4096 for word in words):
+        raise UsageError(f"--size {size}: write a side such as 224, or HEIGHTxWIDTH such as 240x320, from 32 to 4096.")
+    return int(words[0]), int(words[-1])
