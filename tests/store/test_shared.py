@@ -178,14 +178,14 @@ sys.path[:0] = sys.argv[3:]
 from headstart.store.shared import close_store, open_store
 from headstart.study.executors.local import run_jobs
 from headstart.study.jobs import Job
-from support.tiny_runners import Adding, Napping
-from test_executors import TINY, expansion_of
+from support.tiny_runners import Adding, Napping, expansion_of
 
 if __name__ == "__main__":
     store = open_store(Path(sys.argv[1]), Path(sys.argv[2]))
     naps = {f"nap{k}": Job("naps", Napping(0.2 + k / 1000), label=f"nap {k}") for k in range(6)}
     jobs = [*naps.values(), *(Job("add", Adding(k), label=f"add {k}") for k in range(6))]
-    outcome = run_jobs(lambda: expansion_of(jobs, store), store, 1, 1, on_event=lambda event: None, runners=TINY)
+    told = {"on_event": lambda event: None, "runners": "support.tiny_runners:RUNNERS"}
+    outcome = run_jobs(lambda: expansion_of(jobs, store), store, 1, 1, **told)
     close_store(store)
     assert outcome.complete, outcome
     print(outcome.finished)
@@ -197,7 +197,7 @@ def test_two_runs_at_once_do_each_job_once(tmp_path, shared):
     script.write_text(SCRIPT)
     runs = [
         subprocess.Popen(
-            [sys.executable, script, tmp_path / name, shared, TESTS, TESTS / "study"],
+            [sys.executable, script, tmp_path / name, shared, TESTS],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -18,31 +18,15 @@ from headstart.study.executors import pools
 from headstart.study.executors.events import Event
 from headstart.study.executors.local import run_jobs
 from headstart.study.executors.pools import default_workers
-from headstart.study.jobs import Expansion, Job
+from headstart.study.jobs import Job
 from headstart.study.progress import ProgressDisplay, TimeLeft, about, clock
-from support.tiny_runners import Adding, Counting, Dying, Napping, Pace
+from support.tiny_runners import Adding, Counting, Dying, Napping, Pace, expansion_of
 
 TINY = "support.tiny_runners:RUNNERS"
 
 
 def adds(value, cost=1.0, **inputs):
     return Job("add", Adding(value), inputs, label=f"add {value}", cost=cost)
-
-
-def expansion_of(jobs, store):
-    """All of the jobs and what they need, as a planner would tell it."""
-    known = {}
-
-    def collect(job):
-        for needed in job.inputs.values():
-            collect(needed)
-        known[job.name] = job
-
-    for job in jobs:
-        collect(job)
-    done = {name for name, job in known.items() if store.find(name, job.key)}
-    ready = [j for n, j in known.items() if n not in done and all(i.name in done for i in j.inputs.values())]
-    return Expansion(list(known.values()), ready, len(done) == len(known))
 
 
 def run(store, jobs, workers=2, threads=1, events=None):

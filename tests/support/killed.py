@@ -149,9 +149,11 @@ TIMED = ("env.json", "report.html", ".lock", "digests.json")
 
 
 def results(out: Path) -> dict[str, Any]:
-    """All that a run leaves but its log, by file: its bytes, and of what has times in it the rest."""
+    """All that a run leaves but its logs, by file: its bytes, and of what has times in it the rest."""
     files = [path for path in sorted(out.rglob("*")) if path.is_file()]
-    return {str(p.relative_to(out)): _timeless(p, out) for p in files if p.name != "log.txt"}
+    return {
+        str(p.relative_to(out)): _timeless(p, out) for p in files if p.name != "log.txt" and p.parent != out / "logs"
+    }
 
 
 def _timeless(path: Path, out: Path) -> Any:
@@ -183,7 +185,7 @@ def strays(out: Path) -> list[Path]:
 def victims(out: Path) -> Iterator[Path]:
     """Every file of a finished run that says something."""
     for path in sorted(out.rglob("*")):
-        if path.is_file() and path.name not in UNSEALED and path.stat().st_size:
+        if path.is_file() and path.name not in UNSEALED and path.parent.name != "logs" and path.stat().st_size:
             yield path.relative_to(out)
 
 

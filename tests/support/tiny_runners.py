@@ -10,6 +10,7 @@ from pathlib import Path
 
 from headstart.errors import DataError, Interrupted
 from headstart.processes import asked_to_stop
+from headstart.study.jobs import Expansion
 from headstart.train.devices import seat
 
 
@@ -119,3 +120,19 @@ def seated(settings, place, inputs, out, progress):
 
 SEATED = {"features": seated, "probe": seated, "transfer": dies, "evaluate": dies}
 """Under names of kinds that want a GPU, and one that does not."""
+
+
+def expansion_of(jobs, store):
+    """All of the jobs and what they need, as a planner would tell it."""
+    known = {}
+
+    def collect(job):
+        for needed in job.inputs.values():
+            collect(needed)
+        known[job.name] = job
+
+    for job in jobs:
+        collect(job)
+    done = {name for name, job in known.items() if store.find(name, job.key)}
+    ready = [j for n, j in known.items() if n not in done and all(i.name in done for i in j.inputs.values())]
+    return Expansion(list(known.values()), ready, len(done) == len(known))

@@ -12,6 +12,7 @@ from headstart.errors import StudyError, UsageError
 from headstart.places.trust import trusting
 from headstart.readers.options import ReadKeywords
 from headstart.report.finished import HowToRun, RunSummary, summarized
+from headstart.study.executors.cluster import placed
 from headstart.terminal import tell
 from headstart.train.devices import chosen_devices
 
@@ -33,6 +34,8 @@ def run_study(
     extend: bool = False,
     quiet: bool = False,
     store: PathLike | None = None,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> RunSummary:
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
@@ -41,7 +44,8 @@ def run_study(
     that exchange their boxes and labels in the study's pre-trainings (default `runs/NAME-noise-SHARE`). trust_code: let
     Python files run that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that
     have not converged go on from where their trainings ended, for as many updates again (docs/converged.md). store: a
-    folder where several runs keep their jobs, each of which is done once.
+    folder where several runs keep their jobs, each of which is done once. executor: "ray" for the cluster at `address`
+    (docs/cluster.md); None: one that is started on this machine.
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
@@ -53,10 +57,9 @@ def run_study(
         settings = with_noise(settings, noise)
     source = find_study(str(study))
     where = run_directory(source, settings.name, as_path(out))
-    how = HowToRun(
-        workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet, store=as_path(store)
-    )
-    with trusting(trust_code):
+    shared = as_path(store)
+    with trusting(trust_code), placed(executor, address, device, threads=settings.threads, workers=workers) as at:
+        how = HowToRun(workers, at[1], offline, overwrite, extend=extend, quiet=quiet, store=shared, cluster=at[0])
         return summarized(settings, source, base, where, how=how)
 
 
@@ -115,6 +118,8 @@ def compare(
     pairs: Literal["best", "all"] = "best",
     quiet: bool = False,
     store: PathLike | None = None,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
@@ -176,10 +181,10 @@ def compare(
     with tempfile.TemporaryDirectory() as folder, trusting(trust_code, code):
         proposal = Path(folder) / "study.toml"
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
-        how = HowToRun(
-            workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet, store=as_path(store)
-        )
-        return summarized(study, proposal, where, where, how=how)
+        shared = as_path(store)
+        with placed(executor, address, device, threads=study.threads, workers=workers) as at:
+            how = HowToRun(workers, at[1], offline, overwrite, extend=extend, quiet=quiet, store=shared, cluster=at[0])
+            return summarized(study, proposal, where, where, how=how)
 
 
 def build_report(run: PathLike) -> Path:

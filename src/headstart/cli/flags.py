@@ -33,6 +33,13 @@ class Pairs(StrEnum):
     all = "all"
 
 
+class Executors(StrEnum):
+    """Who runs the jobs of a study."""
+
+    local = "local"
+    ray = "ray"
+
+
 Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
 OnBadBox = Annotated[
     OnBad, typer.Option("--on-bad-box", help="A box that cannot be: stop, or leave it out and list it.")
@@ -70,6 +77,13 @@ SharedStore = Annotated[
         "--store",
         help="Folder where several runs keep their jobs, each done once; also HEADSTART_STORE.",
     ),
+]
+Executor = Annotated[
+    Executors, typer.Option("--executor", help="Who runs jobs: processes of this machine, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Of the Ray cluster: auto, or ray://HOST:PORT; by default one is started here."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 

@@ -15,9 +15,12 @@ from headstart.cli import check, evaluate, explain, judge, pretrain, report, sui
 from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
 from headstart.cli.flags import (
+    Address,
     AsJson,
     Budget,
     Device,
+    Executor,
+    Executors,
     Extend,
     Format,
     Noise,
@@ -89,6 +92,8 @@ def run(
     extend: Extend = False,
     quiet: Quiet = False,
     store: SharedStore = None,
+    executor: Executor = Executors.local,
+    address: Address = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,6 +115,8 @@ def run(
             extend=extend,
             quiet=quiet,
             store=store,
+            executor=executor.value,
+            address=address,
         ),
         quiet,
         as_json,
@@ -175,6 +182,8 @@ def compare(
     ),
     quiet: Quiet = False,
     store: SharedStore = None,
+    executor: Executor = Executors.local,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Which of these weights should I start from for this data?"""
@@ -201,6 +210,8 @@ def compare(
         pairs=pairs.value,
         quiet=quiet,
         store=store,
+        executor=executor.value,
+        address=address,
     )
     finish(summary, quiet, as_json)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.config.study import Study
 from headstart.errors import UsageError
+from headstart.study.executors.cluster import Cluster
 from headstart.study.rankings import Ranking
 from headstart.train.devices import Devices
 
@@ -64,6 +65,8 @@ class HowToRun:
     """No display."""
     store: Path | None = None
     """A store that other runs use, too."""
+    cluster: Cluster | None = None
+    """Where jobs run, if not on this machine."""
 
 
 def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToRun) -> RunSummary:
@@ -80,6 +83,8 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
     from headstart.study.run import run
 
     at_a_time = (how.workers or default_workers(study.threads)) + len(how.devices.names)
+    if how.cluster is not None:
+        at_a_time = max(1, how.cluster.cpus // study.threads)
     with ProgressDisplay(at_a_time, how.quiet) as display, no_network(how.offline):
         result = run(
             study,
@@ -93,6 +98,7 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
             extend=how.extend,
             devices=how.devices,
             shared=how.store,
+            cluster=how.cluster,
         )
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:

@@ -228,7 +228,7 @@ def _line_of(event: Event) -> str:
     if event.what == "failed":
         return f"{event.job.label}: failed: {event.message}"
     if event.what == "retried":
-        return f"{event.job.label}: {event.message}; it is tried again, alone"
+        return f"{event.job.label}: {event.message}; it is tried again"
     return ""
 
 

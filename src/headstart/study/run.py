@@ -26,6 +26,7 @@ from headstart.store.shared import FILE as SHARED
 from headstart.store.shared import chosen_store, close_store, open_store
 from headstart.store.store import Store
 from headstart.study.environment import environment
+from headstart.study.executors.cluster import Cluster
 from headstart.study.executors.events import Event, Outcome
 from headstart.study.executors.local import run_jobs
 from headstart.study.executors.pools import default_workers
@@ -71,12 +72,14 @@ def run(
     extend: bool = False,
     devices: Devices = ON_CPU,
     shared: Path | None = None,
+    cluster: Cluster | None = None,
 ) -> RunResult:
     """Run `study` (read from the file `source`, its paths relative to `base`) into `out`, or go on there.
 
     workers: processes on the CPU; devices: where networks run. shared: a store that other runs use, too, by default
-    that of the study or of HEADSTART_STORE, if any. extend: once all is done, let tasks that have not
-    converged train on; an extension that was stopped is finished first, and nothing more.
+    that of the study or of HEADSTART_STORE, if any. cluster: where jobs run, if not on this machine. extend: once all
+    is done, let tasks that have not converged train on; an extension that was stopped is finished first, and nothing
+    more.
 
     Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
     """
@@ -104,7 +107,7 @@ def run(
 
         def work() -> Outcome:
             now = lambda: planner.expand(lookup(store))  # noqa: E731
-            return run_jobs(now, store, count, study.threads, on_event=told, devices=devices)
+            return run_jobs(now, store, count, study.threads, on_event=told, devices=devices, cluster=cluster)
 
         finishing = bool(planner.extended) and not planner.expand(lookup(store)).complete
         try:
@@ -261,7 +264,7 @@ def _with_recipes_as_written(study: Any) -> Any:
 def empty_run(out: Path, source: Path) -> None:
     """Delete what a run writes, and nothing else. study.json stays, so that it is a run throughout: another one takes
     its place."""
-    for name in ("store", "partial"):
+    for name in ("store", "partial", "logs"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in (*RESULTS, EXTENDED, SHARED, "report.html", DIGESTS, "log.txt", "study.toml"):
         if (out / name).resolve() != source.resolve():

@@ -106,9 +106,8 @@ def done_here(study: Study, run: Path, place: Seat) -> dict[str, Path]:
         while ready := planner.expand(lookup(store)).ready:
             for job in ready:
                 inputs = {role: folders[needed.label] for role, needed in job.inputs.items()}
-                order = JobOrder(
-                    job.kind, job.settings, job.place, inputs, out=store.partial(job.name), threads=1, runners=RUNNERS
-                )
+                told = {"threads": 1, "runners": RUNNERS, "log": run / "logs" / f"{job.name}.txt"}
+                order = JobOrder(job.kind, job.settings, job.place, inputs, out=store.partial(job.name), **told)
                 report = execute(order)
                 assert not report.message, f"{job.label} on {place.device}: {report.trace}"
                 folders[job.label] = store.commit(job.name, job.key, {"kind": job.kind})

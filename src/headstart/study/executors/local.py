@@ -16,8 +16,9 @@ from datetime import datetime
 from pathlib import Path
 
 from headstart.errors import Interrupted, StoreError
-from headstart.store.files import unwritable
+from headstart.store.files import append_line, unwritable
 from headstart.store.store import Store
+from headstart.study.executors.cluster import Cluster, RayPool
 from headstart.study.executors.events import Event, Expansion, Outcome
 from headstart.study.executors.pools import Pool, pools_for, terminate_as_interrupt, threads_in_environment
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_path, read_note
@@ -28,6 +29,8 @@ from headstart.train.devices import ON_CPU, Devices
 POLL_SECONDS = 0.5
 SAVE_SECONDS = 60.0
 """That a training has to save its state when the run is stopped."""
+MOST_LOSSES = 3
+"""How often a job is tried again that a cluster lost: spot machines go, and a job may be what ends them."""
 
 
 def run_jobs(
@@ -39,19 +42,22 @@ def run_jobs(
     on_event: Callable[[Event], None],
     runners: str = RUNNERS,
     devices: Devices = ON_CPU,
+    cluster: Cluster | None = None,
 ) -> Outcome:
     """Run every job that can be run and put it into the store.
 
     next_jobs: called at the start and after every finished job. workers: processes at a time on the CPU; the longest
     of the ready jobs start first. threads: of each worker (PyTorch, BLAS, numba). on_event: called in this thread.
     runners: `module:name` of the table of runners. devices: where there are GPUs, one more process for each does the
-    jobs of the kinds in `WANTS_GPU`, and those of the CPU do all others at the same time.
+    jobs of the kinds in `WANTS_GPU`, and those of the CPU do all others at the same time. cluster: run them all there.
 
     A job that fails is reported and the others go on. A job whose process dies is tried once more, alone. Both are
     told in full in the run's log.txt. Raises Interrupted after Ctrl-C or SIGTERM, with all workers ended.
     The program that calls this must be importable (`if __name__ == "__main__":`): workers are fresh processes.
     """
-    pools = pools_for(devices, workers, store.root / "log.txt")
+    pools: list[Pool | RayPool] = [*pools_for(devices, workers, store.root / "log.txt")]
+    if cluster is not None:
+        pools = [cluster.pool(devices)]
     with threads_in_environment(threads), terminate_as_interrupt():
         try:
             return _Dispatcher(next_jobs, store, pools, threads, on_event=on_event, runners=runners).work()
@@ -63,7 +69,7 @@ def run_jobs(
                 pool.close()
 
 
-def _let_states_be_saved(pools: list[Pool]) -> None:
+def _let_states_be_saved(pools: list[Pool | RayPool]) -> None:
     """Give trainings the time to finish their update and save; a second Ctrl-C ends them at once."""
     saving = [future for pool in pools for future, job in pool.running.items() if job.kind in SAVES_STATE]
     if not saving:
@@ -81,13 +87,18 @@ class _Dispatcher:
 
     next_jobs: Callable[[], Expansion]
     store: Store
-    pools: list[Pool]
+    pools: list[Pool | RayPool]
     threads: int
     on_event: Callable[[Event], None]
     runners: str
     crashes: dict[str, int] = field(default_factory=dict)
+    """Deaths of a worker while a job ran, whose fault nobody knows: it is tried again alone."""
+    losses: dict[str, int] = field(default_factory=dict)
+    """Nodes or processes that a cluster lost under a job."""
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     notes: dict[str, tuple[float, str]] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
+    """Bytes of a job's own log that were there before it was begun."""
     elsewhere: dict[str, Job] = field(default_factory=dict)
     """Ready jobs that another run of a shared store works at."""
     finished: int = 0
@@ -152,6 +163,9 @@ class _Dispatcher:
                 self.store.release(job.name)
                 return False
             pool.submit(order, job)
+            if pool.queues:
+                self._log(f"submitted {job.name} ({job.label})")
+                continue
             where = "" if pool.seat.device == "cpu" else f" on {pool.seat.device}"
             self._log(f"started {job.name} ({job.label}){where}")
             self.on_event(Event("started", job))
@@ -168,7 +182,11 @@ class _Dispatcher:
             inputs[role] = path
         out = self.store.partial(job.name)
         note_path(out).unlink(missing_ok=True)
-        return JobOrder(job.kind, job.settings, job.place, inputs, out=out, threads=self.threads, runners=self.runners)
+        log = self._log_of(job)
+        self.heard[job.name] = log.stat().st_size if log.is_file() else 0
+        return JobOrder(
+            job.kind, job.settings, job.place, inputs, out=out, threads=self.threads, runners=self.runners, log=log
+        )
 
     def _watch(self) -> None:
         """Wait a moment; tell the progress of what runs and take in what ended."""
@@ -182,20 +200,27 @@ class _Dispatcher:
                 ours, _ = wait(pool.running)  # the death of one worker ends all of its pool
             for future, job in list(pool.running.items()):
                 if future not in ours:
-                    self._tell_progress(job)
+                    self._tell_progress(job, pool)
             for future in ours:
                 job = pool.running.pop(future)
-                if isinstance(future.exception(), BrokenExecutor):
+                self._hear(job)
+                fault = future.exception()
+                if isinstance(fault, BrokenExecutor):
                     broken.append(job)
                     pool.renew()
+                elif fault and (why := pool.lost(fault)):
+                    self._lost(job, why)
                 else:
                     self._take(job, future.result())
         if broken:
             self._survive(broken)
 
-    def _tell_progress(self, job: Job) -> None:
+    def _tell_progress(self, job: Job, pool: Pool | RayPool) -> None:
         note = read_note(self.store.partial(job.name))
         if note != self.notes.get(job.name, (0.0, "")):
+            if pool.queues and job.name not in self.notes:
+                self._log(f"started {job.name} ({job.label}) {note[1]}")
+                self.on_event(Event("started", job))
             self.notes[job.name] = note
             self.on_event(Event("progress", job, *note))
 
@@ -227,12 +252,33 @@ class _Dispatcher:
                 self._log(f"{died}; {job.label} is tried again, alone")
                 self.on_event(Event("retried", job, message=died))
 
+    def _lost(self, job: Job, why: str) -> None:
+        """A cluster lost what a job ran on: whatever else runs there goes on, and the job is tried again."""
+        self.losses[job.name] = self.losses.get(job.name, 0) + 1
+        if self.losses[job.name] > MOST_LOSSES:
+            self._fail(job, f"{why}, for the {self.losses[job.name]}th time; see log.txt", "", 0.0)
+            return
+        self.notes.pop(job.name, None)
+        self._log(f"retried {job.name} ({job.label}): {why}")
+        self.on_event(Event("retried", job, message=why))
+
     def _fail(self, job: Job, message: str, trace: str, seconds: float) -> None:
         self.store.release(job.name)
         self.exit_code = max(self.exit_code, 1)
         self.failed[job.name] = (job.label, message)
         self._log(f"failed {job.name} ({job.label}): {message}\n{trace}".rstrip())
         self.on_event(Event("failed", job, message=message, seconds=seconds))
+
+    def _log_of(self, job: Job) -> Path:
+        """What is printed while one job runs."""
+        return self.store.root / "logs" / f"{job.name}.txt"
+
+    def _hear(self, job: Job) -> None:
+        """Put what a job printed into the run's log, too."""
+        with suppress(OSError), self._log_of(job).open("rb") as file:
+            file.seek(self.heard.get(job.name, 0))
+            if said := file.read().decode("utf-8", "replace").rstrip():
+                append_line(self._log_path(), printable(said))
 
     def _log_path(self) -> Path:
         return self.store.root / "log.txt"

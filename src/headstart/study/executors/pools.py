@@ -33,6 +33,9 @@ def default_workers(threads: int) -> int:
 class Pool:
     """Worker processes at one place, started with the first job that is given to them and kept for all."""
 
+    queues = False
+    """A job that was submitted is begun."""
+
     def __init__(self, seat: Seat, size: int, log: Path, on_cpu: bool, *, on_gpu: bool) -> None:
         self.seat, self.size, self.log = seat, size, log
         self.on_cpu, self.on_gpu = on_cpu, on_gpu
@@ -67,6 +70,10 @@ class Pool:
             self.size, SPAWNED, initializer=begin, initargs=(os.getpid(), self.log, self.seat)
         )
         return self._processes.submit(execute, order)
+
+    def lost(self, fault: BaseException) -> str:
+        """What happened where one job alone was lost: nothing, since a worker takes its pool with it."""
+        return ""
 
     def renew(self) -> None:
         """Let go of processes of which one died, and with it all."""

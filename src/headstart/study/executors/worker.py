@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class JobOrder:
     threads: int
     runners: str
     """`module:name` of the table of runners."""
+    log: Path
+    """Where goes what is printed while the job runs."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,38 @@ def begin(parent: int, log: Path, seat: Seat) -> None:
 
 def execute(order: JobOrder) -> JobReport:
     """Do one job: call its runner and write `metrics.json`. Never raises; faults are in the report."""
+    with _printed_into(order.log):
+        return _executed(order)
+
+
+@contextmanager
+def _printed_into(log: Path) -> Iterator[None]:
+    """Let what this process prints, and what ends it, be in the log of the job; no file where it is nothing."""
+    try:
+        log.parent.mkdir(exist_ok=True)
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:  # a full disk is told by the job itself
+        yield
+        return
+    before = {stream: os.dup(stream) for stream in (1, 2)}
+    python = sys.stdout, sys.stderr
+    for stream in before:
+        os.dup2(handle, stream)
+    sys.stdout = sys.stderr = part = os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace")
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = python
+        part.close()
+        for stream, copy in before.items():
+            os.dup2(copy, stream)
+            os.close(copy)
+        with suppress(OSError):
+            if not log.stat().st_size:
+                log.unlink()
+
+
+def _executed(order: JobOrder) -> JobReport:
     began = time.perf_counter()
     try:
         begin_anew_if_damaged(order.out)
