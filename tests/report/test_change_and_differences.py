@@ -41,7 +41,11 @@ def test_the_sentences_by_hand(tmp_path: Path) -> None:
         "Of the variance, 60 % is the seeds’, 30 % the images’, and 10 % what an image does to one seed.",
     ]
     assert "150 find 1.2 points" in changed(run, images=2.07)[2]
-    assert "the 3 seeds here find" in changed(run, seeds=3)[1]
+    seen = changed(run, effect=0.04, seeds=3, images=1.04)
+    assert seen[1].endswith("the 3 seeds here find 4.0 points already.")
+    assert seen[2].endswith("the 72 images here find 4.0 points already.")
+    still = {"images": 1.0, "seeds": 0.0, "both": 0.0}
+    assert changed(run, share=still)[1] == "More seeds: no seed changes anything here."
     assert "no number of seeds up to 100" in changed(run, seeds=None)[1]
     assert "there is no difference to find" in changed(run, effect=0.0)[1]
 

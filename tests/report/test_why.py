@@ -81,6 +81,9 @@ def test_sentences_say_what_intervals_decide(run: Path) -> None:
     effects |= {"imbalance/a_less_b": [0.1, -0.1, 0.3], "auroc/standardized/a_less_b": [0.1, -0.1, 0.3]}
     said = sentences(facts | {"effects": effects, "outcomes": out})
     assert said[1].startswith("Neither network’s neighbors") and said[-1].startswith("Neither is shown to fire")
+    effects |= {"imbalance/a_less_b": [0.7, 0.5, 0.8], "imbalance/n_images": [19.0, None, None]}
+    few = sentences(facts | {"effects": effects, "outcomes": out})
+    assert few[1].startswith("Neither network’s neighbors"), "percentiles of so few images decide nothing"
     rows = {row[0]: row[1:] for row in numbers(facts | {"effects": effects})}
     assert rows["Fires on objects: AUROC less that on other images’ objects"] == (
         "0.100 [0.000, 0.200]",

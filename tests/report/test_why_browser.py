@@ -26,11 +26,11 @@ CHOOSE = """
   control.dispatchEvent(new Event('input'));
 })
 """
-CARDS = "[...document.querySelectorAll('.cards .card .name')].map(c => c.textContent)"
+CARDS = "[...document.querySelectorAll('.cards > .card .name')].map(c => c.textContent)"
 ROWS = "[...document.querySelectorAll('[data-part=rows] tr')].map(r => [...r.cells].map(c => c.textContent))"
 INK = """
 (() => {
-  const canvas = document.querySelector('.cards canvas'), context = canvas.getContext('2d');
+  const canvas = document.querySelector('.cards > .card canvas'), context = canvas.getContext('2d');
   return [...context.getImageData(0, 0, canvas.width, canvas.height).data].reduce((sum, v, k) => sum + v * (k % 97), 0);
 })()
 """
@@ -91,7 +91,7 @@ def test_one_list_is_behind_the_gallery_and_the_table(chromium, report):
 def test_what_is_chosen_stands_in_the_address(chromium, report):
     chromium.visit(report)
     choose(chromium, "sort", "order")
-    chromium.evaluate("document.querySelectorAll('.cards .card')[4].click()")
+    chromium.evaluate("document.querySelectorAll('.cards > .card')[4].click()")
     assert chromium.evaluate("location.hash") == "#img=i4&sort=order"
     assert chromium.evaluate("document.querySelector('.detail h4').textContent") == "i4"
     near = chromium.evaluate("[...document.querySelectorAll('.space-of img')].map(i => i.alt.split(',')[0])")
@@ -121,7 +121,7 @@ def test_thresholds_and_boxes_are_painted(chromium, report):
 
 def test_the_keyboard_does_it_all(chromium, report):
     chromium.visit(report)
-    chromium.evaluate("document.querySelector('.cards .card').focus()")
+    chromium.evaluate("document.querySelector('.cards > .card').focus()")
 
     def press(key: str, code: int, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):

@@ -43,7 +43,7 @@ def page(run: RunDir) -> str:
     """The report as one HTML document."""
     sections: list[Section] = [section for make in SECTIONS if (section := make(run)) is not None]
     title = str(run.metrics.get("title") or run.metrics.get("study") or "Study")
-    seeds = run.seeds
+    seeds, trials = run.seeds, len(run.metrics["trials"])
     body = render(
         "report",
         title=title,
@@ -52,11 +52,10 @@ def page(run: RunDir) -> str:
         sections=sections,
         facts=[
             plural(len(run.weights), "candidate"),
-            plural(len(run.tasks), "task"),
-            plural(len(seeds), "seed"),
-            plural(len(run.metrics["trials"]), "trial"),
+            *([plural(len(run.tasks), "task"), plural(len(seeds), "seed")] if trials else []),
+            plural(trials, "trial") if trials else "nothing trained",
         ],
-        one_seed=len(seeds) == 1,
+        one_seed=len(seeds) == 1 and trials > 0,
     )
     scripted = any(s.scripted for s in sections)
     return document(f"{title} – Headstart", body, f"Results of the study {run.metrics.get('study') or title}", scripted)

@@ -25,7 +25,10 @@ def sentences(run: RunDir, ranking: dict[str, Any]) -> list[str]:
         )
         seeds = len(run.seeds)
         found = _points(of["twice_seeds"])
-        said.append(f"More seeds: with {2 * seeds} it would find {found} points; {_seeds(of, apart, seeds)}.")
+        if of["share"]["seeds"] + of["share"]["both"] > 0:
+            said.append(f"More seeds: with {2 * seeds} it would find {found} points; {_seeds(of, apart, seeds)}.")
+        else:
+            said.append("More seeds: no seed changes anything here.")
         tested = ranking.get("test_images") or 0
         said.append(
             f"More test images: with twice as many it would find {_points(of['twice_images'])} points, with twice as "
@@ -47,16 +50,18 @@ def _points(value: float | None) -> str:
 def _seeds(of: dict[str, Any], apart: str, now: int) -> str:
     if of["effect"] <= 0:
         return "there is no difference to find"
+    if of["detectable"] <= of["effect"]:
+        return f"the {plural(now, 'seed')} here find {apart} points already"
     if of["seeds"] is None:
         return f"no number of seeds up to 100 finds {apart} points, if that is the true difference"
-    if of["seeds"] <= now:
-        return f"the {plural(now, 'seed')} here find {apart} points, if that is the true difference"
     return f"{of['seeds']} seeds find {apart} points, if that is the true difference"
 
 
 def _images(of: dict[str, Any], apart: str, tested: int) -> str:
     if of["effect"] <= 0:
         return "there is no difference to find"
+    if of["detectable"] <= of["effect"]:
+        return f"the {plural(tested, 'image')} here find {apart} points already"
     if of["images"] is None:
         return f"no number of images alone finds {apart} points"
     return f"{math.ceil(of['images'] * tested):,} find {apart} points"

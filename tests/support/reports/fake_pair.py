@@ -23,20 +23,28 @@ GRID = (3, 4)
 CLASSES = tuple("abcdefghij")
 
 
-def write_pair(run: Path, arms: tuple[str, str], count: int = 30, classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
+def write_pair(
+    run: Path,
+    arms: tuple[str, str],
+    count: int = 30,
+    classes: tuple[str, ...] = CLASSES,
+    *,
+    photographs: np.ndarray | None = None,
+) -> dict[str, Any]:
     """An explained pair of the run's weights on `count` images with boxes, image `i3` without; written into its
-    metrics.json and returned."""
+    metrics.json and returned. photographs (count, h, w, 3): None for drawn ones."""
     rng = np.random.default_rng(count)
-    h, w = SIZE_HW
+    if photographs is None:
+        photographs = _photographs(rng, count)
+    h, w = photographs.shape[1:3]
     boxes, labels = [], []
     for k in range(count):
         corners = rng.uniform(0, 0.5, (0 if k == 3 else rng.integers(1, 6), 2)) * (w, h)
         boxes.append([(x, y, x + rng.uniform(4, w / 2), y + rng.uniform(4, h / 2)) for x, y in corners])
         labels.append(rng.integers(0, 3, len(corners)).tolist())
     named = np.array(classes, np.str_)
-    images = replace(
-        image_set(count, h, w, images=_photographs(rng, count), boxes=boxes, labels=labels), box_classes=named
-    )
+    images = image_set(count, h, w, images=photographs, boxes=boxes, labels=labels)
+    images = replace(images, box_classes=named)
     jobs = {kind: Job(kind.split("_")[0], kind) for kind in ("prepare", "look_a", "look_b", "pair", "contents")}
     pair = Pair(
         "detect-novel", *arms, jobs["prepare"], (jobs["look_a"], jobs["look_b"]), jobs["pair"], jobs["contents"]

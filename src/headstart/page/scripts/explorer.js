@@ -25,6 +25,7 @@ class Explorer {
     this.pictures = new Map();
     this.controls = Object.fromEntries([...root.querySelectorAll("[data-control]")].map(c => [c.dataset.control, c]));
     this.defaults = {};
+    this.panel = this.part("detail");
     this.shown = PAGE;
     this.rows = ROWS;
     this.prepare();
@@ -70,6 +71,7 @@ class Explorer {
       drop("sort", ["count", "area"]);
       this.controls.count.closest("label").hidden = true;
     }
+    if (!this.images.boxes.some(flat => flat.length)) this.controls.truth.closest("label").hidden = true;
     if (!classes.length) this.controls.class.closest("label").hidden = true;
     for (const [name, control] of Object.entries(this.controls)) this.defaults[name] = this.value(control);
   }
@@ -190,7 +192,7 @@ class Explorer {
     canvas.width = w;
     canvas.height = h;
     const show = arm === null ? "plain" : this.controls.show.value;
-    const layers = { boxes: this.truth(k) };
+    const layers = { boxes: this.truth(k), bold: named };
     let words = "photograph";
     if (show === "maps" && this.maps[arm]) {
       const { grid, values } = this.maps[arm], cells = grid[0] * grid[1];
@@ -232,7 +234,8 @@ class Explorer {
       card.addEventListener("click", () => this.choose(k));
       return card;
     });
-    this.part("gallery").replaceChildren(...cards);
+    this.part("gallery").replaceChildren(...cards, this.panel);
+    this.place();
     this.part("more").hidden = this.view.length <= this.shown;
     this.part("none").hidden = this.view.length > 0;
   }
@@ -241,13 +244,26 @@ class Explorer {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const card = event.target.closest(".card");
     if (!step || !card) return;
-    const next = step > 0 ? card.nextElementSibling : card.previousElementSibling;
+    const cards = [...this.part("gallery").querySelectorAll(":scope > .card")];
+    const next = cards[cards.indexOf(card) + step];
     if (next) { next.focus(); event.preventDefault(); }
+  }
+
+  // The chosen image's panel stands below its row: the grid fills the row up with the cards that follow.
+  place() {
+    const k = this.chosen ?? this.view[0];
+    const gallery = this.part("gallery"), card = gallery.querySelector(`:scope > [data-k="${k}"]`);
+    if (card) card.after(this.panel);
+    else gallery.prepend(this.panel);
+    return card;
   }
 
   choose(k) {
     this.chosen = k;
-    for (const card of this.part("gallery").children) card.setAttribute("aria-pressed", String(Number(card.dataset.k) === k));
+    for (const card of this.part("gallery").querySelectorAll(":scope > .card")) {
+      card.setAttribute("aria-pressed", String(Number(card.dataset.k) === k));
+    }
+    if (!this.place()) this.panel.scrollIntoView({ block: "nearest" });
     this.table();
     this.detail();
     this.remember();
@@ -255,8 +271,9 @@ class Explorer {
 
   detail() {
     const k = this.chosen ?? this.view[0];
-    const place = this.part("detail");
-    if (k === undefined) { place.replaceChildren(); return; }
+    const place = this.panel;
+    place.hidden = k === undefined;
+    if (place.hidden) return;
     const arms = this.controls.show.value === "plain" ? [null] : [null, 0, 1];
     const figures = arms.map(arm => {
       const figure = element("figure");
@@ -285,7 +302,7 @@ class Explorer {
         const image = this.picture(j).cloneNode();
         image.alt = `${this.images.ids[j]}, ${this.label(j) || "no class"}`;
         button.append(image, element("span", `rank ${ranks[k][place]}${this.label(j) ? ": " + this.label(j) : ""}`));
-        button.addEventListener("click", () => { this.choose(j); this.part("detail").querySelector("h4").scrollIntoView({ block: "nearest" }); });
+        button.addEventListener("click", () => this.choose(j));
         item.append(button);
         list.append(item);
       });

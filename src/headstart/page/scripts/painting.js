@@ -26,10 +26,10 @@ function heatCells(values, [h, w], threshold) {
   return cells;
 }
 
-function box(context, [x1, y1, x2, y2], color, dash, label) {
+function box(context, { xyxy: [x1, y1, x2, y2], color, dash, label }, bold) {
   const { width, height } = context.canvas;
   const place = [x1 * width / 1000, y1 * height / 1000, (x2 - x1) * width / 1000, (y2 - y1) * height / 1000];
-  const stroke = Math.max(1.2, width / 220);
+  const stroke = Math.max(1.2, width / (bold ? 150 : 220));
   for (const [style, times] of [["rgb(0 0 0 / .6)", 2.2], [color, 1]]) {
     context.setLineDash(style === color ? dash.map(d => d * stroke) : []);
     context.strokeStyle = style;
@@ -48,7 +48,7 @@ function box(context, [x1, y1, x2, y2], color, dash, label) {
   context.fillText(label, place[0] + size / 4, top + size);
 }
 
-// What stands over a photograph: {heat: {values, grid, threshold}, boxes: [{xyxy, color, dash, label}], gray}.
+// What stands over a photograph: {heat: {values, grid, threshold}, boxes: [{xyxy, color, dash, label}], bold}.
 function paint(canvas, image, layers) {
   canvas.width = image.naturalWidth;
   canvas.height = image.naturalHeight;
@@ -61,5 +61,5 @@ function paint(canvas, image, layers) {
     context.drawImage(heatCells(layers.heat.values, layers.heat.grid, layers.heat.threshold),
       0, 0, canvas.width, canvas.height);
   }
-  for (const one of layers.boxes || []) box(context, one.xyxy, one.color, one.dash, one.label);
+  for (const one of layers.boxes || []) box(context, one, layers.bold);
 }

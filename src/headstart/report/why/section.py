@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from headstart.page.embedded import data_block
 from headstart.page.lines import Axes, Line, legend, line_chart
-from headstart.page.numbers import count, finite, fixed
+from headstart.page.numbers import count, finite, fixed, significant
 from headstart.report.composition import bin_names
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
@@ -61,32 +61,38 @@ def _pair(run: RunDir, facts: dict[str, Any], blocks: dict[str, Any], there: lis
         "sentences": sentences(facts),
         "said": facts.get("said") or [],
         "numbers": numbers(facts),
-        "charts": charts(run, facts),
+        "binned": by_content(run, facts),
+        "ranked": ranks(run, facts),
         "legend": legend([(name, run.series(name)) for name in names]),
         "set": there.index(facts["images_dir"]) if block else None,
         "data": data_block("pair-data", pair_data(run, facts, block["ids"])) if block else "",
     }
 
 
-def charts(run: RunDir, facts: dict[str, Any]) -> list[Markup]:
-    """Scores by number and by size of objects, the difference of both with its interval; the curve of ranks."""
-    a, b = facts["a"], facts["b"]
-    found = []
+def by_content(run: RunDir, facts: dict[str, Any]) -> list[Markup]:
+    """Scores by number and by size of objects, the difference of both with its interval."""
     job = facts.get("contents_dir")
     arrays = run.arrays(job, "contents.npz", ()) if job else None
-    for binning, words in BINNINGS if arrays and "curve/count/edges" in arrays else ():
-        found += _by_content(arrays or {}, binning, words, arms=[(a, run.series(a)), (b, run.series(b))])
+    if not arrays or "curve/count/edges" not in arrays:
+        return []
+    arms = [(facts[role], run.series(facts[role])) for role in "ab"]
+    return [chart for binning, words in BINNINGS for chart in _by_content(arrays, binning, words, arms=arms)]
+
+
+def ranks(run: RunDir, facts: dict[str, Any]) -> list[Markup]:
+    """The curve of ranks."""
     near = run.arrays(facts["pair_dir"], "neighbors.npz", ())
-    if near and "curve/rank" in near:
-        found.append(_ranks(near, [(a, run.series(a)), (b, run.series(b))]))
-    return found
+    if not near or "curve/rank" not in near:
+        return []
+    return [_ranks(near, [(facts[role], run.series(facts[role])) for role in "ab"])]
 
 
 def _ranks(near: dict[str, np.ndarray], arms: list[tuple[str, int]]) -> Markup:
     ranks = near["curve/rank"].astype(float)
     x = [math.log10(rank) for rank in ranks]
     last = float(ranks[-1])
-    ticks = [(math.log10(v), count(v)) for v in (1, 10, 100, 1000, 10000) if v <= last]
+    marks = (1, 10, 100, 1000) if last >= 50 else (1, 2, 5, 10, 20)
+    ticks = [(math.log10(v), count(v)) for v in marks if v <= last]
     (a, of_a), (b, of_b) = arms
     lines = [
         Line(f"nearest for {a}", x, [100 * float(v) for v in near["curve/a_to_b"]], of_a),
@@ -107,7 +113,8 @@ def _by_content(
 ) -> list[Markup]:
     """Scores of both, and their difference."""
     column = {key: arrays[f"curve/{binning}/{key}"] for key in ("n", "a", "b", "lo", "hi")}
-    names = bin_names(arrays[f"curve/{binning}/edges"].tolist(), binning)
+    edges = arrays[f"curve/{binning}/edges"].tolist()
+    names = bin_names(edges, binning) if binning == "count" else [f"≥{significant(100 * e, 2)} %" for e in edges[:-1]]
     x = [float(k) for k in range(len(names))]
     points = {key: [_points(v) for v in column[key]] for key in ("a", "b", "lo", "hi")}
     notes = [f"{'n ' if k == 0 else ''}{count(n)}" for k, n in enumerate(column["n"])]

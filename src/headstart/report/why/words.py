@@ -6,6 +6,8 @@ from typing import Any
 
 from headstart.page.numbers import NO_VALUE, count, fixed
 
+FEW = 20
+"""With fewer images percentiles over resamples are no intervals to decide by."""
 Effect = list[float | None]
 """Value and the ends of its interval."""
 
@@ -36,9 +38,9 @@ def sentences(facts: dict[str, Any]) -> list[str]:
 
 def _neighbors(effects: dict[str, Effect], a: str, b: str) -> str:
     there, back = (fixed(effects[f"imbalance/{way}"][0], 2) for way in ("a_to_b", "b_to_a"))
-    value, lo, hi = effects["imbalance/a_less_b"]
+    value = effects["imbalance/a_less_b"][0]
     both = f"information imbalance {there} from {a} to {b}, {back} back; 1 is chance"
-    if lo is None or hi is None or lo <= 0 <= hi:
+    if _open(effects, "imbalance/a_less_b"):
         return f"Neither network’s neighbors tell more of the other’s than the reverse ({both})."
     more, less = (b, a) if (value or 0) > 0 else (a, b)
     return (
@@ -47,11 +49,18 @@ def _neighbors(effects: dict[str, Effect], a: str, b: str) -> str:
     )
 
 
+def _open(effects: dict[str, Effect], name: str) -> bool:
+    """Whether the interval of an effect holds 0, or there are too few images for one."""
+    _, lo, hi = effects[name]
+    images = effects.get("imbalance/n_images", [None])[0] or 0
+    return images < FEW or lo is None or hi is None or lo <= 0 <= hi
+
+
 def _firing(effects: dict[str, Effect], a: str, b: str) -> str:
     of_a, of_b = (fixed(effects[f"auroc/standardized/{key}"][0], 2) for key in "ab")
-    value, lo, hi = effects["auroc/standardized/a_less_b"]
+    value = effects["auroc/standardized/a_less_b"][0]
     both = f"AUROC above chance {of_a} for {a}, {of_b} for {b}"
-    if lo is None or hi is None or lo <= 0 <= hi:
+    if _open(effects, "auroc/standardized/a_less_b"):
         return f"Neither is shown to fire on objects more than the other ({both})."
     more, less = (a, b) if (value or 0) > 0 else (b, a)
     return f"The features of {more} tell objects from what is beside them better than those of {less} ({both})."

@@ -26,7 +26,7 @@ def pair_facts(pair: Pair, found: Callable[[Job], dict[str, Any] | None], folder
     said = read_json(folder(pair.pair.name) / SAID)
     said += read_json(folder(contents.name) / SAID) if contents else []
     if contents is None:
-        said.append("Which images each gets right needs trained models: `headstart compare` trains them.")
+        said.append("Which images each gets right needs trained models; headstart compare trains them.")
     effects = _effects(metrics, folder(pair.pair.name))
     for role, look, of in zip("ab", looks, pair.looks, strict=True):
         effects |= {f"{name}/{role}": value for name, value in _effects(look or {}, folder(of.name)).items()}
