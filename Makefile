@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 MARKED := test-slow test-browser test-ray test-nightly test-gpu
 
-.PHONY: help install study test $(MARKED) lint docs bench mutants lock
+.PHONY: help install study test $(MARKED) lint docs bench mutants lock audit
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench    run the scripts in benchmarks/"
 	@echo "make mutants  change the code one place at a time and see whether tests notice (an hour; ROOMS=\"stats\" SAMPLE=100)"
 	@echo "make lock     pin every requirement again (needs uv)"
+	@echo "make audit    look up known vulnerabilities of every pinned requirement (pip-audit, in .audit/)"
 	@echo "also: $(MARKED)"
 
 install: $(INSTALLED)
@@ -61,3 +62,9 @@ lock:
 	@uv pip compile pyproject.toml --all-extras --group dev --constraints constraints.txt --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet >> requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+
+# An environment of its own: what looks for faults in the requirements is not one of them. --strict: a package that
+# cannot be looked up is a failure, not a pass.
+audit:
+	@test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/python -m pip -qq install pip-audit; }
+	@.audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off

@@ -305,6 +305,22 @@ def test_a_study_is_the_same_whatever_makes_its_batches() -> None:
     assert with_all(processes=2) != study_digest(study)
 
 
+def test_one_seed_more_runs_its_jobs_only():
+    """By what is stored: the plan of the larger study, where all jobs of the smaller one are done."""
+    done = {}
+
+    def labels_of_a_run(values):
+        plan, begun = planner(values), []
+        while ready := plan.expand(lambda job: done.get(job.key)).ready:
+            begun += [job.label for job in ready]
+            done.update({job.key: everything(job) for job in ready})
+        return begun
+
+    first, more = labels_of_a_run(drawn()), labels_of_a_run(drawn() | {"seeds": [5, 6]})
+    assert more and all("seed 6" in label for label in more), more
+    assert len(more) < len(first)
+
+
 def test_jobs_do_not_depend_on_what_is_finished_and_are_made_once():
     plan = planner(drawn())
     first, second = plan.expand(nothing), plan.expand(nothing)

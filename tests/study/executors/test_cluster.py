@@ -20,7 +20,7 @@ from support.killed import STUDY
 from support.tiny_runners import Adding, Counting, Dying, Pace, expansion_of
 
 TINY = "support.tiny_runners:RUNNERS"
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 
 with_ray = pytest.mark.ray
 
