@@ -156,6 +156,29 @@ def test_tables_are_copied_whole(chromium, report):
     assert latex.startswith("\\begin{tabular}{l") and " & " in latex and "−" not in latex
 
 
+def test_two_pairs_keep_their_own_views(chromium, tmp_path):
+    run = write_run(tmp_path / "run", seeds=(0,))
+    write_pair(run, ("boxes", "labels"), 14)
+    write_pair(run, ("labels", "random"), 14)
+    page = build(run)
+    seen = chromium.visit(page)
+    assert (seen.console, seen.requests) == ([], [])
+    said = "[...document.querySelectorAll('[data-part=said]')].map(s => s.textContent)"
+    first, second = chromium.evaluate(said)
+    assert "boxes is ahead" in first and "random on" in second
+    assert len(chromium.evaluate("[...document.querySelectorAll('script.image-data')].map(s => 1)")) == 1, "once"
+    find = "document.querySelectorAll('[data-control=find]')[1]"
+    chromium.evaluate(f"(c => {{ c.value = 'i7'; c.dispatchEvent(new Event('input')) }})({find})")
+    assert chromium.evaluate("location.hash") == "#pair=1&find=i7"
+    chromium.evaluate("document.querySelectorAll('.explorer')[1].querySelector('.cards > .card').click()")
+    url = chromium.evaluate("location.href")
+    chromium.visit(page)
+    chromium.evaluate(f"location.assign({url!r})")
+    chromium.evaluate(PAINTED)
+    assert chromium.evaluate(said)[0] == first and chromium.evaluate(said)[1].startswith("1 of 14 images")
+    assert chromium.evaluate("document.querySelectorAll('.detail h4')[1].textContent") == "i7"
+
+
 def test_text_from_data_stays_text(chromium, report):
     seen = chromium.visit(report)
     assert (seen.console, seen.requests) == ([], [])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from headstart.config.study import Study
 from headstart.study.jobs import Job
 from headstart.study.plan_summary import plan_summary
+from headstart.study.why.told import pair_facts
 from support.small_studies import by_label, drawn, needs, nothing, planner
 
 SCORES = {"boxes": 0.6, "labels": 0.5, "random": 0.7}
@@ -67,6 +70,27 @@ def test_what_the_jobs_of_a_pair_need() -> None:
     contents = needs(jobs["which images boxes and random get right (probe)"])
     assert contents.keys() == {"images", "a5", "a6", "b5", "b6", "test5_0", "test6_0"}
     assert (contents["a6"], contents["b5"]) == ("probe from boxes, seed 6", "probe from random, seed 5")
+
+
+def test_two_starts_from_one_backbone_are_looked_at_once(tmp_path: Path) -> None:
+    """As two candidates are whose transfers copy different parts of one file."""
+    values = explained(pairs=[("random", "again")])
+    values["weights"] = [*values["weights"], {"name": "again", "uri": "random:shapes-resnet"}]
+    [pair] = planner(values).expand(nothing).pairs
+    assert pair.looks[0].key == pair.looks[1].key
+    (tmp_path / pair.pair.name).mkdir()
+    (tmp_path / pair.looks[0].name).mkdir()
+    for job in (pair.pair, pair.looks[0]):
+        np.savez(tmp_path / job.name / "replicates.npz", x=np.arange(5.0))
+    (tmp_path / pair.pair.name / "said.json").write_text('["{a} is told apart from {b}."]')
+    done = {job.key: {"x": 2.0} for job in pair.jobs if job is not pair.contents}
+    facts = pair_facts(pair, lambda job: done.get(job.key), lambda name: tmp_path / name)
+    assert facts and facts["said"][:2] == [
+        "Both start from the same backbone, so their neighbors and activations are the same.",
+        "random is told apart from again.",
+    ]
+    assert facts["effects"]["x"] == [2.0, pytest.approx(0.1), pytest.approx(3.9)]
+    assert pair_facts(pair, lambda job: None, lambda name: tmp_path / name) is None
 
 
 def test_a_candidate_that_failed_is_not_waited_for() -> None:

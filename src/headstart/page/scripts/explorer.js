@@ -26,6 +26,7 @@ class Explorer {
     this.controls = Object.fromEntries([...root.querySelectorAll("[data-control]")].map(c => [c.dataset.control, c]));
     this.defaults = {};
     this.panel = this.part("detail");
+    this.chosen = null;
     this.shown = PAGE;
     this.rows = ROWS;
     this.prepare();

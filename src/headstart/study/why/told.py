@@ -25,6 +25,8 @@ def pair_facts(pair: Pair, found: Callable[[Job], dict[str, Any] | None], folder
     contents = pair.contents if pair.contents and found(pair.contents) else None
     said = read_json(folder(pair.pair.name) / SAID)
     said += read_json(folder(contents.name) / SAID) if contents else []
+    if pair.looks[0].key == pair.looks[1].key:
+        said.insert(0, "Both start from the same backbone, so their neighbors and activations are the same.")
     if contents is None:
         said.append("Which images each gets right needs trained models; headstart compare trains them.")
     effects = _effects(metrics, folder(pair.pair.name))
