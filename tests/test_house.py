@@ -28,7 +28,7 @@ ORDER = [
     ("train",),
     ("tasks",),
     ("pretraining",),
-    ("explain", "evaluation", "judging"),
+    ("explain", "evaluation", "judging", "screening"),
     ("study",),
     ("report",),
     ("api",),

@@ -5,6 +5,7 @@ from headstart.api.data import CheckSummary, check, evaluate, open_dataset, open
 from headstart.api.explaining import explain_weights
 from headstart.api.judging import judge
 from headstart.api.models import load_model, predict, pretrain, show_chips
+from headstart.api.screening import screen
 from headstart.api.studies import build_report, compare, environment, plan_study, report_table, run_study
 from headstart.api.suites import SuiteSummary, suite
 from headstart.api.weights import (
@@ -45,6 +46,7 @@ __all__ = [
     "read_image",
     "report_table",
     "run_study",
+    "screen",
     "show_chips",
     "suite",
     "verify_weights",

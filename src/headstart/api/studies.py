@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.api.paths import PathLike, as_path, as_paths
+from headstart.api.screening import shortlist
 from headstart.errors import StudyError, UsageError
 from headstart.places.trust import trusting
 from headstart.readers.options import ReadKeywords
@@ -103,6 +104,7 @@ def compare(
     seeds: int | None = None,
     *,
     starts: Sequence[str] = (),
+    screen: int | None = None,
     budget: Literal["quick", "normal"] = "normal",
     out: PathLike | None = None,
     workers: int | None = None,
@@ -125,7 +127,9 @@ def compare(
 
     data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
     detect, segment or classify; None for all that the data serve. starts: what is copied of each of the weights, each a
-    candidate (docs/starts.md); weights that name their own, such as "W#detector", keep it. budget: "quick" or "normal".
+    candidate (docs/starts.md); weights that name their own, such as "W#detector", keep it. screen: of eight weights or
+    more, train only so many, the most promising by their frozen features (docs/screening.md), beside the ImageNet
+    classifier and random values. budget: "quick" or "normal".
     out: default `runs/compare-DATA[-TASK]`. workers, device, trust_code, extend: as in `run_study`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip".
     explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
@@ -141,6 +145,11 @@ def compare(
     from headstart.weights.cards import code_named, resolve, uri_of
     from headstart.weights.starts import BEYOND, require_start, split_start
 
+    if screen is not None:
+        looked: dict[str, Any] = {"task": task, "budget": budget, "format": format, "on_bad_image": on_bad_image}
+        weights = shortlist(
+            data, weights, screen, **looked, read=read, trust_code=trust_code, offline=offline, quiet=quiet
+        )
     named = [split_start(str(uri)) for uri in weights]
     wanted: list[StartKind | None] = [*map(require_start, starts)] or [None]
     asked = [(uri, start) for uri, own in named for start in ([own] if own or uri.startswith("random:") else wanted)]

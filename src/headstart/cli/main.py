@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli import check, evaluate, explain, judge, pretrain, report, suite, weights
+from headstart.cli import screen as screening
 from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
 from headstart.cli.flags import (
@@ -161,6 +162,12 @@ def compare(
             "name its own: W#detector.",
         ),
     ] = None,
+    screen: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Of eight candidates or more, train only so many: the most promising by their features."
+        ),
+    ] = None,
     budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
     out: Out = None,
     workers: Workers = None,
@@ -195,6 +202,7 @@ def compare(
         task,
         seeds,
         starts=[word.strip() for word in starts.split(",")] if starts else (),
+        screen=screen,
         budget=budget.value,
         out=out,
         workers=workers,
@@ -221,6 +229,7 @@ app.command(cls=evaluate.ListingCommand)(evaluate.evaluate)
 app.command()(explain.explain)
 app.command()(judge.judge)
 app.command()(suite.suite)
+app.command()(screening.screen)
 app.command()(pretrain.pretrain)
 
 

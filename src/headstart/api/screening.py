@@ -1,0 +1,102 @@
+"""Weights looked at before any of them is fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.api.paths import PathLike, as_path
+from headstart.errors import UsageError
+from headstart.places.trust import trusting
+from headstart.readers.options import ReadKeywords
+from headstart.terminal import tell
+
+if TYPE_CHECKING:
+    from headstart.screening.screen import Screen
+
+
+def screen(
+    data: PathLike,
+    weights: Sequence[PathLike],
+    task: Literal["detect", "classify"] | str | None = None,
+    images: int = 400,
+    *,
+    budget: Literal["quick", "normal"] = "quick",
+    out: PathLike | None = None,
+    format: str | None = None,
+    on_bad_image: Literal["error", "skip"] = "error",
+    read: ReadKeywords | None = None,
+    trust_code: bool = False,
+    offline: bool = False,
+    quiet: bool = False,
+) -> Screen:
+    """Which of many weights are worth fine-tuning on these data? Looks at their frozen features; trains nothing.
+
+    data, format, read, on_bad_image: as in `compare`. weights: eight or more. task: detect or classify; None: what the
+    data serve, classify first. images: training images looked at; test images are never read. budget: decides the size
+    that images are brought to. out: write `screen.json` into this folder. See docs/screening.md for what it is worth.
+    Raises UsageError for fewer than eight weights.
+    """
+    from headstart.places.network import no_network
+    from headstart.readers.formats import open_dataset
+    from headstart.screening.agreement import require_enough
+    from headstart.screening.screen import screen as looked
+    from headstart.store.files import write_json
+    from headstart.study.compare import EFFORTS, choose_tasks, input_size
+    from headstart.study.run import absolute_uri
+    from headstart.tasks.table import trained_task
+    from headstart.weights.cards import code_named, resolve, uri_of
+
+    require_enough(len(weights))
+    uris = [absolute_uri(uri_of(str(uri)), Path.cwd()) for uri in weights]
+    specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
+    reading: ReadKeywords = read or {}
+    with no_network(offline):
+        annotations = open_dataset(data, format, **reading)
+    able = choose_tasks(annotations, task)
+    kind = next((k for k in ("classify", "detect") if k in able), None)
+    if kind is None:
+        raise UsageError(f"{data}: a screen needs classes of images or of boxes, and these data have neither.")
+    chosen = trained_task(kind)
+    code = [path for uri in uris for path in code_named(uri)]
+    with trusting(trust_code, code), no_network(offline):
+        found = looked(
+            annotations,
+            list(zip(uris, specs, strict=True)),
+            kind,
+            size_hw=chosen.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels),
+            resize=chosen.resize,
+            images=images,
+            offline=offline,
+            on_bad_image=on_bad_image,
+            progress=(lambda share, text: None) if quiet else _told,
+        )
+    if out is not None:
+        folder = Path(as_path(out) or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "screen.json", found.to_json())
+    return found
+
+
+def shortlist(data: PathLike, weights: Sequence[PathLike], keep: int, **how: Any) -> list[str]:
+    """The `keep` most promising of the weights, by `screen`, and those that others are compared with: the ImageNet
+    classifier and random values. Says which."""
+    found = screen(data, weights, **how)
+    names = {row.uri: row.name for row in found.rows}
+    kept = found.kept(keep)
+    beside = [r.uri for r in found.rows if not r.fault and r.uri not in kept]
+    beside = [uri for uri in beside if uri.startswith("random:") or _is_default(found, uri)]
+    if not how.get("quiet"):
+        tell("\n".join(found.lines()))
+        also = f"; compared with: {', '.join(names[uri] for uri in beside)}" if beside else ""
+        tell(f"kept: {', '.join(names[uri] for uri in kept)}{also}")
+    return [*kept, *beside]
+
+
+def _is_default(found: Screen, uri: str) -> bool:
+    return any(row.uri == uri and row.scores.get("default") == 1.0 for row in found.rows)
+
+
+def _told(share: float, text: str) -> None:
+    tell(f"[{share:4.0%}] {text}")
