@@ -88,6 +88,9 @@ def test_run_hands_everything_to_the_api(api, command):
     api.run_study = taken(seen, real.run_study, Summary())
     assert command("run", "shapes") == (0, "report: runs/x/report.html\n", "")
     assert seen == [{"study": "shapes"}]
+    assert command("run", "paper", "--data", "voc=v", "--data", "coco=c")[0] == 0
+    assert seen.pop() == {"study": "paper", "data": {"voc": Path("v"), "coco": Path("c")}}
+    assert command("run", "paper", "--data", "voc")[:2] == (2, "")
     words = ("run", "a.toml", "--out", "r", "--workers", 3, "--device", "cuda:0,1", "--offline", "--overwrite", "-q")
     assert command(*words) == (0, "", "")
     named = {"study": "a.toml", "out": Path("r"), "workers": 3, "device": "cuda:0,1"}
@@ -197,7 +200,9 @@ def test_compare_hands_everything_to_the_api(api, command):
 
 
 def test_plan_predict_report_weights_and_env(api, command):
-    api.plan_study = lambda study, out, device, noise, store: Said(f"study {study}\n2 jobs on {device}, noise {noise}")
+    planned = []
+    told = Said("study shapes\n2 jobs on auto, noise 0.5")
+    api.plan_study = taken(planned, real.plan_study, told)
     api.predict = lambda *given, **_: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
     api.build_report = lambda run: run / "report.html"
     api.describe_weights = lambda weights, trust_code: Said(f"{weights}\nlicense: MIT")
@@ -206,6 +211,9 @@ def test_plan_predict_report_weights_and_env(api, command):
     api.list_weights = lambda *given: asked.append(given) or [row]
     api.environment = lambda: {"python": "3.11", "caches": {"timm": "there"}}
     assert command("plan", "shapes", "--noise", "0.5") == (0, "study shapes\n2 jobs on auto, noise 0.5\n", "")
+    assert command("plan", "paper", "--data", "voc=v", "--data-root", "d", "--miniature")[0] == 0
+    places = {"data": {"voc": Path("v")}, "data_root": Path("d"), "miniature": True}
+    assert planned == [{"study": "shapes", "noise": 0.5}, {"study": "paper"} | places]
     assert command("predict", "m", "i", "--threshold", "0.25") == (1, "0.25\n", "failed: a.jpg: not an image\n")
     assert command("report", "runs/x") == (0, "runs/x/report.html\n", "")
     assert command("weights", "show", "random:x") == (0, "random:x\nlicense: MIT\n", "")

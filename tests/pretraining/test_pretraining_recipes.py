@@ -24,6 +24,7 @@ from support.drawn_layouts import Drawn, as_coco, as_fall11, as_imagenet, as_ope
 LAYOUTS: dict[str, Callable[[list[Drawn], Path], Path]] = {
     "sniper-coco": as_coco,
     "sniper-voc": as_voc,
+    "sniper-voc-transfer": as_voc,
     "sniper-openimages": as_openimages,
     "sniper-imagenet-loc": as_fall11,
     "faster-rcnn-fpn-1x": as_coco,
@@ -35,7 +36,13 @@ LAYOUTS: dict[str, Callable[[list[Drawn], Path], Path]] = {
 }
 SMALLER = 4
 """Images of 120 pixels instead of 480: sizes in pixels are a quarter of the recipe's."""
-EPOCHS = {"sniper-coco": 5, "sniper-voc": 5, "sniper-imagenet-loc": 60, "imagenet-classification": 60}
+EPOCHS = {
+    "sniper-coco": 5,
+    "sniper-voc": 5,
+    "sniper-voc-transfer": 5,
+    "sniper-imagenet-loc": 60,
+    "imagenet-classification": 60,
+}
 BACKBONES = {
     "preact-resnet101[stage4=deformable]": "preact-resnet26[stage4=deformable]",
     "resnet101": "resnet18",
@@ -144,7 +151,7 @@ def test_the_loss_halves(name: str, drawn: list[Drawn], start: str, tmp_path: Pa
     changes = in_small(recipe)
     if recipe.training.freeze and not weights:
         changes.append("training.freeze=[]")
-    splits = ("train", "val") if name.endswith("voc") else ()
+    splits = ("train", "val") if LAYOUTS[name] is as_voc else ()
     options = PretrainingOptions(weights, tmp_path / "out", split=splits, on_empty_class="skip", loaders=0, threads=1)
     done = api.pretrain(data, name, options, changes=changes)
     with np.load(done.folder / "curve.npz") as curve:

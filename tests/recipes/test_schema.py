@@ -76,7 +76,10 @@ def test_both_of_two_faults_are_named() -> None:
         ({"head": "fcos", "proposal": 7}, 'the nearest is `proposals`, of head "faster-rcnn"'),
         ({"head": "fcos", "levls": ()}, 'levls: head "fcos" has no such setting; did you mean `levels`?'),
         ({"head": "fcs"}, 'head: there is no head "fcs", only "fcos" or .*; did you mean "fcos"\\?'),
-        ({}, 'head: needed, one of "fcos" or "retinanet" or "faster-rcnn" or "pixel" or "linear"'),
+        (
+            {},
+            'head: needed, one of "fcos" or "retinanet" or "faster-rcnn" or "pixel" or "fcn" or "deeplab" or "lin',
+        ),
         ({"head": "fcos", "zzz": 1}, "zzz: .*no such setting; there are accumulate, average, "),
     ],
 )

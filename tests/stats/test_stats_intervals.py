@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 from headstart.stats.bootstrap import image_weights
-from headstart.stats.intervals import LEVEL, critical, crossed_interval
+from headstart.stats.intervals import LEVEL, Error, critical, crossed_interval
 
 VALUES = np.array([0.1, 0.2, 0.3])
 
@@ -191,3 +191,10 @@ def test_coverage(num_seeds, sd):
         of_seeds += low <= 0 <= high
     assert covered / 800 >= 0.93
     assert of_seeds / 800 < 0.88
+
+
+def test_an_error_that_is_mostly_none_has_no_width():
+    """What varies weighs less than what is left out: there is no larger error to look for."""
+    error = Error(0.0, np.array([3.0, 0.0]), np.array([0.02, 0.98]), 1)
+    assert error.half_width(0.95) == 0.0 and error.half_width(0.99) > 0
+    assert error.p(error.half_width(0.99)) == pytest.approx(0.01)

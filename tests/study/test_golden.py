@@ -43,6 +43,9 @@ train = { world = "novel", count = 48, size = 48 }
 test = { world = "novel", count = 32, first = 48, size = 48 }
 photos = { path = "photos", task = "detect", role = "train", size_hw = [48, 48] }
 table = { path = "photos", splits = ["train"] }
+held = { path = "photos", splits = ["val"] }
+some = { path = "folds/classes", task = "classify", role = "trainval", per_class = 2, size_hw = [48, 48] }
+some-others = { path = "folds/classes", task = "classify", role = "test", per_class = 2, size_hw = [48, 48] }
 others = { path = "photos", task = "detect", role = "test", size_hw = [48, 48] }
 fold-train = { path = "folds/classes", task = "classify", role = "trainval", fold = 0, folds = 2, size_hw = [48, 48] }
 fold-test = { path = "folds/classes", task = "classify", role = "test", fold = 0, folds = 2, size_hw = [48, 48] }
@@ -99,6 +102,23 @@ kind = "probe"
 only = ["random"]
 train = ["fold-train"]
 test = ["fold-test"]
+
+[[tasks]]
+name = "cut"
+kind = "detect"
+only = ["random"]
+train = ["table"]
+test = ["held"]
+own_sizes = "shapes-chips"
+changes = { epochs = 4, sampling = { size = 64, scales = [{ kind = "longest", value = 96 }] }, \
+inference = [{ kind = "longest", value = 96 }], training = { batch_size = 4, channels = 16, precision = "fp64" } }
+
+[[tasks]]
+name = "draw"
+kind = "probe"
+only = ["random"]
+train = ["some"]
+test = ["some-others"]
 """
     + PROBE_AND_EXPLAIN
     + """

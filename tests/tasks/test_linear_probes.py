@@ -165,7 +165,10 @@ def test_measure_names_and_replicates():
     test, test_y = blobs(60, seed=1)
     weights = image_weights(np.arange(60), 20)
     metrics, replicates, predictions = measure([ProbeFold(x, y, test, test_y)], 4, weights)
-    assert set(replicates) == {"probe/logistic/top1", "probe/ridge/top1", "probe/logistic/log_loss"} < set(metrics)
+    both = {f"probe/{kind}/{name}" for kind in ("logistic", "ridge") for name in ("top1", "mean_class_accuracy")}
+    assert set(replicates) == both | {"probe/logistic/log_loss"} < set(metrics)
+    of_classes = [predictions["correct"][test_y == k].mean() for k in range(4)]
+    assert metrics["probe/logistic/mean_class_accuracy"] == pytest.approx(np.mean(of_classes))
     assert metrics["probe/logistic/top1"] == predictions["correct"].mean()
     assert metrics["probe/logistic/log_loss"] == pytest.approx(predictions["log_loss"].mean())
     np.testing.assert_array_equal(predictions["correct"], predictions["predicted"] == predictions["label"])

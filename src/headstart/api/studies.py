@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,9 @@ def run_study(
     device: str = "auto",
     *,
     noise: float | None = None,
+    data: Mapping[str, PathLike] | None = None,
+    data_root: PathLike | None = None,
+    miniature: bool = False,
     trust_code: bool = False,
     offline: bool = False,
     overwrite: bool = False,
@@ -42,18 +45,25 @@ def run_study(
 
     workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
     "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. noise: share of the images, 0 to 1,
-    that exchange their boxes and labels in the study's pre-trainings (default `runs/NAME-noise-SHARE`). trust_code: let
-    Python files run that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that
-    have not converged go on from where their trainings ended, for as many updates again (docs/converged.md). store: a
-    folder where several runs keep their jobs, each of which is done once. executor: "ray" for the cluster at `address`
-    (docs/cluster.md); None: one that is started on this machine.
+    that exchange their boxes and labels in the study's pre-trainings (default `runs/NAME-noise-SHARE`). data: places of
+    data sets that the study only names, by name; data_root: a folder with folders of these names. miniature: the same
+    study with drawn data, a small network and few steps, which says how it differs. trust_code: let Python files run
+    that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that
+    have not converged go on from where their trainings ended, for as many updates again (docs/converged.md).
+    store: a folder where several runs keep their jobs, each of which is done once. executor: "ray" for the cluster at
+    `address` (docs/cluster.md); None: one that is started on this machine.
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
     from headstart.config.study import with_noise
     from headstart.study.files import find_study, load_study, run_directory
+    from headstart.study.miniature.in_small import in_small
+    from headstart.study.planning.given_data import with_data
 
     settings, base = load_study(str(study))
+    if miniature:
+        settings = in_small(settings, _data_folder(settings.name), _silent if quiet else tell, write=True)
+    settings = with_data(settings, _paths(data), as_path(data_root), all_needed=True)
     if noise is not None:
         settings = with_noise(settings, noise)
     source = find_study(str(study))
@@ -71,22 +81,33 @@ def plan_study(
     *,
     noise: float | None = None,
     store: PathLike | None = None,
+    data: Mapping[str, PathLike] | None = None,
+    data_root: PathLike | None = None,
+    miniature: bool = False,
 ) -> Plan:
-    """What `run_study` would do; runs and writes nothing."""
+    """What `run_study` would do; runs and writes nothing. Data sets without a place are planned as the study declares
+    them."""
     from headstart.config.study import with_noise
     from headstart.store.store import Store
     from headstart.study.files import find_study, load_study, run_directory
+    from headstart.study.miniature.in_small import in_small
     from headstart.study.plan import Planner
     from headstart.study.plan_summary import foreseen, plan_summary
+    from headstart.study.planning.given_data import with_data
+    from headstart.study.planning.needs import needs
     from headstart.study.run import planned, shared_store
 
-    settings, base = load_study(str(study))
+    declared, base = load_study(str(study))
+    if miniature:
+        declared = in_small(declared, _data_folder(declared.name), _silent, write=False)
+    settings = with_data(declared, _paths(data), as_path(data_root), all_needed=False)
     if noise is not None:
         settings = with_noise(settings, noise)
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
     shared = shared_store(settings, base, where, as_path(store))
     expansion = planned(settings, base, where, devices, shared=shared)
-    planner, jobs = Planner(settings, base, device=devices.kind), Store(where, shared, link=False)
+    planner = Planner(settings, base, device=devices.kind, without_data=True)
+    jobs = Store(where, shared, link=False)
     return plan_summary(
         settings,
         where,
@@ -94,7 +115,21 @@ def plan_study(
         devices,
         foreseen=foreseen(planner, jobs, expansion),
         explaining=planner.pairs.cost(),
+        needs=needs(planner, declared, expansion),
     )
+
+
+def _silent(line: str) -> None:
+    """Nothing is said."""
+
+
+def _data_folder(study: str) -> Path:
+    """Where the data of a miniature are drawn."""
+    return Path("runs") / f"{study}-miniature-data"
+
+
+def _paths(data: Mapping[str, PathLike] | None) -> dict[str, Path]:
+    return {name: Path(path) for name, path in (data or {}).items()}
 
 
 def compare(

@@ -64,6 +64,19 @@ Noise = Annotated[
         help="Share of the images that exchange their boxes and labels in pre-training: effects must go away with it.",
     ),
 ]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="NAME=PATH", help="Where a data set lies that the study only names. Repeat it."),
+]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="A folder with a folder for each data set that the study names.")
+]
+Miniature = Annotated[
+    bool,
+    typer.Option(
+        "--miniature", help="The same study on drawn data, with a small network and few steps; says how it differs."
+    ),
+]
 TrustCode = Annotated[
     bool,
     typer.Option(

@@ -19,11 +19,14 @@ from headstart.cli.flags import (
     Address,
     AsJson,
     Budget,
+    Data,
+    DataRoot,
     Device,
     Executor,
     Executors,
     Extend,
     Format,
+    Miniature,
     Noise,
     Offline,
     OnBad,
@@ -82,11 +85,17 @@ def _common(
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
+    study: Annotated[
+        str,
+        typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes, paper, paper-small."),
+    ],
     out: Out = None,
     workers: Workers = None,
     device: Device = "auto",
     noise: Noise = None,
+    data: Data = None,
+    data_root: DataRoot = None,
+    miniature: Miniature = False,
     trust_code: TrustCode = False,
     offline: Offline = False,
     overwrite: Overwrite = False,
@@ -100,6 +109,7 @@ def run(
 ) -> None:
     """Run a study, or go on with it: only what is not finished yet is done."""
     from headstart import api
+    from headstart.study.planning.given_data import assigned
 
     if verbose:
         logging.getLogger("headstart").setLevel(logging.INFO)
@@ -110,6 +120,9 @@ def run(
             workers,
             device,
             noise=noise,
+            data=assigned(data) if data else None,
+            data_root=data_root,
+            miniature=miniature,
             trust_code=trust_code,
             offline=offline,
             overwrite=overwrite,
@@ -126,16 +139,27 @@ def run(
 
 @app.command()
 def plan(
-    study: Annotated[str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes.")],
+    study: Annotated[
+        str,
+        typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes, paper, paper-small."),
+    ],
     out: Out = None,
     device: Device = "auto",
     noise: Noise = None,
     store: SharedStore = None,
+    data: Data = None,
+    data_root: DataRoot = None,
+    miniature: Miniature = False,
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
+    from headstart.study.planning.given_data import assigned
 
-    say(api.plan_study(study, out, device, noise=noise, store=store).text())
+    places = assigned(data) if data else None
+    planned = api.plan_study(
+        study, out, device, noise=noise, store=store, data=places, data_root=data_root, miniature=miniature
+    )
+    say(planned.text())
 
 
 @app.command()

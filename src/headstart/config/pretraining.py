@@ -47,19 +47,27 @@ class Pretraining(Settings):
     @model_validator(mode="before")
     @classmethod
     def _recipe_in_full(cls, values: Any, info: ValidationInfo) -> Any:
-        if not isinstance(values, dict) or "recipe" not in values:
-            return values
-        base = Path((info.context or {}).get("base", "."))
-        recipe = values["recipe"]
-        try:
-            if isinstance(recipe, str):
-                file = base / recipe
-                recipe = load_recipe(str(file) if recipe.endswith(".toml") else recipe)
-            elif isinstance(recipe, dict):
-                recipe = PretrainingRecipe.model_validate(recipe)
-            if changes := values.get("changes"):
-                recipe = changed(recipe, changes)
-            recipe = recipe.by(values.get("supervision") or recipe.supervision)
-        except UsageError as fault:
-            raise ValueError(str(fault)) from None
-        return {**values, "recipe": recipe, "changes": {}, "supervision": recipe.supervision}
+        return values if not isinstance(values, dict) else recipe_in_full(values, "recipe", info)
+
+
+def recipe_in_full(values: dict[str, Any], key: str, info: ValidationInfo) -> dict[str, Any]:
+    """The values with the recipe that stands under `key` read, by its name or file, and with `changes` made to it.
+
+    Raises ValueError with the faults.
+    """
+    if values.get(key) is None:
+        return values
+    base, recipe = Path((info.context or {}).get("base", ".")), values[key]
+    try:
+        if isinstance(recipe, str):
+            file = base / recipe
+            recipe = load_recipe(str(file) if recipe.endswith(".toml") else recipe)
+        elif isinstance(recipe, dict):
+            recipe = PretrainingRecipe.model_validate(recipe)
+        if changes := values.get("changes"):
+            recipe = changed(recipe, changes)
+        recipe = recipe.by(values.get("supervision") or recipe.supervision)
+    except UsageError as fault:
+        raise ValueError(str(fault)) from None
+    said = {"supervision": recipe.supervision} if key == "recipe" else {}
+    return {**values, key: recipe, "changes": {}, **said}

@@ -40,7 +40,8 @@ class FolderSet(Settings):
     """Images of a data set on disk, brought to one size once and shared by all trials."""
 
     path: str
-    """Folder of the data set. In a study file a relative path is relative to that file."""
+    """Folder of the data set, or `data:NAME` (`headstart.config.data`). In a study file a relative path is relative to
+    that file."""
     task: Literal["detect", "segment", "classify"]
     role: Literal["train", "val", "trainval", "test", "all"]
     """`trainval`: all that is not test, for probes, which split off their own validation images. `all`: every image
@@ -49,6 +50,14 @@ class FolderSet(Settings):
     """With cross-fitting: which fold is the test part. None: the data set has test images of its own."""
     folds: int = Field(default=0, ge=0)
     """Number of folds of the cross-fitting; 0 when `fold` is None."""
+    per_class: int | None = Field(default=None, gt=0)
+    """Without an official split: so many images of each class train and all others test; every seed draws its own."""
+    test_per_class: int | None = Field(default=None, gt=0)
+    """With `per_class`: so many of the others of each class test; None: all."""
+    among: tuple[str, ...] = ()
+    """With `per_class`: the splits of the source that images are drawn from; none: all images."""
+    images: int | None = Field(default=None, gt=0)
+    """How many images there are, for plans while the data are not there."""
     size_hw: tuple[int, int]
     """Height and width in pixels that images are brought to."""
     format: str | None = None
@@ -60,18 +69,35 @@ class FolderSet(Settings):
     resize: Literal["stretch", "crop"] = "stretch"
     """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center."""
 
+    @model_validator(mode="after")
+    def _one_split(self) -> FolderSet:
+        if self.per_class and (self.folds or self.task != "classify"):
+            raise ValueError("`per_class` draws classified images, without `folds`")
+        if (self.among or self.test_per_class) and not self.per_class:
+            raise ValueError("`among` and `test_per_class` need `per_class`")
+        return self
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its roles are parts of one prepared set, which every seed deals anew."""
+        return bool(self.folds or self.per_class)
+
 
 class TableSet(Settings):
-    """Images of a data set on disk as they are: what pre-trainings take chips, crops or whole images of."""
+    """Images of a data set on disk as they are: what pre-trainings take chips, crops or whole images of, and tasks
+    that are trained so (`own_sizes`)."""
 
     path: str
-    """Folder, archive or URL of the data set. In a study file a relative path is relative to that file."""
+    """Folder, archive or URL of the data set, or `data:NAME` (`headstart.config.data`). In a study file a relative path
+    is relative to that file."""
     splits: tuple[str, ...] = ()
     """Trained on; none: `train`, or all where there is no such split."""
     format: str | None = None
     """Name of the reader; None: the format is recognized."""
     read: dict[str, str | int | bool] = Field(default={})
     """Options of the reader."""
+    images: int | None = Field(default=None, gt=0)
+    """How many images there are, for plans while the data are not there."""
 
 
 def _kind(values: Any) -> str:

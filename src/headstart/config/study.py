@@ -7,13 +7,15 @@ changed after it was read; the resolved copy is saved with every result.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from headstart.config.pretraining import Pretraining
+from headstart.config.data import DataSource, Origin, Published, data_name
+from headstart.config.pretraining import Pretraining, recipe_in_full
 from headstart.config.sets import AnySet, FolderSet, TableSet, WorldSet
 from headstart.errors import UsageError
+from headstart.recipes.pretraining import PretrainingRecipe
 from headstart.recipes.schema import AnyRecipe
 from headstart.recipes.settings import Name, Settings
 
@@ -34,6 +36,8 @@ class WeightsEntry(Settings):
     times: float = Field(default=1.0, ge=1, le=100)
     """Its trainings on tasks have so many times the updates that recipes say: for an arm that starts from nothing and
     is trained until that no longer helps. It is measured, and no part of rankings: these compare one recipe."""
+    megabytes: float | None = Field(default=None, gt=0)
+    """Size of its file, for plans."""
     default: bool = False
     """The candidate that others are compared with: the ImageNet classifier, where there is one."""
 
@@ -62,7 +66,12 @@ class Task(Settings):
     """Needed when rates are searched; for probes the validation images are split off `train` where empty."""
     test: tuple[Name, ...]
     recipe: AnyRecipe | None = None
-    """None for tasks that train no model, such as probes."""
+    """None for tasks that train no model, such as probes, and for those trained on images at their own sizes."""
+    own_sizes: PretrainingRecipe | None = None
+    """Images are trained and tested on at their own sizes, as pre-trainings see them (chips, scales), by the recipe of
+    one: a built-in name, the path of a TOML file, or a whole table. Its sets are as they lie on disk."""
+    changes: dict[str, Any] = Field(default={})
+    """Of `own_sizes`, as those of a pre-training."""
     only: tuple[Name, ...] = ()
     """Candidates that this task is run for; empty: all."""
     limit: int | None = Field(default=None, gt=0)
@@ -75,8 +84,23 @@ class Task(Settings):
     protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
     """How detections are scored."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_in_full(cls, values: Any, info: ValidationInfo) -> Any:
+        return values if not isinstance(values, dict) else recipe_in_full(values, "own_sizes", info)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether models are trained; else it is a probe."""
+        return self.recipe is not None or self.own_sizes is not None
+
     @model_validator(mode="after")
     def _fits(self) -> Task:
+        if self.own_sizes is not None:
+            if self.recipe is not None or self.val or self.limit or self.most_updates or len(self.train) != 1:
+                raise ValueError("`own_sizes` stands alone: no `recipe`, `val`, `limit`, `most_updates`, and one fold")
+            if self.own_sizes.supervision != "boxes" or self.own_sizes.sampling.layout == "fixed":
+                raise ValueError("`own_sizes` is a recipe that trains by boxes, on chips or whole images")
         if len(self.train) != len(self.test) or (self.val and len(self.val) != len(self.train)):
             raise ValueError("train, val and test need one set per fold each")
         if self.recipe and self.recipe.rates and not self.val:
@@ -152,6 +176,14 @@ class Study(Settings):
     """A study without tasks only pre-trains; every pre-training is made, whether a task needs it or not."""
     explain: Explain | None = None
     why: tuple[Why, ...] = ()
+    data: dict[Name, DataSource] = Field(default={})
+    """Public data sets that its sets name (`path = "data:NAME"`)."""
+    stand_ins: dict[str, Pretraining] = Field(default={})
+    """By the URI of public weights, the pre-training that they stand in for: made in miniatures, where it is small."""
+    sources: tuple[Origin, ...] = ()
+    """Where its settings are from."""
+    published: tuple[Published, ...] = ()
+    """Numbers that its results stand beside."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:
@@ -165,11 +197,7 @@ class Study(Settings):
         for task in self.tasks:
             used = (*task.train, *task.val, *task.test)
             faults += [f"tasks.{task.name}: no set named {s!r}" for s in used if s not in self.sets]
-            faults += [
-                f"tasks.{task.name}: set {s!r} is for pre-trainings; a task's set has `task`, `role` and `size_hw`, too"
-                for s in used
-                if isinstance(self.sets.get(s), TableSet)
-            ]
+            faults += _layout_faults(task, {name: self.sets[name] for name in used if name in self.sets})
             faults += [
                 f"tasks.{task.name}.only: no weights named {n!r}" for n in task.only if n not in names_of_weights
             ]
@@ -177,7 +205,7 @@ class Study(Settings):
             faults.append("seeds: a seed stands twice; it would be counted as an independent repetition")
         if sum(w.default for w in self.weights) > 1:
             faults.append("weights: only one can be the default")
-        faults += _overlap_faults(self) + _explain_faults(self) + _why_faults(self)
+        faults += _overlap_faults(self) + _explain_faults(self) + _why_faults(self) + _naming_faults(self)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
         if not self.pretraining and not (self.weights and (self.tasks or self.why)):
@@ -201,6 +229,44 @@ def with_noise(study: Study, noise: float) -> Study:
     noisy = {name: wanted.model_copy(update={"noise": noise}) for name, wanted in study.pretraining.items()}
     said = {"name": f"{study.name}-noise-{noise:g}", "title": f"{study.title or study.name} (noise {noise:g})"}
     return study.model_copy(update={"pretraining": noisy, **said})
+
+
+def _layout_faults(task: Task, sets: dict[str, WorldSet | FolderSet | TableSet]) -> list[str]:
+    """Sets that are prepared where they should be as on disk, or the other way round."""
+    wrong = [name for name, images in sets.items() if isinstance(images, TableSet) is (task.own_sizes is None)]
+    why = (
+        "is for pre-trainings; a task's set has `task`, `role` and `size_hw`, too"
+        if task.own_sizes is None
+        else "is brought to one size; `own_sizes` takes sets with `path` and `splits` only"
+    )
+    return [f"tasks.{task.name}: set {name!r} {why}" for name in wrong]
+
+
+def _naming_faults(study: Study) -> list[str]:
+    """Data and results that are named and are not there."""
+    named = [(name, data_name(s.path)) for name, s in study.sets.items() if isinstance(s, FolderSet | TableSet)]
+    faults = [
+        f"sets.{name}: there is no data set named {of[0]!r} in [data]"
+        for name, of in named
+        if of and of[0] not in study.data
+    ]
+    faults += [
+        f"stand_ins.{uri}: no set named {wanted.images!r}"
+        for uri, wanted in study.stand_ins.items()
+        if wanted.images not in study.sets
+    ]
+    beyond = [w.name for w in study.weights if w.start in ("backbone+neck", "detector")]
+    faults += [
+        f"tasks.{t.name}: `own_sizes` copies backbones only, and {', '.join(some)} would copy more: see `only`"
+        for t in study.tasks
+        if t.own_sizes and (some := [name for name in beyond if not t.only or name in t.only])
+    ]
+    tasks, weights = {t.name for t in study.tasks}, {w.name for w in study.weights}
+    return faults + [
+        f"published: there is no task {p.task!r} with weights {p.weights!r}"
+        for p in study.published
+        if p.task not in tasks or p.weights not in weights
+    ]
 
 
 def _pretraining_faults(study: Study) -> list[str]:
@@ -255,7 +321,7 @@ def _explain_faults(study: Study) -> list[str]:
     ]
     if explain.statistics == explain.images:
         faults.append("explain.statistics: must be other images than explain.images")
-    probes = {t.name: t for t in study.tasks if t.recipe is None}
+    probes = {t.name: t for t in study.tasks if not t.is_trained}
     if explain.probe and explain.probe not in probes:
         faults.append(f"explain.probe: no probe task named {explain.probe!r}")
     elif explain.probe and probes[explain.probe].test != (explain.images,):

@@ -13,18 +13,12 @@ IGNORED = 255
 """Mask value of pixels without a class."""
 
 
-class Segmenter(nn.Module):
-    """Backbone, top-down neck, 1x1 classes at the finest level read, enlarged bilinearly to the input."""
+class PixelClasses(nn.Module):
+    """Networks with logits of classes on a grid, enlarged bilinearly to the input."""
 
-    def __init__(self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int) -> None:
+    def __init__(self, backbone: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.backbone, self.num_classes = backbone, num_classes
-        self.neck = TopDown(backbone, levels, channels)
-        self.classes = nn.Conv2d(channels, num_classes, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Preprocessed images (B, 3, H, W) -> logits (B, K, h, w) at the stride of the finest level."""
-        return self.classes(self.neck(self.backbone(images))[0])
 
     def losses(self, images: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Mean cross-entropy over pixels of masks (B, H, W) int64 that have a class."""
@@ -37,3 +31,16 @@ class Segmenter(nn.Module):
         """Class of each pixel (B, *size_hw), uint8."""
         logits = F.interpolate(self(images), size=size_hw, mode="bilinear", align_corners=False)
         return logits.argmax(1).to(torch.uint8)
+
+
+class Segmenter(PixelClasses):
+    """Backbone, top-down neck, 1x1 classes at the finest level read."""
+
+    def __init__(self, backbone: nn.Module, num_classes: int, levels: tuple[str, ...], channels: int) -> None:
+        super().__init__(backbone, num_classes)
+        self.neck = TopDown(backbone, levels, channels)
+        self.classes = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Preprocessed images (B, 3, H, W) -> logits (B, K, h, w) at the stride of the finest level."""
+        return self.classes(self.neck(self.backbone(images))[0])

@@ -120,6 +120,32 @@ class PixelHead(MapsHead):
     elsewhere: ClassVar[Mapping[str, str]] = BACKBONE_NAMES
 
 
+class DilatedHead(ReadSettings):
+    """Semantic segmentation on a ResNet's C5, dilated to the stride of C4."""
+
+    channels: int = Field(default=64, ge=1)
+    """Width of the head; as published: 256 for DeepLabV3, 512 for FCN on a ResNet."""
+    deformable: tuple[Literal["C2", "C3", "C4", "C5"], ...] = ()
+    """Stages whose 3x3 convolutions become deformable; those of the starting weights that are so stay as they are."""
+    modulated: bool = True
+    """As of detectors."""
+
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        return super().idle() | ({} if self.deformable else {"modulated": "it needs `deformable`, stages that are"})
+
+
+class FcnHead(DilatedHead):
+    """FCN (arXiv 1411.4038, as torchvision has it): one 3x3 convolution before the classes."""
+
+
+class DeepLabHead(DilatedHead):
+    """DeepLabV3 (arXiv 1706.05587): atrous spatial pyramid pooling."""
+
+    atrous: tuple[int, ...] = (6, 12, 18)
+    """Rates of its 3x3 convolutions, beside a 1x1 one and the mean of the image."""
+
+
 class LinearHead(ReadSettings):
     """Classification: a linear layer on the pooled last stage."""
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from headstart.recipes.heads import FasterRcnnHead, LinearHead, PixelHead, TowerHead
+from headstart.recipes.heads import DeepLabHead, FasterRcnnHead, FcnHead, LinearHead, PixelHead, TowerHead
 from headstart.recipes.settings import Name, ReadSettings
 
 
@@ -140,6 +140,18 @@ class PixelRecipe(PixelHead, Recipe):
     head: Literal["pixel"]
 
 
+class FcnRecipe(FcnHead, Recipe):
+    """Semantic segmentation by FCN."""
+
+    head: Literal["fcn"]
+
+
+class DeepLabRecipe(DeepLabHead, Recipe):
+    """Semantic segmentation by DeepLabV3."""
+
+    head: Literal["deeplab"]
+
+
 class LinearRecipe(LinearHead, Recipe):
     """Classification."""
 
@@ -152,6 +164,8 @@ Recipe.family.update(
         "retinanet": RetinaNetRecipe,
         "faster-rcnn": FasterRcnnRecipe,
         "pixel": PixelRecipe,
+        "fcn": FcnRecipe,
+        "deeplab": DeepLabRecipe,
         "linear": LinearRecipe,
     }
 )

@@ -35,7 +35,10 @@ def section(run: RunDir) -> Section | None:
 def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
     metric = metric_words(ranking["metric"])
     task = task_words(run, ranking["task"])
-    rows = [row | {"cost": (row.get("cost") or {}) | _time(run, row)} for row in ranking["rows"]]
+    rows = [
+        row | {"cost": (row.get("cost") or {}) | _time(run, row), "published": _published(run, ranking, row)}
+        for row in ranking["rows"]
+    ]
     return {
         "task": task,
         "metric": metric,
@@ -56,10 +59,18 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "has_costs": any(value for row in rows for value in row["cost"].values()),
         "timed": sorted({row["cost"]["timed"] for row in rows if "timed" in row["cost"]}),
         "margin": ranking.get("margin"),
+        "has_published": any(row["published"] for row in rows),
         "has_ceilings": any(row.get("ceiling") is not None for row in rows),
         "at_edge": [row["weights"] for row in rows if row["at_edge"]],
         "unconverged": list(dict.fromkeys(_why(row) for row in rows if row.get("not_converged"))),
     }
+
+
+def _published(run: RunDir, ranking: dict[str, Any], row: dict[str, Any]) -> dict[str, Any] | None:
+    """The published number that stands beside a result, with its source; None where none is known."""
+    of = (ranking["task"], row["weights"], ranking["metric"])
+    stated = run.study.get("published") or []
+    return next((p for p in stated if (p["task"], p["weights"], p["metric"]) == of), None)
 
 
 def _time(run: RunDir, row: dict[str, Any]) -> dict[str, Any]:

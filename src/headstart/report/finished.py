@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)
-    lines = [*answer_lines(result.summary, out), f"report: {report}"]
+    lines = [*answer_lines(result.summary, out), *_beside(study, result.summary), f"report: {report}"]
     failed = list(result.outcome.failed)
     if failed and (left := len(result.outcome.left)):
         failed.append((f"{left} more jobs", "not run, since they need what failed"))
@@ -116,3 +117,18 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
         exit_code=result.outcome.exit_code,
         metrics=result.summary,
     )
+
+
+def _beside(study: Study, summary: Mapping[str, Any]) -> list[str]:
+    """Published numbers with what came out here."""
+    means = {
+        (ranking["task"], row["weights"], ranking["metric"]): row["mean"]
+        for ranking in summary["rankings"]
+        for row in ranking["rows"]
+    }
+    lines = []
+    for number in study.published:
+        mean = means.get((number.task, number.weights, number.metric))
+        here = "no value" if mean is None else f"{100 * mean:.1f}"
+        lines.append(f"{number.words()}; here {here}")
+    return lines

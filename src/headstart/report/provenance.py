@@ -25,9 +25,8 @@ def section(run: RunDir) -> Section:
             for name, p in (run.study.get("pretraining") or {}).items()
             if (p.get("recipe") or {}).get("training")
         ],
-        transfers=[
-            _training(t["name"], t["recipe"], _train_sets(t)) for t in run.study.get("tasks") or [] if t.get("recipe")
-        ],
+        transfers=[_transfer(run, t) for t in run.study.get("tasks") or [] if t.get("recipe") or t.get("own_sizes")],
+        sources=[(s["setting"], s["source"]) for s in run.study.get("sources") or []],
         sets=_sets(run),
         jobs=_jobs(run),
         environment=_pairs(run.env),
@@ -63,6 +62,18 @@ def _pretraining(run: RunDir, name: str, wanted: dict[str, Any]) -> dict[str, An
     values["quarter_turns"] = (recipe.get("sampling") or {}).get("quarter_turns")
     start = f", from {wanted['start']}" if wanted.get("start") else ""
     return _training(name, values, f"{wanted['images']}, {wanted['supervision']}{start}")
+
+
+def _transfer(run: RunDir, task: dict[str, Any]) -> dict[str, Any]:
+    """The training of a task, on images of one size or of their own."""
+    if task.get("recipe"):
+        return _training(task["name"], task["recipe"], _train_sets(task))
+    recipe = task["own_sizes"]
+    trials = [t for t in run.metrics.get("trials") or [] if t["task"] == task["name"] and t.get("transfer_keys")]
+    facts = (run.json(trials[0]["transfer_keys"][0], "metrics.json") if trials else None) or {}
+    values = {**recipe["training"], "name": recipe["name"], "version": recipe.get("version", 1)}
+    values["updates"] = int(facts["train/updates"]) if "train/updates" in facts else None
+    return _training(task["name"], values, f"{_train_sets(task)}, {recipe['sampling']['layout']}")
 
 
 def _lineage(steps: list[str]) -> str:

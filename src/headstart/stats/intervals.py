@@ -155,6 +155,8 @@ class Error:
         low, high = normal * float(self.deviations.min()), normal * float(self.deviations.max())
         if high - low <= 1e-12 * high:
             return high
+        if float(self.weights[self.deviations > 0].sum()) <= 1 - level:
+            return 0.0  # that there is any error is less probable than that
         from scipy.optimize import brentq  # Takes a fifth of a second to import, and one seed does not need it.
 
         # Beyond the ends by more than rounding: nearly all of the weight may lie at one of them.

@@ -33,8 +33,12 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
 def _extend_lines(summary: dict[str, Any]) -> list[str]:
     """Tasks that have not converged, and how they can go on."""
     rows = [row for row in summary.get("convergence") or [] if row["moving"] or row["unsettled"]]
-    updates = {row["task"]: row["updates"] for row in rows}
+    updates = {row["task"]: row["updates"] for row in rows if "epochs" not in row}
+    by_epochs = {row["task"]: row["epochs"] for row in rows if "epochs" in row}
     return [
+        f"not converged: {task}, in {epochs:g} epochs; a study with more of them would say more"
+        for task, epochs in by_epochs.items()
+    ] + [
         f"not converged: {task}; the same command with --extend trains its candidates on, from {number} updates to "
         f"{2 * number}"
         for task, number in updates.items()

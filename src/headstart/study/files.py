@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from headstart.config import pretraining, sets, study
+from headstart.config import data, pretraining, sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
 from headstart.recipes.settings import NOT_READ
@@ -88,7 +88,7 @@ def _sentence(error: Any, text: str, path: Path) -> str:
 
 
 def _known_keys() -> set[str]:
-    modules = (sets, pretraining, study)
+    modules = (sets, data, pretraining, study)
     models = [m for mod in modules for m in vars(mod).values() if isinstance(m, type) and issubclass(m, BaseModel)]
     return {key for model in models for key in model.model_fields}
 

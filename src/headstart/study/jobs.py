@@ -21,8 +21,10 @@ VERSIONS = {
     "pretrain": 3,
     "transfer": 5,
     "evaluate": 4,
+    "finetune": 1,
+    "test_whole": 1,
     "features": 2,
-    "probe": 3,
+    "probe": 4,
     "neighbors": 2,
     "activations": 1,
     "composition": 2,
@@ -33,7 +35,20 @@ VERSIONS = {
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
 
-WANTS_GPU = frozenset({"proposals", "pretrain", "transfer", "evaluate", "features", "activations", "look", "time"})
+WANTS_GPU = frozenset(
+    {
+        "proposals",
+        "pretrain",
+        "transfer",
+        "evaluate",
+        "finetune",
+        "test_whole",
+        "features",
+        "activations",
+        "look",
+        "time",
+    }
+)
 """Kinds of jobs that run a network: they go to a GPU where there is one, and their numbers depend on its kind. All
 others stay on the CPU."""
 
@@ -41,7 +56,7 @@ others stay on the CPU."""
 ALONE = frozenset({"time"})
 """Kinds of jobs that run when nothing else does, after all others: they measure time."""
 
-SAVES_STATE = frozenset({"proposals", "pretrain", "transfer"})
+SAVES_STATE = frozenset({"proposals", "pretrain", "transfer", "finetune"})
 """Kinds of jobs that look whether they are asked to stop, and save their state then."""
 
 

@@ -30,6 +30,13 @@ def _faults(entry: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]
     task = TASKS.get(kind)
     if task is None:
         yield ("kind",), f"there is no such task; {nearest(kind)}", kind
+    elif entry.get("own_sizes") is not None:
+        if kind != "detect":
+            yield (
+                ("own_sizes",),
+                f"a task of kind {kind!r} has images of one size; those of `detect` may keep their own",
+                None,
+            )
     elif not isinstance(task, TrainedTask):
         if recipe is not None:
             yield ("recipe",), f"a task of kind {kind!r} takes no recipe: it trains no model", None

@@ -23,7 +23,7 @@ def convergence_of(
 ) -> dict[str, Convergence]:
     """By metric that the task is ranked by, for the candidates that all seeds were trained for; nothing for a task that
     trains no model. Scores of folds are averaged."""
-    if task.recipe is None:
+    if not task.is_trained:
         return {}
     by_arm: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -47,6 +47,7 @@ def as_rows(task: Task, by_metric: dict[str, Convergence], updates: int) -> list
             "scores": {name: [[*map(finite, row)] for row in scores.tolist()] for name, scores in of.scores.items()},
             "moving": dict(of.moving),
             "unsettled": [[a, b, why] for (a, b), why in of.unsettled.items()],
+            **({"epochs": task.own_sizes.epochs} if task.own_sizes else {}),
         }
         for metric, of in by_metric.items()
         if of.scores

@@ -20,7 +20,7 @@ from headstart.pretraining.settings import (
 )
 from headstart.readers.place import DataPlace
 from headstart.recipes.pretraining import PretrainingRecipe
-from headstart.recipes.sampling import FixedSampling
+from headstart.recipes.sampling import FixedSampling, ScaledSampling, ScaleSettings
 from headstart.study.jobs import Job
 from headstart.study.planning.once import once
 from headstart.study.sets import Sets
@@ -30,8 +30,12 @@ from headstart.weights.starts import StartPlace, StartSettings
 
 PIXELS_PER_SECOND = 2.3e6
 """Pixels a small network is trained on in a CPU second, for the first estimate of the time left."""
-INPUTS_PER_IMAGE = 5.0
-"""Chips of an image, for the same."""
+INPUTS_PER_IMAGE = {1: 1.0, 2: 2.0, 3: 5.0}
+"""Chips of an image by the number of scales, for the same (4.55 of images of COCO at three scales)."""
+
+
+Begin = tuple[StartSettings, dict[str, Job], StartPlace]
+"""Where a training starts: settings, the job that makes it where there is one, and the place."""
 
 
 @dataclass
@@ -83,19 +87,19 @@ class Origins:
             name = self.study.pretraining[name].start
         return backbone, self.spec(uri).backbone_digest
 
-    def start(self, name: str, seed: int) -> tuple[StartSettings, dict[str, Job], StartPlace]:
+    def start(self, name: str, seed: int) -> Begin:
         """Where a pre-training starts: settings, the job that makes it where there is one, and the place."""
         uri = self.start_uri(name)
         if not uri:
             return StartSettings(), {"weights": self.job(self.study.pretraining[name].start, seed)}, self._place(None)
         return self.of_weights(self.spec(uri), seed)
 
-    def of_weights(self, spec: WeightsSpec, seed: int) -> tuple[StartSettings, dict[str, Job], StartPlace]:
+    def of_weights(self, spec: WeightsSpec, seed: int) -> Begin:
         """The same for weights that the study does not make."""
         settings = StartSettings(spec.identity(), seed=seed if spec.kind == "random" else None)
         return settings, {}, self._place(spec)
 
-    def made_here(self, name: str, seed: int, early: bool = False) -> tuple[StartSettings, dict[str, Job], StartPlace]:
+    def made_here(self, name: str, seed: int, early: bool = False) -> Begin:
         """The same for weights that the pre-training of this name makes."""
         made = {"weights": self.job(name, seed)}
         return StartSettings(part="early" if early else "backbone"), made, self._place(None)
@@ -108,7 +112,12 @@ class Origins:
         """Job of one origin."""
         wanted = self.study.pretraining[name]
         self.backbone(name)  # a backbone that this recipe cannot change is a fault now, not after hours
-        start, inputs, where = self.start(name, seed)
+        label = f"pre-train {name}, seed {seed}"
+        return self.trained(wanted, name, seed, self.start(name, seed), kind="pretrain", label=label)
+
+    def trained(self, wanted: Pretraining, name: str, seed: int, begin: Begin, *, kind: str, label: str) -> Job:
+        """A training of such images by such a recipe, whatever it is for. name: what its weights are called."""
+        start, inputs, where = begin
         table, data, images = self._images(wanted, seed)
         proposals = Path(absolute(wanted.proposals, self.base)) if wanted.proposals else None
         place = PretrainPlace(
@@ -127,8 +136,8 @@ class Origins:
             proposing = ProposalsSettings(
                 recipe, start, table, seed, threads=self.study.threads, device=self.device, noise=wanted.noise
             )
-            label = f"proposals for {name}, seed {seed}"
-            inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label=label, cost=cost / 3)
+            said = f"proposals for {label.removeprefix('pre-train ')}"
+            inputs["proposals"] = Job("proposals", proposing, dict(inputs), place, label=said, cost=cost / 3)
         settings = PretrainSettings(
             recipe=recipe,
             weights=start,
@@ -140,7 +149,7 @@ class Origins:
             proposals=file_digest(proposals) if proposals else "",
             early=wanted.early,
         )
-        return Job("pretrain", settings, inputs, place, label=f"pre-train {name}, seed {seed}", cost=cost)
+        return Job(kind, settings, inputs, place, label=label, cost=cost)
 
     def _recipe(self, wanted: Pretraining) -> PretrainingRecipe:
         """The recipe as a job is told it: with the precision that it has on this kind of device."""
@@ -186,9 +195,21 @@ class Origins:
         """Expected CPU seconds."""
         sampling = wanted.recipe.sampling
         inputs = wanted.recipe.epochs * self.sets.count(wanted.images)
-        inputs *= INPUTS_PER_IMAGE if sampling.layout in ("chips", "pyramid") else 1.0
-        return inputs * sampling.size**2 / PIXELS_PER_SECOND
+        pixels = float(sampling.size**2)
+        if isinstance(sampling, ScaledSampling) and sampling.layout == "chips":
+            inputs *= INPUTS_PER_IMAGE.get(len(sampling.scales), 5.0)
+        elif isinstance(sampling, ScaledSampling):
+            pixels = sum(pixels_of(scale) or pixels for scale in sampling.scales)
+        return inputs * pixels / PIXELS_PER_SECOND
 
     def prepared(self, name: str) -> bool:
         """Whether the images of a pre-training are prepared ones of this study."""
         return isinstance(self.study.sets[self.study.pretraining[name].images], FolderSet | WorldSet)
+
+
+def pixels_of(scale: ScaleSettings) -> float:
+    """Pixels of a photograph of 4 x 3 at a scale, about; 0 where that depends on the photograph's own size."""
+    if scale.kind == "factor":
+        return 0.0
+    shorter = scale.value if scale.kind == "resolution" else 0.75 * scale.value
+    return shorter**2 * 4 / 3

@@ -7,7 +7,7 @@ be made, so resuming, extending and planning are the same thing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from headstart.study.durations import duration
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.kinds import require_kinds
 from headstart.study.origins import PIXELS_PER_SECOND, Origins
+from headstart.study.planning.chains import collect, longer
 from headstart.study.planning.once import once
+from headstart.study.planning.own_sizes import own_sizes_trial
 from headstart.study.search import Search, search_rate
 from headstart.study.sets import Sets
 from headstart.study.settings import (
@@ -58,11 +60,13 @@ class Planner:
     """Keys of jobs that failed in this run: nobody waits for them."""
     remembered: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
     """Jobs that were asked for before."""
+    without_data: bool = False
+    """See `Sets.without_data`."""
 
     @cached_property
     def sets(self) -> Sets:
         """The study's sets of images."""
-        return Sets(self.study, self.base)
+        return Sets(self.study, self.base, without_data=self.without_data)
 
     @cached_property
     def origins(self) -> Origins:
@@ -97,7 +101,7 @@ class Planner:
         made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]
         explaining = [job for _, _, job in explain] + [job for pair in pairs.pairs for job in pair.jobs]
         for job in made + [t.evaluate for t in trials] + explaining + list(times.values()):
-            _collect(job, known)
+            collect(job, known)
         done = {key for key, job in known.items() if lookup(job) is not None}
         ready = [
             job for key, job in known.items() if key not in done and all(j.key in done for j in job.inputs.values())
@@ -161,7 +165,7 @@ class Planner:
         arms = [partial(transfers, entry) for entry in entries]
         found = duration(task, arms, lookup, margin=self.study.margin, lost=self._lost)
         for job in found.jobs:
-            _collect(job, known)
+            collect(job, known)
         return None if found.doublings is None else found.doublings + self.extended.get(task.name, 0)
 
     def _lost(self, job: Job) -> bool:
@@ -174,7 +178,7 @@ class Planner:
         """The rate of each fold (None while they are searched), and whether one is at the edge of its search."""
         searches = [self._search(task, entry, seed, fold, lookup=lookup) for fold in range(len(task.train))]
         for job in [job for s in searches for job in s.jobs]:
-            _collect(job, known)
+            collect(job, known)
         rates = tuple(s.rate for s in searches if s.rate is not None)
         return (rates if len(rates) == len(searches) else None), any(s.at_edge for s in searches)
 
@@ -183,13 +187,20 @@ class Planner:
     ) -> tuple[Job, ...]:
         """One a fold."""
         first = [self.transfer(task, entry, seed, fold, lr=rate) for fold, rate in enumerate(rates)]
-        return tuple(_longer(job, doublings) for job in first)
+        return tuple(longer(job, doublings) for job in first)
+
+    @once
+    def _of_own_sizes(self, task: Task, entry: WeightsEntry, seed: int) -> Trial:
+        """A trial whose images keep their sizes."""
+        return own_sizes_trial(self.origins, task, entry, seed, begin=self.start(entry, seed))
 
     def _trials(
         self, task: Task, entry: WeightsEntry, doublings: int | None, lookup: Lookup, *, known: dict[str, Job]
     ) -> tuple[list[Trial], int]:
         """Trials of a candidate on a task; jobs of searches under way go into `known`; the number still hidden."""
         seeds = self.study.seeds
+        if task.own_sizes:
+            return [self._of_own_sizes(task, entry, seed) for seed in seeds], 0
         if task.recipe is None:  # nothing is trained: it is a probe of frozen features
             return [
                 Trial(entry.name, task.name, s, self._probe(task, entry, s), transfers=(), rates=(), at_edge=False)
@@ -373,25 +384,3 @@ class Planner:
 
     def _train_cost(self, recipe: Recipe, images: str) -> float:
         return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND
-
-
-def _collect(job: Job, known: dict[str, Job]) -> None:
-    """Put a job and all that it needs into `known`, inputs first."""
-    if job.key in known:
-        return
-    for needed in job.inputs.values():
-        _collect(needed, known)
-    known[job.key] = job
-
-
-def _longer(job: Job, doublings: int) -> Job:
-    """The transfer that goes on from the end of this one, so often, each time for as many updates as there were."""
-    cost, label = job.cost, job.label
-    for _ in range(doublings):
-        recipe = job.settings.recipe
-        longer = recipe.model_copy(update={"updates": 2 * recipe.updates})
-        settings, inputs = replace(job.settings, recipe=longer), job.inputs | {"before": job}
-        label_now = f"{label}, to update {longer.updates}"
-        job = Job("transfer", settings, inputs, job.place, label=label_now, cost=cost)
-        cost *= 2
-    return job

@@ -49,9 +49,12 @@ class Foreseen:
     family: str
     tests: int
     measured: bool
+    weights: int | None = None
+    """That are trained on the task; None: all of the study."""
 
     def text(self, weights: int) -> str:
-        """One line for the terminal."""
+        """One line for the terminal. weights: of the study."""
+        weights = self.weights or weights
         found = []
         if self.between is not None and weights > 1:
             found.append(f"{100 * self.between:.1f} points between two of {weights} weights")
@@ -84,6 +87,8 @@ class Plan:
     faults: tuple[str, ...] = ()
     explaining: float = 0.0
     """CPU seconds of explanations whose pair is chosen once all candidates are tested."""
+    needs: tuple[str, ...] = ()
+    """Lines: what has to be there, what it costs; settings and published numbers with their sources."""
 
     def __repr__(self) -> str:
         return f"<plan of {self.name} in {self.out}: {self.known - self.done} jobs wait, {self.done} are done>"
@@ -106,7 +111,7 @@ class Plan:
             how = "" if all(one.measured for one in self.foreseen) else f", if seeds spread by {100 * SPREAD:g} points"
             lines.append(f"differences that it finds in 8 of 10 such studies{how}:")
             lines += [f"  {one.text(self.weights)}" for one in self.foreseen]
-        return "\n".join([*lines, *(f"note: {fault}" for fault in self.faults)])
+        return "\n".join([*lines, *self.needs, *(f"note: {fault}" for fault in self.faults)])
 
 
 def plan_summary(
@@ -117,6 +122,7 @@ def plan_summary(
     *,
     foreseen: tuple[Foreseen, ...] = (),
     explaining: float = 0.0,
+    needs: tuple[str, ...] = (),
 ) -> Plan:
     """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find."""
     jobs: dict[str, tuple[int, float]] = {}
@@ -138,6 +144,7 @@ def plan_summary(
         foreseen=foreseen,
         faults=tuple(faults_of_design(study)),
         explaining=0.0 if expansion.pairs else explaining,
+        needs=needs,
     )
 
 
@@ -146,6 +153,7 @@ def _precisions(study: Study, devices: Devices) -> str:
     usual = usual_precision(devices.kind)
     stated = {p.recipe.name: p.recipe.training.precision for p in study.pretraining.values()}
     stated |= {t.recipe.name: t.recipe.precision for t in study.tasks if t.recipe}
+    stated |= {t.own_sizes.name: t.own_sizes.training.precision for t in study.tasks if t.own_sizes}
     resolved = {name: precision_on(devices.kind, precision) for name, precision in stated.items()}
     others = {f"{name} in {precision}" for name, precision in resolved.items() if precision != usual}
     return ", ".join([f"trained in {usual}", *sorted(others)])
@@ -170,7 +178,7 @@ def foreseen(planner: Planner, store: Store | None, expansion: Expansion) -> tup
         pairs = weights * (weights - 1) // 2
         between = _finite(detectable(parts, ALPHA / pairs)) if pairs else None
         first = _finite(detectable(parts, ALPHA / steps)) if steps else None
-        found.append(Foreseen(task.name, images, between, first, family, steps, bool(measured)))
+        found.append(Foreseen(task.name, images, between, first, family, steps, bool(measured), weights))
     return tuple(found)
 
 

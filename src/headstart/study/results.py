@@ -64,7 +64,11 @@ class Results:
     def _updates(self, task: Task) -> int:
         """Of each training of a task, by now."""
         transfers = [t.transfers for t in self.expansion.trials if t.task == task.name]
-        return int(transfers[0][0].settings.recipe.updates) if transfers and transfers[0] else 0
+        if not transfers or not transfers[0]:
+            return 0
+        job = transfers[0][0]
+        said = (self._metrics(job) or {}).get("train/updates") if task.own_sizes else job.settings.recipe.updates
+        return int(said or 0)
 
     def _metrics(self, job: Job) -> dict[str, float | None] | None:
         found = self.of(job)
@@ -293,7 +297,7 @@ class Results:
         """What was copied into the models of each candidate and task, by part: of the first seed, equal for all."""
         first: dict[tuple[str, str], Trial] = {}
         for trial in trials:
-            if trial.transfers:
+            if trial.transfers and trial.transfers[0].kind == "transfer":
                 first.setdefault((trial.weights, trial.task), trial)
         return [
             {"weights": weights, "task": task, **read_json(path)["start"]}
@@ -365,7 +369,7 @@ def measured(rows: list[dict[str, Finished]], study_seeds: int) -> Measured:
 
 def study_digest(study: Study) -> str:
     """Identity of a study whatever the places of its files, and whatever makes its batches: results do not change."""
-    values = study.model_dump(mode="json")
+    values = study.model_dump(mode="json", exclude={"data", "stand_ins", "sources", "published"})
     values["sets"] = {name: _set_facts(s) for name, s in study.sets.items()}
     values["backbone"] = study.backbone and _without_folders(f"random:{study.backbone}")
     for wanted in values["pretraining"].values():

@@ -19,6 +19,7 @@ from headstart.errors import HeadstartError, StoreError, StudyError
 from headstart.places.paths import absolute
 from headstart.places.trust import require_trusted
 from headstart.recipes.schema import as_written
+from headstart.stats.convergence import Convergence
 from headstart.store.files import read_json, write_json, write_text
 from headstart.store.lock import RunLock
 from headstart.store.sealing import DIGESTS, discard_damaged, seal
@@ -115,7 +116,7 @@ def run(
         finally:
             close_store(store)
         results = Results(planner, store, planner.expand(lookup(store)))
-        if extend and outcome.complete and not finishing and more(out, results.convergence):
+        if extend and outcome.complete and not finishing and more(out, _extendable(results)):
             planner.extended = read_extended(out)
             try:
                 before, outcome = outcome, work()
@@ -129,6 +130,11 @@ def run(
         changed = write_results(out, summary)
         seal(out, RESULTS)
         return RunResult(out, outcome, summary, changed)
+
+
+def _extendable(results: Results) -> dict[str, dict[str, Convergence]]:
+    """How the trainings of tasks went that can go on for as many updates again; those counted in epochs cannot."""
+    return {t.name: results.convergence[t.name] for t in results.study.tasks if t.own_sizes is None}
 
 
 def check_weights(planner: Planner, expansion: Expansion) -> None:
@@ -177,7 +183,7 @@ def shared_store(study: Study, base: Path, out: Path, asked: Path | None) -> Pat
 
 def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU, *, shared: Path | None = None) -> Expansion:
     """What a run into `out` would do now; runs and writes nothing."""
-    planner = Planner(study, base, device=devices.kind, extended=read_extended(out))
+    planner = Planner(study, base, device=devices.kind, extended=read_extended(out), without_data=True)
     return planner.expand(lookup(Store(out, shared_store(study, base, out, shared), link=False)))
 
 

@@ -16,10 +16,10 @@ def fixed_in_origins(study: Study, entries: Sequence[WeightsEntry]) -> list[str]
 
 
 def fixed_in_task(study: Study, task: Task) -> list[str]:
-    """Of a task: the images that it trains on where it trains on all there are (folds are the seed's own), and a rate
-    that is searched once."""
+    """Of a task: the images that it trains on where it trains on all there are (folds and draws are the seed's own),
+    and a rate that is searched once."""
     sets = [study.sets[name] for name in task.train]
-    dealt = any(isinstance(images, FolderSet) and images.folds for images in sets)
+    dealt = any(isinstance(images, FolderSet) and images.drawn for images in sets)
     fixed = [] if dealt or task.limit is not None else ["the training images"]
     if task.recipe and task.recipe.rates and study.search == "first":
         fixed.append("the rates, searched with the first seed")

@@ -8,14 +8,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from headstart.config.data import data_name
 from headstart.config.sets import ORIGIN_STRIDE, FolderSet, TableSet, WorldSet
 from headstart.config.study import Study
 from headstart.data.annotations import Annotations
+from headstart.errors import StudyError
 from headstart.places.paths import absolute
 from headstart.readers.place import DataPlace
 from headstart.study.jobs import Job, as_json
+from headstart.study.planning.absent import absent
 from headstart.study.planning.once import once
-from headstart.study.settings import DrawSettings, PrepareSettings, SplitSettings, ViewSettings
+from headstart.study.settings import (
+    DrawnSplitSettings,
+    DrawSettings,
+    PrepareSettings,
+    SplitSettings,
+    ViewSettings,
+)
 
 WORLD_PIXELS_PER_SECOND = 96**2 * 500
 """That are drawn in a CPU second."""
@@ -30,10 +39,16 @@ class Sets:
     """Folder that relative paths in the study are relative to."""
     remembered: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
     """Jobs that were asked for before."""
+    without_data: bool = False
+    """Whether data sets that nobody has said the place of are planned with as the study declares them."""
     _annotations: dict[str, Annotations] = field(default_factory=dict)
 
     def annotations(self, settings: FolderSet | TableSet) -> Annotations:
-        """The data set of a set, opened once."""
+        """The data set of a set, opened once. Raises StudyError where nobody has said where it is."""
+        if named := data_name(settings.path):
+            if self.without_data:
+                return absent(settings)
+            raise StudyError(f"it is not said where {named[0]} is. Give --data {named[0]}=PATH.")
         place = self.place(settings)
         key = json.dumps(as_json(place), sort_keys=True)
         if key not in self._annotations:
@@ -57,31 +72,49 @@ class Sets:
             label = f"draw {name}" + (f" for seed {origin}" if origin else "")
             return Job("draw", drawn, label=label, cost=cost)
         assert isinstance(settings, FolderSet), f"set {name} is not prepared"
-        return self._prepare(name, settings, seed if settings.folds and settings.role != "all" else 0)
+        return self._prepare(name, settings, seed if self._is_dealt(settings) else 0)
 
     def _prepare(self, name: str, settings: FolderSet, seed: int) -> Job:
         annotations, place = self.annotations(settings), self.place(settings)
         count, data = len(annotations), annotations.fingerprint
         roles = SplitSettings(data, settings.task, settings.folds, settings.on_bad_image)
-        split = Job("split", roles, {}, place, label="split the images", cost=count / 100)
+        if settings.per_class:
+            roles = DrawnSplitSettings(
+                data,
+                settings.task,
+                0,
+                settings.on_bad_image,
+                per_class=settings.per_class,
+                test_per_class=settings.test_per_class,
+                among=settings.among,
+            )
+        what = "draw images of each class" if settings.per_class else "split the images"
+        split = Job("split", roles, {}, place, label=what, cost=count / 100)
         if seed:  # near-duplicates are what they are: they are looked for once
-            label = f"split the images for seed {seed}"
+            label = f"{what} for seed {seed}"
             split = Job("split", replace(roles, seed=seed), {"clusters": split}, place, label=label, cost=1)
         wanted = PrepareSettings(
             data=data,
             task=settings.task,
-            role="all" if settings.folds else settings.role,
-            fold=None if settings.folds else settings.fold,
+            role="all" if settings.drawn else settings.role,
+            fold=None if settings.drawn else settings.fold,
             folds=settings.folds,
             size_hw=settings.size_hw,
             on_bad_image=settings.on_bad_image,
             resize=settings.resize,
         )
-        if not settings.folds:
+        if not settings.drawn:
             return Job("prepare", wanted, {"split": split}, place, label=f"prepare {name}", cost=count / 60)
         # Folds share their pixels: each is a view of one set of all images, whose own split is that of seed 0.
         dealt = split.inputs.get("clusters", split)
-        every = Job("prepare", wanted, {"split": dealt}, place, label="prepare all folds", cost=count / 60)
+        every = Job(
+            "prepare",
+            wanted,
+            {"split": dealt},
+            place,
+            label=f"prepare all {'folds' if settings.folds else 'draws'}",
+            cost=count / 60,
+        )
         if settings.role == "all":
             return every
         view = ViewSettings(settings.role, settings.fold or 0)
@@ -89,9 +122,12 @@ class Sets:
         return Job("view", view, {"images": every, "split": split}, place, label=f"choose {label}", cost=1)
 
     def dealt(self, names: Iterable[str]) -> bool:
-        """Whether one of these sets is a fold, which every seed deals anew."""
-        found = [s for name in names if isinstance(s := self.study.sets[name], FolderSet)]
-        return any(s.folds > 0 and s.role != "all" for s in found)
+        """Whether one of these sets is a fold or a draw, which every seed deals anew."""
+        return any(self._is_dealt(self.study.sets[name]) for name in names)
+
+    @staticmethod
+    def _is_dealt(settings: WorldSet | FolderSet | TableSet) -> bool:
+        return isinstance(settings, FolderSet) and settings.drawn and settings.role != "all"
 
     def masks(self, name: str) -> DataPlace | None:
         """Where the data set of a prepared set lies now: original masks are read from there."""
@@ -101,7 +137,7 @@ class Sets:
     def count(self, name: str) -> int:
         """Images of a set, at most."""
         settings = self.study.sets[name]
-        return settings.count if isinstance(settings, WorldSet) else len(self.annotations(settings))
+        return settings.count if isinstance(settings, WorldSet) else settings.images or len(self.annotations(settings))
 
     def pixels(self, name: str) -> float:
         """Pixels of an image of a set, as tasks see it."""

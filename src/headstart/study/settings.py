@@ -42,6 +42,15 @@ class SplitSettings:
 
 
 @dataclass(frozen=True)
+class DrawnSplitSettings(SplitSettings):
+    """`split` of data without an official one: so many images a class train, of the splits `among`, others test."""
+
+    per_class: int = 1
+    test_per_class: int | None = None
+    among: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PrepareSettings:
     """`prepare`: the images of one role, or of all folds and roles, brought to one size; fields as in
     `headstart.config.sets.FolderSet`."""
@@ -89,6 +98,19 @@ class EvaluateSettings:
     """`evaluate`: the test metrics of one trial, over all its folds."""
 
     task: str
+    protocol: str
+    bootstrap: int
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class WholeTestSettings:
+    """`test_whole`: the test metrics of a detector on images at their own sizes."""
+
+    data: str
+    """Fingerprint of the table."""
+    splits: tuple[str, ...]
     protocol: str
     bootstrap: int
     threads: int

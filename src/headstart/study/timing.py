@@ -17,12 +17,16 @@ def timing_jobs(origins: Origins, trials: Sequence[Trial]) -> dict[tuple[str, st
     """By (weights, task) of the trials."""
     study = origins.study
     entries = {entry.name: entry for entry in study.weights}
-    tests = {task.name: task.test[0] for task in study.tasks}
+    tests = {task.name: (task.test[0], task.own_sizes) for task in study.tasks}
     found: dict[tuple[str, str], Job] = {}
     for weights, task in dict.fromkeys((trial.weights, trial.task) for trial in trials):
-        images = study.sets[tests[task]]
-        assert isinstance(images, FolderSet | WorldSet)
-        size_hw = (images.size, images.size) if isinstance(images, WorldSet) else images.size_hw
+        test, own_sizes = tests[task]
+        images = study.sets[test]
+        if own_sizes:
+            size_hw = (own_sizes.sampling.size, own_sizes.sampling.size)
+        else:
+            assert isinstance(images, FolderSet | WorldSet)
+            size_hw = (images.size, images.size) if isinstance(images, WorldSet) else images.size_hw
         backbone, digest = origins.architecture(entries[weights])
         shown = backbone.rpartition("/")[2] if digest else backbone
         settings = TimeSettings(shown, digest, size_hw, study.threads, origins.device)

@@ -144,7 +144,8 @@ def measure(
     """Both probes, fitted in every fold, on the test images of all folds together (m in all), under weights (B, m).
 
     The logistic probe's strength is searched, ridge has a fixed one.
-    Metrics with replicates (B,): `probe/logistic/top1`, `probe/ridge/top1`, `probe/logistic/log_loss` (nats);
+    Metrics with replicates (B,): `probe/{kind}/top1`, `probe/{kind}/mean_class_accuracy`, `probe/logistic/log_loss`
+    (nats);
     without: `probe/{kind}/strength` (geometric mean over folds), `probe/{kind}/edge` (a fold's search ended at an
     end of its grid), `probe/logistic/not_converged`. Predictions: the logistic probe's `log_loss` (m,), `correct`
     (m,) bool, `label`, `predicted` (m,), and `correct_ridge`.
@@ -169,13 +170,15 @@ def measure(
     losses = {"logistic": log_losses(logits["logistic"], truth), "ridge": None}
     scored = {k: accuracy(truth, logits[k].argmax(axis=1), num_classes, losses[k]) for k in kinds}
     metrics = {_name(kind, "top1"): scored[kind].top1 for kind in kinds}
+    metrics |= {_name(kind, "mean_class_accuracy"): scored[kind].mean_class_accuracy for kind in kinds}
     metrics[_name("logistic", "log_loss")] = scored["logistic"].log_loss
     for kind, of_kind in results.items():
         metrics[_name(kind, "strength")] = float(np.exp(np.mean([np.log(r.strength) for r in of_kind])))
         metrics[_name(kind, "edge")] = float(any(r.edge for r in of_kind))
     metrics[_name("logistic", "not_converged")] = float(not all(r.converged for r in results["logistic"]))
     drawn = {kind: scored[kind].replicates(weights) for kind in kinds}
-    replicates = {_name(kind, "top1"): drawn[kind]["top1"] for kind in kinds}
+    of_accuracy = ("top1", "mean_class_accuracy")
+    replicates = {_name(kind, name): drawn[kind][name] for kind in kinds for name in of_accuracy}
     replicates[_name("logistic", "log_loss")] = drawn["logistic"]["log_loss"]
     predictions = {"log_loss": losses["logistic"], "label": truth, "predicted": logits["logistic"].argmax(axis=1)}
     hits = {"correct": scored["logistic"].correct, "correct_ridge": scored["ridge"].correct}

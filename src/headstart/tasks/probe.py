@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from headstart.names import Metric, metric
 from headstart.tasks.protocol import Task
 
-WORDS = {"top1": "top-1 accuracy", "log_loss": "log-loss"}
+WORDS = {"top1": "top-1 accuracy", "mean_class_accuracy": "mean class accuracy", "log_loss": "log-loss"}
 
 
 class Probe(Task):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.batches.image_sets import ImageSet
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.progress import Progress
+    from headstart.recipes.heads import DilatedHead
     from headstart.recipes.schema import Recipe
     from headstart.tasks.trained import TaskModel
 
@@ -33,7 +34,7 @@ class Segment(MapsTask):
     words = "segmentation"
     family = "seg"
     target = "segment"
-    heads = ("pixel",)
+    heads = ("pixel", "fcn", "deeplab")
     finding = "F2a"
     of_class = "IoU"
     updates: Mapping[Budget, int] = {"quick": 100, "normal": 600}
@@ -64,8 +65,11 @@ class Segment(MapsTask):
         self, backbone: nn.Module, recipe: Recipe, num_classes: int, size_hw: tuple[int, int], *, several: bool = False
     ) -> nn.Module:
         from headstart.models.segmentation import Segmenter
+        from headstart.recipes.heads import DilatedHead
         from headstart.recipes.schema import PixelRecipe
 
+        if isinstance(recipe, DilatedHead):
+            return _dilated(backbone, recipe, num_classes)
         assert isinstance(recipe, PixelRecipe)  # see `heads`
         return Segmenter(backbone, num_classes, recipe.levels, recipe.channels)
 
@@ -130,6 +134,25 @@ class Segment(MapsTask):
         classes = trained.model.segment(network_input(trained, pixels), size_hw)[0].cpu().numpy()  # type: ignore[operator]
         share = {name: float((classes == k).mean()) for k, name in enumerate(trained.classes)}
         return blend_classes(pixels, classes), [{"share": {name: part for name, part in share.items() if part > 0}}]
+
+
+def _dilated(backbone: nn.Module, recipe: DilatedHead, num_classes: int) -> nn.Module:
+    """Raises WeightsError for a backbone that has no such C5."""
+    from headstart.errors import WeightsError
+    from headstart.models.backbones.deformable import deform_stages
+    from headstart.models.dilated_segmentation import DeepLab, Fcn
+    from headstart.recipes.heads import DeepLabHead
+
+    try:
+        if isinstance(recipe, DeepLabHead):
+            model: nn.Module = DeepLab(backbone, num_classes, recipe.channels, recipe.atrous)
+        else:
+            model = Fcn(backbone, num_classes, recipe.channels)
+        if recipe.deformable:  # after the last stage was dilated
+            deform_stages(backbone, recipe.deformable, recipe.modulated)
+    except ValueError as fault:
+        raise WeightsError(f"head {recipe.head!r}: {fault}.") from None  # type: ignore[attr-defined]
+    return model
 
 
 def _segmented(

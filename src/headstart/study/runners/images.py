@@ -14,7 +14,14 @@ from headstart.study.runners.shared import (
     Inputs,
     Metrics,
 )
-from headstart.study.settings import DataPlace, DrawSettings, PrepareSettings, SplitSettings, ViewSettings
+from headstart.study.settings import (
+    DataPlace,
+    DrawnSplitSettings,
+    DrawSettings,
+    PrepareSettings,
+    SplitSettings,
+    ViewSettings,
+)
 
 
 def draw(settings: DrawSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
@@ -27,6 +34,8 @@ def draw(settings: DrawSettings, place: None, inputs: Inputs, out: Path, progres
 
 def split(settings: SplitSettings, place: DataPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Which images train, validate and test, in each fold; near-duplicates and the source's groups share a cluster."""
+    from headstart.data.drawn_splits import draw as drawn
+    from headstart.data.drawn_splits import pool
     from headstart.data.duplicates import near_duplicate_clusters, with_groups
     from headstart.data.splits import assign
     from headstart.readers.formats import open_dataset
@@ -34,12 +43,24 @@ def split(settings: SplitSettings, place: DataPlace, inputs: Inputs, out: Path, 
     annotations = open_dataset(place.root, place.format, **place.read)
     every = np.arange(len(annotations))
     show = lambda done, count: progress(0.9 * done / count, f"image {done}/{count}")  # noqa: E731
+    some = pool(annotations, settings.among) if isinstance(settings, DrawnSplitSettings) else every
     if "clusters" in inputs:  # found by the split of another seed
         clusters = load_arrays(inputs["clusters"] / "roles.npz")["clusters"]
     else:
-        clusters = near_duplicate_clusters(annotations, every, settings.on_bad_image, show)
+        clusters = every + len(every)  # images that take no part stand alone
+        clusters[some] = near_duplicate_clusters(annotations, some, settings.on_bad_image, show)
         clusters = with_groups(annotations, every, clusters)
-    roles = assign(annotations, settings.task, settings.folds, clusters, seed=settings.seed)
+    if isinstance(settings, DrawnSplitSettings):
+        roles = drawn(
+            annotations,
+            settings.per_class,
+            settings.test_per_class,
+            settings.among,
+            clusters=clusters,
+            seed=settings.seed,
+        )
+    else:
+        roles = assign(annotations, settings.task, settings.folds, clusters, seed=settings.seed)
     arrays = {
         f"{role}{k}": getattr(fold, role) for k, fold in enumerate(roles.folds) for role in ("train", "val", "test")
     }

@@ -10,6 +10,7 @@ from headstart.study.runners.explaining import activations, composition, neighbo
 from headstart.study.runners.images import draw, prepare, split, view
 from headstart.study.runners.looking import contents, look, pair
 from headstart.study.runners.origins import pretrain, proposals, resize
+from headstart.study.runners.own_sizes import finetune, whole_test
 from headstart.study.runners.timing import timed
 from headstart.study.runners.training import evaluate, features, probe, transfer
 
@@ -23,6 +24,8 @@ RUNNERS = {
     "pretrain": pretrain,
     "transfer": transfer,
     "evaluate": evaluate,
+    "finetune": finetune,
+    "test_whole": whole_test,
     "features": features,
     "probe": probe,
     "neighbors": neighbors,

@@ -1,0 +1,81 @@
+"""Where the data sets lie that a study only names: as a user says, by name or below one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from headstart.config.data import data_name
+from headstart.config.sets import FolderSet, TableSet
+from headstart.config.study import Study
+from headstart.errors import StudyError, UsageError
+
+
+def assigned(words: Sequence[str]) -> dict[str, Path]:
+    """Places by name, of words such as "voc=/data/VOCdevkit". Raises UsageError for words that are none."""
+    places: dict[str, Path] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            raise UsageError(f"--data {word}: write NAME=PATH, such as voc=/data/VOCdevkit.")
+        places[name] = Path(path)
+    return places
+
+
+def used_sets(study: Study) -> set[str]:
+    """Names of the sets that a run opens: not those that public weights stand in for."""
+    used = {name for task in study.tasks for name in (*task.train, *task.val, *task.test)}
+    used |= {wanted.images for wanted in study.pretraining.values()}
+    return used | ({study.explain.images, study.explain.statistics} if study.explain else set())
+
+
+def named(study: Study) -> list[str]:
+    """Data sets that a run needs and that have no place yet, in the order of the study."""
+    used = [images for name, images in study.sets.items() if name in used_sets(study)]
+    paths = [images.path for images in used if isinstance(images, FolderSet | TableSet)]
+    wanted = {of[0] for path in paths if (of := data_name(path))}
+    return [name for name in study.data if name in wanted]
+
+
+def with_data(study: Study, places: Mapping[str, Path], root: Path | None, *, all_needed: bool) -> Study:
+    """The study with the places of its data sets: those that are said, else the folder of that name below `root`.
+
+    Raises UsageError for a name that the study does not have and a place that is not there; StudyError that names all
+    that have no place, and where to get them, where all are needed.
+    """
+    wanted = named(study)
+    for name, path in places.items():
+        if name not in study.data:
+            raise UsageError(
+                f"--data {name}: the study {study.name} names no such data set, only {', '.join(study.data) or 'none'}."
+            )
+        if not path.exists():
+            raise UsageError(f"--data {name}={path}: there is nothing at that place.")
+    found = {name: root / name for name in wanted if root and (root / name).exists()} | dict(places)
+    missing = [name for name in wanted if name not in found]
+    if missing and all_needed:
+        lines = [f"  {missing_line(study, name)}" for name in missing]
+        raise StudyError(
+            f"{study.name}: {len(missing)} of {len(wanted)} data sets have no place:\n"
+            + "\n".join(lines)
+            + "\nThey are never downloaded. Say where each is with --data NAME=PATH, or where all are, in folders of "
+            "these names, with --data-root PATH."
+        )
+    sets = {name: _placed(images, found) for name, images in study.sets.items()}
+    return study.model_copy(update={"sets": sets})
+
+
+def missing_line(study: Study, name: str) -> str:
+    """What a data set is and where it is had from."""
+    source = study.data[name]
+    licence = f"; {source.licence}" if source.licence else ""
+    return f"{name}: {source.what}; {source.layout}; about {source.gigabytes:g} GB; {source.get}{licence}"
+
+
+def _placed(images: object, found: Mapping[str, Path]) -> object:
+    if not isinstance(images, FolderSet | TableSet):
+        return images
+    of = data_name(images.path)
+    if not of or of[0] not in found:
+        return images
+    return images.model_copy(update={"path": str((found[of[0]] / of[1]).resolve())})
