@@ -59,7 +59,8 @@ def _told(run: RunDir, task: str, names: list[str]) -> dict[str, dict[str, Any]]
         settings = [of for key in keys if (of := records.get(key, {}).get("settings"))]
         if settings:
             told[name] = _flat(settings[0])
-            rates = [significant(of["recipe"]["lr"]) for of in settings if of.get("recipe")]
+            recipes = [of["recipe"] for of in settings if of.get("recipe")]
+            rates = [significant((recipe.get("training") or recipe)["lr"]) for recipe in recipes]
             told[name]["recipe.lr"] = listed(list(dict.fromkeys(rates)))
     return told
 
