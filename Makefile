@@ -14,7 +14,7 @@ help:
 	@echo "make study    install, run the shapes study into runs/shapes, say where its report is"
 	@echo "make test     install, run the tests"
 	@echo "make lint     install, check style and types"
-	@echo "make docs     write docs/commands.md from the commands' own help, docs/weights.md from the catalogue"
+	@echo "make docs     write docs/commands.md from the commands' own help, docs/weights.md from the catalogue, docs/events.schema.json"
 	@echo "make bench    run the scripts in benchmarks/"
 	@echo "make mutants  change the code one place at a time and see whether tests notice (an hour; ROOMS=\"stats\" SAMPLE=100)"
 	@echo "make lock     pin every requirement again (needs uv)"
@@ -49,6 +49,7 @@ lint: install
 docs: install
 	@$(BIN)/typer headstart.cli.main utils docs --name headstart --title "Commands" --output docs/commands.md >/dev/null
 	@$(BIN)/python -m headstart.weights.listing docs/weights.md
+	@$(BIN)/python -m headstart.study.executors.telling docs/events.schema.json
 
 bench: install
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

@@ -40,6 +40,7 @@ def run_study(
     store: PathLike | None = None,
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
+    events: PathLike | None = None,
 ) -> RunSummary:
     """Run a study (a TOML file or a built-in name) into `out` (default `runs/NAME`), or go on with it there.
 
@@ -51,7 +52,8 @@ def run_study(
     that the study, its cards or checkpoints name as backbones. extend: once all is done, tasks that
     have not converged go on from where their trainings ended, for as many updates again (docs/converged.md).
     store: a folder where several runs keep their jobs, each of which is done once. executor: "ray" for the cluster at
-    `address` (docs/cluster.md); None: one that is started on this machine.
+    `address` (docs/cluster.md); None: one that is started on this machine. events: a file for what happens, a
+    line of JSON each.
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
@@ -70,7 +72,17 @@ def run_study(
     where = run_directory(source, settings.name, as_path(out))
     shared = as_path(store)
     with trusting(trust_code), placed(executor, address, device, threads=settings.threads, workers=workers) as at:
-        how = HowToRun(workers, at[1], offline, overwrite, extend=extend, quiet=quiet, store=shared, cluster=at[0])
+        how = HowToRun(
+            workers,
+            at[1],
+            offline,
+            overwrite,
+            extend=extend,
+            quiet=quiet,
+            store=shared,
+            cluster=at[0],
+            events=as_path(events),
+        )
         return summarized(settings, source, base, where, how=how)
 
 
@@ -157,6 +169,7 @@ def compare(
     store: PathLike | None = None,
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
+    events: PathLike | None = None,
 ) -> RunSummary:
     """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
 
@@ -227,7 +240,17 @@ def compare(
         write_study(study, proposal, f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}")
         shared = as_path(store)
         with placed(executor, address, device, threads=study.threads, workers=workers) as at:
-            how = HowToRun(workers, at[1], offline, overwrite, extend=extend, quiet=quiet, store=shared, cluster=at[0])
+            how = HowToRun(
+                workers,
+                at[1],
+                offline,
+                overwrite,
+                extend=extend,
+                quiet=quiet,
+                store=shared,
+                cluster=at[0],
+                events=as_path(events),
+            )
             return summarized(study, proposal, where, where, how=how)
 
 

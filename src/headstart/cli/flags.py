@@ -98,6 +98,9 @@ Address = Annotated[
     str | None,
     typer.Option("--address", help="Of the Ray cluster: auto, or ray://HOST:PORT; by default one is started here."),
 ]
+Events = Annotated[
+    Path | None, typer.Option("--events", help="Add what happens to this file, a line of JSON each (docs/events.md).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

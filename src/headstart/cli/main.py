@@ -22,6 +22,7 @@ from headstart.cli.flags import (
     Data,
     DataRoot,
     Device,
+    Events,
     Executor,
     Executors,
     Extend,
@@ -104,6 +105,7 @@ def run(
     store: SharedStore = None,
     executor: Executor = Executors.local,
     address: Address = None,
+    events: Events = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,6 +133,7 @@ def run(
             store=store,
             executor=executor.value,
             address=address,
+            events=events,
         ),
         quiet,
         as_json,
@@ -215,6 +218,7 @@ def compare(
     store: SharedStore = None,
     executor: Executor = Executors.local,
     address: Address = None,
+    events: Events = None,
     as_json: AsJson = False,
 ) -> None:
     """Which of these weights should I start from for this data?"""
@@ -244,6 +248,7 @@ def compare(
         store=store,
         executor=executor.value,
         address=address,
+        events=events,
     )
     finish(summary, quiet, as_json)
 

@@ -68,6 +68,8 @@ class HowToRun:
     """A store that other runs use, too."""
     cluster: Cluster | None = None
     """Where jobs run, if not on this machine."""
+    events: Path | None = None
+    """A file for what happens, as JSON lines."""
 
 
 def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToRun) -> RunSummary:
@@ -80,19 +82,24 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
     from headstart.report.build import build
     from headstart.study.answer import answer_lines
     from headstart.study.executors.pools import default_workers
+    from headstart.study.executors.telling import told_to
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
     at_a_time = (how.workers or default_workers(study.threads)) + len(how.devices.names)
     if how.cluster is not None:
         at_a_time = max(1, how.cluster.cpus // study.threads)
-    with ProgressDisplay(at_a_time, how.quiet) as display, no_network(how.offline):
+    with (
+        ProgressDisplay(at_a_time, how.quiet) as display,
+        told_to(display, how.events) as on_event,
+        no_network(how.offline),
+    ):
         result = run(
             study,
             source,
             base,
             out,
-            on_event=display,
+            on_event=on_event,
             workers=how.workers,
             offline=how.offline,
             overwrite=how.overwrite,

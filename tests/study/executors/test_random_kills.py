@@ -15,9 +15,7 @@ import pytest
 from headstart.store.store import Store
 from support.killed import STUDY, differences, finished, results, strays
 
-LONGER = STUDY.replace("epochs = 1,", "epochs = 40,").replace("updates = 2,", "updates = 40,")
-LONGEST = 12.0
-"""Seconds after its start at which a run is killed at the latest: it takes about as long."""
+LONGER = STUDY.replace("epochs = 1,", "epochs = 20,").replace("updates = 2,", "updates = 20,")
 
 
 def started(folder: Path, out: str) -> subprocess.Popen:
@@ -56,6 +54,15 @@ def is_worker(pid: int) -> bool:
         return False
 
 
+def workers_of(process: subprocess.Popen) -> list[int]:
+    """Workers of a run, once there are any; none where it ends without."""
+    while process.poll() is None:
+        if found := [pid for pid in of_session(process.pid) if is_worker(pid)]:
+            return found
+        time.sleep(0.02)
+    return []
+
+
 def none_is_left(session: int) -> bool:
     give_up = time.monotonic() + 15
     while of_session(session):
@@ -73,14 +80,20 @@ def test_killed_at_random_moments(kills, tmp_path):
     seed = int(os.environ.get("HEADSTART_KILL_SEED", "14"))
     draw = random.Random(seed)
     (tmp_path / "small.toml").write_text(LONGER)
-    assert started(tmp_path, "whole").wait(timeout=300) == 0, (tmp_path / "whole.txt").read_text()
+    process = started(tmp_path, "whole")
+    working = workers_of(process)
+    began = time.monotonic()
+    assert working and process.wait(timeout=300) == 0, (tmp_path / "whole.txt").read_text()
+    longest = (time.monotonic() - began) / 2
     whole = results(tmp_path / "whole")
     done, ended, of_worker = 0, 0, 0
     out = tmp_path / "out"
     while done < kills:
         process = started(tmp_path, "out")
         before = finished(out)
-        until = time.monotonic() + draw.uniform(0.2, LONGEST)
+        if draw.random() < 0.8:  # else while it finds out what is to do
+            workers_of(process)
+        until = time.monotonic() + draw.uniform(0, longest)
         while time.monotonic() < until and process.poll() is None:
             time.sleep(0.01)
         workers = [pid for pid in of_session(process.pid) if is_worker(pid)]
@@ -103,4 +116,5 @@ def test_killed_at_random_moments(kills, tmp_path):
         assert (differences(results(out), whole), strays(out)) == ([], [])
         ended += 1
     assert "Traceback" not in (tmp_path / "out.txt").read_text()
+    assert of_worker or kills < 4
     print(f"{done} kills, {of_worker} of them of a worker; {ended} runs ended, each with the same bytes")
