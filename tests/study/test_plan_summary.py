@@ -36,6 +36,8 @@ def test_the_families_of_the_built_in_study():
     study, _ = load_study("shapes")
     assert family_sizes(study) == {"F1": 3, "F2": 2, "F3": 1, "F4": 3}
     assert family_sizes(study.model_copy(update={"explain": None})) == {}
+    paper, _ = load_study("paper")  # tasks of one of its two arms only are no tests: voc; deeplab, fcn, three probes
+    assert family_sizes(paper) == {"F1": 2, "F2": 5, "F3": 1, "F4": 3}
 
 
 def test_every_task_says_what_it_finds_by_what_is_assumed():

@@ -94,6 +94,10 @@ class Task(Settings):
         """Whether models are trained; else it is a probe."""
         return self.recipe is not None or self.own_sizes is not None
 
+    def trains_both(self, explain: Explain) -> bool:
+        """Whether it is run for both candidates that are explained: else it tells nothing of their difference."""
+        return not self.only or {explain.boxes, explain.labels} <= set(self.only)
+
     @model_validator(mode="after")
     def _fits(self) -> Task:
         if self.own_sizes is not None:

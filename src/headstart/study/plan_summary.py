@@ -173,7 +173,8 @@ def foreseen(planner: Planner, store: Store | None, expansion: Expansion) -> tup
         weights = len(task.only or study.weights)
         measured = results and _measured(results, task, len(study.seeds))
         parts = measured or assumed(len(study.seeds), weights, images)
-        family = TASKS[task.kind].finding[:2] if study.explain else ""
+        asked = study.explain is not None and task.trains_both(study.explain)
+        family = TASKS[task.kind].finding[:2] if asked else ""
         steps = tests.get(family, 0)
         pairs = weights * (weights - 1) // 2
         between = _finite(detectable(parts, ALPHA / pairs)) if pairs else None
@@ -213,7 +214,8 @@ def family_sizes(study: Study) -> dict[str, int]:
     """F1 to F4 -> how many primary tests the study asks there."""
     if study.explain is None:
         return {}
-    of = {finding: [t for t in study.tasks if TASKS[t.kind].finding == finding] for finding in ("F1", "F2a", "F2b")}
+    both = [task for task in study.tasks if task.trains_both(study.explain)]
+    of = {finding: [t for t in both if TASKS[t.kind].finding == finding] for finding in ("F1", "F2a", "F2b")}
     sizes: dict[tuple[str, str], set[int | None]] = {}
     for task in of["F1"]:
         sizes.setdefault((task.test[0], task.protocol), set()).add(task.limit)

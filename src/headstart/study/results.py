@@ -201,9 +201,8 @@ class Results:
         found = {role: self._role(role, name, trials) for role, name in roles.items() if name}
         found["pair"] = measured([self._explained(seed, "") for seed in self.study.seeds], len(self.study.seeds))
         arms = explain.boxes, explain.labels
-        tasks = [
-            facts for t in self.study.tasks if not self._only_explains(t) and (facts := self._facts(t, trials, arms))
-        ]
+        told = [t for t in self.study.tasks if t.trains_both(explain) and not self._only_explains(t)]
+        tasks = [facts for t in told if (facts := self._facts(t, trials, arms))]
         answers = [dict(f) for f in findings(found, tasks, self._origins(explain))]
         for finding in answers:  # F1 and F2 are of tasks, the others of the weights alone
             of = [task for task in self.study.tasks if str(finding["id"]).startswith(("F1", "F2"))]

@@ -32,6 +32,7 @@ CHANNELS, ROIS, PROPOSALS = 32, 32, 48
 BOOTSTRAP = 100
 PER_CLASS = {60: 7, 30: 7, 20: 10, 5: 10}
 """Images a class of a draw, by those of the study."""
+PIXELS = ("anchors", "hi", "limit", "lo", "size", "size_hw", "value")
 UNREAD = (".images", ".megabytes", ".pretraining", ".start", ".uri")
 
 
@@ -169,12 +170,26 @@ def differences(study: Study, small: Study) -> list[str]:
     """Lines that say how a miniature differs: each setting with its values before and now, places taken together."""
     new = [name for name in small.pretraining if name not in study.pretraining]
     found: dict[tuple[str, str, str], list[str]] = {}
+    eighths: list[str] = []
     for place, was, now in changes_of(study, small):
         where, _, name = place.rpartition(".")
-        found.setdefault((name, _shown(was), _shown(now)), []).append(where)
+        if name in PIXELS and _is_part(was, now):
+            eighths.append(name)
+        else:
+            found.setdefault((name, _shown(was), _shown(now)), []).append(where)
+    pixels = f"pixels, all divided by {SMALLER}: {', '.join(sorted(set(eighths)))} ({len(eighths)} settings)"
     return [
-        f"{name}: public weights stand in for it; made by {small.pretraining[name].recipe.name}" for name in new
-    ] + [f"{name}: {was} -> {now}{_at(places)}" for (name, was, now), places in sorted(found.items())]
+        *(f"{name}: public weights stand in for it; made by {small.pretraining[name].recipe.name}" for name in new),
+        *([pixels] if eighths else []),
+        *(f"{name}: {was} -> {now}{_at(places)}" for (name, was, now), places in sorted(found.items())),
+    ]
+
+
+def _is_part(was: Any, now: Any) -> bool:
+    """Whether one is the other in smaller pixels."""
+    before, after = (value if isinstance(value, list) else [value] for value in (was, now))
+    numbers = all(isinstance(value, int | float) for value in (*before, *after))
+    return numbers and [value * SMALLER for value in after] == before
 
 
 def changes_of(study: Study, small: Study) -> Iterator[tuple[str, Any, Any]]:
