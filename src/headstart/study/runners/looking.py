@@ -76,7 +76,9 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
     found = likeness(features["a"], features["b"], weights, contents_of(images, count).label)
     metrics, replicates = dict(found.metrics), dict(found.replicates)
     of = {role: load_arrays(inputs[role] / "energy.npz") for role in ("a", "b")}
-    said = [*found.said, *(s for role in ("a", "b") for s in read_json(inputs[role] / SAID))]
+    told = {role: read_json(inputs[role] / SAID) for role in ("a", "b")}
+    said = [*found.said, *(s for s in told["a"] if s in told["b"])]
+    said += [f"{{{role}}}: {s}" for role, other in (("a", "b"), ("b", "a")) for s in told[role] if s not in told[other]]
     grids = [of[role]["energy"].shape[1:] for role in ("a", "b")]
     if grids[0] == grids[1]:
         for name in ("auroc/standardized", "auroc/raw"):
