@@ -96,9 +96,10 @@ def plan_study(
     data: Mapping[str, PathLike] | None = None,
     data_root: PathLike | None = None,
     miniature: bool = False,
+    tree: bool = False,
 ) -> Plan:
     """What `run_study` would do; runs and writes nothing. Data sets without a place are planned as the study declares
-    them."""
+    them. tree: also every job, and why it is not done."""
     from headstart.config.study import with_noise
     from headstart.store.store import Store
     from headstart.study.files import find_study, load_study, run_directory
@@ -106,7 +107,9 @@ def plan_study(
     from headstart.study.plan import Planner
     from headstart.study.plan_summary import foreseen, plan_summary
     from headstart.study.planning.given_data import with_data
+    from headstart.study.planning.measured import rates
     from headstart.study.planning.needs import needs
+    from headstart.study.planning.tree import Tree
     from headstart.study.run import planned, shared_store
 
     declared, base = load_study(str(study))
@@ -127,6 +130,8 @@ def plan_study(
         devices,
         foreseen=foreseen(planner, jobs, expansion),
         explaining=planner.pairs.cost(),
+        rates=rates(expansion, jobs),
+        tree=tuple(Tree(expansion, jobs).lines()) if tree else (),
         needs=needs(planner, declared, expansion),
     )
 

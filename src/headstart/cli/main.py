@@ -153,6 +153,9 @@ def plan(
     data: Data = None,
     data_root: DataRoot = None,
     miniature: Miniature = False,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Show each job, and what has changed where it is not done.")
+    ] = False,
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
@@ -160,7 +163,7 @@ def plan(
 
     places = assigned(data) if data else None
     planned = api.plan_study(
-        study, out, device, noise=noise, store=store, data=places, data_root=data_root, miniature=miniature
+        study, out, device, noise=noise, store=store, data=places, data_root=data_root, miniature=miniature, tree=tree
     )
     say(planned.text())
 

@@ -185,6 +185,14 @@ class Store:
         """The finished jobs, in order of name; a damaged one with what can still be told."""
         return [_entry(path) for path in self._finished()]
 
+    def entry(self, name: str) -> Entry:
+        """One finished job, wherever the store has it."""
+        return _entry(self.find_any(name) or self.path(name))
+
+    def find_any(self, name: str) -> Path | None:
+        """A finished job's directory, whatever it is worth; None where there is none."""
+        return next((path for path in (self.path(name), self.home / "store" / name) if path.is_dir()), None)
+
     def unfinished(self) -> int:
         """Number of jobs that were begun and not finished."""
         return sum(p.is_dir() for p in (self.root / "partial").glob("[!.]*"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from headstart.stats.spread import foreseen_df
 from headstart.store.store import Store
 from headstart.study.jobs import Expansion
 from headstart.study.plan import Planner
+from headstart.study.planning.measured import Rate
 from headstart.study.results import Results
 from headstart.tasks.table import TASKS
 from headstart.train.devices import ON_CPU, Devices, precision_on, usual_precision
@@ -87,11 +89,20 @@ class Plan:
     faults: tuple[str, ...] = ()
     explaining: float = 0.0
     """CPU seconds of explanations whose pair is chosen once all candidates are tested."""
+    measured: tuple[str, ...] = ()
+    """Kinds of waiting jobs whose seconds are those that finished ones of the study took."""
+    disk: float | None = None
+    """Bytes that the waiting jobs of these kinds will take; None where nothing was measured."""
+    tree: tuple[str, ...] = ()
+    """The jobs as a tree, where that was asked for."""
     needs: tuple[str, ...] = ()
     """Lines: what has to be there, what it costs; settings and published numbers with their sources."""
 
     def __repr__(self) -> str:
         return f"<plan of {self.name} in {self.out}: {self.known - self.done} jobs wait, {self.done} are done>"
+
+    def _how(self, kind: str) -> str:
+        return " (measured)" if kind in self.measured else ""
 
     def text(self) -> str:
         """As `headstart plan` prints it."""
@@ -99,7 +110,7 @@ class Plan:
             f"run directory: {self.out}",
             f"{self.name}: {self.weights} weights x {self.tasks} tasks x {self.seeds} seeds",
             f"networks run on: {self.devices}",
-            *(f"  {kind:<12} {n:4d} jobs, {_cpu_minutes(seconds)}" for kind, (n, seconds) in self.jobs.items()),
+            *(f"  {kind:<12} {n:4d} jobs, {_cpu_minutes(s)}{self._how(kind)}" for kind, (n, s) in self.jobs.items()),
         ]
         if self.hidden:
             lines.append(f"  and at least {self.hidden} jobs more once rates and lengths are chosen on held-out images")
@@ -107,6 +118,11 @@ class Plan:
             said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
             lines.append(f"  {said}: {_cpu_minutes(self.explaining)}")
         lines.append(f"  {self.done} of {self.known} known jobs are done")
+        if self.disk:
+            others = sorted(set(self.jobs) - set(self.measured))
+            said = f"  disk: about {self.disk / 1e6:,.1f} MB more, as finished jobs take"
+            lines.append(said + (f" (not known yet of {', '.join(others)})" if others else ""))
+        lines += [f"  {line}" for line in self.tree]
         if self.foreseen:
             how = "" if all(one.measured for one in self.foreseen) else f", if seeds spread by {100 * SPREAD:g} points"
             lines.append(f"differences that it finds in 8 of 10 such studies{how}:")
@@ -123,13 +139,21 @@ def plan_summary(
     foreseen: tuple[Foreseen, ...] = (),
     explaining: float = 0.0,
     needs: tuple[str, ...] = (),
+    rates: Mapping[str, Rate] | None = None,
+    tree: tuple[str, ...] = (),
 ) -> Plan:
-    """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find."""
+    """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find.
+
+    rates: what finished jobs of a kind took (`headstart.study.planning.measured`).
+    """
+    rates = rates or {}
     jobs: dict[str, tuple[int, float]] = {}
     waiting = [job for job in expansion.known if job.key not in expansion.done]
     for job in waiting:
         count, seconds = jobs.get(job.kind, (0, 0.0))
-        jobs[job.kind] = (count + 1, seconds + job.cost)
+        slower = rates[job.kind].slower if job.kind in rates else 1.0
+        jobs[job.kind] = (count + 1, seconds + job.cost * slower)
+    measured = tuple(kind for kind in jobs if kind in rates)
     return Plan(
         out,
         study.name,
@@ -144,6 +168,9 @@ def plan_summary(
         foreseen=foreseen,
         faults=tuple(faults_of_design(study)),
         explaining=0.0 if expansion.pairs else explaining,
+        measured=measured,
+        disk=sum(rates[kind].size * jobs[kind][0] for kind in measured) if measured else None,
+        tree=tree,
         needs=needs,
     )
 
