@@ -334,7 +334,7 @@ def _explain_faults(study: Study) -> list[str]:
 
 
 def _why_faults(study: Study) -> list[str]:
-    names, tasks = {w.name for w in study.weights}, {t.name for t in study.tasks}
+    names, tasks = {w.name for w in study.weights}, {t.name: t for t in study.tasks}
     faults = []
     for k, why in enumerate(study.why):
         faults += [f"why.{k}: no weights named {n!r}" for n in sorted({*sum(why.pairs, ())} - names)]
@@ -343,6 +343,8 @@ def _why_faults(study: Study) -> list[str]:
             faults.append(f"why.{k}: give a `task`, whose best candidate is explained, or `pairs`")
         if why.task is not None and why.task not in tasks:
             faults.append(f"why.{k}.task: no task named {why.task!r}")
+        elif why.task is not None and tasks[why.task].own_sizes:
+            faults.append(f"why.{k}.task: {why.task!r} is tested on images at their own sizes, not on prepared ones")
         for role, value in (("images", why.images), ("statistics", why.statistics)):
             images = study.sets.get(value)
             if images is None or isinstance(images, TableSet):

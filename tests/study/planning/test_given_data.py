@@ -53,12 +53,16 @@ def test_wrong_words_are_refused(paper: Study, tmp_path: Path) -> None:
         with_data(paper, {"voc": tmp_path / "no"}, None, all_needed=False)
 
 
+WHY = {"task": "voc", "images": "caltech256-test", "statistics": "caltech256"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"weights": {"coco": {"start": "detector"}}}, "tasks.voc: `own_sizes` copies backbones only, and coco would"),
         ({"tasks": {"voc": {"train": ["masks"]}}}, "tasks.voc: set 'masks' is brought to one size; `own_sizes` takes"),
         ({"tasks": {"caltech256": {"test": ["voc-test"]}}}, "tasks.caltech256: set 'voc-test' is for pre-trainings"),
+        ({"why": [WHY]}, "why.0.task: 'voc' is tested on images at their own sizes, not on prepared ones"),
         ({"tasks": {"voc": {"limit": 5}}}, "`own_sizes` stands alone: no `recipe`, `val`, `limit`"),
         ({"sets": {"voc-test": {"path": "data:vox"}}}, "sets.voc-test: there is no data set named 'vox'"),
         ({"sets": {"caltech256": {"folds": 3}}}, "`per_class` draws classified images, without `folds`"),

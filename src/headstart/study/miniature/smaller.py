@@ -19,6 +19,7 @@ from headstart.recipes.changes import changed
 from headstart.recipes.pretraining import PretrainingRecipe
 from headstart.recipes.sampling import ScaledSampling, ScaleSettings
 from headstart.recipes.schema import Recipe, recipe_of
+from headstart.study.planning.given_data import used_sets
 from headstart.world.official.writers import IMAGES
 
 SMALLER = 8
@@ -39,7 +40,7 @@ UNREAD = (".images", ".megabytes", ".pretraining", ".start", ".uri")
 def miniature(study: Study) -> Study:
     """Raises UsageError for weights that nothing is known to stand in for."""
     made = _stand_ins(study)
-    used = _sets_used(study, made)
+    used = used_sets(study) | {wanted.images for _, wanted in made.values()}
     return study.model_copy(
         update={
             "name": f"{study.name}-miniature",
@@ -71,12 +72,6 @@ def _stand_ins(study: Study) -> Made:
         name = next((w.name for w in public if w.uri == uri), f"stand-in-{len(found) + 1}")
         found[uri] = (name, study.stand_ins[uri])
     return found
-
-
-def _sets_used(study: Study, made: Made) -> set[str]:
-    used = {name for task in study.tasks for name in (*task.train, *task.val, *task.test)}
-    used |= {wanted.images for wanted in study.pretraining.values()} | {w.images for _, w in made.values()}
-    return used | ({study.explain.images, study.explain.statistics} if study.explain else set())
 
 
 def _small_set(images: WorldSet | FolderSet | TableSet) -> WorldSet | FolderSet | TableSet:

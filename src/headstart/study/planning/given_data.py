@@ -26,6 +26,7 @@ def used_sets(study: Study) -> set[str]:
     """Names of the sets that a run opens: not those that public weights stand in for."""
     used = {name for task in study.tasks for name in (*task.train, *task.val, *task.test)}
     used |= {wanted.images for wanted in study.pretraining.values()}
+    used |= {name for why in study.why for name in (why.images, why.statistics)}
     return used | ({study.explain.images, study.explain.statistics} if study.explain else set())
 
 
