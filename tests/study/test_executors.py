@@ -150,6 +150,18 @@ def test_workers_have_their_threads_and_print_into_the_log(store, monkeypatch):
     assert "said by a runner" in (store.root / "log.txt").read_text()
 
 
+def test_warnings_of_jobs_are_told_and_collected(store):
+    job, stream = Job("warns", {}, label="look"), io.StringIO()
+    with ProgressDisplay(1, quiet=True, stream=stream) as display:
+        assert run(store, [job], workers=1).complete
+    assert stream.getvalue() == "look: 3 of 9 images are gray\n" and display.warnings == [
+        "look: 3 of 9 images are gray"
+    ]
+    said = (store.root / "logs" / f"{job.name}.txt").read_text()
+    assert said.count("3 of 9 images are gray") == 2 and "read as COCO" in said
+    assert list((store.path(job.name)).glob("*.txt")) == []
+
+
 def test_a_job_whose_process_died_is_tried_again(store):
     events = []
     job = Job("dies", Dying(1), label="fragile")

@@ -13,6 +13,9 @@ from headstart.study.executors.cluster import Cluster
 from headstart.study.rankings import Ranking
 from headstart.train.devices import Devices
 
+MOST_WARNINGS = 20
+"""That are told again at the end; all are above, and those of jobs in their logs."""
+
 
 @dataclass(frozen=True, repr=False)
 class RunSummary:
@@ -26,6 +29,8 @@ class RunSummary:
     done_already: bool
     exit_code: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What this command warned of, in its jobs, too."""
 
     def __repr__(self) -> str:
         best = "; ".join(f"{r.task}: {' or '.join(r.best_set)}" for r in self.rankings if r.ranked)
@@ -123,6 +128,7 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
         done_already=not result.outcome.finished and not failed,
         exit_code=result.outcome.exit_code,
         metrics=result.summary,
+        warnings=tuple(display.warnings),
     )
 
 

@@ -99,6 +99,11 @@ class ProgressDisplay:
         logger.removeHandler(self._handler)
         logger.propagate = self._propagated
 
+    @property
+    def warnings(self) -> list[str]:
+        """What was warned of so far, each once."""
+        return list(self._handler.warned)
+
     def __call__(self, event: Event) -> None:
         """Take in one event."""
         if self._view is not None:
@@ -117,10 +122,14 @@ class _Above(logging.Handler):
     def __init__(self, say: Callable[[str], None], quiet: bool) -> None:
         super().__init__()
         self._say, self._quiet = say, quiet
+        self.warned: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        if record.levelno >= logging.WARNING and record.name != NOTES and said not in self.warned:
+            self.warned.append(said)
         if not (self._quiet and record.name == NOTES):
-            self._say(record.getMessage())
+            self._say(said)
 
 
 class _Tally:

@@ -7,6 +7,7 @@ started with the first job that has to run, so a study with nothing left to do s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
@@ -25,6 +26,8 @@ from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_
 from headstart.study.jobs import ALONE, SAVES_STATE, Job
 from headstart.terminal import printable, tell
 from headstart.train.devices import ON_CPU, Devices
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 SAVE_SECONDS = 60.0
@@ -225,6 +228,8 @@ class _Dispatcher:
             self.on_event(Event("progress", job, *note))
 
     def _take(self, job: Job, report: JobReport) -> None:
+        for said in report.warnings:
+            log.warning("%s: %s", job.label, said)
         if report.message:
             self.exit_code = max(self.exit_code, report.exit_code)
             self._fail(job, report.message, report.trace, report.seconds)

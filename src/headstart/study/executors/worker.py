@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,15 +13,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headstart.data.summaries import NOTES
 from headstart.errors import HeadstartError
 from headstart.processes import ask_to_stop, die_with_parent
 from headstart.progress import Progress
 from headstart.store.files import UNWRITABLE, unwritable, write_json, write_text
 from headstart.store.sealing import begin_anew_if_damaged
+from headstart.terminal import tell
 from headstart.train.devices import Seat, take_seat
 
 RUNNERS = "headstart.study.runners.table:RUNNERS"
@@ -58,6 +61,8 @@ class JobReport:
     trace: str = ""
     exit_code: int = 1
     """Of the command, when the message is not empty: 2 for input that cannot be read, 1 for other failures."""
+    warnings: tuple[str, ...] = ()
+    """What was warned of in the job's process; in its log, too."""
 
 
 class Note:
@@ -104,8 +109,35 @@ def begin(parent: int, log: Path, seat: Seat) -> None:
 
 def execute(order: JobOrder) -> JobReport:
     """Do one job: call its runner and write `metrics.json`. Never raises; faults are in the report."""
-    with _printed_into(order.log):
-        return _executed(order)
+    with _printed_into(order.log), _warnings() as warned:
+        report = _executed(order)
+    return replace(report, warnings=tuple(warned))
+
+
+class _Kept(logging.Handler):
+    """Keeps warnings, each once, and prints them, as they would be without it."""
+
+    def __init__(self, kept: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        tell(said)
+        if record.name != NOTES and said not in self._kept:
+            self._kept.append(said)
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What is warned of within; notes of how data were read are none."""
+    kept: list[str] = []
+    handler, logger = _Kept(kept), logging.getLogger("headstart")
+    logger.addHandler(handler)
+    try:
+        yield kept
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager
