@@ -74,7 +74,7 @@ def test_every_start_learns_eight_images(before: tuple[str, Path], eight: ImageS
         copying = Copying(frozenset(own), read_pretrained(folder), CopySettings(kind))
     start = Start(backbone, "shapes-resnet", Path(), IMAGENET, kind == "random", copying)
     told: list[CopyProof] = []
-    recipe = recipe_with(head, 200)
+    recipe = recipe_with(head, 300)
     model, curve = fit(start, "detect", eight, recipe, seed=0, state_dir=tmp_path, progress=silent, told=told.append)
     found = DETECT.predict(model, IMAGENET, eight, silent)
     ap = DETECT.score([found], [eight], None, "voc-area")[0]["det/voc-area/map@0.5"]
