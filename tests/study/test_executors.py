@@ -172,6 +172,22 @@ def test_a_job_whose_process_died_is_tried_again(store):
     assert [e.message for e in retried] == ["a worker process died (killed, or out of memory) while running: fragile"]
 
 
+def test_a_waiting_worker_that_is_killed_does_not_stop_the_others_for_ever(store, monkeypatch):
+    """It holds the lock of the queue that all of a pool wait at."""
+    monkeypatch.setattr(pools, "END_SECONDS", 1.0)
+    slow, quick, killed = Job("counts", Counting(20), {}, Pace(0.1), label="slow", cost=9), Job("surroundings", {}), []
+
+    def take(event):
+        if event.what == "progress" and store.find(quick.name, quick.key) and not killed:
+            killed.append(metrics(store, quick)["pid"])
+            os.kill(killed[0], signal.SIGKILL)
+
+    outcome = run_jobs(lambda: expansion_of([slow, quick], store), store, 2, 1, on_event=take, runners=TINY)
+    assert killed and (outcome.finished, outcome.complete, outcome.failed) == (2, True, [])
+    assert metrics(store, slow)["first"] > 0
+    assert (store.root / "log.txt").read_text().count("slow is tried again, alone") == 1
+
+
 def test_a_job_that_always_kills_its_process_fails_and_its_neighbor_does_not(store):
     fatal = Job("dies", Dying(9), label="fatal", cost=5)
     neighbor = Job("naps", Napping(0.8), label="neighbor", cost=9)

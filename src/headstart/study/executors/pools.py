@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
 from headstart.processes import SPAWNED
 from headstart.study.executors.worker import JobOrder, JobReport, begin, execute
 from headstart.study.jobs import WANTS_GPU, Job
 from headstart.train.devices import Devices, Seat, usable_cpus, usual_loaders
 
+END_SECONDS = 10.0
+"""That a worker has to end when its pool does: a training saves its state."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -65,7 +70,7 @@ class Pool:
             try:
                 return self._processes.submit(execute, order)
             except BrokenExecutor:  # a waiting worker died; nothing was lost
-                self._processes.shutdown(wait=True)
+                self._end()
         self._processes = ProcessPoolExecutor(
             self.size, SPAWNED, initializer=begin, initargs=(os.getpid(), self.log, self.seat)
         )
@@ -77,9 +82,7 @@ class Pool:
 
     def renew(self) -> None:
         """Let go of processes of which one died, and with it all."""
-        if self._processes is not None:
-            self._processes.shutdown(wait=True)
-            self._processes = None
+        self._end()
 
     def ask_to_stop(self) -> None:
         """Let the jobs at work know, those that look."""
@@ -94,8 +97,26 @@ class Pool:
             for process in list(self._processes._processes.values()):
                 process.kill()
             self.running.clear()
-        self._processes.shutdown(wait=True, cancel_futures=True)
-        self._processes = None
+        self._end()
+
+    def _end(self) -> None:
+        """End the workers in good order, and those that have not ended by then at once: one that was killed while it
+        waited for work has taken the lock of their queue with it, and the others would wait for that for ever."""
+        if self._processes is None:
+            return
+        pool, self._processes = self._processes, None
+        manager: Any = pool._executor_manager_thread
+        workers = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + END_SECONDS
+        waiting = {worker.sentinel: worker for worker in workers}
+        while waiting and (left := until - time.monotonic()) > 0:
+            for sentinel in connection.wait(list(waiting), left):
+                del waiting[sentinel]  # type: ignore[arg-type]  # sentinels are numbers here
+        for worker in waiting.values():
+            worker.kill()
+        if manager is not None:
+            manager.join()
 
 
 def pools_for(devices: Devices, workers: int, log: Path) -> list[Pool]:
