@@ -44,7 +44,7 @@ def nodes():
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    (folder / "small.toml").write_text(STUDY.replace("epochs = 1,", "epochs = 60,"))
+    (folder / "small.toml").write_text(STUDY.replace("epochs = 1,", "epochs = 80,"))
     return folder / "small.toml"
 
 
@@ -69,9 +69,9 @@ def test_metrics_equal_those_of_this_machine_and_outlive_all_nodes(nodes, study,
     def lose_nodes(event):
         events.append(event)
         if event.what == "progress" and event.job.kind == "pretrain" and event.fraction > 0 and not fresh:
-            fresh.extend(cluster.add_node(num_cpus=1) for _ in range(3))
-            while workers:
+            while workers:  # at once: the training takes seconds, and so does a node to come up
                 cluster.remove_node(workers.pop())
+            fresh.extend(cluster.add_node(num_cpus=1) for _ in range(3))
 
     with connected(cluster.address, 1, 2) as there:
         assert there.cpus == 3 and there.devices("auto") == ON_CPU
