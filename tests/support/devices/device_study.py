@@ -58,6 +58,7 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
                 "own-val": own | {"role": "val"},
                 "own-test": own | {"role": "test"},
                 "table": {"path": str(photos.parent / "coco"), "splits": ["train"]},
+                "held": {"path": str(photos.parent / "coco"), "splits": ["val"]},
             },
             "pretraining": {
                 "boxes": {"images": "base", "recipe": "shapes-boxes", "changes": small({"channels": 8})},
@@ -81,7 +82,18 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
                 task("segment", "segment", "", PIXELS, only=["labels"]),
                 task("classify", "classify", "own-", {"head": "linear"}, only=["random"], val=["own-val"]),
                 task("probe", "probe", ""),
+                {
+                    "name": "cut",
+                    "kind": "detect",
+                    "only": ["random"],
+                    "train": ["table"],
+                    "test": ["held"],
+                    "own_sizes": "shapes-chips",
+                    "changes": small({"channels": 8})
+                    | {name: CHIPS[name] for name in ("sampling.scales", "inference")},
+                },
             ],
+            "why": [{"task": "probe", "images": "test", "statistics": "train", "pairs": [["boxes", "labels"]]}],
             "explain": ROLES | {"images": "test", "statistics": "train", "probe": "probe"},
         }
     )
