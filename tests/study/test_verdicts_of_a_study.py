@@ -24,7 +24,7 @@ from headstart.study.run import lookup
 
 pytestmark = pytest.mark.nightly
 
-EXPLAIN = 'boxes = "boxes"\nlabels = "labels"\nrandom = "random"'
+EXPLAIN = 'boxes = "labels-boxes"\nlabels = "labels"\nrandom = "random"'
 
 
 def miniature() -> Study:
@@ -36,6 +36,7 @@ def miniature() -> Study:
     for name, count in counts.items():
         values["sets"][name]["count"] = count
     values["tasks"] = [task for task in values["tasks"] if task["name"] != "detect-40"]
+    values["why"] = []
     return Study.model_validate(values)
 
 
@@ -80,7 +81,7 @@ def test_the_effects_are_there_to_begin_with(folder):
 
 
 def test_swapped_arms_reverse_the_sign_of_every_effect(folder):
-    swapped = other(folder, "swapped", 'boxes = "labels"\nlabels = "boxes"\nrandom = "random"')
+    swapped = other(folder, "swapped", 'boxes = "labels"\nlabels = "labels-boxes"\nrandom = "random"')
     pairs = list(zip(straight(folder)["findings"], swapped["findings"], strict=True))
     turned = 0
     for one, two in pairs:
@@ -92,7 +93,7 @@ def test_swapped_arms_reverse_the_sign_of_every_effect(folder):
 
 
 def test_arms_permuted_over_seeds_support_nothing(folder):
-    other(folder, "swapped", 'boxes = "labels"\nlabels = "boxes"\nrandom = "random"')
+    other(folder, "swapped", 'boxes = "labels"\nlabels = "labels-boxes"\nrandom = "random"')
     straight_, swapped = (expansion(folder, name) for name in ("straight", "swapped"))
     for flipped in itertools.product((False, True), repeat=3):
         if len(set(flipped)) == 1:
@@ -113,7 +114,9 @@ def expansion(folder: Path, name: str) -> tuple[Planner, Expansion]:
 
 
 def permuted(trial: Trial) -> Trial:
-    return replace(trial, weights={"boxes": "labels", "labels": "boxes"}.get(trial.weights, trial.weights))
+    return replace(
+        trial, weights={"labels-boxes": "labels", "labels": "labels-boxes"}.get(trial.weights, trial.weights)
+    )
 
 
 def test_random_weights_in_place_of_the_boxes_end_f1_and_f2a(folder):
