@@ -20,6 +20,11 @@ READING = ("compare", "evaluate", "pretrain")
 """Commands that read a data set as it is and stop at its faults; what readers advise must be possible on each."""
 OWN_CASES = {"--fix", "--formats", "--offline", "--allow-unknown", "--split", "--trust-code"}
 """Named where they are explained or were given: what `check` writes, servers, detections, code in model folders."""
+OF_CLUSTERS = {
+    *("--head", "--port", "--num-cpus", "--num-gpus", "--block"),
+    *("--nodes", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-node", "--time", "--signal", "--overlap"),
+}
+"""Options of Ray and of SLURM."""
 OF_OTHERS = {"--si", "--nproc-per-node"}
 """Of du and torchrun."""
 SCRIPTS = [
@@ -82,4 +87,5 @@ def test_values_of_read_are_options_of_readers() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_options_in_pages_exist(page: Path) -> None:
-    assert set(OPTION.findall(page.read_text())) <= ANY | OF_OTHERS | added(SCRIPTS)
+    elsewhere = OF_CLUSTERS if page.name == "cluster.md" else set()
+    assert set(OPTION.findall(page.read_text())) <= ANY | OF_OTHERS | elsewhere | added(SCRIPTS)
