@@ -50,6 +50,7 @@ def same(a: object, b: object) -> bool:
     return a == b
 
 
+@pytest.mark.slow
 def test_the_same_batches_whatever_was_asked_before_and_whoever_makes_them(drawn: Annotations, tmp_path: Path) -> None:
     made, again = batches(drawn), batches(drawn, folder=tmp_path / "chips")
     stop = 2 * made.per_epoch + 3

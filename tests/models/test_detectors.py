@@ -136,7 +136,7 @@ LEARNERS: dict[str, dict] = {
 }
 
 
-SLOW = ("DCNv1, R-FCN-3000",)
+SLOW = ("DCNv2", "DCNv1, R-FCN-3000")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in LEARNERS])

@@ -191,6 +191,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_all_parts_are_downloaded(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "parts").mkdir()
     Hub.files = in_parts(tmp_path / "parts", model().state_dict())

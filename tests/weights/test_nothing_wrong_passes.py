@@ -42,7 +42,10 @@ def test_a_blurred_network_that_was_never_trained_is_not_taken_for_a_plain_one(t
         assert verified(tmp_path / "w.pth", timm.create_model(made), made).good
 
 
-@pytest.mark.parametrize(("made", "taken_for"), [("resnetblur18", "resnet18"), ("resnetaa34d", "resnet34d")])
+@pytest.mark.parametrize(
+    ("made", "taken_for"),
+    [("resnetblur18", "resnet18"), pytest.param("resnetaa34d", "resnet34d", marks=pytest.mark.slow)],
+)
 def test_a_trained_network_with_other_pooling_is_found_out_by_its_norms(
     tmp_path: Path, made: str, taken_for: str
 ) -> None:
