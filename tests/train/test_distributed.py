@@ -52,7 +52,8 @@ def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     return lambda kind: of(USUAL if kind in USUAL else LONG)
 
 
-@pytest.mark.parametrize("kind", [*USUAL, *(pytest.param(kind, marks=pytest.mark.slow) for kind in LONG)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*USUAL, *LONG])
 def test_two_processes_give_the_weights_of_one(trained: Callable[[str], Path], kind: str) -> None:
     one, two = (load_file(trained(kind) / name / kind / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys() and all(v.dtype == torch.float64 for v in one.values())

@@ -58,6 +58,7 @@ def test_a_trained_network_with_other_pooling_is_found_out_by_its_norms(
     assert verified(tmp_path / "w.pth", calibrated(taken_for, images)).good
 
 
+@pytest.mark.slow
 def test_where_the_stride_is_is_said_and_a_contradiction_found(tmp_path: Path) -> None:
     net = calibrated("resnet26[stride_in=conv1]", scenes(12, 224)[6:])
     found = verified(tmp_path / "w.pth", net)
