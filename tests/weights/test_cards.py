@@ -142,6 +142,8 @@ def test_plain_files_with_their_backbone_and_without(tmp_path: Path) -> None:
             r"no address that can be fetched: get it from scripts/download_pretrained_models\.sh",
         ),
         ("faster-rcnn-resnet50", r"unknown\. Nearest known: .*tv:FasterRCNN_ResNet50_FPN_Weights\.COCO_V1"),
+        ("random", r"random values of which backbone\? Give random:NAME, for example random:resnet50"),
+        ("random:", "random values of which backbone"),
         ("hub:facebook/detr", r"'hub:facebook/detr' are unknown\. .*Give random:NAME, timm:NAME\.TAG, tv:ENUM\.MEMBER"),
     ],
 )

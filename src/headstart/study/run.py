@@ -349,7 +349,7 @@ def absolute_uri(uri: str, base: Path) -> str:
         if not (path and backbone) or (base / rest).exists():
             return f"file:{(base / rest).resolve()}"
         return f"file:{(base / path).resolve()}@{_absolute_backbone(backbone, base)}"
-    return f"random:{_absolute_backbone(rest, base)}" if scheme == "random" else uri
+    return f"random:{_absolute_backbone(rest, base)}" if scheme == "random" and rest else uri
 
 
 def _absolute_backbone(name: str, base: Path) -> str:

@@ -150,7 +150,12 @@ def _resolve(uri: str, base: Path, trust_pickle: bool, offline: bool, *, variant
     if uri.endswith(".toml"):
         return _card(base / uri, uri)
     scheme, colon, rest = uri.partition(":")
-    if colon and scheme == "random":
+    if scheme == "random":
+        if not rest:
+            raise WeightsError(
+                "random values of which backbone? Give random:NAME, for example random:resnet50 (most useful: the "
+                "backbone of the weights beside it, which `headstart weights show` names)."
+            )
         backbone, digest = _backbone(rest, base, uri)
         name = f"random-{rest.rpartition(':')[2]}"
         return WeightsSpec(name, uri, "random", backbone, preprocessing=IMAGENET, backbone_digest=digest)
