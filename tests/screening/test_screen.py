@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from headstart import api
+from headstart.api.options import DataRunOptions
 from headstart.api.screening import shortlist
 from headstart.errors import UsageError
 from headstart.progress import silent
@@ -65,7 +66,7 @@ def test_few_weights_and_data_without_classes_are_refused(colors: Path) -> None:
 
 
 def test_compare_keeps_the_most_promising_beside_what_they_are_compared_with(colors: Path) -> None:
-    kept = shortlist(colors, EIGHT, 2, images=12, quiet=True)
+    kept = shortlist(colors, EIGHT, 2, images=12, how=DataRunOptions(quiet=True))
     order = [row.uri for row in api.screen(colors, EIGHT, images=12, quiet=True).rows]
     assert kept[:2] == order[:2] and {*kept} == {*EIGHT}, "random values stay, whatever their place"
     words = [sys.executable, "-m", "headstart", "compare", str(colors), "--screen", "2", "-w", EIGHT[0], "-w", EIGHT[7]]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from headstart.api.candidates import candidates_of, code_of, opened
+from headstart.api.options import DataOptions, DataRunOptions
 from headstart.api.paths import PathLike, as_path
 from headstart.errors import UsageError
 from headstart.places.trust import trusting
@@ -25,8 +27,8 @@ def screen(
     budget: Literal["quick", "normal"] = "quick",
     out: PathLike | None = None,
     format: str | None = None,
-    on_bad_image: Literal["error", "skip"] = "error",
     read: ReadKeywords | None = None,
+    on_bad_image: Literal["error", "skip"] = "error",
     trust_code: bool = False,
     offline: bool = False,
     quiet: bool = False,
@@ -39,31 +41,24 @@ def screen(
     Raises UsageError for fewer than eight weights.
     """
     from headstart.places.network import no_network
-    from headstart.readers.formats import open_dataset
     from headstart.screening.agreement import require_enough
     from headstart.screening.screen import screen as looked
     from headstart.store.files import write_json
     from headstart.study.compare import EFFORTS, choose_tasks, input_size
-    from headstart.study.run import absolute_uri
     from headstart.tasks.table import trained_task
-    from headstart.weights.cards import code_named, resolve, uri_of
 
     require_enough(len(weights))
-    uris = [absolute_uri(uri_of(str(uri)), Path.cwd()) for uri in weights]
-    specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
-    reading: ReadKeywords = read or {}
-    with no_network(offline):
-        annotations = open_dataset(data, format, **reading)
+    candidates = candidates_of(weights, offline)
+    annotations = opened(data, DataOptions(format=format, read=read), offline)
     able = choose_tasks(annotations, task)
     kind = next((k for k in ("classify", "detect") if k in able), None)
     if kind is None:
         raise UsageError(f"{data}: a screen needs classes of images or of boxes, and these data have neither.")
     chosen = trained_task(kind)
-    code = [path for uri in uris for path in code_named(uri)]
-    with trusting(trust_code, code), no_network(offline):
+    with trusting(trust_code, code_of(candidates)), no_network(offline):
         found = looked(
             annotations,
-            list(zip(uris, specs, strict=True)),
+            candidates,
             kind,
             size_hw=chosen.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels),
             resize=chosen.resize,
@@ -79,15 +74,36 @@ def screen(
     return found
 
 
-def shortlist(data: PathLike, weights: Sequence[PathLike], keep: int, **how: Any) -> list[str]:
+def shortlist(
+    data: PathLike,
+    weights: Sequence[PathLike],
+    keep: int,
+    *,
+    task: str | None = None,
+    images: int = 400,
+    budget: Literal["quick", "normal"] = "quick",
+    how: DataRunOptions,
+) -> list[str]:
     """The `keep` most promising of the weights, by `screen`, and those that others are compared with: the ImageNet
     classifier and random values. Says which."""
-    found = screen(data, weights, **how)
+    found = screen(
+        data,
+        weights,
+        task,
+        images,
+        budget=budget,
+        format=how.format,
+        read=how.read,
+        on_bad_image=how.on_bad_image,
+        trust_code=how.trust_code,
+        offline=how.offline,
+        quiet=how.quiet,
+    )
     names = {row.uri: row.name for row in found.rows}
     kept = found.kept(keep)
     beside = [r.uri for r in found.rows if not r.fault and r.uri not in kept]
     beside = [uri for uri in beside if uri.startswith("random:") or _is_default(found, uri)]
-    if not how.get("quiet"):
+    if not how.quiet:
         tell("\n".join(found.lines()))
         also = f"; compared with: {', '.join(names[uri] for uri in beside)}" if beside else ""
         tell(f"kept: {', '.join(names[uri] for uri in kept)}{also}")

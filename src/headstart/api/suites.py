@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
+from headstart.api.candidates import candidates_of, run_written
+from headstart.api.options import spelled
 from headstart.api.paths import PathLike, as_path
 from headstart.errors import DataError, UsageError
-from headstart.places.trust import trusting
-from headstart.report.finished import HowToRun, RunSummary, summarized
+from headstart.report.finished import RunSummary
+from headstart.study.executors.options import RunKeywords, RunOptions
 from headstart.terminal import tell
-from headstart.train.devices import chosen_devices
 
 if TYPE_CHECKING:
     from headstart.config.study import Study
@@ -40,6 +40,7 @@ class SuiteSummary:
         return "\n".join(self.lines)
 
 
+@spelled(RunOptions)
 def suite(
     folder: PathLike,
     weights: Sequence[PathLike],
@@ -54,16 +55,10 @@ def suite(
     groups: PathLike | None = None,
     seen: PathLike | None = None,
     published: str | None = None,
-    out: PathLike | None = None,
-    workers: int | None = None,
-    device: str = "auto",
-    on_bad_image: Literal["error", "skip"] = "skip",
-    store: PathLike | None = None,
-    trust_code: bool = False,
-    offline: bool = False,
-    overwrite: bool = False,
     extend: bool = False,
-    quiet: bool = False,
+    out: PathLike | None = None,
+    on_bad_image: Literal["error", "skip"] = "skip",
+    **how: Unpack[RunKeywords],
 ) -> SuiteSummary:
     """Which of these weights should I start from, over data sets like those in `folder`?
 
@@ -81,26 +76,22 @@ def suite(
     from headstart.places.network import no_network
     from headstart.readers.suites import open_suite
     from headstart.report.suite import suite_lines, write_suite
-    from headstart.study.files import write_study
-    from headstart.study.run import absolute_uri
     from headstart.study.suites.answer import suite_answer, write_scores
     from headstart.study.suites.planning import Fixed, choose_kind, suite_study
     from headstart.study.suites.published import published as known
-    from headstart.weights.cards import code_named, resolve, uri_of
 
+    options = RunOptions(**how)
     if len(weights) < 2:
         raise UsageError("a suite needs at least two weights: repeat -w. `headstart weights list` shows what is known.")
     root = Path(folder).resolve()
     beside = known(published, root.name)
-    uris = [absolute_uri(uri_of(str(uri)), Path.cwd()) for uri in weights]
-    specs = [resolve(uri, Path.cwd(), offline=offline) for uri in uris]
-    uris = [spec.uri if spec.uri.startswith("hf:") else uri for uri, spec in zip(uris, specs, strict=True)]
-    with no_network(offline):
+    candidates = candidates_of(weights, options.offline)
+    with no_network(options.offline):
         sets = open_suite(root)
     made = suite_study(
         root.name,
         sets,
-        list(zip(uris, specs, strict=True)),
+        candidates,
         choose_kind(sets, task),
         root=str(root),
         budget=budget,
@@ -111,17 +102,12 @@ def suite(
     told = _about(seen, "weights", "dataset", weights=[w.name for w in made.study.weights], made=made)
     of_group = dict(_about(groups, "dataset", "group", weights=[], made=made))
     where = as_path(out) or Path("runs") / made.study.name
-    if not quiet:
+    if not options.quiet:
         for one in made.left_out:
             tell(f"left out: {one.name}: {one.why}")
-    code = [path for uri in uris for path in code_named(uri)]
-    with tempfile.TemporaryDirectory() as temporary, trusting(trust_code, code):
-        source = where / "study.toml" if _goes_on(made.study, where) else Path(temporary) / "study.toml"
-        write_study(made.study, source, f"Written by: headstart suite {folder}")
-        how = HowToRun(
-            workers, chosen_devices(device), offline, overwrite, extend=extend, quiet=quiet, store=as_path(store)
-        )
-        run = summarized(made.study, source, where, where, how=how)
+    begins = f"Written by: headstart suite {folder}"
+    there = _goes_on(made.study, where)
+    run = run_written(made.study, where, begins, candidates, how=options, extend=extend, there=there)
     found = suite_answer(
         made.study,
         run.metrics,

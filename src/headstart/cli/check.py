@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import AsJson, Format, Read
+from headstart.cli.flags import AsJson, Format, Quiet, Read
 from headstart.terminal import over, say
 
 
@@ -36,7 +36,7 @@ def check(
         bool, typer.Option("--formats", callback=_formats, is_eager=True, help="List the formats that are known.")
     ] = False,
     read: Read = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """What is in this data set, and what is wrong with it? Ends with 0: clean; 1: findings; 2: unreadable."""

@@ -16,7 +16,8 @@ import typer
 from typer.core import TyperCommand
 
 from headstart.cli.evaluation_lines import print_evaluation
-from headstart.cli.flags import AsJson, Format, OnBad, OnBadBox, OnBadRecord, Read, read_options
+from headstart.cli.flags import AsJson
+from headstart.cli.groups import Reading, with_groups
 from headstart.errors import UsageError
 from headstart.terminal import over, say, tell
 
@@ -57,6 +58,7 @@ class Grouping(StrEnum):
     by_count = "count"
 
 
+@with_groups
 def evaluate(
     detections: Annotated[
         Path | None,
@@ -68,6 +70,7 @@ def evaluate(
     data: Annotated[
         str | None, typer.Argument(help="Folder, archive, URL or description file of the data with the boxes.")
     ] = None,
+    *,
     protocol: Annotated[str, typer.Option("--protocol", "-p", metavar=PROTOCOLS, help="Whose rules count.")] = "coco",
     iou: Annotated[
         list[str] | None,
@@ -102,10 +105,7 @@ def evaluate(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Leave out detections of unknown images and classes; count them.")
     ] = False,
-    format: Format = None,
-    on_bad_box: OnBadBox = OnBad.error,
-    on_bad_record: OnBadRecord = OnBad.error,
-    read: Read = None,
+    reading: Reading,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the result and faults.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,8 +131,7 @@ def evaluate(
             errors=errors,
             explain=explain,
             allow_unknown=allow_unknown,
-            format=format,
-            read=read_options(on_bad_box, on_bad_record, read),
+            **reading.keywords(),
             say=lambda line: None if quiet else tell(line),
             progress=_shown(quiet or as_json),
         )

@@ -1,15 +1,12 @@
-"""Options that several commands share."""
+"""Options that several commands share, each declared once."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from headstart.readers.options import ReadKeywords
 
 
 class OnBad(StrEnum):
@@ -40,6 +37,10 @@ class Executors(StrEnum):
     ray = "ray"
 
 
+DataArgument = Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")]
+StudyArgument = Annotated[
+    str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes, paper, paper-small.")
+]
 Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
 OnBadBox = Annotated[
     OnBad, typer.Option("--on-bad-box", help="A box that cannot be: stop, or leave it out and list it.")
@@ -116,15 +117,3 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of wha
 OnBadImage = Annotated[
     OnBad, typer.Option("--on-bad-image", help="An image that cannot be decoded: stop, or leave it out and list it.")
 ]
-
-
-def read_options(on_bad_box: OnBad, on_bad_record: OnBad, read: list[str] | None = None) -> ReadKeywords:
-    """Options of `open_dataset` that differ from its defaults. Raises UsageError for words that are none."""
-    from headstart.readers.options import assigned
-
-    options = assigned(read or [])
-    if on_bad_box is OnBad.skip:
-        options.setdefault("on_bad_box", "skip")
-    if on_bad_record is OnBad.skip:
-        options.setdefault("on_bad_record", "skip")
-    return options

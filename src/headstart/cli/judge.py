@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.evaluate import uncollected
-from headstart.cli.flags import AsJson
+from headstart.cli.flags import AsJson, Quiet
 from headstart.terminal import say
 
 
@@ -34,7 +34,7 @@ def judge(
         bool, typer.Option("--standardize", help="Compare in standard deviations of the models within each data set.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write a page and judgement.json into this folder.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Which models of a leaderboard are the best, over data sets like its own? No model is needed."""

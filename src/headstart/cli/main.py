@@ -11,44 +11,15 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli import check, evaluate, explain, judge, pretrain, report, suite, weights
+from headstart.cli import check, compare, evaluate, explain, judge, pretrain, report, suite, weights
 from headstart.cli import screen as screening
 from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
-from headstart.cli.flags import (
-    Address,
-    AsJson,
-    Budget,
-    Data,
-    DataRoot,
-    Device,
-    Events,
-    Executor,
-    Executors,
-    Extend,
-    Format,
-    Miniature,
-    Noise,
-    Offline,
-    OnBad,
-    OnBadBox,
-    OnBadImage,
-    OnBadRecord,
-    Out,
-    Overwrite,
-    Pairs,
-    Quiet,
-    Read,
-    SharedStore,
-    TrustCode,
-    Verbose,
-    Workers,
-    read_options,
-)
+from headstart.cli.flags import AsJson, Device, Extend, Out, SharedStore, StudyArgument, TrustCode, Verbose
+from headstart.cli.groups import Running, Study, with_groups
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
 from headstart.store.files import UNWRITABLE, unwritable
-from headstart.tasks.table import trained_tasks
 from headstart.terminal import OutputClosed, flush, say, tell
 
 app = typer.Typer(
@@ -85,177 +56,46 @@ def _common(
 
 
 @app.command()
+@with_groups
 def run(
-    study: Annotated[
-        str,
-        typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes, paper, paper-small."),
-    ],
+    study: StudyArgument,
+    *,
     out: Out = None,
-    workers: Workers = None,
-    device: Device = "auto",
-    noise: Noise = None,
-    data: Data = None,
-    data_root: DataRoot = None,
-    miniature: Miniature = False,
-    trust_code: TrustCode = False,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
+    asked: Study,
     extend: Extend = False,
-    quiet: Quiet = False,
-    store: SharedStore = None,
-    executor: Executor = Executors.local,
-    address: Address = None,
-    events: Events = None,
+    running: Running,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or go on with it: only what is not finished yet is done."""
     from headstart import api
-    from headstart.study.planning.given_data import assigned
 
     if verbose:
         logging.getLogger("headstart").setLevel(logging.INFO)
-    finish(
-        api.run_study(
-            study,
-            out,
-            workers,
-            device,
-            noise=noise,
-            data=assigned(data) if data else None,
-            data_root=data_root,
-            miniature=miniature,
-            trust_code=trust_code,
-            offline=offline,
-            overwrite=overwrite,
-            extend=extend,
-            quiet=quiet,
-            store=store,
-            executor=executor.value,
-            address=address,
-            events=events,
-        ),
-        quiet,
-        as_json,
-    )
+    summary = api.run_study(study, out, extend=extend, **asked.keywords(), **running.keywords())
+    finish(summary, running.quiet, as_json)
 
 
 @app.command()
+@with_groups
 def plan(
-    study: Annotated[
-        str,
-        typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes, paper, paper-small."),
-    ],
+    study: StudyArgument,
+    *,
     out: Out = None,
     device: Device = "auto",
-    noise: Noise = None,
+    asked: Study,
     store: SharedStore = None,
-    data: Data = None,
-    data_root: DataRoot = None,
-    miniature: Miniature = False,
     tree: Annotated[
         bool, typer.Option("--tree", help="Show each job, and what has changed where it is not done.")
     ] = False,
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
-    from headstart.study.planning.given_data import assigned
 
-    places = assigned(data) if data else None
-    planned = api.plan_study(
-        study, out, device, noise=noise, store=store, data=places, data_root=data_root, miniature=miniature, tree=tree
-    )
-    say(planned.text())
+    say(api.plan_study(study, out, device, **asked.keywords(), store=store, tree=tree).text())
 
 
-@app.command()
-def compare(
-    data: Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")],
-    weights: Annotated[
-        list[str],
-        typer.Option(
-            "--weights", "-w", help="A candidate, such as timm:resnet50.a1_in1k; `weights list` shows some. Repeat it."
-        ),
-    ],
-    task: Annotated[
-        str | None,
-        typer.Option(metavar="|".join(trained_tasks()), help="Only this task; by default all that the data serve."),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
-    ] = None,
-    starts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="backbone,detector,..",
-            help="What is copied of each -w: random, backbone, backbone+neck, detector; each is a candidate. A -w may "
-            "name its own: W#detector.",
-        ),
-    ] = None,
-    screen: Annotated[
-        int | None,
-        typer.Option(
-            min=2, help="Of eight candidates or more, train only so many: the most promising by their features."
-        ),
-    ] = None,
-    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
-    out: Out = None,
-    workers: Workers = None,
-    device: Device = "auto",
-    format: Format = None,
-    on_bad_box: OnBadBox = OnBad.error,
-    on_bad_record: OnBadRecord = OnBad.error,
-    on_bad_image: OnBadImage = OnBad.error,
-    read: Read = None,
-    trust_code: TrustCode = False,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    extend: Extend = False,
-    explain: Annotated[
-        bool, typer.Option(help="Say why: the best candidate against the default one, on held-out images.")
-    ] = True,
-    pairs: Annotated[Pairs, typer.Option(help="Which candidates are explained: the best, or all, two by two.")] = (
-        Pairs.best
-    ),
-    quiet: Quiet = False,
-    store: SharedStore = None,
-    executor: Executor = Executors.local,
-    address: Address = None,
-    events: Events = None,
-    as_json: AsJson = False,
-) -> None:
-    """Which of these weights should I start from for this data?"""
-    from headstart import api
-
-    summary = api.compare(
-        data,
-        weights,
-        task,
-        seeds,
-        starts=[word.strip() for word in starts.split(",")] if starts else (),
-        screen=screen,
-        budget=budget.value,
-        out=out,
-        workers=workers,
-        device=device,
-        format=format,
-        on_bad_image=on_bad_image.value,
-        read=read_options(on_bad_box, on_bad_record, read),
-        trust_code=trust_code,
-        offline=offline,
-        overwrite=overwrite,
-        extend=extend,
-        explain=explain,
-        pairs=pairs.value,
-        quiet=quiet,
-        store=store,
-        executor=executor.value,
-        address=address,
-        events=events,
-    )
-    finish(summary, quiet, as_json)
-
-
+app.command()(compare.compare)
 app.command()(check.check)
 app.command(cls=evaluate.ListingCommand)(evaluate.evaluate)
 app.command()(explain.explain)

@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.flags import (
-    AsJson,
-    Device,
-    Format,
-    Noise,
-    OnBad,
-    OnBadBox,
-    OnBadRecord,
-    Read,
-    TrustCode,
-    read_options,
-)
+from headstart.cli.flags import AsJson, DataArgument, Device, Noise, Offline, OnBad, Quiet, TrustCode
+from headstart.cli.groups import Reading, with_groups
 from headstart.terminal import over, say, tell
 
 if TYPE_CHECKING:
@@ -41,8 +31,10 @@ TELL_LOG_SECONDS = 30.0
 """Between two lines of progress where they are not written over each other."""
 
 
+@with_groups
 def pretrain(
-    data: Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")],
+    data: DataArgument,
+    *,
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="A built-in recipe, or a TOML file of one.")],
     supervision: Annotated[
         By | None, typer.Option(help="Train by boxes or by image labels; by default as the recipe does.")
@@ -74,6 +66,7 @@ def pretrain(
         OnBad, typer.Option("--on-empty-class", help="A class without examples: stop, or leave it out.")
     ] = OnBad.error,
     noise: Noise = None,
+    reading: Reading,
     loaders: Annotated[
         int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
     ] = None,
@@ -82,14 +75,10 @@ def pretrain(
     ] = None,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None,
-    format: Format = None,
-    on_bad_box: OnBadBox = OnBad.error,
-    on_bad_record: OnBadRecord = OnBad.error,
-    read: Read = None,
     trust_code: TrustCode = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")] = False,
+    offline: Offline = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another pre-training there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only faults.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Pre-train a backbone by boxes (whole images or SNIPER chips) or by labels.
@@ -109,12 +98,11 @@ def pretrain(
         proposals=proposals,
         on_empty_class=on_empty_class.value,
         noise=noise,
+        **reading.keywords(),
         loaders=loaders,
         processes=processes,
         device=device,
         threads=threads,
-        format=format,
-        read=read_options(on_bad_box, on_bad_record, read),
         trust_code=trust_code,
         offline=offline,
         overwrite=overwrite,

@@ -7,26 +7,15 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import (
-    AsJson,
-    Budget,
-    Format,
-    Offline,
-    OnBad,
-    OnBadBox,
-    OnBadImage,
-    OnBadRecord,
-    Out,
-    Quiet,
-    Read,
-    TrustCode,
-    read_options,
-)
+from headstart.cli.flags import AsJson, Budget, DataArgument, Offline, Out, Quiet, TrustCode
+from headstart.cli.groups import ReadingImages, with_groups
 from headstart.terminal import say
 
 
+@with_groups
 def screen(
-    data: Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")],
+    data: DataArgument,
+    *,
     weights: Annotated[
         list[str], typer.Option("--weights", "-w", help="Eight or more; `weights list` shows some. Repeat it.")
     ],
@@ -34,11 +23,7 @@ def screen(
     images: Annotated[int, typer.Option(min=20, help="Training images that are looked at.")] = 400,
     budget: Annotated[Budget, typer.Option(help="Decides the size that images are brought to.")] = Budget.quick,
     out: Out = None,
-    format: Format = None,
-    on_bad_box: OnBadBox = OnBad.error,
-    on_bad_record: OnBadRecord = OnBad.error,
-    on_bad_image: OnBadImage = OnBad.error,
-    read: Read = None,
+    reading: ReadingImages,
     trust_code: TrustCode = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -54,11 +39,9 @@ def screen(
         images,
         budget=budget.value,
         out=out,
-        format=format,
-        on_bad_image=on_bad_image.value,
-        read=read_options(on_bad_box, on_bad_record, read),
         trust_code=trust_code,
         offline=offline,
         quiet=quiet or as_json,
+        **reading.keywords(),
     )
     say(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))

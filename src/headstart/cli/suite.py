@@ -8,27 +8,17 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import (
-    AsJson,
-    Budget,
-    Device,
-    Extend,
-    Offline,
-    OnBad,
-    OnBadImage,
-    Out,
-    Overwrite,
-    Quiet,
-    SharedStore,
-    TrustCode,
-    Workers,
-)
+from headstart.cli.finish import end_with_failures
+from headstart.cli.flags import AsJson, Budget, Extend, OnBad, OnBadImage, Out
+from headstart.cli.groups import Running, with_groups
 from headstart.errors import UsageError
-from headstart.terminal import say, tell
+from headstart.terminal import say
 
 
+@with_groups
 def suite(
     folder: Annotated[Path, typer.Argument(help="A folder of data sets: RF100-VL, ODinW, your own.")],
+    *,
     weights: Annotated[
         list[str], typer.Option("--weights", "-w", help="A candidate; `weights list` shows some. Repeat it.")
     ],
@@ -63,16 +53,10 @@ def suite(
     published: Annotated[
         str | None, typer.Option(help="Show published scores on this suite beside, such as rf100-vl.")
     ] = None,
-    out: Out = None,
-    workers: Workers = None,
-    device: Device = "auto",
-    on_bad_image: OnBadImage = OnBad.skip,
-    store: SharedStore = None,
-    trust_code: TrustCode = False,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
     extend: Extend = False,
-    quiet: Quiet = False,
+    out: Out = None,
+    on_bad_image: OnBadImage = OnBad.skip,
+    running: Running,
     as_json: AsJson = False,
 ) -> None:
     """Which of these weights should I start from, over data sets like these?"""
@@ -91,25 +75,16 @@ def suite(
         groups=groups,
         seen=seen,
         published=published,
-        out=out,
-        workers=workers,
-        device=device,
-        on_bad_image=on_bad_image.value,
-        trust_code=trust_code,
-        offline=offline,
-        overwrite=overwrite,
         extend=extend,
-        quiet=quiet,
-        store=store,
+        out=out,
+        on_bad_image=on_bad_image.value,
+        **running.keywords(),
     )
     if as_json:
         say(json.dumps(found.answer.to_json(), indent=1))
-    elif not quiet:
+    elif not running.quiet:
         say(found.text())
-    for label, message in found.run.failed:
-        tell(f"failed: {label}: {message}")
-    if found.run.failed:
-        raise typer.Exit(found.run.exit_code or 1)
+    end_with_failures(found.run.failed, found.run.exit_code)
 
 
 def _size_hw(size: str | None) -> tuple[int, int] | None:

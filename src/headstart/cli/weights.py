@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import TrustCode
+from headstart.cli.flags import Offline, TrustCode
 from headstart.cli.show import print_table
 from headstart.terminal import say
 
@@ -50,7 +50,6 @@ def list_(
 Which = Annotated[
     str, typer.Argument(metavar="WEIGHTS", help="A file, a weights card (TOML), a name of the list, or a URI.")
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
 TrustPickle = Annotated[
     bool, typer.Option("--trust-pickle", help="Run what a pickle says. Only for files that you made yourself.")
 ]

@@ -235,6 +235,9 @@ class PretrainingOptions:
     """Classes without examples are an error, or left out."""
     noise: float | None = None
     """Share of the images, 0 to 1, that exchange their boxes and labels; None: none of them."""
+    format: str | None = None
+    read: Mapping[str, Any] | None = None
+    """As in `open_dataset`."""
     loaders: int | None = None
     """Processes that make batches, for each that trains; None: by the CPUs."""
     processes: int | None = None
@@ -243,9 +246,6 @@ class PretrainingOptions:
     """auto, cpu, cuda, or some GPUs: cuda:0,1; each process takes one."""
     threads: int | None = None
     """Of each process that trains on the CPU; None: torch's own choice."""
-    format: str | None = None
-    read: Mapping[str, Any] | None = None
-    """As in `open_dataset`."""
     trust_code: bool = False
     """Let Python files run that the recipe, a card or a checkpoint names as backbones."""
     offline: bool = False

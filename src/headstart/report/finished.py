@@ -9,9 +9,9 @@ from typing import Any
 
 from headstart.config.study import Study
 from headstart.errors import UsageError
-from headstart.study.executors.cluster import Cluster
+from headstart.study.executors.cluster import placed
+from headstart.study.executors.options import RunOptions
 from headstart.study.rankings import Ranking
-from headstart.train.devices import Devices
 
 MOST_WARNINGS = 20
 """That are told again at the end; all are above, and those of jobs in their logs."""
@@ -56,32 +56,13 @@ class RunSummary:
         return by_task[task]
 
 
-@dataclass(frozen=True)
-class HowToRun:
-    """What holds for any study."""
-
-    workers: int | None
-    """Processes on the CPU; None: as many as it has."""
-    devices: Devices
-    offline: bool
-    overwrite: bool
-    extend: bool
-    """Whether what has not converged goes on."""
-    quiet: bool
-    """No display."""
-    store: Path | None = None
-    """A store that other runs use, too."""
-    cluster: Cluster | None = None
-    """Where jobs run, if not on this machine."""
-    events: Path | None = None
-    """A file for what happens, as JSON lines."""
-
-
-def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToRun) -> RunSummary:
+def summarized(
+    study: Study, source: Path, base: Path, out: Path, *, how: RunOptions, extend: bool = False
+) -> RunSummary:
     """Run a study into `out`, or go on with it there, and build its report where that is older than its results.
 
-    source: the study's file. base: folder that relative paths of its weights and data are from. Raises StudyError,
-    `Interrupted`.
+    source: the study's file. base: folder that relative paths of its weights and data are from. extend: what has not
+    converged goes on. Raises StudyError, UsageError for a cluster or devices that are not there, `Interrupted`.
     """
     from headstart.places.network import no_network
     from headstart.report.build import build
@@ -91,28 +72,32 @@ def summarized(study: Study, source: Path, base: Path, out: Path, *, how: HowToR
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    at_a_time = (how.workers or default_workers(study.threads)) + len(how.devices.names)
-    if how.cluster is not None:
-        at_a_time = max(1, how.cluster.cpus // study.threads)
-    with (
-        ProgressDisplay(at_a_time, how.quiet) as display,
-        told_to(display, how.events) as on_event,
-        no_network(how.offline),
+    with placed(how.executor, how.address, how.device, threads=study.threads, workers=how.workers) as (
+        cluster,
+        devices,
     ):
-        result = run(
-            study,
-            source,
-            base,
-            out,
-            on_event=on_event,
-            workers=how.workers,
-            offline=how.offline,
-            overwrite=how.overwrite,
-            extend=how.extend,
-            devices=how.devices,
-            shared=how.store,
-            cluster=how.cluster,
-        )
+        at_a_time = (how.workers or default_workers(study.threads)) + len(devices.names)
+        if cluster is not None:
+            at_a_time = max(1, cluster.cpus // study.threads)
+        with (
+            ProgressDisplay(at_a_time, how.quiet) as display,
+            told_to(display, Path(how.events) if how.events else None) as on_event,
+            no_network(how.offline),
+        ):
+            result = run(
+                study,
+                source,
+                base,
+                out,
+                on_event=on_event,
+                workers=how.workers,
+                offline=how.offline,
+                overwrite=how.overwrite,
+                extend=extend,
+                devices=devices,
+                shared=Path(how.store) if how.store else None,
+                cluster=cluster,
+            )
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)

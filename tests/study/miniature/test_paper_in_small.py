@@ -8,10 +8,10 @@ import pytest
 
 from headstart import api
 from headstart.config.study import Study
-from headstart.report.finished import HowToRun, summarized
+from headstart.report.finished import summarized
+from headstart.study.executors.options import RunOptions
 from headstart.study.files import load_study
 from headstart.study.miniature.in_small import in_small
-from headstart.train.devices import ON_CPU
 
 
 def part_of(study: Study, arms: tuple[str, ...], tasks: tuple[str, ...]) -> Study:
@@ -34,7 +34,7 @@ def test_a_part_of_it_runs_to_the_report(tmp_path: Path) -> None:
     small = in_small(load_study("paper")[0], tmp_path / "data", heard.append, write=True)
     assert heard[0] == "paper-miniature is paper but for sizes and steps:"
     study = part_of(small, ("imagenet", "openimages"), ("voc", "deeplab", "caltech256"))
-    how = HowToRun(2, ON_CPU, offline=True, overwrite=False, extend=False, quiet=True)
+    how = RunOptions(workers=2, device="cpu", offline=True, quiet=True)
     done = summarized(study, Path(), tmp_path, tmp_path / "run", how=how)
     assert not done.failed
     trials = {(t["task"], t["weights"]): t for t in done.metrics["trials"]}

@@ -1,0 +1,77 @@
+"""`headstart compare`: which weights to start from, on a data set."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli.finish import finish
+from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Pairs
+from headstart.cli.groups import ReadingImages, Running, with_groups
+from headstart.tasks.table import trained_tasks
+
+
+@with_groups
+def compare(
+    data: DataArgument,
+    *,
+    weights: Annotated[
+        list[str],
+        typer.Option(
+            "--weights", "-w", help="A candidate, such as timm:resnet50.a1_in1k; `weights list` shows some. Repeat it."
+        ),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(trained_tasks()), help="Only this task; by default all that the data serve."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
+    ] = None,
+    starts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="backbone,detector,..",
+            help="What is copied of each -w: random, backbone, backbone+neck, detector; each is a candidate. A -w may "
+            "name its own: W#detector.",
+        ),
+    ] = None,
+    screen: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Of eight candidates or more, train only so many: the most promising by their features."
+        ),
+    ] = None,
+    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
+    extend: Extend = False,
+    explain: Annotated[
+        bool, typer.Option(help="Say why: the best candidate against the default one, on held-out images.")
+    ] = True,
+    pairs: Annotated[Pairs, typer.Option(help="Which candidates are explained: the best, or all, two by two.")] = (
+        Pairs.best
+    ),
+    out: Out = None,
+    reading: ReadingImages,
+    running: Running,
+    as_json: AsJson = False,
+) -> None:
+    """Which of these weights should I start from for this data?"""
+    from headstart import api
+
+    summary = api.compare(
+        data,
+        weights,
+        task,
+        seeds,
+        starts=[word.strip() for word in starts.split(",")] if starts else (),
+        screen=screen,
+        budget=budget.value,
+        extend=extend,
+        explain=explain,
+        pairs=pairs.value,
+        out=out,
+        **reading.keywords(),
+        **running.keywords(),
+    )
+    finish(summary, running.quiet, as_json)
