@@ -46,7 +46,10 @@ ROOMS = {
     "metrics": Room(("metrics/*.py",), ("tests/metrics",)),
     "batches": Room(("batches/*.py",), ("tests/batches",)),
     "explain": Room(("explain/*.py",), ("tests/explain",)),
-    "plan": Room(("study/plan.py",), ("tests/study/test_plan.py", "tests/study/test_plan_places.py")),
+    "plan": Room(
+        ("study/plan.py", "study/planning/making.py", "study/planning/explaining.py"),
+        ("tests/study/test_plan.py", "tests/study/test_plan_places.py"),
+    ),
 }
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from headstart.config.study import Study
+from headstart.study.finished.provenance import study_digest
 from headstart.study.jobs import Expansion, Job, as_json
-from headstart.study.plan import PIXELS_PER_SECOND
-from headstart.study.results import study_digest
+from headstart.study.origins import PIXELS_PER_SECOND
 from support.drawn_layouts import as_coco, drawn_images
 from support.small_studies import DETECT, RATES, by_label, drawn, everything, needs, nothing, photos, planner
 

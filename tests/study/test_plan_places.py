@@ -93,11 +93,11 @@ def test_a_card_is_found_from_the_studys_folder_and_looked_at_once(tmp_path: Pat
     (tmp_path / "card.toml").write_text(CARD)
     plan = planner(photos(), tmp_path)
     entry = plan.study.weights[0].model_copy(update={"uri": "card.toml"})
-    spec = plan.spec(entry)
+    spec = plan.jobs.spec(entry)
     assert spec.lineage == ("ImageNet-1k labels",)
     (tmp_path / "card.toml").unlink()
-    assert plan.spec(entry) is spec
-    settings, inputs, place = plan.start(entry, 3)
+    assert plan.jobs.spec(entry) is spec
+    settings, inputs, place = plan.jobs.start(entry, 3)
     assert settings.identity == spec.identity() and settings.seed is None and inputs == {} and place.spec is spec
 
 

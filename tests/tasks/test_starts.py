@@ -143,10 +143,10 @@ def test_the_start_is_part_of_a_transfers_key() -> None:
     keys = {}
     for start in ("random", "backbone", "backbone+neck", "detector"):
         planner = planned(pretraining="boxes", start=start)
-        job = planner.transfer(planner.study.tasks[0], planner.study.weights[0], 5, 0, lr=1e-3)
+        job = planner.jobs.transfer(planner.study.tasks[0], planner.study.weights[0], 5, 0, lr=1e-3)
         keys[start] = job.key
         if start == "random":  # it is the transfer of random values, and made once
-            other = planner.transfer(planner.study.tasks[0], planner.study.weights[1], 5, 0, lr=1e-3)
+            other = planner.jobs.transfer(planner.study.tasks[0], planner.study.weights[1], 5, 0, lr=1e-3)
             assert other.key == job.key and not {"weights"} & job.inputs.keys()
         else:
             assert job.inputs["weights"].kind == "pretrain"

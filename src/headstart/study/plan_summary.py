@@ -266,7 +266,7 @@ def _power(seeds: int, weights: int, steps: int) -> float:
 def _measured(results: Results, task: Task, seeds: int) -> Parts | None:
     """Mean over all pairs of weights with two finished seeds or more, with the seeds that are planned."""
     metric = TASKS[task.kind].ranked_by(task.protocol)[0]
-    trials = [t for t in results.expansion.trials if t.task == task.name and results.of(t.evaluate)]
+    trials = [t for t in results.expansion.trials if t.task == task.name and results.finished.of(t.evaluate)]
     values, replicates = results.by_weights(trials, task.name, metric)
     names = [n for n, column in values.items() if len(column) > 1 and np.isfinite(column).all()]
     if len(names) < 2:

@@ -144,7 +144,7 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
 
     Nothing is loaded (and torch not imported) when the study has nothing left to do.
     """
-    specs = [planner.spec(w) for w in planner.study.weights if not w.made_by]
+    specs = [planner.jobs.spec(w) for w in planner.study.weights if not w.made_by]
     uris = [planner.origins.start_uri(name) for name in planner.study.pretraining]
     specs += [planner.origins.spec(uri) for uri in dict.fromkeys(uris) if uri]
     for spec in specs if expansion.ready else ():
@@ -158,7 +158,7 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
         for spec in checkpoints:
             tell(load(spec, seed=0, offline=planner.offline).report.summary())
     if expansion.ready:
-        check_detectors(planner.study, planner.spec, planner.offline)
+        check_detectors(planner.study, planner.jobs.spec, planner.offline)
 
 
 def lookup(store: Store) -> Callable[[Job], dict[str, Any] | None]:

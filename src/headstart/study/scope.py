@@ -26,6 +26,12 @@ def fixed_in_task(study: Study, task: Task) -> list[str]:
     return fixed
 
 
+def fixed_of(study: Study, task: Task | None, names: Sequence[str]) -> list[str]:
+    """What all seeds of the weights of these names have in common, on a task where one is given."""
+    entries = [entry for entry in study.weights if entry.name in names]
+    return fixed_in_origins(study, entries) + (fixed_in_task(study, task) if task else [])
+
+
 def with_fixed(scope: str, fixed: Sequence[str], seeds: int) -> str:
     """A scope that says what was held fixed; of one seed nothing varies, and the scope says so already."""
     return scope if seeds < 2 or not fixed else f"{scope}; held fixed over seeds: {', '.join(dict.fromkeys(fixed))}"

@@ -1,0 +1,1 @@
+"""What the finished jobs of a study come to, part by part of its `metrics.json`."""
