@@ -80,3 +80,13 @@ def _named(stream: TextIO) -> Iterator[None]:
     except OSError as fault:
         where = "standard error" if stream is sys.stderr else "standard output"
         raise OSError(fault.errno, f"{where}: {fault.strerror}") from fault
+
+
+def bytes_text(count: int) -> str:
+    """Such as 512 B, 1.5 MB or 20 GB (powers of 1000, as disks are sold and `du --si` counts)."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}"

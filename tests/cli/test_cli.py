@@ -15,9 +15,10 @@ import typer
 import headstart
 from headstart import api as real
 from headstart.cli.main import app, main
-from headstart.cli.show import bytes_text, print_mapping, print_table
+from headstart.cli.show import print_mapping, print_table
 from headstart.errors import Interrupted, StudyError, TrainingError
 from headstart.store.store import Store
+from headstart.terminal import bytes_text
 
 
 @dataclass

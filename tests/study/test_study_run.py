@@ -62,7 +62,7 @@ def headstart(*arguments: str, cwd: Path, **options) -> subprocess.CompletedProc
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     (folder / "tiny.toml").write_text(TINY.format(updates=3))
-    done = headstart("run", "tiny.toml", "--out", "whole", "-q", cwd=folder)
+    done = headstart("run", "tiny.toml", "--out", "whole", "--keep", "all", "-q", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 

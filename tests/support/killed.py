@@ -37,6 +37,10 @@ name = "labels"
 pretraining = "labels"
 default = true
 
+[[weights]]
+name = "random"
+uri = "random:shapes-resnet"
+
 [[tasks]]
 name = "classify"
 kind = "classify"

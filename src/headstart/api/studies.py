@@ -19,6 +19,7 @@ from headstart.train.devices import chosen_devices
 
 if TYPE_CHECKING:
     from headstart.config.study import Study
+    from headstart.study.executors.options import Keep
     from headstart.study.plan_summary import Plan
     from headstart.weights.cards import WeightsSpec
     from headstart.weights.detectors.facts import DetectorFacts
@@ -48,8 +49,10 @@ def run_study(
     workers: processes on the CPU; None: as many as it has. device: "auto" (every GPU that is there, else the CPU),
     "cpu", "cuda", or some GPUs: "cuda:0,1". Networks run there, one process a GPU. trust_code: let Python files run
     that the study, its cards or checkpoints name as backbones. store: a folder where several runs keep their jobs, each
-    of which is done once. executor: "ray" for the cluster at `address` (docs/cluster.md); None: one that is started on
-    this machine. events: a file for what happens, a line of JSON each.
+    of which is done once. keep: what stays once the study is complete: "needed" (the best model of each task, and
+    trainings that `extend` would go on from), "winner" (without those) or "all"; what was dropped is made again where
+    it is needed. None: as before, else "needed". executor: "ray" for the cluster at `address` (docs/cluster.md); None:
+    one that is started on this machine. events: a file for what happens, a line of JSON each.
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """
@@ -77,6 +80,7 @@ def plan_study(
     data_root: PathLike | None = None,
     miniature: bool = False,
     store: PathLike | None = None,
+    keep: Keep | None = None,
     tree: bool = False,
 ) -> Plan:
     """What `run_study` would do; runs and writes nothing. Data sets without a place are planned as the study declares
@@ -86,6 +90,7 @@ def plan_study(
     from headstart.study.miniature.in_small import in_small
     from headstart.study.plan import Planner
     from headstart.study.plan_summary import foreseen, plan_summary
+    from headstart.study.planning.keeping import kept_by
     from headstart.study.planning.measured import rates
     from headstart.study.planning.needs import needs
     from headstart.study.planning.tree import Tree
@@ -97,7 +102,8 @@ def plan_study(
     settings = _with(declared, noise, data, data_root, all_needed=False)
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
     shared = shared_store(settings, base, where, as_path(store))
-    expansion = planned(settings, base, where, devices, shared=shared)
+    kept = kept_by(where, keep)
+    expansion = planned(settings, base, where, devices, shared=shared, keep=kept)
     planner = Planner(settings, base, device=devices.kind, without_data=True)
     jobs = Store(where, shared, link=False)
     return plan_summary(
@@ -110,6 +116,7 @@ def plan_study(
         rates=rates(expansion, jobs),
         tree=tuple(Tree(expansion, jobs).lines()) if tree else (),
         needs=needs(planner, declared, expansion),
+        keep=kept,
     )
 
 

@@ -30,6 +30,14 @@ class Pairs(StrEnum):
     all = "all"
 
 
+class Keeps(StrEnum):
+    """What stays of a study once it is complete."""
+
+    needed = "needed"
+    winner = "winner"
+    all = "all"
+
+
 class Executors(StrEnum):
     """Who runs the jobs of a study."""
 
@@ -90,6 +98,14 @@ SharedStore = Annotated[
     typer.Option(
         "--store",
         help="Folder where several runs keep their jobs, each done once; also HEADSTART_STORE.",
+    ),
+]
+Keep = Annotated[
+    Keeps | None,
+    typer.Option(
+        help="What stays once all is done: needed (the best model of each task, and what --extend would go on from), "
+        "winner (without that), all. What was dropped is made again where it is needed. By default as before, or "
+        "needed."
     ),
 ]
 Executor = Annotated[

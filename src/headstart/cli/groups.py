@@ -18,6 +18,7 @@ from headstart.cli.flags import (
     Executor,
     Executors,
     Format,
+    Keep,
     Miniature,
     Noise,
     Offline,
@@ -113,6 +114,7 @@ class Kept(Group):
     overwrite: Overwrite = False
     quiet: Quiet = False
     store: SharedStore = None
+    keep: Keep = None
     executor: Executor = Executors.local
     address: Address = None
     events: Events = None

@@ -7,7 +7,7 @@ import os
 import sys
 from copy import copy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from headstart.cli import check, compare, evaluate, explain, judge, pretrain, re
 from headstart.cli import screen as screening
 from headstart.cli import store as stores
 from headstart.cli.finish import end_with_failures, finish, print_lines
-from headstart.cli.flags import AsJson, Device, Extend, Out, SharedStore, StudyArgument, TrustCode, Verbose
+from headstart.cli.flags import AsJson, Device, Extend, Keep, Out, SharedStore, StudyArgument, TrustCode, Verbose
 from headstart.cli.groups import Running, Study, with_groups
 from headstart.cli.show import print_mapping
 from headstart.errors import HeadstartError
@@ -85,6 +85,7 @@ def plan(
     device: Device = "auto",
     asked: Study,
     store: SharedStore = None,
+    keep: Keep = None,
     tree: Annotated[
         bool, typer.Option("--tree", help="Show each job, and what has changed where it is not done.")
     ] = False,
@@ -92,7 +93,8 @@ def plan(
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    say(api.plan_study(study, out, device, **asked.keywords(), store=store, tree=tree).text())
+    kept: dict[str, Any] = {"keep": keep.value if keep else None}
+    say(api.plan_study(study, out, device, **asked.keywords(), store=store, **kept, tree=tree).text())
 
 
 app.command()(compare.compare)

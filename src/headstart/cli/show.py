@@ -33,16 +33,6 @@ def print_mapping(mapping: Mapping[str, Any], as_json: bool = False) -> None:
     _print_nested(mapping, "")
 
 
-def bytes_text(count: int) -> str:
-    """Such as 512 B, 1.5 MB or 20 GB (powers of 1000, as disks are sold and `du --si` counts)."""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}"
-
-
 def _print_nested(mapping: Mapping[str, Any], indent: str) -> None:
     for key, value in mapping.items():
         if isinstance(value, Mapping):

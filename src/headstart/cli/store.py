@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.flags import Device
-from headstart.cli.show import bytes_text, print_table
+from headstart.cli.show import print_table
 from headstart.errors import UsageError
-from headstart.terminal import say
+from headstart.terminal import bytes_text, say
 
 if TYPE_CHECKING:
     from headstart.store.store import Store
@@ -61,7 +61,10 @@ def verify(run: Run) -> None:
     if damaged:
         say("delete these folders of the run's store and run the study again: only they are made again")
         raise typer.Exit(1)
-    say(f"{len(store.entries())} finished jobs, every file as it was written")
+    entries = store.entries()
+    lacking = sum(entry.lacks for entry in entries)
+    gone = f"; large files of {lacking} were dropped, since nothing needs them" if lacking else ""
+    say(f"{len(entries)} finished jobs, every file as it was written{gone}")
 
 
 @app.command("prune")

@@ -12,6 +12,7 @@ from headstart.errors import UsageError
 from headstart.study.executors.cluster import placed
 from headstart.study.executors.options import RunOptions
 from headstart.study.rankings import Ranking
+from headstart.terminal import bytes_text
 
 MOST_WARNINGS = 20
 """That are told again at the end; all are above, and those of jobs in their logs."""
@@ -97,11 +98,14 @@ def summarized(
                 devices=devices,
                 shared=Path(how.store) if how.store else None,
                 cluster=cluster,
+                keep=how.keep,
             )
     report = out / "report.html"
     if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)
     lines = [*answer_lines(result.summary, out), *_beside(study, result.summary), f"report: {report}"]
+    if result.freed:
+        lines.append(f"dropped: {bytes_text(result.freed)} that nothing needs now; with --keep all they stay")
     failed = list(result.outcome.failed)
     if failed and (left := len(result.outcome.left)):
         failed.append((f"{left} more jobs", "not run, since they need what failed"))

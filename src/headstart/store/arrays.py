@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def save_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, ArrayLike], compressed: bool = False) -> None:
     """Write an .npz file; equal arrays give equal bytes. Raises StoreError where it cannot be written."""
+    save = np.savez_compressed if compressed else np.savez
     with replacing(path) as part, part.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
+        save(file, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own option
 
 
 def save_array(path: Path, array: NDArray[Any], durable: bool = True) -> None:

@@ -18,6 +18,8 @@ DIGESTS = "digests.json"
 RESUME = "resume"
 """Folder inside a partial directory for what a job needs to go on after a stop; dropped when it is committed."""
 PIECES = "pieces.json"
+DROPPED = "dropped"
+"""Said of a file that was deleted on purpose (`headstart.store.dropping`): its digest stays, it is no damage."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ def of_other_size(folder: Path, digests: dict[str, dict[str, Any]]) -> str | Non
     for name, seal_of in digests.items():
         file = folder / name
         if not file.is_file():
+            if seal_of.get(DROPPED):
+                continue
             return f"{name} is missing"
         if file.stat().st_size != seal_of["bytes"]:
             return f"{name} has {file.stat().st_size} bytes, not {seal_of['bytes']}"
@@ -72,8 +76,16 @@ def of_other_size(folder: Path, digests: dict[str, dict[str, Any]]) -> str | Non
 def changed(folder: Path, digests: dict[str, dict[str, Any]], smallest: int, largest: int) -> Iterator[str]:
     """Files of `smallest` < bytes <= `largest` whose bytes are not those that were sealed."""
     for name, seal_of in digests.items():
+        if seal_of.get(DROPPED) and not (folder / name).is_file():
+            continue
         if smallest < seal_of["bytes"] <= largest and sha256(folder / name) != seal_of["sha256"]:
             yield f"{name} has changed since it was written"
+
+
+def dropped(folder: Path) -> list[str]:
+    """Files of a finished job that were deleted on purpose and are not there."""
+    digests = recorded(folder) or {}
+    return [name for name, seal_of in digests.items() if seal_of.get(DROPPED) and not (folder / name).is_file()]
 
 
 def damage(folder: Path, record: str = DIGESTS) -> str | None:

@@ -7,7 +7,9 @@ own jobs and no others, wherever they are. The shared store keeps a list of its 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import StoreError
 from headstart.store.files import read_json, write_json
@@ -51,19 +53,50 @@ def open_store(out: Path, shared: Path | None) -> Store:
     return Store(out, shared)
 
 
-def close_store(store: Store) -> None:
-    """Give back what the run held, and write down which jobs it uses."""
+def close_store(store: Store, keeps: Collection[str] | None = None) -> None:
+    """Give back what the run held, and write down which jobs it uses. keeps: those of them whose large files it needs,
+    now that its results are complete; None: it may need those of all."""
     if store.leases is not None:
         store.leases.close()
-        _write_run(store.root, store.home)
+        _write_run(store.root, store.home, keeps)
 
 
-def _write_run(out: Path, shared: Path) -> None:
+def needed_by_others(store: Store, name: str) -> bool:
+    """Whether another run that shares the store needs the large files of a job, or may come to need them: its results
+    are not complete."""
+    if store.leases is None:
+        return False
+    own = _record(store.root, store.home)
+    for file in sorted((store.home / "runs").glob("[!.]*.json")):
+        said = read_json(file)
+        keeps = said.get("keeps")
+        if file != own and not _is_gone(said) and name in (_jobs_of(said) if keeps is None else keeps):
+            return True
+    return False
+
+
+def _jobs_of(said: dict[str, Any]) -> set[str]:
+    """Of a run, as its record in the store and its own links say."""
+    return {*said["jobs"], *(path.name for path in (Path(said["run"]) / "store").glob("[!.]*"))}
+
+
+def _is_gone(said: dict[str, Any]) -> bool:
+    """Whether a run is there no more. One of another machine that cannot be seen from here is taken to be there."""
+    return not (Path(said["run"]) / FILE).is_file() and said["machine"] == this_machine().partition(" ")[0]
+
+
+def _record(out: Path, shared: Path) -> Path:
+    """Where the store has what is known of a run."""
+    name = sha256_of_text(f"{this_machine().partition(' ')[0]} {out.absolute()}")[:16]
+    return shared / "runs" / f"{name}.json"
+
+
+def _write_run(out: Path, shared: Path, keeps: Collection[str] | None = None) -> None:
     run, machine = str(out.absolute()), this_machine().partition(" ")[0]
     (shared / "runs").mkdir(parents=True, exist_ok=True)
     jobs = sorted(path.name for path in (out / "store").glob("[!.]*"))
-    name = sha256_of_text(f"{machine} {run}")[:16]
-    write_json(shared / "runs" / f"{name}.json", {"run": run, "machine": machine, "jobs": jobs})
+    said = {"run": run, "machine": machine, "jobs": jobs, "keeps": None if keeps is None else sorted(keeps)}
+    write_json(_record(out, shared), said)
 
 
 def used_by_runs(shared: Path) -> tuple[set[str], list[str]]:
@@ -75,11 +108,8 @@ def used_by_runs(shared: Path) -> tuple[set[str], list[str]]:
     gone = []
     for file in sorted((shared / "runs").glob("[!.]*.json")):
         said = read_json(file)
-        run = Path(said["run"])
-        if (run / FILE).is_file():
-            used |= {path.name for path in (run / "store").glob("[!.]*")}
-        elif said["machine"] == this_machine().partition(" ")[0]:
+        if _is_gone(said):
             gone.append(said["run"])
-            continue
-        used |= set(said["jobs"])
+        else:
+            used |= _jobs_of(said)
     return used, gone

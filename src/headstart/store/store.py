@@ -24,7 +24,7 @@ from typing import Any
 from headstart.errors import StoreError
 from headstart.store.files import read_json, sweep, sync, temporary_name, write_json
 from headstart.store.leases import Leases
-from headstart.store.sealing import DIGESTS, RESUME, changed, of_other_size, recorded, sealed
+from headstart.store.sealing import DIGESTS, DROPPED, RESUME, changed, dropped, of_other_size, recorded, sealed
 
 SMALL = 64 << 20
 """Bytes: 50 ms to read. Larger files are prepared images and large weights, which no result is read from."""
@@ -53,6 +53,10 @@ class Entry:
     """How long the job ran."""
     size: int
     """Bytes on disk."""
+    whole: int
+    """Bytes with the files that were dropped."""
+    lacks: bool
+    """Whether some were."""
 
 
 class Store:
@@ -70,6 +74,7 @@ class Store:
         self._links = link
         self._sound: set[str] = set()
         self._whole: set[str] = set()
+        self._lacks_nothing: set[str] = set()
         self._damaged: dict[str, int] = {}
         """The directory's number by name: another run may have put a sound one in its place."""
 
@@ -80,12 +85,15 @@ class Store:
     def find(self, name: str, key: str, whole: bool = False) -> Path | None:
         """The finished job's directory; None when there is none, or when it is damaged.
 
-        key: the job's full key. whole: large files are compared with their digests, too: a job is going to read them.
+        key: the job's full key. whole: a job is going to read it: large files are compared with their digests, too, and
+        one that lacks files, since they were dropped, is not found.
         A damaged job is named in a warning once, and is not found any more: whoever needs it makes it again.
         """
         path = self.path(name)
         if self.leases is not None and not path.is_dir():
             path = self.home / "store" / name
+        if whole and self.lacks(name):
+            return None
         if name in (self._whole if whole else self._sound):
             return path
         if not path.is_dir() or self._damaged.get(name) == path.stat().st_ino:
@@ -101,6 +109,22 @@ class Store:
         self._damaged[name] = path.stat().st_ino
         log.warning("store/%s is damaged (%s): it will be made again", name, damage)
         return None
+
+    def lacks(self, name: str) -> bool:
+        """Whether files of a finished job were dropped (`headstart.store.dropping`): who reads them makes it again."""
+        if name in self._lacks_nothing:
+            return False
+        path = self.find_any(name)
+        if path is None or dropped(path):
+            return path is not None
+        self._lacks_nothing.add(name)
+        return False
+
+    def forget(self, name: str) -> None:
+        """What is known of a job may not hold any more."""
+        for known in (self._sound, self._whole, self._lacks_nothing):
+            known.discard(name)
+        self._damaged.pop(name, None)
 
     def partial(self, name: str) -> Path:
         """Directory that a job works in. It lasts until the job is done: what is inside survives a stop."""
@@ -135,7 +159,9 @@ class Store:
         sweep(source)
         write_json(source / "job.json", {**info, "key": key})
         files = [p for p in _files(source) if p.relative_to(source).parts[0] != RESUME]
-        write_json(source / DIGESTS, {p.relative_to(source).as_posix(): sealed(p) for p in files})
+        digests = {p.relative_to(source).as_posix(): sealed(p) for p in files}
+        write_json(source / DIGESTS, digests)
+        _tell_of_others(name, recorded(target) or {}, digests)
         for folder in (*(p for p in source.rglob("*") if p.is_dir()), source):
             sync(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,6 +178,7 @@ class Store:
         self._sound.add(name)
         self._whole.add(name)
         self._damaged.pop(name, None)
+        self._lacks_nothing.add(name)
         return self._linked(name) if self.leases is not None else target
 
     def _linked(self, name: str) -> Path:
@@ -206,9 +233,7 @@ class Store:
         freed = 0
         for path in self.superfluous(keep, older_than):
             freed += freed_by(path)
-            self._sound.discard(path.name)
-            self._whole.discard(path.name)
-            self._damaged.pop(path.name, None)
+            self.forget(path.name)
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return freed
 
@@ -251,6 +276,15 @@ def _damages(path: Path, smallest: int, largest: int) -> Iterator[str]:
     yield from changed(path, digests, smallest, largest) if digests is not None and not quick else filter(None, [quick])
 
 
+def _tell_of_others(name: str, before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> None:
+    """A warning where files that were dropped came out otherwise when they were made again."""
+    gone = {file: seal_of["sha256"] for file, seal_of in before.items() if seal_of.get(DROPPED)}
+    others = [file for file, sha in gone.items() if now.get(file, {}).get("sha256") != sha]
+    if others:
+        said = "%s of store/%s came out otherwise than before it was dropped: another machine, or other libraries"
+        log.warning(said, ", ".join(others), name)
+
+
 def _other_key(path: Path, key: str) -> str | None:
     try:
         stored = read_json(path / "job.json")["key"]
@@ -265,4 +299,7 @@ def _entry(path: Path) -> Entry:
     except StoreError:
         job = {}
     kind = path.name.rsplit("-", 1)[0]
-    return Entry(path.name, kind, str(job.get("label", "")), float(job.get("seconds") or 0.0), size=_size(path))
+    size, digests = _size(path), recorded(path) or {}
+    gone = sum(digests[name]["bytes"] for name in dropped(path))
+    label, seconds = str(job.get("label", "")), float(job.get("seconds") or 0.0)
+    return Entry(path.name, kind, label, seconds, size=size, whole=size + gone, lacks=gone > 0)

@@ -190,3 +190,5 @@ class Expansion:
     """Jobs that will follow once rates are chosen, at least."""
     done: frozenset[str] = frozenset()
     """Keys of finished jobs."""
+    again: frozenset[str] = frozenset()
+    """Names of jobs that were finished and are made again, since files of theirs were dropped that are needed."""

@@ -27,6 +27,9 @@ from headstart.tasks.possible_starts import require_starts
 
 Lookup = Callable[[Job], dict[str, float | None] | None]
 """Metrics of a finished job, None while it is not finished."""
+Again = Callable[[Mapping[str, Job], set[str]], set[str]]
+"""Of all jobs by key, inputs first, and the keys of finished ones: which of these have to be made again
+(`headstart.study.planning.keeping`)."""
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Planner:
         require_kinds(self.study)
         require_starts(self.study)
 
-    def expand(self, lookup: Lookup) -> Expansion:
+    def expand(self, lookup: Lookup, again: Again = lambda known, done: set()) -> Expansion:
         """All jobs that can be named now, the ready ones among them, the trials and explanations."""
         known: dict[str, Job] = {}
         trials: list[Trial] = []
@@ -91,6 +94,8 @@ class Planner:
         for job in made + [t.evaluate for t in trials] + explaining + list(times.values()):
             collect(job, known)
         done = {key for key, job in known.items() if lookup(job) is not None}
+        lacking = again(known, done)
+        done -= lacking
         ready = [
             job for key, job in known.items() if key not in done and all(j.key in done for j in job.inputs.values())
         ]
@@ -104,6 +109,7 @@ class Planner:
             times=times,
             hidden=hidden,
             done=frozenset(done),
+            again=frozenset(known[key].name for key in lacking),
         )
 
     def _doublings(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> int | None:

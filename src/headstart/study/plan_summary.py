@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from headstart.stats.parts import Parts
 from headstart.stats.power import detectable, power
 from headstart.stats.spread import foreseen_df
 from headstart.store.store import Store
-from headstart.study.jobs import Expansion
+from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.planning.measured import Rate
 from headstart.study.results import Results
@@ -93,6 +93,8 @@ class Plan:
     """Kinds of waiting jobs whose seconds are those that finished ones of the study took."""
     disk: float | None = None
     """Bytes that the waiting jobs of these kinds will take; None where nothing was measured."""
+    stays: float | None = None
+    """Bytes of these that stay once all is done; None where all do."""
     tree: tuple[str, ...] = ()
     """The jobs as a tree, where that was asked for."""
     needs: tuple[str, ...] = ()
@@ -121,6 +123,8 @@ class Plan:
         if self.disk:
             others = sorted(set(self.jobs) - set(self.measured))
             said = f"  disk: about {self.disk / 1e6:,.1f} MB more, as finished jobs take"
+            if self.stays is not None:
+                said += f"; {self.stays / 1e6:,.1f} MB of it stay once all is done, or all with --keep all"
             lines.append(said + (f" (not known yet of {', '.join(others)})" if others else ""))
         lines += [f"  {line}" for line in self.tree]
         if self.foreseen:
@@ -141,10 +145,12 @@ def plan_summary(
     needs: tuple[str, ...] = (),
     rates: Mapping[str, Rate] | None = None,
     tree: tuple[str, ...] = (),
+    keep: str = "needed",
 ) -> Plan:
     """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find.
 
-    rates: what finished jobs of a kind took (`headstart.study.planning.measured`).
+    rates: what finished jobs of a kind took (`headstart.study.planning.measured`). keep: what stays of them
+    (`headstart.study.planning.keeping`); of tasks that may not converge it is taken that they do.
     """
     rates = rates or {}
     jobs: dict[str, tuple[int, float]] = {}
@@ -170,9 +176,23 @@ def plan_summary(
         explaining=0.0 if expansion.pairs else explaining,
         measured=measured,
         disk=sum(rates[kind].size * jobs[kind][0] for kind in measured) if measured else None,
+        stays=_staying(study, waiting, rates) if measured and keep != "all" else None,
         tree=tree,
         needs=needs,
     )
+
+
+def _staying(study: Study, waiting: Sequence[Job], rates: Mapping[str, Rate]) -> float:
+    """Bytes of waiting jobs that stay: of each trained task one model, of the others what is small."""
+    models = {kind: sum(job.kind == kind for job in waiting) for kind in ("transfer", "finetune")}
+    trained = {"transfer": 0, "finetune": 0}
+    for task in study.tasks:
+        if task.recipe or task.own_sizes:
+            trained["finetune" if task.own_sizes else "transfer"] += 1
+    best = sum(
+        min(trained[kind], models[kind]) * (rates[kind].size - rates[kind].kept) for kind in models if kind in rates
+    )
+    return best + sum(rates[job.kind].kept for job in waiting if job.kind in rates)
 
 
 def _precisions(study: Study, devices: Devices) -> str:

@@ -30,6 +30,7 @@ from headstart.study.environment import environment
 from headstart.study.executors.cluster import Cluster
 from headstart.study.executors.events import Event, Outcome
 from headstart.study.executors.local import run_jobs
+from headstart.study.executors.options import Keep
 from headstart.study.executors.pools import default_workers
 from headstart.study.extending import FILE as EXTENDED
 from headstart.study.extending import extend as more
@@ -38,6 +39,8 @@ from headstart.study.files import load_study, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.plan_summary import faults_of_design
+from headstart.study.planning.keeping import FILE as KEEP
+from headstart.study.planning.keeping import Keeping, kept_by, settle_kept
 from headstart.study.results import Results
 from headstart.tasks.possible_starts import check_detectors
 from headstart.terminal import tell
@@ -58,6 +61,8 @@ class RunResult:
     summary: dict[str, Any]
     changed: bool
     """False when everything was there already and nothing was written."""
+    freed: int = 0
+    """Bytes of files that nobody needs any more (`headstart.study.planning.keeping`)."""
 
 
 def run(
@@ -74,17 +79,19 @@ def run(
     devices: Devices = ON_CPU,
     shared: Path | None = None,
     cluster: Cluster | None = None,
+    keep: str | None = None,
 ) -> RunResult:
     """Run `study` (read from the file `source`, its paths relative to `base`) into `out`, or go on there.
 
     workers: processes on the CPU; devices: where networks run. shared: a store that other runs use, too, by default
     that of the study or of HEADSTART_STORE, if any. cluster: where jobs run, if not on this machine. extend: once all
     is done, let tasks that have not converged train on; an extension that was stopped is finished first, and nothing
-    more.
+    more. keep: what stays of it once it is complete; None: as before, else what is needed.
 
     Raises StudyError when `out` holds another study, unless `overwrite`, and Interrupted after Ctrl-C.
     """
     claim(study, source, base, out, overwrite=overwrite)
+    kept = kept_by(out, keep)
     with RunLock(out):
         if overwrite and (out / "study.json").is_file():
             empty_run(out, source)
@@ -93,12 +100,18 @@ def run(
         store.sweep()
         discard_damaged(out, (*RESULTS, "report.html"))
         settle(study, source, base, out)
+        settle_kept(out, kept)
+        keeping = Keeping(store, kept)
+
+        def now() -> Expansion:
+            return planner.expand(lookup(store), keeping.again)
+
         count = workers or default_workers(study.threads)
-        if planner.expand(lookup(store)).ready:
+        if now().ready:
             for fault in faults_of_design(study):
                 tell(f"note: {fault}")
-        check_weights(planner, planner.expand(lookup(store)))
-        if not (out / "env.json").is_file() or planner.expand(lookup(store)).ready:
+        check_weights(planner, now())
+        if not (out / "env.json").is_file() or now().ready:
             write_json(out / "env.json", environment(study, count, devices))
 
         def told(event: Event) -> None:
@@ -107,29 +120,31 @@ def run(
             on_event(event)
 
         def work() -> Outcome:
-            now = lambda: planner.expand(lookup(store))  # noqa: E731
-            return run_jobs(now, store, count, study.threads, on_event=told, devices=devices, cluster=cluster)
-
-        finishing = bool(planner.extended) and not planner.expand(lookup(store)).complete
-        try:
-            outcome = work()
-        finally:
-            close_store(store)
-        results = Results(planner, store, planner.expand(lookup(store)))
-        if extend and outcome.complete and not finishing and more(out, _extendable(results)):
-            planner.extended = read_extended(out)
             try:
-                before, outcome = outcome, work()
+                return run_jobs(now, store, count, study.threads, on_event=told, devices=devices, cluster=cluster)
             finally:
                 close_store(store)
-            outcome = replace(
-                outcome, finished=before.finished + outcome.finished, seconds=before.seconds + outcome.seconds
-            )
-            results = Results(planner, store, planner.expand(lookup(store)))
+
+        finishing = bool(planner.extended) and not now().complete
+        outcome = work()
+        results = Results(planner, store, now())
+        if extend and outcome.complete and not finishing and more(out, _extendable(results)):
+            planner.extended = read_extended(out)
+            outcome = _joined(outcome, work())
+            results = Results(planner, store, now())
         summary = results.summary()
+        if outcome.complete and keeping.decide(results, summary):  # another model is the best one now
+            outcome = _joined(outcome, work())
         changed = write_results(out, summary)
         seal(out, RESULTS)
-        return RunResult(out, outcome, summary, changed)
+        freed = keeping.drop(results, summary) if outcome.complete else 0
+        return RunResult(out, outcome, summary, changed, freed)
+
+
+def _joined(before: Outcome, after: Outcome) -> Outcome:
+    """How two parts of a run ended, taken as one."""
+    seconds = before.seconds + after.seconds
+    return replace(after, finished=before.finished + after.finished, seconds=seconds)
 
 
 def _extendable(results: Results) -> dict[str, dict[str, Convergence]]:
@@ -181,10 +196,19 @@ def shared_store(study: Study, base: Path, out: Path, asked: Path | None) -> Pat
     return chosen_store(out, asked, Path(absolute(study.store, base)) if study.store else None)
 
 
-def planned(study: Study, base: Path, out: Path, devices: Devices = ON_CPU, *, shared: Path | None = None) -> Expansion:
+def planned(
+    study: Study,
+    base: Path,
+    out: Path,
+    devices: Devices = ON_CPU,
+    *,
+    shared: Path | None = None,
+    keep: Keep | None = None,
+) -> Expansion:
     """What a run into `out` would do now; runs and writes nothing."""
     planner = Planner(study, base, device=devices.kind, extended=read_extended(out), without_data=True)
-    return planner.expand(lookup(Store(out, shared_store(study, base, out, shared), link=False)))
+    store = Store(out, shared_store(study, base, out, shared), link=False)
+    return planner.expand(lookup(store), Keeping(store, keep or kept_by(out)).again)
 
 
 def claim(study: Study, source: Path, base: Path, out: Path, *, overwrite: bool) -> None:
@@ -272,7 +296,7 @@ def empty_run(out: Path, source: Path) -> None:
     its place."""
     for name in ("store", "partial", "logs"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (*RESULTS, EXTENDED, SHARED, "report.html", DIGESTS, "log.txt", "study.toml"):
+    for name in (*RESULTS, EXTENDED, KEEP, SHARED, "report.html", DIGESTS, "log.txt", "study.toml"):
         if (out / name).resolve() != source.resolve():
             (out / name).unlink(missing_ok=True)
 

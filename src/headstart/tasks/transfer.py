@@ -25,6 +25,7 @@ from headstart.progress import Progress
 from headstart.recipes.schema import Recipe, as_written, recipe_of
 from headstart.store.arrays import save_arrays
 from headstart.store.files import read_json, write_json
+from headstart.store.sealing import dropped
 from headstart.tasks.copying import BACKBONE_ONLY, Copying, Told, copy_into
 from headstart.tasks.table import trained_task
 from headstart.tasks.trained import TaskModel
@@ -169,6 +170,11 @@ def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
         raise WeightsError(
             f"{folder}: not a task model (no model.json). Give the folder of a trial's model, "
             "as printed at the end of `headstart compare`."
+        )
+    if dropped(folder) or dropped(folder.parent):
+        raise WeightsError(
+            f"{folder}: its weights were dropped when its study was complete, since it is not the best model. To make "
+            "them again, with those of the study's other models: headstart run RUN --keep all"
         )
     facts = read_json(path)
     recipe = recipe_of(as_written(facts["recipe"]))

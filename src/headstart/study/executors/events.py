@@ -24,6 +24,10 @@ class Expansion(Protocol):
     def complete(self) -> bool:
         """Whether no result can add further jobs."""
 
+    @property
+    def again(self) -> frozenset[str]:
+        """Names of jobs that were finished and are made again."""
+
 
 @dataclass(frozen=True)
 class Event:

@@ -118,9 +118,9 @@ class _Dispatcher:
                 break
             before = self.finished
             self._watch()
-            if self.finished > before or any(self.store.find(job.name, job.key) for job in self.elsewhere.values()):
+            if self.finished > before or any(map(self._is_made, self.elsewhere.values())):
                 expansion = self._expand()
-        missing = [job for job in expansion.known if self.store.find(job.name, job.key) is None]
+        missing = [j for j in expansion.known if j.name in expansion.again or self.store.find(j.name, j.key) is None]
         left = [job.label for job in missing if job.name not in self.failed]
         complete = expansion.complete and not missing
         seconds = time.monotonic() - began
@@ -135,9 +135,13 @@ class _Dispatcher:
 
     def _expand(self) -> Expansion:
         expansion = self.next_jobs()
-        done = frozenset(job.name for job in expansion.known if self.store.find(job.name, job.key))
+        done = frozenset(job.name for job in expansion.known if self.store.find(job.name, job.key)) - expansion.again
         self.on_event(Event("known", known=tuple(expansion.known), done=done))
         return expansion
+
+    def _is_made(self, job: Job) -> bool:
+        """Whether a job is finished and lacks nothing."""
+        return self.store.find(job.name, job.key) is not None and not self.store.lacks(job.name)
 
     def _start(self, ready: Sequence[Job]) -> bool:
         """Give free workers the longest of the waiting jobs; a job whose process died before runs alone. False when
@@ -161,7 +165,7 @@ class _Dispatcher:
                 if job.name not in before and self.store.leases:
                     self._log(f"waits for {job.name} ({job.label}), made by {self.store.leases.holder(job.name)}")
                 continue
-            order = None if self.store.find(job.name, job.key) else self._order(job)
+            order = None if self._is_made(job) else self._order(job)
             if order is None:
                 self.store.release(job.name)
                 return False

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 ExecutorName = Literal["local", "ray"]
+Keep = Literal["needed", "winner", "all"]
+"""What stays of a run once it is complete: the best model of each task, and trainings that have not converged, which
+`extend` would go on from; without these; everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class RunOptions:
     """No display."""
     store: str | Path | None = None
     """A folder where several runs keep their jobs, each of which is done once."""
+    keep: Keep | None = None
+    """What stays once the study is complete; None: as before, else "needed"."""
     executor: ExecutorName = "local"
     """"ray": on the cluster at `address` (docs/cluster.md)."""
     address: str | None = None
@@ -46,6 +51,7 @@ class RunKeywords(TypedDict, total=False):
     overwrite: bool
     quiet: bool
     store: str | Path | None
+    keep: Keep | None
     executor: ExecutorName
     address: str | None
     events: str | Path | None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from headstart.config.sets import FolderSet, WorldSet
 from headstart.study.jobs import WANTS_GPU, Job
 from headstart.study.origins import PIXELS_PER_SECOND, Origins
+from headstart.study.planning.keeping import MOST
 
 MEGAPIXELS_PER_SECOND = 13.0
 """Of a detector on a ResNet-101 in training, on one V100: 50 chips of 512 x 512 a second, the middle of the 41 to 60
@@ -38,6 +39,8 @@ class Estimate:
 
     gpu_hours: float | None
     disk: float
+    stays: float
+    """Bytes that stay once all is done, where not all is kept."""
     trials: int
 
     def lines(self) -> list[str]:
@@ -48,7 +51,8 @@ class Estimate:
         return [
             f"trials: {self.trials}",
             f"GPU: {hours} (estimate: {RATE})",
-            f"disk: about {gigabytes(self.disk)} (estimate)",
+            f"disk: about {gigabytes(self.disk)} while it runs, {gigabytes(self.stays)} once all is done, "
+            "or all of it with --keep all (estimate)",
         ]
 
 
@@ -59,10 +63,14 @@ def estimate(origins: Origins, waiting: Sequence[Job], trials: int) -> Estimate:
     hours = pixels * RELATIVE[base] / (MEGAPIXELS_PER_SECOND * 1e6 * 3600) if base in RELATIVE else None
     weights = 4 * PARAMETERS.get(base, PARAMETERS["resnet101"])
     disk = sum(COPIES.get(job.kind, 0) * weights for job in waiting)
+    trained = [job for job in waiting if job.kind in ("transfer", "finetune")]
+    dropped = sum(COPIES[job.kind] * weights for job in trained[len(origins.study.tasks) :])
     counts = _counts(origins)
     disk += sum(counts[key] * pixels for key, pixels in _prepared(origins).items())
-    disk += sum(4.0 * FEATURES * counts[job.inputs["images"].key] for job in waiting if job.kind == "features")
-    return Estimate(hours, disk, trials)
+    features = [4.0 * FEATURES * counts[job.inputs["images"].key] for job in waiting if job.kind == "features"]
+    disk += sum(features)
+    dropped += sum(size for size in features if size > MOST)
+    return Estimate(hours, disk, disk - dropped, trials)
 
 
 def backbone_of(origins: Origins) -> str:

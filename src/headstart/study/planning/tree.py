@@ -71,6 +71,8 @@ class Tree:
 
     def why(self, job: Job) -> str:
         """Why a job is not done, in a few words."""
+        if job.name in self.expansion.again:
+            return "made again; its large files were dropped and are needed"
         folder = self.store.find_any(job.name)
         if folder is not None:
             return "waits; what is stored is damaged"

@@ -68,5 +68,5 @@ def whole_test(settings: WholeTestSettings, place: DataPlace, inputs: Inputs, ou
         per_class_at=(0.5,),
     )
     save_arrays(out / "replicates.npz", scored.replicates)
-    save_arrays(out / "predictions0.npz", found)
+    save_arrays(out / "predictions0.npz", found, compressed=True)
     return scored.metrics | {"test/images": float(len(images))}

@@ -130,7 +130,7 @@ def evaluate(
     metrics, replicates = score_folds(task, predictions, sets, weights, protocol=settings.protocol)
     save_arrays(out / "replicates.npz", replicates)
     for k, of_fold in enumerate(predictions):
-        save_arrays(out / f"predictions{k}.npz", of_fold)
+        save_arrays(out / f"predictions{k}.npz", of_fold, compressed=True)  # a third of the bytes
     if all(reachable):
         best, _ = score_folds(task, reachable, sets, weights[:1], protocol=settings.protocol)
         metrics |= {ceiling(name): best[name] for name in task.ranked_by(settings.protocol)}
