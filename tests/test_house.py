@@ -16,7 +16,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 LEAVES = ("metrics", "stats", "page", "store")
 ORDER = [
-    ("errors", "names", "processes", "progress", "terminal"),
+    ("errors", "names", "processes", "progress", "terminal", "texts"),
     ("recipes",),
     ("config", *LEAVES),
     ("places",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, model_validator
 
@@ -58,15 +58,22 @@ def recipe_in_full(values: dict[str, Any], key: str, info: ValidationInfo) -> di
     if values.get(key) is None:
         return values
     base, recipe = Path((info.context or {}).get("base", ".")), values[key]
+    changes, supervision = values.get("changes"), values.get("supervision")
+    if not isinstance(recipe, str | dict | PretrainingRecipe):
+        raise ValueError(f"`{key}` is the name of a recipe, the path of a TOML file, or a table")
+    if not isinstance(changes, dict | None):
+        raise ValueError('`changes` is a table of settings, such as { "training.batch_size" = 16 }')
+    if supervision not in (None, *get_args(Supervision)):
+        raise ValueError(f"`supervision` is {' or '.join(map(repr, get_args(Supervision)))}, not {supervision!r:.80}")
     try:
         if isinstance(recipe, str):
             file = base / recipe
             recipe = load_recipe(str(file) if recipe.endswith(".toml") else recipe)
         elif isinstance(recipe, dict):
             recipe = PretrainingRecipe.model_validate(recipe)
-        if changes := values.get("changes"):
+        if changes:
             recipe = changed(recipe, changes)
-        recipe = recipe.by(values.get("supervision") or recipe.supervision)
+        recipe = recipe.by(supervision or recipe.supervision)
     except UsageError as fault:
         raise ValueError(str(fault)) from None
     said = {"supervision": recipe.supervision} if key == "recipe" else {}

@@ -103,6 +103,8 @@ class TableSet(Settings):
 def _kind(values: Any) -> str:
     if isinstance(values, Settings):
         return type(values).__name__
+    if not isinstance(values, dict):
+        return "TableSet"
     if "world" in values:
         return "WorldSet"
     return "FolderSet" if {"task", "role", "size_hw"} & set(values) else "TableSet"

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.boxes import Convention
+from headstart.errors import DataError
 from headstart.places.arrow import plain
 
 LARGEST_POWER = 9
@@ -173,15 +174,24 @@ def image_columns(
     """The columns that every table has; without `paths`, a pattern in the facts gives them."""
     n = len(image_ids)
     sizes = np.asarray(sizes_hw, np.int32).reshape(n, 2)
-    columns = {"id": pa.array(image_ids, pa.string()) if not isinstance(image_ids, pa.Array) else image_ids}
+    columns = {"id": _texts(image_ids, "the image id")}
     if paths is not None:
-        columns["path"] = paths if isinstance(paths, pa.Array) else pa.array(paths, pa.string())
+        columns["path"] = _texts(paths, "the name of an image")
     columns["height"] = arrow(sizes[:, 0])
     columns["width"] = arrow(sizes[:, 1])
-    columns["split"] = splits if isinstance(splits, pa.Array) else pa.array(splits, pa.string()).dictionary_encode()
+    columns["split"] = splits if isinstance(splits, pa.Array) else _texts(splits, "the split").dictionary_encode()
     if groups is not None:
-        columns["group"] = pa.array(groups, pa.string())
+        columns["group"] = _texts(groups, "the group")
     return columns
+
+
+def _texts(values: Sequence[str] | pa.Array, what: str) -> pa.Array:
+    """Raises DataError, with its words for what they are, for a text with half a character, as JSON's "\\ud800" is,
+    or with bytes of a file's name that are no UTF-8."""
+    try:
+        return values if isinstance(values, pa.Array) else pa.array(values, pa.string())
+    except UnicodeEncodeError as error:
+        raise DataError(f"{what} {error.object!a:.200} is no text in Unicode. Rename it.") from None
 
 
 def arrow(values: NDArray[Any]) -> pa.Array:

@@ -19,6 +19,8 @@ from headstart.data.boxes import Convention
 from headstart.data.results.records import read_results
 from headstart.errors import DataError
 
+WHOLE = 2.0**53
+"""Whole numbers below it are told apart by float64."""
 NAMED = 3
 """How many faulty records a message names before it only counts them."""
 
@@ -140,7 +142,8 @@ def read_yolo_results(paths: list[Path]) -> DetectionColumns:
     """
     names = _yolo_names(paths[0].parent)
     lines = _lines(paths, 6, "class x y width height confidence", first_is_text=False)
-    odd = np.flatnonzero(lines.numbers[:, 0] != np.floor(lines.numbers[:, 0]))
+    numbers = lines.numbers[:, 0]
+    odd = np.flatnonzero((numbers != np.floor(numbers)) | ~(np.abs(numbers) < WHOLE))
     if len(odd):
         where = f"{paths[lines.files[odd[0]]]}: line {lines.places[odd[0]]}"
         raise DataError(

@@ -74,9 +74,14 @@ def scored_rows(annotations: Annotations, split: str | None) -> NDArray[np.int64
             f"{has}Name a data set, or a split, with boxes."
         )
     ids = annotations.image_ids[rows].tolist()
-    if all(i.isascii() and i.isdigit() for i in ids):
+    if all(map(_is_whole, ids)):
         rows = rows[np.argsort(np.array([int(i) for i in ids]), kind="stable")]
     return rows
+
+
+def _is_whole(word: str) -> bool:
+    """Whether it is a whole number that an integer of 64 bits holds."""
+    return word.isascii() and word.isdigit() and len(word) <= 18
 
 
 def read_detections(
@@ -162,7 +167,7 @@ def _further_names(annotations: Annotations) -> dict[str, int]:
     for i in range(len(annotations)):
         path = PurePosixPath(annotations.image_name(i))
         words = {annotations.image_id(i), path.stem}
-        numbers = {f"#{int(word)}" for word in words if word.isascii() and word.isdigit()}
+        numbers = {f"#{int(word)}" for word in words if _is_whole(word)}
         for name in {str(path), path.name, path.stem} | numbers:
             names[name] = i if names.get(name, i) == i else -1
     return {name: i for name, i in names.items() if i >= 0}

@@ -248,7 +248,8 @@ def _set_arrays(table: Truth | Detections, columns: dict[str, type]) -> None:
         raise ValueError(f"boxes_xyxy has shape {boxes.shape}; it must be (number of boxes, 4)")
     object.__setattr__(table, "boxes_xyxy", boxes)
     if table.box_areas is None:
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        with np.errstate(over="ignore"):  # a box of 1e308 pixels has an infinite area, and is too large to be counted
+            areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         object.__setattr__(table, "box_areas", areas)
     for name, dtype in {**columns, "box_areas": np.float64}.items():
         _set_column(table, name, dtype)

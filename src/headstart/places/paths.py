@@ -6,7 +6,6 @@ zip and tar files (`headstart.places.archives`) and URLs (`headstart.places.remo
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -14,11 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from headstart.errors import DataError
-from headstart.places.kinds import is_file, is_folder, what
+from headstart.places.kinds import ABSENT, is_file, is_folder, what
 
+Answer = TypeVar("Answer")
 Stamp = tuple[int, int]
 """Size in bytes (0 for a folder) and time of the last change in ns: equal stamps, unchanged content."""
 
@@ -76,6 +76,13 @@ class Place(ABC):
         return None
 
 
+def _nothing(error: OSError | ValueError, answer: Answer) -> Answer:
+    """The answer for what is not there, or for a name that no file can have; raises the error where it is another."""
+    if isinstance(error, OSError) and error.errno not in ABSENT:
+        raise error
+    return answer
+
+
 @dataclass(frozen=True)
 class Folder(Place):
     """A folder on this machine."""
@@ -96,30 +103,29 @@ class Folder(Place):
         try:
             with os.scandir(self.local(folder)) as entries:
                 return {entry.name: is_folder(entry) for entry in entries}
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+        except (OSError, ValueError) as error:
+            return _nothing(error, {})
 
     def no_files(self, folder: str) -> dict[str, str]:
         try:
             with os.scandir(self.local(folder)) as entries:
                 odd = [entry for entry in entries if not (is_folder(entry) or is_file(entry))]
                 return {entry.name: what(entry.path) for entry in odd}
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+        except (OSError, ValueError) as error:
+            return _nothing(error, {})
 
     def kind(self, name: str) -> str:
         path = self.local(name)
-        return "folder" if path.is_dir() else "file" if path.is_file() else ""
+        try:
+            return "folder" if path.is_dir() else "file" if path.is_file() else ""
+        except OSError as error:
+            return _nothing(error, "")
 
     def stamp(self, name: str) -> Stamp | None:
         try:
             facts = self.local(name).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            if error.errno == errno.ELOOP:  # A link that leads to itself.
-                return None
-            raise
+        except (OSError, ValueError) as error:
+            return _nothing(error, None)
         if not (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode)):
             return None
         return (0 if stat.S_ISDIR(facts.st_mode) else facts.st_size, facts.st_mtime_ns)

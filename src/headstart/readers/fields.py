@@ -10,6 +10,8 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?", re.ASCII)
 DIGITS = 15
 """Of a whole number that is read; those of more are rounded by other programs."""
+LARGEST_SIDE = 1_000_000
+"""Of an image, pixels."""
 LONGEST = 64
 """Letters of a number."""
 

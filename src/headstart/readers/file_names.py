@@ -34,13 +34,21 @@ def inner(name: str) -> str:
     """
     plain = name.replace("\\", "/")
     if "?d=" in plain:
-        plain = parse_qs(urlsplit(plain).query).get("d", [plain])[0]
+        plain = parse_qs(plain.partition("?")[2].partition("#")[0]).get("d", [plain])[0]
     elif URL.match(plain):
-        plain = unquote(urlsplit(plain).path)
+        plain = unquote(path_of(plain))
     plain = posixpath.normpath(DRIVE.sub("", plain, count=1).lstrip("/") or ".")
     while plain.startswith("../"):
         plain = plain[3:]
     return "" if plain in (".", "..") else plain.lstrip("/")
+
+
+def path_of(address: str) -> str:
+    """The path of an address; '' where it is none."""
+    try:
+        return urlsplit(address).path
+    except ValueError:  # a server in brackets that is no number of the internet
+        return ""
 
 
 def tails(name: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from headstart.errors import UsageError
 from headstart.recipes.pretraining import PretrainingRecipe, checked_recipe, load_recipe
 from headstart.recipes.settings import NOT_READ, Supervision
+from headstart.texts import toml_of
 
 Place = tuple[str, ...]
 
@@ -57,8 +57,8 @@ def _of_text(change: str) -> tuple[Place, Any]:
     if not equals:
         raise UsageError(f"--set {change}: write KEY=VALUE, such as training.batch_size=16.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = toml_of(f"value = {text}")["value"]
+    except ValueError:
         value = text
     return tuple(key.strip().split(".")), value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from headstart.recipes.heads import FasterRcnnHead, LinearHead, TowerHead
 from headstart.recipes.sampling import AnySampling, ChipSampling, CropSampling, FixedSampling, ScaleSettings
 from headstart.recipes.schema import HEADS, Recipe, Training, recipe_of
 from headstart.recipes.settings import Name, ReadSettings, Settings, Supervision, faults_of
+from headstart.texts import toml_of
 
 
 class PretrainingTraining(Training):
@@ -262,15 +262,19 @@ def builtin_names(supervision: Supervision | None = None) -> list[str]:
 def load_recipe(name: str) -> PretrainingRecipe:
     """A recipe by name, or from the path of a TOML file. Raises UsageError that names every fault."""
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
         near = difflib.get_close_matches(name, builtin_names(), 1)
         raise UsageError(
-            f"{name}: no such recipe. It is neither a TOML file nor one of {', '.join(builtin_names())}."
+            f"{name:.200}: no such recipe. It is neither a TOML file nor one of {', '.join(builtin_names())}."
             + (f" Did you mean {near[0]}?" if near else "")
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        values = toml_of(path.read_text(encoding="utf-8"))
+    except ValueError as fault:  # of the text, or of its bytes
         raise UsageError(f"{path}: not valid TOML: {fault}. Mend the file at that place.") from None
     return checked_recipe(values, str(path))
 

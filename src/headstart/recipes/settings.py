@@ -29,9 +29,9 @@ NOT_READ = "not_read"
 
 
 class Settings(BaseModel):
-    """Frozen; unknown keys are faults."""
+    """Frozen; unknown keys are faults, and so are infinite numbers: no setting means one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ReadSettings(Settings):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,10 @@ from headstart.errors import StudyError
 from headstart.recipes.settings import NOT_READ
 from headstart.store.files import write_text
 from headstart.study.kinds import faults_of_kinds
+from headstart.texts import toml_of
+
+NAMED = 50
+"""How many faults a message names before it only counts them: each is looked for in the whole text."""
 
 
 def builtin_studies() -> list[str]:
@@ -45,10 +48,10 @@ def load_study(name: str) -> tuple[Study, Path]:
     path = find_study(name)
     try:
         text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
+        values = toml_of(text)
     except UnicodeDecodeError as fault:
         raise StudyError(f"{path}: not UTF-8 text ({fault}). A study is a TOML file.") from None
-    except tomllib.TOMLDecodeError as fault:
+    except ValueError as fault:
         raise StudyError(f"{path}: not valid TOML: {fault}. Mend the file at that place.") from None
     return checked(values, text, path), path.resolve().parent
 
@@ -59,11 +62,14 @@ def checked(values: dict[str, Any], text: str, path: Path) -> Study:
     try:
         study = Study.model_validate(values, context={"base": path.parent})
     except ValidationError as fault:
-        errors = [e for e in fault.errors() if not _echo(e, fault.errors())] + errors
+        found = fault.errors()
+        errors = [e for e in found if not _echo(e, found)] + errors
     if not errors:
         return study
-    lines = [_sentence(error, text, path) for error in errors]
-    count = f"{len(lines)} faults" if len(lines) > 1 else "1 fault"
+    lines = [_sentence(error, text, path) for error in errors[:NAMED]]
+    if len(errors) > NAMED:
+        lines.append(f"and {len(errors) - NAMED} more")
+    count = f"{len(errors)} faults" if len(errors) > 1 else "1 fault"
     raise StudyError(f"{path}: {count} in the study:\n  " + "\n  ".join(lines))
 
 

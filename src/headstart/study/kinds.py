@@ -42,8 +42,7 @@ def _faults(entry: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]
             yield ("recipe",), f"a task of kind {kind!r} takes no recipe: it trains no model", None
     elif recipe is None:
         yield (), f"a task of kind {kind!r} needs a recipe", None
-    elif isinstance(recipe, dict) and recipe.get("head") in _heads() - {*task.heads}:
-        head = recipe["head"]
+    elif isinstance(recipe, dict) and (head := recipe.get("head")) in sorted(_heads() - {*task.heads}):
         said = f"recipe {recipe.get('name')!r}: head {head!r} cannot {kind}; use {' or '.join(task.heads)}"
         yield ("recipe", "head"), said, None
 

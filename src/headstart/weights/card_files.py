@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,12 +10,15 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from headstart.errors import WeightsError
 from headstart.recipes.settings import Name, Settings
+from headstart.texts import toml_of
 
+NAMED = 50
+"""How many faults a message names of those that it counts: each is looked for in the whole text."""
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class _Strict(Settings):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class _CardPreprocessing(_Strict):
@@ -48,11 +50,13 @@ def read_card(path: Path) -> Card:
     """A card as it is written. Raises WeightsError that names every fault with its line."""
     try:
         text = path.read_text(encoding="utf-8")
-        return Card.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = toml_of(text)
+    except ValueError as error:  # of the text, or of its bytes
         raise WeightsError(f"{path}: not a readable weights card: {error}. Correct the file.") from error
+    try:
+        return Card.model_validate(values)
     except ValidationError as error:
-        faults = "".join(f"\n  {_fault(fault, text)}" for fault in error.errors())
+        faults = "".join(f"\n  {_fault(fault, text)}" for fault in error.errors()[:NAMED])
         raise WeightsError(
             f"{path}: {error.error_count()} faults in this weights card:{faults}\n"
             f"Keys of a card: {', '.join(Card.model_fields)}."

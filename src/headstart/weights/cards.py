@@ -317,8 +317,14 @@ def _backbone(name: str, base: Path, where: str) -> tuple[str, str]:
 
 
 def _existing(path: Path, where: str) -> Path:
-    path = path.resolve()
-    if not path.is_file():
+    try:
+        path = path.resolve()
+        there = path.is_file()
+    except (OSError, ValueError) as error:  # a name that no file can have, a folder that may not be looked into
+        raise WeightsError(
+            f"{where}: the file {path!s:.300} cannot be looked for ({error!s:.80}). Correct the path."
+        ) from None
+    if not there:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsError(
             f"{where}: the file {path} {what}. Correct the path; it is relative to the file that names it."

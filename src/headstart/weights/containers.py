@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headstart.errors import WeightsError
+from headstart.texts import json_of
 from headstart.weights import mxnet_params, pickles
 from headstart.weights.rebuilding import Refused, storage_facts
-from headstart.weights.stored import DTYPES, Budget, Storage, StoredArray, plain, require_room
+from headstart.weights.stored import DTYPES, Budget, Storage, StoredArray, plain, require_extents, require_room
 
 Kind = Literal["safetensors", "torch archive", "pickle", "MXNet parameters"]
 
@@ -62,7 +63,7 @@ class Contents:
         facts = self.tree.get("headstart") if isinstance(self.tree, dict) else None
         if isinstance(text := self.header.get("headstart"), str):
             try:
-                facts = json.loads(text)
+                facts = json_of(text)
             except ValueError as error:
                 raise WeightsError(
                     f"{self.path}: the facts in its header are no JSON: {error}. Export it again."
@@ -219,6 +220,7 @@ def _safetensors(path: Path) -> tuple[dict[str, StoredArray], dict[str, str]]:
         tensors[name] = StoredArray(
             Storage(dtype, len(raw) // DTYPES[dtype], partial(bytes, raw)), tuple(facts["shape"])
         )
+        require_extents(tensors[name].shape)
         if math.prod(tensors[name].shape) != tensors[name].storage.numel:
             raise ValueError(f"the tensor {name!r} has shape {facts['shape']} and {len(raw):,} bytes")
         tensors[name].check()

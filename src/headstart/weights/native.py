@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import WeightsError
+from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.texts import json_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,8 +58,9 @@ def find(path: Path) -> Path | None:
 def read_facts(path: Path) -> CheckpointFacts:
     """CheckpointFacts of the native checkpoint at `path` (a file). Raises WeightsError where they cannot be read."""
     try:
-        written = json.loads(_header(path)[KEY])
-        facts = CheckpointFacts(**written)
+        facts = CheckpointFacts(**json_of(_header(path)[KEY]))
+        if facts.format == FORMAT:
+            _require_sound(facts)
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(
             f"{path}: the header of this checkpoint is damaged or of a newer format ({error}). "
@@ -69,6 +72,34 @@ def read_facts(path: Path) -> CheckpointFacts:
             "or import the original again."
         )
     return facts
+
+
+def _require_sound(facts: CheckpointFacts) -> None:
+    """Raises ValueError, which names the first fact that is not of its kind."""
+    words = {name: getattr(facts, name) for name in ("name", "backbone", "licence", "source", "digest")}
+    words |= {f"lineage {k}": entry for k, entry in enumerate(facts.lineage)}
+    wrong = [name for name, value in words.items() if not isinstance(value, str)]
+    if not isinstance(facts.lineage, list) or not isinstance(facts.provenance, dict):
+        wrong.append("lineage or provenance")
+    elif type(facts.provenance.get("seed", 0)) is not int:
+        wrong.append("seed")
+    if not _is_number(facts.norm_eps) or facts.norm_eps < 0:
+        wrong.append("norm_eps")
+    if not isinstance(facts.fingerprint, dict) or not all(map(_is_numbers, facts.fingerprint.values())):
+        wrong.append("fingerprint")
+    if wrong:
+        raise ValueError(f"{wrong[0]} is of another kind")
+    Preprocessing.from_json(facts.preprocessing)
+
+
+def _is_number(value: object) -> bool:
+    """A finite one that a float can hold."""
+    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
+
+
+def _is_numbers(value: object) -> bool:
+    """Three, as stages have them."""
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
 
 
 def names(path: Path) -> frozenset[str]:
@@ -88,7 +119,7 @@ def _whole_header(path: Path) -> dict[str, Any]:
         if not 2 <= length <= min(100_000_000, path.stat().st_size):
             return {}
         try:
-            header = json.loads(stream.read(length))
+            header = json_of(stream.read(length))
         except ValueError:
             return {}
     return header if isinstance(header, dict) else {}

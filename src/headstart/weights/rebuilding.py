@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headstart.weights.stored import DTYPES, Storage, StoredArray, Stub
+from headstart.weights.stored import DTYPES, Storage, StoredArray, Stub, require_extents
 
 
 class Refused(Exception):
@@ -68,6 +68,7 @@ def from_bytes(raw: Any, dtype: Any, shape: tuple[int, ...], fortran: bool) -> S
         raise Refused(f"numpy.dtype({name!r})", "a type of numbers that weights do not have")
     if not values.dtype.isnative:
         data = values.astype(values.dtype.newbyteorder("=")).tobytes()
+    require_extents(shape)
     strides = None
     if fortran:
         steps = [1]

@@ -29,6 +29,8 @@ DTYPES: dict[str, int] = {
 }
 """Bytes of one value of the types that can be read."""
 
+MAX_DIMENSIONS = 64
+"""As in NumPy and torch."""
 MAX_EXPANDED = 1 << 24
 """Most values that an array may show through strides of 0 beyond those that are stored."""
 MAX_TIMES, MAX_BEYOND = 4, 1 << 26
@@ -61,9 +63,10 @@ class StoredArray:
 
     def check(self) -> None:
         """Raise ValueError where the shape reaches beyond the stored values."""
+        require_extents(self.shape)
         strides = self.strides if self.strides is not None else c_strides(self.shape)
-        if not all(type(number) is int for number in (*self.shape, *strides, self.offset)):
-            raise ValueError(f"shape {self.shape} with strides {strides} from {self.offset}")
+        if not all(type(number) is int for number in (*strides, self.offset)):
+            raise ValueError(f"shape {self.shape} with strides {strides!s:.200} from {self.offset!s:.80}")
         numel = math.prod(self.shape)
         if len(strides) != len(self.shape) or min((*self.shape, *strides, self.offset)) < 0:
             raise ValueError(f"shape {self.shape} with strides {strides} from {self.offset}")
@@ -90,6 +93,13 @@ class StoredArray:
 
         values = torch.from_numpy(self.array())
         return values.bfloat16() if self.dtype == "bfloat16" else values
+
+
+def require_extents(shape: tuple[Any, ...]) -> None:
+    """Raise ValueError for a shape that is none. Before anything is multiplied: the product of a text and numbers is a
+    longer text, and one of thousands of numbers has thousands of digits."""
+    if len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+        raise ValueError(f"shape {shape!s:.200}")
 
 
 def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def layout_of(head: bytes) -> Layout | None:
 
 
 def _is_usual(record: object) -> bool:
-    """Whether it has these keys, each once, and numbers for all of them."""
+    """Whether it has these keys, each once, and finite numbers for all of them: only these are written in digits."""
     if not isinstance(record, dict) or sorted(record) != sorted(KEYS):
         return False
     box = record["bbox"]
@@ -121,7 +122,7 @@ def _is_usual(record: object) -> bool:
         isinstance(box, list)
         and len(box) == 4
         and all(type(number) is int for number in ids)
-        and all(type(number) in (int, float) for number in (*box, record["score"]))
+        and all(type(n) in (int, float) and abs(n) <= sys.float_info.max for n in (*box, record["score"]))
     )
 
 

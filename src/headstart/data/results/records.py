@@ -62,11 +62,16 @@ def outline_runs(text: bytes, size_hw: tuple[int, int] | None) -> tuple[Counts, 
 
     Raises ValueError, saying why, for what is no outline.
     """
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if isinstance(value, list):
         if size_hw is None:
             raise ValueError("it is made of polygons, and the size of its image is not known")
         rings = value if value and isinstance(value[0], list) else [value]
+        if not all(isinstance(ring, list) and all(map(_is_number, ring)) for ring in rings):
+            raise ValueError("its polygons are not lists of numbers")
         return merge([from_polygon(ring, size_hw) for ring in rings], size_hw), size_hw
     if not isinstance(value, dict) or not _is_size(value.get("size")):
         raise ValueError("it is neither polygons nor run lengths with size [height, width] and counts")

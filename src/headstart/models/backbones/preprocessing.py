@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,12 +26,15 @@ class Preprocessing:
     std: Triple = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise ValueError(f"mean {self.mean!s:.80} and std {self.std!s:.80} need three values each")
         if self.channel_order not in ("rgb", "bgr"):
-            raise ValueError(f"channel_order is {self.channel_order!r}; it must be 'rgb' or 'bgr'")
+            raise ValueError(f"channel_order is {self.channel_order!r:.80}; it must be 'rgb' or 'bgr'")
+        numbers = (self.scale, *self.mean, *self.std)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"scale ({self.scale}), mean {self.mean} and std {self.std} must be finite")
         if self.scale <= 0 or min(self.std) <= 0:
             raise ValueError(f"scale ({self.scale}) and std {self.std} must be above 0")
-        if len(self.mean) != 3 or len(self.std) != 3:
-            raise ValueError(f"mean {self.mean} and std {self.std} need three values each")
 
     def apply(self, images: Tensor) -> Tensor:
         """RGB images (B, 3, H, W) with values 0..255, uint8 or float -> float32 input of the network, same device."""
@@ -50,11 +54,14 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Preprocessing:
-        """Inverse of `to_json`."""
-        mean, std = tuple(map(float, value["mean"])), tuple(map(float, value["std"]))
-        if len(mean) != 3 or len(std) != 3:
-            raise ValueError(f"mean {mean} and std {std} need three values each")
-        return cls(value["channel_order"], float(value["scale"]), mean, std)
+        """Inverse of `to_json`. Raises ValueError for whatever else it is given."""
+        try:
+            mean, std = tuple(map(float, value["mean"])), tuple(map(float, value["std"]))
+            return cls(value["channel_order"], float(value["scale"]), mean, std)  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"preprocessing needs channel_order, scale, mean and std ({type(error).__name__}: {error!s:.200})"
+            ) from error
 
 
 IMAGENET = Preprocessing()

@@ -25,7 +25,7 @@ MASK_CLASSES = ("background", "pet")
 PET, BACKGROUND, BORDER = 1, 2, 3
 """Values of a trimap."""
 PARTS = ("trainval", "test")
-LINE = re.compile(r"(\S+)\s+(\d+)\s+([12])\s+(\d+)")
+LINE = re.compile(r"(\S+)\s+(\d{1,9})\s+([12])\s+(\d{1,9})")
 
 
 def looks_like(root: DataPath) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,10 @@ from headstart.data.faults import Fault, Faults
 from headstart.errors import DataError
 from headstart.readers.coco.json_files import CocoFile
 from headstart.readers.coco.words import short
-from headstart.readers.fields import exact
-from headstart.readers.file_names import inner
+from headstart.readers.fields import LARGEST_SIDE, exact
+from headstart.readers.file_names import inner, path_of
 
 LONGEST_NAME = 1000
-LARGEST_SIDE = 1_000_000
 """Pixels; more is taken for a fault of the file."""
 CategoryId = int | str
 
@@ -38,7 +36,7 @@ class Classes:
 
 def _root_categories(categories: dict[CategoryId, dict[str, Any]], used: set[CategoryId]) -> list[CategoryId]:
     """Roboflow's exports list the project first: of supercategory "none", without boxes, itself that of the others."""
-    above = {entry.get("supercategory") for entry in categories.values()}
+    above = {above for entry in categories.values() if isinstance(above := entry.get("supercategory"), str)}
     roots = [n for n, entry in categories.items() if n not in used and entry.get("supercategory") == "none"]
     alone = sum(entry.get("supercategory") == "none" for entry in categories.values()) == 1
     return [n for n in roots if len(categories) > 1 and (categories[n]["name"] in above or (alone and n == 0))]
@@ -165,7 +163,7 @@ def _name(entry: dict[str, Any]) -> str | None:
     """Path of the image; LVIS gives the address of COCO's image, whose last two parts are folder and file."""
     name = entry.get("file_name")
     if name is None and isinstance(entry.get("coco_url"), str):
-        name = "/".join(urlsplit(entry["coco_url"]).path.split("/")[-2:])
+        name = "/".join(path_of(entry["coco_url"]).split("/")[-2:])
     if not isinstance(name, str) or len(name) > LONGEST_NAME or "\0" in name:
         return None
     return inner(name) or None

@@ -88,7 +88,7 @@ def read_set(
 
 def _from_elsewhere(file: CocoFile, rows: ImageRows) -> str | None:
     """A note on names that lead out of the data set."""
-    said = [entry.get("file_name") or "" for entry in rows.entries]
+    said = [name for entry in rows.entries if isinstance(name := entry.get("file_name"), str)]
     odd = [name for name in said if (":" in name or ".." in name or name[:1] in ("/", "\\")) and leads_out(name)]
     if not odd:
         return None

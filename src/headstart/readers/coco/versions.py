@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 
-FEW = re.compile(r"fewshot_train_shot(\d+)_seed(\d+)\.json")
+FEW = re.compile(r"fewshot_train_shot(\d{1,9})_seed(\d{1,9})\.json")
 VERSIONS = ("new_annotations_without_background", "annotations_without_background", "_annotations.coco")
 """Ends of the names of files that say the same, without `.json`: the best first."""
 

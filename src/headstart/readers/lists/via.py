@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.folders import read_text
 from headstart.readers.lists.columns import ImageList
+from headstart.texts import json_of
 
 SHAPE, ATTRIBUTES = "region_shape_attributes", "region_attributes"
 NAMES = ("class", "label", "category", "object", "type", "name", "species")
@@ -72,7 +72,7 @@ Region = tuple[int, str, dict[str, Any], dict[str, Any]]
 
 def _of_json(path: DataPath) -> Iterator[Region]:
     try:
-        whole = json.loads(read_text(path))
+        whole = json_of(read_text(path))
         images = whole.get("_via_img_metadata", whole) if isinstance(whole, dict) else {}
         for k, entry in enumerate(images.values()):
             regions = entry.get("regions") or []
@@ -81,7 +81,7 @@ def _of_json(path: DataPath) -> Iterator[Region]:
                 yield k, entry["filename"], {}, {}
             for region in regions:
                 yield k, entry["filename"], region["shape_attributes"], region.get("region_attributes") or {}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: is not as VIA writes it ({error}). Export it from VIA again.") from error
 
 
@@ -89,8 +89,8 @@ def _of_csv(path: DataPath) -> Iterator[Region]:
     reader = csv.DictReader(io.StringIO(read_text(path).lstrip("#"), newline=""), strict=True)
     try:
         for row in reader:
-            shape = json.loads(row[SHAPE] or "{}")
-            yield reader.line_num, row["filename"], shape, json.loads(row[ATTRIBUTES] or "{}")
+            shape = json_of(row[SHAPE] or "{}")
+            yield reader.line_num, row["filename"], shape, json_of(row[ATTRIBUTES] or "{}")
     except (csv.Error, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: line {reader.line_num} is not as VIA writes it ({error}). Export it from VIA again."
@@ -106,7 +106,7 @@ def _box(shape: dict[str, Any]) -> tuple[float, float, float, float] | None:
             rx, ry = (float(shape[key if key in shape else "r"]) for key in ("rx", "ry"))
             return float(shape["cx"]) - rx, float(shape["cy"]) - ry, 2 * rx, 2 * ry
         xs, ys = ([float(v) for v in shape[key]] for key in ("all_points_x", "all_points_y"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)) if xs and ys else None
 

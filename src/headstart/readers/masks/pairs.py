@@ -125,7 +125,7 @@ def named_values(path: DataPath) -> dict[int, str]:
     """Value -> name, void ones too, from a `classes.txt` (see the module). Raises DataError for one with faults."""
     lines = read_lines(path)
     parts = [line.split(maxsplit=1) for line in lines]
-    if all(len(p) == 2 and p[0].isdecimal() for p in parts):
+    if all(len(p) == 2 and p[0].isdecimal() and len(p[0]) < 10 for p in parts):
         named = {int(p[0]): p[1] for p in parts}
         if len(named) < len(lines) or max(named, default=0) > 255:
             raise DataError(

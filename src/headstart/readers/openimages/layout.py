@@ -7,7 +7,6 @@ the challenges of 2018 and 2019; they lie in the data set's folder or in one bes
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from headstart.data.flags import SPLITS
 from headstart.errors import DataError
 from headstart.places.paths import DataPath
 from headstart.readers.folders import read_text, subfolders
+from headstart.texts import json_of
 
 FOLDERS = ("annotations", "annotation", "csv", "csvs", "labels", "metadata")
 """Folders (lower case) beside the images that may hold the CSV files."""
@@ -164,11 +164,11 @@ def read_hierarchy(path: DataPath, classes: Classes) -> dict[str, tuple[str, ...
     for classes that lie above themselves.
     """
     try:
-        tree = json.loads(read_text(path))
+        tree = json_of(read_text(path))
         names = dict(zip(classes.ids, classes.names, strict=True))
         above: dict[str, list[str]] = {}
         _walk(tree, (), names, above, described=classes.file)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: no hierarchy of classes ({type(error).__name__}: {error}). Fetch the file again."
         ) from error

@@ -17,6 +17,7 @@ from headstart.data.columns import BoxColumns
 from headstart.data.faults import Fault, Faults
 from headstart.places.paths import DataPath
 from headstart.readers.boxes import note_leaving, offsets_of
+from headstart.readers.fields import LARGEST_SIDE
 from headstart.readers.voc.objects import VocObject, objects_of, report_strays
 from headstart.readers.xml_files import xml_root
 
@@ -122,7 +123,7 @@ def _size(path: DataPath, root: ElementTree.Element, faults: Faults) -> tuple[in
 
 def _one_size(node: ElementTree.Element) -> tuple[int, int] | None:
     try:
-        height, width = (int(float(node.findtext(side) or 0)) for side in ("height", "width"))
-    except (ValueError, OverflowError):
+        sides = [float(node.findtext(side) or 0) for side in ("height", "width")]
+    except ValueError:
         return None
-    return (height, width) if height > 0 and width > 0 else None
+    return (int(sides[0]), int(sides[1])) if all(1 <= side <= LARGEST_SIDE for side in sides) else None

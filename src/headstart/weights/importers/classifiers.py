@@ -8,7 +8,6 @@ networks (`stages_0` for `stages.0`) and the children of a ResNet in an `nn.Sequ
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from headstart.errors import WeightsError
 from headstart.models.backbones.naming import split_options
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.texts import json_of
 from headstart.weights.importers import densecl
 from headstart.weights.importers.imported import NOT_STATED, CheckpointView, Imported, shapes_of
 from headstart.weights.importers.networks import input_of, network_of, plainness, same_names
@@ -154,7 +154,7 @@ def timm_config(file: CheckpointView) -> tuple[str, Preprocessing] | None:
         return None  # the hub's names: a config.json beside another file may be of anything
     path = file.path.with_name("config.json")
     try:
-        config: Any = json.loads(path.read_text(encoding="utf-8"))
+        config: Any = json_of(path.read_text(encoding="utf-8"))
         facts = config["pretrained_cfg"]
         mean, std = tuple(map(float, facts["mean"])), tuple(map(float, facts["std"]))
         return str(config["architecture"]), Preprocessing(mean=mean, std=std)  # type: ignore[arg-type]

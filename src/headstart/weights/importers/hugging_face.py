@@ -8,11 +8,11 @@ Names: transformers' own models, which the tests build; DETR keeps timm's backbo
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from headstart.models.backbones.naming import with_options
+from headstart.texts import json_of
 from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, shapes_by, without_prefix
 from headstart.weights.importers.renamed import transformers_cnns, transformers_mit, transformers_vits
 from headstart.weights.importers.resnet_names import projected_first_stage, resnet_among, resnet_name
@@ -72,7 +72,7 @@ def _is_dilated(file: CheckpointView) -> tuple[bool, str]:
     if isinstance(args, Stub) and isinstance(args.state.get("dilation"), bool):
         return args.state["dilation"], f"; the arguments in the file say dilation={args.state['dilation']}"
     try:
-        config = json.loads(file.path.with_name("config.json").read_text(encoding="utf-8"))
+        config = json_of(file.path.with_name("config.json").read_text(encoding="utf-8"))
         dilated = bool(config["dilation"])
     except (OSError, ValueError, KeyError, TypeError):
         return (

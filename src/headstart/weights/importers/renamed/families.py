@@ -6,7 +6,6 @@ names; a result that ends in `#0`, `#1`, .. is a part of a tensor that timm keep
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from headstart.models.backbones.naming import split_options, with_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
+from headstart.texts import json_of
 from headstart.weights.importers.imported import CheckpointView, Edit, Imported
 from headstart.weights.importers.networks import Network, network_of, plainness
 
@@ -132,7 +132,7 @@ def beside(file: CheckpointView, name: str) -> dict[str, Any]:
     if not file.path.name.startswith(("model", "pytorch_model", "open_clip")):
         return {}
     try:
-        found = json.loads(file.path.with_name(name).read_text(encoding="utf-8"))
+        found = json_of(file.path.with_name(name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
