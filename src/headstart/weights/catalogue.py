@@ -33,6 +33,9 @@ BUILTIN_NAMES = (
     "csp-v8m",
     "csp-v8l",
     "csp-v8x",
+    "rf-detr-vit",
+    "lw-detr-vit",
+    "yolos-vit",
 )
 """Built-in backbones (`headstart.models.backbones.building.BUILTIN_BACKBONES`), known here without torch."""
 

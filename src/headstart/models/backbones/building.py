@@ -20,6 +20,7 @@ from headstart.errors import WeightsError
 from headstart.models.backbones import csp, csp_sizes, preact_resnet
 from headstart.models.backbones.deformable import deform_by_name, is_deformable
 from headstart.models.backbones.naming import no_options, split_options
+from headstart.models.backbones.detector_vits import FAMILIES, build_detector_vit
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.stages import Stage, evaluating, fresh_prefixes
@@ -103,6 +104,7 @@ BUILTIN_BACKBONES: dict[str, Callable[[str, dict[str, str]], nn.Module]] = {
     "shapes-resnet": _shapes_resnet,
     **dict.fromkeys(preact_resnet.DEPTHS, preact_resnet.build_preact_resnet),
     **dict.fromkeys(csp_sizes.SIZES, csp.build_csp),
+    **dict.fromkeys(FAMILIES, build_detector_vit),
 }
 """What builds a backbone, from its name and its options."""
 BUILTIN_NAMES = tuple(BUILTIN_BACKBONES)

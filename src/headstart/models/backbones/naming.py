@@ -35,6 +35,12 @@ OPTIONS = MappingProxyType(
         "image_size": (),
         "mlp_ratio": (),
         "registers": (),
+        "width": (),
+        "depth": (),
+        "patch": (),
+        "windows": (),
+        "global_blocks": (),
+        "mid_positions": ("yes", "no"),
     }
 )
 """Values of each option, the usual one first; () where there is none (see `FREE`).
@@ -53,9 +59,14 @@ OPTIONS = MappingProxyType(
     modulated       whether these weigh what they sample (version 2) or not (version 1)
     norm            group: group norm in place of every batch norm
     eps             epsilon of the layer norms, where it is not timm's (transformers' ViT has 1e-12)
-    image_size      side of the images that a ViT's position embeddings are for, where it is not that of its name
+    image_size      side of the images that a ViT's position embeddings are for, where it is not that of its name; of
+                    YOLOS height and width: 512x864
     mlp_ratio       hidden layers of PVT v2 in widths of the stage, where it is not timm's (SegFormer's MiT has 4)
-    registers       register tokens of a DINOv3 ViT, where there are not four
+    registers       register tokens of a DINOv3 ViT, where there are not four; detection tokens of YOLOS
+    width, depth, patch    of a detector's own ViT (RF-DETR, LW-DETR, YOLOS): channels, blocks, pixels of a patch
+    windows         along each side of the map, within which blocks of RF-DETR and LW-DETR attend
+    global_blocks   that attend over all windows, counted from 0: 3+6+9
+    mid_positions   whether YOLOS adds positions after every block
 """
 
 STAGES = ("C2", "C3", "C4", "C5")
@@ -64,9 +75,11 @@ FREE = MappingProxyType(
     {
         "num_heads": (r"[1-9]\d*", "a whole number"),
         "eps": (r"[1-9](\.\d+)?e-\d+", "a small number, such as 1e-12"),
-        "image_size": (r"[1-9]\d*", "a whole number of pixels"),
+        "image_size": (r"[1-9]\d*(x[1-9]\d*)?", "a whole number of pixels, or height x width: 512x864"),
         "mlp_ratio": (r"[1-9]\d*", "a whole number"),
         "registers": (r"\d+", "a whole number"),
+        **dict.fromkeys(("width", "depth", "patch", "windows"), (r"[1-9]\d{0,4}", "a whole number")),
+        "global_blocks": (r"\d+(\+\d+)*", "blocks counted from 0, such as 3+6+9"),
         "deformable": ("|".join(map(re.escape, _SETS)), "stages of C2 to C5, finest first, such as C3+C4+C5"),
     }
 )

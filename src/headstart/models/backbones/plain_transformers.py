@@ -40,7 +40,8 @@ def enlarge(channels: int, doublings: int) -> nn.Sequential:
 class PlainTransformer(nn.Module):
     """Stages C2 to C5 of a transformer whose blocks all have one resolution.
 
-    Any input size: images are padded on the right and below to whole patches, and position embeddings are resized.
+    Any input size: images are padded on the right and below to whole patches (to a `multiple`), and position embeddings
+    are resized.
     Patches of 14 pixels see images made smaller by 14 / 16, so that strides are powers of two.
     """
 
@@ -52,6 +53,7 @@ class PlainTransformer(nn.Module):
         self.body = body
         self.patch = patch
         self.stride = 2 ** round(math.log2(patch))
+        self.multiple = 32
         self.pyramid = nn.ModuleDict()
         stages = []
         for stride in STRIDES:
@@ -66,14 +68,19 @@ class PlainTransformer(nn.Module):
         return key.removeprefix("body.")
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        h, w = x.shape[-2:]
-        x = F.pad(x, (0, -w % 32, 0, -h % 32))
+        h, w = (-(-side // 32) * 32 for side in x.shape[-2:])
+        x = F.pad(x, (0, -x.shape[-1] % self.multiple, 0, -x.shape[-2] % self.multiple))
         if self.patch != self.stride:
             size = (x.shape[-2] * self.patch // self.stride, x.shape[-1] * self.patch // self.stride)
             x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+        last = self.last_map(x)[..., : h // self.stride, : w // self.stride]
+        return {stage.name: self._stage(stage, last) for stage in self.stages}
+
+    def last_map(self, x: Tensor) -> Tensor:
+        """The map after the last norm: (B, 3, H, W) -> (B, channels, H / patch, W / patch)."""
         body: Any = self.body
         (last,) = body.forward_intermediates(x, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True)
-        return {stage.name: self._stage(stage, last) for stage in self.stages}
+        return last
 
     def _stage(self, stage: Stage, last: Tensor) -> Tensor:
         if stage.name in self.pyramid:
