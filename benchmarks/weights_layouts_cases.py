@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -38,6 +39,23 @@ def plain(others: int = 1, side: int = 224, patch: int = 16, final: str = "") ->
         return {"C4" if patch < 32 else "C5": tokens(last, others, inputs.shape[-1] // patch)}
 
     return run
+
+
+def yolos(model: Any, inputs: Tensor) -> dict[str, Tensor]:
+    last = model(inputs).last_hidden_state[:, : -model.config.num_detection_tokens]
+    return {"C4": tokens(last, 1, inputs.shape[-1] // 16)}
+
+
+def detector_map(model: Any, inputs: Tensor) -> dict[str, Tensor]:
+    """The last map that RF-DETR or LW-DETR uses."""
+    return {"C4": model.model.backbone.backbone(inputs).feature_maps[-1]}
+
+
+def with_config(model: Any, folder: Path) -> Path:
+    """Under the names in memory, `config.json` beside."""
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "model.pth")
+    return folder / "model.pth"
 
 
 def swin_stages(model: Any, inputs: Tensor) -> dict[str, Tensor]:
@@ -84,7 +102,7 @@ def transformers_cases() -> Iterator[Case]:
     yield from case(
         "TimmWrapper", lambda: t.TimmWrapperModel(t.TimmWrapperConfig(architecture="resnet18")), resnet("timm_model.")
     )
-    yield from case("YOLOS", lambda: t.YolosModel(t.YolosConfig()), hidden)
+    yield from case("YOLOS", lambda: t.YolosModel(t.YolosConfig()), yolos, side=96)
     yield from case(
         "Mask2Former",
         lambda: t.Mask2FormerForUniversalSegmentation(t.Mask2FormerConfig()),
@@ -119,10 +137,27 @@ def transformers_cases() -> Iterator[Case]:
             ("C2", "C3", "C4", "C5")[-len(m.model.backbone.model(x).feature_maps) :],
         ),
     )
-    for name in ("RfDetr", "LwDetr"):
+    inner = t.RfDetrDinov2Config(
+        **{"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16, "image_size": 512},
+        **{"num_windows": 2, "out_indices": [3, 6, 9, 12]},
+    )
+    for title, config, shrink in (
+        ("RF-DETR, patches of 14", t.RfDetrConfig(), 14 / 16),
+        ("RF-DETR, patches of 16", t.RfDetrConfig(backbone_config=inner), 1.0),
+    ):
         yield from case(
-            name, lambda name=name: getattr(t, f"{name}ForObjectDetection")(getattr(t, f"{name}Config")()), hidden
+            title, lambda config=config: t.RfDetrForObjectDetection(config), detector_map, side=256, shrink=shrink
         )
+    yield Case(
+        "transformers", "LW-DETR", lambda: t.LwDetrForObjectDetection(t.LwDetrConfig()), detector_map, 256, save=by_hub
+    )
+    yield Case(
+        *("transformers", "LW-DETR, names in memory"),
+        lambda: t.LwDetrForObjectDetection(t.LwDetrConfig()),
+        detector_map,
+        256,
+        save=with_config,
+    )
 
 
 TORCHVISION = (

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from headstart.errors import WeightsError
 from headstart.models.backbones import csp, csp_sizes, preact_resnet
 from headstart.models.backbones.deformable import deform_by_name, is_deformable
-from headstart.models.backbones.naming import no_options, split_options
 from headstart.models.backbones.detector_vits import FAMILIES, build_detector_vit
+from headstart.models.backbones.naming import no_options, split_options
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.models.backbones.stages import Stage, evaluating, fresh_prefixes

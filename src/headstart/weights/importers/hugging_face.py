@@ -14,7 +14,7 @@ from typing import Any
 from headstart.models.backbones.naming import with_options
 from headstart.texts import json_of
 from headstart.weights.importers.imported import RGB_01, CheckpointView, Imported, shapes_by, without_prefix
-from headstart.weights.importers.renamed import transformers_cnns, transformers_mit, transformers_vits
+from headstart.weights.importers.renamed import detector_vits, transformers_cnns, transformers_mit, transformers_vits
 from headstart.weights.importers.resnet_names import projected_first_stage, resnet_among, resnet_name
 from headstart.weights.stored import Stub
 
@@ -41,6 +41,8 @@ FAMILIES = transformers_cnns.FAMILIES + transformers_mit.FAMILIES + transformers
 
 
 def find(file: CheckpointView) -> Imported | None:
+    if (one := detector_vits.find(file)) is not None:
+        return one
     for family in FAMILIES:
         if (one := family.find(file)) is not None:
             return one

@@ -31,7 +31,6 @@ from headstart.weights.importers import (
     vissl,
 )
 from headstart.weights.importers.imported import CheckpointView, Imported
-from headstart.weights.importers.inexpressible import refused, small_stem
 
 LAYOUTS: Mapping[str, Callable[[CheckpointView], Imported | None]] = MappingProxyType(
     {
@@ -67,8 +66,6 @@ def recognize(contents: containers.Contents, variant: wrappers.Variant = "") -> 
     file = CheckpointView(contents.path, contents.kind, contents.tree, contents.classes, variant)
     if (facts := contents.exported()) is not None:
         return _exported(file, facts)
-    if why := refused(file.tensors):
-        raise WeightsError(f"{file.path} {why}")
     backbones = _fitting(file) or prefixes.below(file, _fitting)
     if len(backbones) == 1:
         return _with_said(backbones[0], file)
@@ -149,6 +146,16 @@ def unknown(file: CheckpointView) -> str:
         f"{', '.join(LAYOUTS)}. Say which backbone it holds: file:PATH@BACKBONE, or a weights card."
         + next(filter(None, (small_stem(name, tuple(value.shape)) for name, value in file.tensors.items())), "")
     )
+
+
+def small_stem(name: str, shape: tuple[int, ...]) -> str:
+    """What to say where a ResNet begins with a 3x3 convolution, as those for CIFAR's images do; else ""."""
+    if name.endswith("conv1.weight") and len(shape) == 4 and shape[2:] == (3, 3) and shape[1] == 3:
+        return (
+            f"\nIts first convolution is of 3x3 pixels ({name} {shape}): a ResNet with CIFAR's stem for small images, "
+            "which computes with other strides. Write it as path/to/file.py:function and name it file:PATH@that."
+        )
+    return ""
 
 
 def key_groups(names: Iterable[str]) -> dict[str, int]:
