@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from headstart.metrics.mean_iou import boundary_sums, confusion, mean_iou
-from headstart.tasks.segment import TASK, reachable_classes
+from headstart.tasks.segment import TASK, _enlarged, reachable_classes
 
 
 def halves(size: int, edge: int) -> np.ndarray:
@@ -64,3 +65,10 @@ def test_scores_by_hand():
         np.testing.assert_allclose(drawn, metrics[name])
     classes.mask_classes = np.array(["road", "thing"])  # without a background there is no foreground
     assert "seg/foreground_iou" not in TASK.score([arrays], [classes], None, "")[0]
+
+
+def test_of_equal_logits_the_first_class_is_taken():
+    """In the ceiling, shares of two classes are often equal."""
+    logits = torch.zeros(3, 2, 2)
+    logits[1:, :, 1] = 1.0
+    assert _enlarged(logits, (2, 2)).tolist() == [[0, 1], [0, 1]]
