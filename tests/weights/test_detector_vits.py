@@ -15,7 +15,7 @@ from headstart.models.backbones.building import build_backbone
 from headstart.weights.cards import resolve
 from headstart.weights.checkpoint import load
 from headstart.weights.containers import look
-from headstart.weights.importers.layouts import recognize
+from headstart.weights.importers.layouts import as_contents, recognize
 
 transformers = pytest.importorskip("transformers")
 
@@ -131,6 +131,20 @@ def test_what_no_tensor_shows_is_asked_for(make: Any, message: str, tmp_path: Pa
     torch.save(make().state_dict(), tmp_path / "mine.pth")
     with pytest.raises(WeightsError, match=message):
         resolve(f"file:{tmp_path / 'mine.pth'}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit.embeddings.detection_tokens",
+        "model.backbone.backbone.encoder.layer.0.gamma_1",
+        "backbone.0.encoder.encoder.embeddings.cls_token",
+    ],
+)
+def test_half_a_file_is_of_no_known_layout(name: str) -> None:
+    for value in (torch.ones(2), torch.ones(1, 1, 64)):
+        with pytest.raises(WeightsError, match=r"no known layout|no tensor shows"):
+            recognize(as_contents(Path("w.pth"), {name: value}))
 
 
 def test_windows_and_global_blocks_change_what_is_computed() -> None:

@@ -67,8 +67,13 @@ def find(file: CheckpointView) -> Imported | None:
         (YOLOS, "yolos-vit", _yolos),
     ):
         found = next(filter(None, map(pattern.match, file.tensors)), None)
-        if found is not None and (one := _below(file, found[1], title, facts_of)) is not None:
-            return one
+        if found is not None:
+            try:
+                one = _below(file, found[1], title, facts_of)
+            except (KeyError, IndexError, ValueError):  # half a file, or shapes of another network
+                one = None
+            if one is not None:
+                return one
     return None
 
 
