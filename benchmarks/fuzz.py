@@ -63,13 +63,17 @@ def main() -> int:
     asked.add_argument("--save", type=Path, help="folder for inputs that are found")
     given = asked.parse_args()
     save = given.save.resolve() if given.save else None
-    home = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    cache, work = home / "cache", home / "work"
-    os.environ |= {"HEADSTART_CACHE": str(cache), "XDG_CONFIG_HOME": str(home / "config")}
-    os.environ.setdefault("HEADSTART_OFFLINE", "1")
-    for folder in (cache, work, home / "empty"):
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as home:
+        return in_folder(given, Path(home), save)
+
+
+def in_folder(given: argparse.Namespace, home: Path, save: Path | None) -> int:
+    """Caches, work and an empty working folder are below `home`."""
+    cache, work, empty = home / "cache", home / "work", home / "empty"
+    os.environ |= {"HEADSTART_CACHE": str(cache), "XDG_CONFIG_HOME": str(home / "config"), "HEADSTART_OFFLINE": "1"}
+    for folder in (cache, work, empty):
         folder.mkdir()
-    os.chdir(home / "empty")
+    os.chdir(empty)
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
     found = 0
     for name in given.targets or TARGETS:
@@ -83,10 +87,10 @@ def main() -> int:
             print(finding, file=sys.stderr)
             if save:
                 save.mkdir(parents=True, exist_ok=True)
-                file = save / f"{name}-{finding.number}-{Path(finding.file).name}"
-                file.write_bytes(finding.content)
-    left = list((home / "empty").rglob("*"))
+                (save / f"{name}-{finding.number}-{Path(finding.file).name}").write_bytes(finding.content)
+    left = list(empty.rglob("*"))
     print(f"files in the working folder: {len(left)}", file=sys.stderr)
+    os.chdir(home)
     return 1 if found or left else 0
 
 

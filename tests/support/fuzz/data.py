@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from headstart.data.annotations import Annotations
 from support.fuzz.changes import Change, either, of_bytes, of_cells, of_lines, of_words
 from support.fuzz.target import Case, Read, Target, files_in
 from support.fuzz.trees import changed, of_json, of_xml, of_yaml
@@ -22,41 +22,40 @@ CHANGES[".data"] = LINES
 
 
 def _opened(kind: str | None, place: str = "") -> Read:
-    """As `check` opens a data set."""
+    """As `check` opens a data set, in a tenth without being told its format."""
 
     def read(folder: Path, draw: Random) -> None:
         from headstart.readers.formats import open_dataset
 
         bad = {name: draw.choice(("error", "skip")) for name in ("on_bad_box", "on_bad_record")}
-        table = open_dataset(folder / place, kind, **bad, for_scoring=draw.random() < 0.3)
+        format = kind if draw.random() < 0.9 else None
+        table = open_dataset(folder / place, format, **bad, for_scoring=draw.random() < 0.3)
         assert len(table) >= 0
 
     return read
 
 
-def _of_maker(kind: str, scratch: Path, *, named: bool = True) -> Case:
+def _of_maker(kind: str, scratch: Path, leave: tuple[str, ...] = ()) -> Case:
+    """A miniature in the layout of a format. leave: parts of names of files that it can do without: each costs time."""
     from support.miniatures import MAKERS
 
     MAKERS[kind](scratch / kind)
-    files = files_in(scratch / kind)
+    files = {
+        name: content for name, content in files_in(scratch / kind).items() if not any(part in name for part in leave)
+    }
     changes = {name: CHANGES[ending] for name in files if (ending := Path(name).suffix) in CHANGES}
-    return Case(kind if named else f"{kind}, to be recognized", files, changes, _opened(kind if named else None))
+    return Case(kind, files, changes, _opened(kind))
 
 
 def _coco(scratch: Path) -> list[Case]:
-    cases = [_of_maker(kind, scratch) for kind in ("coco", "lvis", "objects365", "coco-panoptic")]
+    cases = [_of_maker(kind, scratch, ("_val",)) for kind in ("coco", "lvis", "objects365", "coco-panoptic")]
     alone = {"a.json": cases[0].files["annotations/instances_train2017.json"]}
-    return [
-        *cases,
-        _of_maker("coco", scratch, named=False),
-        Case("a file", alone, {"a.json": JSON}, _opened(None, "a.json")),
-    ]
+    return [*cases, Case("a file", alone, {"a.json": JSON}, _opened(None, "a.json"))]
 
 
 def _voc(scratch: Path) -> list[Case]:
-    return [_of_maker(kind, scratch) for kind in ("voc", "imagenet-loc", "oxford-pets")] + [
-        _of_maker("voc", scratch, named=False)
-    ]
+    small = _of_maker("voc", scratch, leave=("/c.", "/d.", "test.txt"))
+    return [small, small, small, *(_of_maker(kind, scratch) for kind in ("voc", "imagenet-loc", "oxford-pets"))]
 
 
 def _yolo(scratch: Path) -> list[Case]:
@@ -70,37 +69,25 @@ def _yolo(scratch: Path) -> list[Case]:
     text(scratch / "labels/val/b.txt", "0 0.5 0.5 1.0 1.0")
     files = files_in(scratch)
     changes = {name: CHANGES[ending] for name in files if (ending := Path(name).suffix) in CHANGES}
-    small = [Case("yolo", files, changes, _opened(kind)) for kind in ("yolo", "yolo", None)]
-    return [*small, _of_maker("yolo", scratch / "more")]
+    small = Case("yolo, two images", files, changes, _opened("yolo"))
+    return [small] * 5 + [_of_maker("yolo", scratch / "more")]
 
 
 def _lists(scratch: Path) -> list[Case]:
-    kinds = ("file-list", "openimages", "camvid", "tiny-imagenet", "imagenet")
-    return [*(_of_maker(kind, scratch) for kind in kinds), _of_maker("file-list", scratch, named=False)]
+    table = _of_maker("file-list", scratch, leave=("test.csv", "c.jpg", "d.jpg"))
+    kinds = ("file-list", "openimages", "openimages", "camvid", "tiny-imagenet", "imagenet")
+    return [table, table, table, table, *(_of_maker(kind, scratch) for kind in kinds)]
 
 
-@cache
-def _images() -> Any:
-    """Three images with boxes and outlines, as they are opened for scoring."""
-    import tempfile
-
-    from headstart.readers.formats import open_dataset
-    from support.miniatures import MAKERS
-
-    folder = Path(tempfile.mkdtemp())
-    MAKERS["coco"](folder)
-    return open_dataset(folder, "coco", for_scoring=True)
-
-
-def _evaluated(place: str, *, masks: bool = False) -> Read:
-    """As `evaluate DETECTIONS --data DATA` scores them."""
+def _evaluated(place: str, table: Annotations, *, masks: bool = False) -> Read:
+    """As `evaluate DETECTIONS --data DATA` scores them on the images of a table."""
 
     def read(folder: Path, draw: Random) -> None:
         from headstart.evaluation.files import evaluate_files
 
         protocol = "coco-segm" if masks and draw.random() < 0.7 else draw.choice(("coco", "voc07-11pt"))
         evaluate_files(
-            [folder / place], _images(), protocol, bootstrap=0, allow_unknown=draw.random() < 0.5, say=lambda _: None
+            [folder / place], table, protocol, bootstrap=0, allow_unknown=draw.random() < 0.5, say=lambda _: None
         )
 
     return read
@@ -135,8 +122,12 @@ def _rows_changed(_: bytes, draw: Random) -> bytes:
             continue  # what cannot be written
 
 
-def _detections(_: Path) -> list[Case]:
-    _images()
+def _detections(scratch: Path) -> list[Case]:
+    from headstart.readers.formats import open_dataset
+    from support.miniatures import MAKERS
+
+    MAKERS["coco"](scratch)
+    table = open_dataset(scratch, "coco", for_scoring=True)
     box = {"image_id": 7, "category_id": 3, "bbox": [5.0, 5, 10, 10], "score": 0.9}
     run = {"size": [30, 40], "counts": "05[U1"}
     records = [
@@ -157,16 +148,16 @@ def _detections(_: Path) -> list[Case]:
         "d/classes.txt": b"cat\ndog\n",
     }
     return [
-        Case("COCO's results", {"a.json": plain}, {"a.json": JSON}, _evaluated("a.json")),
-        Case("outlines", {"a.json": outlines}, {"a.json": JSON}, _evaluated("a.json", masks=True)),
-        Case("names", {"a.json": names}, {"a.json": JSON}, _evaluated("a.json")),
-        Case("VOC's results", voc, dict.fromkeys(voc, LINES), _evaluated("d")),
-        Case("YOLO's results", yolo, dict.fromkeys(yolo, LINES), _evaluated("d")),
+        Case("COCO's results", {"a.json": plain}, {"a.json": JSON}, _evaluated("a.json", table)),
+        Case("outlines", {"a.json": outlines}, {"a.json": JSON}, _evaluated("a.json", table, masks=True)),
+        Case("names", {"a.json": names}, {"a.json": JSON}, _evaluated("a.json", table)),
+        Case("VOC's results", voc, dict.fromkeys(voc, LINES), _evaluated("d", table)),
+        Case("YOLO's results", yolo, dict.fromkeys(yolo, LINES), _evaluated("d", table)),
         Case(
             "Parquet",
             {"a.parquet": _parquet(ROWS)},
             {"a.parquet": either(_rows_changed, of_bytes)},
-            _evaluated("a.parquet"),
+            _evaluated("a.parquet", table),
         ),
     ]
 

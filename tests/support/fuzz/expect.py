@@ -8,7 +8,7 @@ from pathlib import Path
 from support.fuzz.campaign import Result, run
 from support.fuzz.targets import TARGETS
 
-FEW, MANY = 60, 2000
+FEW, MANY = 50, 2000
 """Inputs in every run of the tests, and in the slow suite."""
 
 

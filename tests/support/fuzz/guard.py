@@ -55,13 +55,15 @@ class Outcome:
 
 
 class _Watch:
-    """What the hook knows. allowed: folders that may be written to; inputs: a folder whose code must not run."""
+    """What the hook knows. allowed: folders that may be written to; inputs: a folder whose code must not run. peak: the
+    most memory that the process has had, megabytes."""
 
     def __init__(self) -> None:
         self.on, self.installed = False, False
         self.allowed: tuple[str, ...] = ()
         self.inputs = ""
         self.seen: list[str] = []
+        self.peak = 0.0
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.on:
@@ -96,6 +98,7 @@ def watching(inputs: Path, *allowed: Path) -> Iterator[None]:
         sys.addaudithook(_watch)
         _watch.installed = True
     _watch.allowed, _watch.inputs = tuple(f"{path}{os.sep}" for path in allowed), f"{inputs}{os.sep}"
+    _watch.peak = _peak()
     before = resource.getrlimit(resource.RLIMIT_AS)
     writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     handler = signal.signal(signal.SIGALRM, _hang)
@@ -124,10 +127,12 @@ def outcome(read: Callable[[], object]) -> Outcome:
 
 
 def _outcome(read: Callable[[], object], limit: float) -> Outcome:
-    before = _peak()
+    before = _watch.peak
     began = time.perf_counter()
     kind, error, place = _called(read, limit)
-    seconds, megabytes = time.perf_counter() - began, _peak() - before
+    seconds = time.perf_counter() - began
+    _watch.peak = _peak()
+    megabytes = _watch.peak - before
     if _watch.seen:
         kind, error = "outside", "; ".join(_watch.seen)
         _watch.seen.clear()
