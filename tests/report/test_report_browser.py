@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from headstart.report.build import build
 from headstart.report.doctor import write_page
 from headstart.world.shapes import write_coco
 from support.miniatures import make_voc, voc_object, voc_xml
-from support.reports.browser import Browser, browser, find_chromium
+from support.reports.browser import find_chromium
 from support.reports.contrast import CONTRAST
 from support.reports.fake_run import CLASSES, HOSTILE, write_comparison, write_run
 
@@ -26,12 +25,6 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine"),
 ]
 SECTIONS = ["answer", "findings", "results", "precision", "neighbors", "activations", "composition", "provenance"]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headstart.report.build import build
-from support.reports.browser import Browser, browser, find_chromium
+from support.reports.browser import Browser, find_chromium
 from support.reports.contrast import CONTRAST
 from support.reports.fake_pair import write_pair
 from support.reports.fake_run import HOSTILE, write_run
@@ -35,12 +34,6 @@ INK = """
 })()
 """
 PAINTED = "new Promise(done => setTimeout(done, 150))"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

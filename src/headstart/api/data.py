@@ -121,10 +121,10 @@ def evaluate(
     protocol: str = "coco",
     iou: tuple[float, ...] = (),
     *,
+    compare: PathLike | Sequence[PathLike] | None = None,
     split: str | None = None,
     bootstrap: int = 1000,
     clusters: bool | None = None,
-    compare: PathLike | Sequence[PathLike] | None = None,
     by: tuple[str, ...] = (),
     errors: bool = False,
     explain: bool = False,
@@ -149,22 +149,21 @@ def evaluate(
     Raises DataError for files that cannot be read or do not belong together, UsageError for what cannot be asked.
     """
     from headstart.evaluation.files import evaluate_files
+    from headstart.evaluation.request import EvaluationRequest, protocols_of
 
-    return evaluate_files(
-        as_paths(detections),
-        data,
-        protocol,
+    request = EvaluationRequest(
+        protocols_of(protocol),
         tuple(iou),
-        split=split,
-        bootstrap=bootstrap,
+        split,
+        bootstrap,
         clusters=clusters,
-        compare=as_paths(compare),
         by=tuple(by),
         errors=errors,
         explain=explain,
         allow_unknown=allow_unknown,
-        format=format,
-        read=read,
-        say=lambda line: None if quiet else tell(line),
-        progress=progress,
+    )
+    said = (lambda line: None) if quiet else tell
+    files = as_paths(detections)
+    return evaluate_files(
+        files, data, request, as_paths(compare), format=format, read=read, say=said, progress=progress
     )

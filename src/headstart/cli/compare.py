@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from headstart.cli.finish import finish
-from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Pairs
+from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out
 from headstart.cli.groups import ReadingImages, Running, with_groups
 from headstart.tasks.table import trained_tasks
 
@@ -43,14 +43,14 @@ def compare(
             min=2, help="Of eight candidates or more, train only so many: the most promising by their features."
         ),
     ] = None,
-    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
+    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = "normal",
     extend: Extend = False,
     explain: Annotated[
         bool, typer.Option(help="Say why: the best candidate against the default one, on held-out images.")
     ] = True,
-    pairs: Annotated[Pairs, typer.Option(help="Which candidates are explained: the best, or all, two by two.")] = (
-        Pairs.best
-    ),
+    pairs: Annotated[
+        Literal["best", "all"], typer.Option(help="Which candidates are explained: the best, or all, two by two.")
+    ] = "best",
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -66,10 +66,10 @@ def compare(
         seeds,
         starts=[word.strip() for word in starts.split(",")] if starts else (),
         screen=screen,
-        budget=budget.value,
+        budget=budget,
         extend=extend,
         explain=explain,
-        pairs=pairs.value,
+        pairs=pairs,
         out=out,
         **reading.keywords(),
         **running.keywords(),

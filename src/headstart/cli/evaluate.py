@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from typer.core import TyperCommand
 
 from headstart.cli.evaluation_lines import print_evaluation
 from headstart.cli.flags import AsJson
-from headstart.cli.groups import Reading, with_groups
+from headstart.cli.groups import Group, Reading, with_groups
 from headstart.errors import UsageError
 from headstart.terminal import over, say, tell
 
@@ -58,6 +59,38 @@ class Grouping(StrEnum):
     by_count = "count"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scoring(Group):
+    """What is computed: fields of `headstart.evaluation.request.EvaluationRequest`."""
+
+    split: Annotated[str | None, typer.Option(help="Score the images of this split only, such as test.")] = None
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the images for intervals; 0 for none.")] = 1000
+    clusters: Annotated[
+        bool | None,
+        typer.Option(
+            "--clusters/--no-clusters",
+            help="Draw near-duplicate images together; reads the images. By default those that are known from before.",
+        ),
+    ] = None
+    by: Annotated[
+        list[Grouping] | None,
+        typer.Option(help="Numbers by the area of objects, or by their count in the image."),
+    ] = None
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Say of which kinds errors are, and how much AP each kind costs.")
+    ] = False
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how far each rule moves the number, from voc-area to coco.")
+    ] = False
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Leave out detections of unknown images and classes; count them.")
+    ] = False
+
+    def keywords(self) -> dict[str, Any]:
+        """`by` as a tuple."""
+        return super().keywords() | {"by": tuple(kind.value for kind in self.by or ())}
+
+
 @with_groups
 def evaluate(
     detections: Annotated[
@@ -76,15 +109,6 @@ def evaluate(
         list[str] | None,
         typer.Option(help="IoU thresholds: 0.5, or 0.5,0.7, or 0.5:0.95. By default the protocol's own."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Score the images of this split only, such as test.")] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the images for intervals; 0 for none.")] = 1000,
-    clusters: Annotated[
-        bool | None,
-        typer.Option(
-            "--clusters/--no-clusters",
-            help="Draw near-duplicate images together; reads the images. By default those that are known from before.",
-        ),
-    ] = None,
     seeds: Annotated[
         list[Path] | None,
         typer.Option(help="Detections by further trainings of the same kind: means and intervals over all of them."),
@@ -93,18 +117,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A second set of detections, or several seeds of it: the difference, paired image by image."),
     ] = None,
-    by: Annotated[
-        list[Grouping] | None, typer.Option(help="Numbers by the area of objects, or by their count in the image.")
-    ] = None,
-    errors: Annotated[
-        bool, typer.Option("--errors", help="Say of which kinds errors are, and how much AP each kind costs.")
-    ] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say how far each rule moves the number, from voc-area to coco.")
-    ] = False,
-    allow_unknown: Annotated[
-        bool, typer.Option("--allow-unknown", help="Leave out detections of unknown images and classes; count them.")
-    ] = False,
+    scoring: Scoring,
     reading: Reading,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the result and faults.")] = False,
     as_json: AsJson = False,
@@ -115,22 +128,14 @@ def evaluate(
     with uncollected():
         # `headstart.api` imports what the other commands need: a third of a second, of two that this one takes.
         from headstart.evaluation.files import evaluate_files
-        from headstart.evaluation.request import thresholds_of
+        from headstart.evaluation.request import EvaluationRequest, protocols_of, thresholds_of
 
         files, where = _files(detections, data, seeds or [])
         result = evaluate_files(
             files,
             where,
-            protocol,
-            thresholds_of(iou or []),
-            split=split,
-            bootstrap=bootstrap,
-            clusters=clusters,
-            compare=compare or (),
-            by=tuple(kind.value for kind in by or ()),
-            errors=errors,
-            explain=explain,
-            allow_unknown=allow_unknown,
+            EvaluationRequest(protocols_of(protocol), thresholds_of(iou or []), **scoring.keywords()),
+            compare or (),
             **reading.keywords(),
             say=lambda line: None if quiet else tell(line),
             progress=_shown(quiet or as_json),

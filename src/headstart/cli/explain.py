@@ -22,7 +22,7 @@ def explain(
         str | None,
         typer.Option(metavar="|".join(trained_tasks()), help="Only as for this task; by default all the data serve."),
     ] = None,
-    budget: Annotated[Budget, typer.Option(help="How large images are: as `compare` has them.")] = Budget.quick,
+    budget: Annotated[Budget, typer.Option(help="How large images are: as `compare` has them.")] = "quick",
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -31,7 +31,5 @@ def explain(
     """How do two weights see these images? Neighbors, activations, and what a probe gets right."""
     from headstart import api
 
-    summary = api.explain_weights(
-        a, b, data, task, budget=budget.value, out=out, **reading.keywords(), **running.keywords()
-    )
+    summary = api.explain_weights(a, b, data, task, budget=budget, out=out, **reading.keywords(), **running.keywords())
     finish(summary, running.quiet, as_json)

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-
-class OnBad(StrEnum):
-    """What happens to what is wrong in the data."""
-
-    error = "error"
-    skip = "skip"
-
-
-class Budget(StrEnum):
-    """How much `compare` may spend."""
-
-    quick = "quick"
-    normal = "normal"
-
-
-class Pairs(StrEnum):
-    """Which pairs of candidates `compare` explains."""
-
-    best = "best"
-    all = "all"
-
-
-class Keeps(StrEnum):
-    """What stays of a study once it is complete."""
-
-    needed = "needed"
-    winner = "winner"
-    all = "all"
-
-
-class Executors(StrEnum):
-    """Who runs the jobs of a study."""
-
-    local = "local"
-    ray = "ray"
-
+OnBad = Literal["error", "skip"]
+"""What happens to what is wrong in the data."""
+Budget = Literal["quick", "normal"]
+"""How much `compare` may spend."""
 
 DataArgument = Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")]
 StudyArgument = Annotated[
@@ -101,7 +68,7 @@ SharedStore = Annotated[
     ),
 ]
 Keep = Annotated[
-    Keeps | None,
+    Literal["needed", "winner", "all"] | None,
     typer.Option(
         help="What stays once all is done: needed (the best model of each task, and what --extend would go on from), "
         "winner (without that), all. What was dropped is made again where it is needed. By default as before, or "
@@ -109,7 +76,8 @@ Keep = Annotated[
     ),
 ]
 Executor = Annotated[
-    Executors, typer.Option("--executor", help="Who runs jobs: processes of this machine, or a Ray cluster.")
+    Literal["local", "ray"],
+    typer.Option("--executor", help="Who runs jobs: processes of this machine, or a Ray cluster."),
 ]
 Address = Annotated[
     str | None,

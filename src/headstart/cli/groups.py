@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from enum import Enum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -16,13 +15,11 @@ from headstart.cli.flags import (
     Device,
     Events,
     Executor,
-    Executors,
     Format,
     Keep,
     Miniature,
     Noise,
     Offline,
-    OnBad,
     OnBadBox,
     OnBadImage,
     OnBadRecord,
@@ -44,8 +41,7 @@ class Group:
 
     def keywords(self) -> dict[str, Any]:
         """The group as keyword arguments of the function that the command is of."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +65,8 @@ class Reading(Group):
     """How a data set is read."""
 
     format: Format = None
-    on_bad_box: OnBadBox = OnBad.error
-    on_bad_record: OnBadRecord = OnBad.error
+    on_bad_box: OnBadBox = "error"
+    on_bad_record: OnBadRecord = "error"
     read: Read = None
 
     def options(self) -> ReadKeywords:
@@ -78,9 +74,9 @@ class Reading(Group):
         from headstart.readers.options import assigned
 
         options = assigned(self.read or [])
-        if self.on_bad_box is OnBad.skip:
+        if self.on_bad_box == "skip":
             options.setdefault("on_bad_box", "skip")
-        if self.on_bad_record is OnBad.skip:
+        if self.on_bad_record == "skip":
             options.setdefault("on_bad_record", "skip")
         return options
 
@@ -94,7 +90,7 @@ class Reading(Group):
 class ReadingImages(Reading):
     """How a data set and its images are read."""
 
-    on_bad_image: OnBadImage = OnBad.error
+    on_bad_image: OnBadImage = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,22 +102,39 @@ class Placed(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept(Group):
-    """What may be done, where jobs are run and kept, and what is shown meanwhile."""
+class Allowed(Group):
+    """What may be done, what is shown meanwhile, and a store for it."""
 
     trust_code: TrustCode = False
     offline: Offline = False
     overwrite: Overwrite = False
     quiet: Quiet = False
     store: SharedStore = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped(Group):
+    """What stays."""
+
     keep: Keep = None
-    executor: Executor = Executors.local
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed(Group):
+    """Who runs jobs, and who is told."""
+
+    executor: Executor = "local"
     address: Address = None
     events: Events = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running(Kept, Placed):
+class OneJob(Executed, Allowed):
+    """How a study of one job is run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running(Executed, Dropped, Allowed, Placed):
     """How the jobs of a study are run: `headstart.study.executors.options.RunOptions`."""
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,20 +13,14 @@ from headstart.cli.flags import AsJson, Quiet
 from headstart.terminal import say
 
 
-class Better(StrEnum):
-    """Which scores are better."""
-
-    more = "higher"
-    less = "lower"
-
-
 def judge(
     table: Annotated[Path, typer.Argument(help="A CSV file: data set, model, score; seed, images, group if known.")],
     columns: Annotated[
         list[str] | None, typer.Option("--columns", help="Which column is what, such as score=mAP. Repeat it.")
     ] = None,
     better: Annotated[
-        Better | None, typer.Option(help="Which scores are better; by default told from the score's name.")
+        Literal["higher", "lower"] | None,
+        typer.Option(help="Which scores are better; by default told from the score's name."),
     ] = None,
     unit: Annotated[str | None, typer.Option(help="The unit of the scores, in a word; nothing is converted.")] = None,
     standardize: Annotated[
@@ -42,7 +35,7 @@ def judge(
         # As `evaluate` does: `headstart.api` imports what the other commands need.
         from headstart.api.judging import judge as judged
 
-        result = judged(table, columns or (), better and better.value, unit=unit, standardize=standardize, out=out)
+        result = judged(table, columns or (), better, unit=unit, standardize=standardize, out=out)
         if as_json:
             say(json.dumps(result.to_json(), indent=1))
         elif not quiet:

@@ -7,7 +7,7 @@ import os
 import sys
 from copy import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -93,8 +93,7 @@ def plan(
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    kept: dict[str, Any] = {"keep": keep.value if keep else None}
-    say(api.plan_study(study, out, device, **asked.keywords(), store=store, **kept, tree=tree).text())
+    say(api.plan_study(study, out, device, **asked.keywords(), store=store, keep=keep, tree=tree).text())
 
 
 app.command()(compare.compare)

@@ -5,26 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from headstart.cli.flags import AsJson, DataArgument, Device, Noise, Offline, OnBad, Quiet, TrustCode
 from headstart.cli.groups import Reading, with_groups
 from headstart.terminal import over, say, tell
-
-if TYPE_CHECKING:
-    from headstart.recipes.settings import Supervision
-
-
-class By(StrEnum):
-    """What a pre-training learns from."""
-
-    boxes = "boxes"
-    labels = "labels"
-
 
 TELL_SECONDS = 0.5
 TELL_LOG_SECONDS = 30.0
@@ -37,7 +25,8 @@ def pretrain(
     *,
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="A built-in recipe, or a TOML file of one.")],
     supervision: Annotated[
-        By | None, typer.Option(help="Train by boxes or by image labels; by default as the recipe does.")
+        Literal["boxes", "labels"] | None,
+        typer.Option(help="Train by boxes or by image labels; by default as the recipe does."),
     ] = None,
     weights: Annotated[
         str, typer.Option("--weights", "-w", help="Where to start; by default as the recipe says.")
@@ -64,7 +53,7 @@ def pretrain(
     ] = None,
     on_empty_class: Annotated[
         OnBad, typer.Option("--on-empty-class", help="A class without examples: stop, or leave it out.")
-    ] = OnBad.error,
+    ] = "error",
     noise: Noise = None,
     reading: Reading,
     loaders: Annotated[
@@ -96,7 +85,7 @@ def pretrain(
         split=tuple(split or ()),
         val=val,
         proposals=proposals,
-        on_empty_class=on_empty_class.value,
+        on_empty_class=on_empty_class,
         noise=noise,
         **reading.keywords(),
         loaders=loaders,
@@ -107,19 +96,22 @@ def pretrain(
         offline=offline,
         overwrite=overwrite,
     )
-    by: Supervision | None = None
-    if supervision:
-        by = "boxes" if supervision is By.boxes else "labels"
     if show_chips:
         from headstart.data.summaries import without_notes
 
         with without_notes(quiet):
             page = api.show_chips(
-                data, recipe, show_chips, options, supervision=by, changes=change or (), progress=_Telling(quiet)
+                data,
+                recipe,
+                show_chips,
+                options,
+                supervision=supervision,
+                changes=change or (),
+                progress=_Telling(quiet),
             )
         say(json.dumps({"page": str(page)}) if as_json else f"page: {page}")
         return
-    summary = api.pretrain(data, recipe, options, by, changes=change or (), quiet=quiet)
+    summary = api.pretrain(data, recipe, options, supervision, changes=change or (), quiet=quiet)
     if as_json and summary.lines and not dry_run:
         say(json.dumps({"out": str(summary.out), "weights": str(summary.weights), **summary.metrics}, indent=1))
     elif not quiet:

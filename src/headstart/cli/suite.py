@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headstart.cli.finish import end_with_failures
-from headstart.cli.flags import AsJson, Budget, Extend, OnBad, OnBadImage, Out
-from headstart.cli.groups import Running, with_groups
+from headstart.cli.flags import AsJson, Budget, Extend, OnBadImage, Out
+from headstart.cli.groups import Group, Running, with_groups
 from headstart.errors import UsageError
 from headstart.terminal import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(Group):
+    """What is fixed by hand."""
+
+    updates: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train every candidate for so many updates, in place of as long as it helps."),
+    ] = None
+    rate: Annotated[
+        float | None, typer.Option(help="One rate of the heads for all, in place of a search; said wherever it counts.")
+    ] = None
+    protocol: Annotated[
+        str | None, typer.Option(metavar="voc-area|coco|voc07-11pt", help="How detections are scored.")
+    ] = None
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Bring images to this size; by default the budget's area."),
+    ] = None
+
+    def keywords(self) -> dict[str, Any]:
+        """`size` as height and width. Raises UsageError."""
+        return super().keywords() | {"size": _size_hw(self.size)}
 
 
 @with_groups
@@ -28,21 +53,8 @@ def suite(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Trainings of each candidate on each data set; by default the budget's.")
     ] = None,
-    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = Budget.normal,
-    updates: Annotated[
-        int | None,
-        typer.Option(min=1, help="Train every candidate for so many updates, in place of as long as it helps."),
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="One rate of the heads for all, in place of a search; said wherever it counts.")
-    ] = None,
-    protocol: Annotated[
-        str | None, typer.Option(metavar="voc-area|coco|voc07-11pt", help="How detections are scored.")
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Bring images to this size; by default the budget's area."),
-    ] = None,
+    budget: Annotated[Budget, typer.Option(help="How long each training is.")] = "normal",
+    fixed: Fixed,
     groups: Annotated[
         Path | None, typer.Option(help="A CSV file with the columns dataset,group: an answer for each group, too.")
     ] = None,
@@ -55,7 +67,7 @@ def suite(
     ] = None,
     extend: Extend = False,
     out: Out = None,
-    on_bad_image: OnBadImage = OnBad.skip,
+    on_bad_image: OnBadImage = "skip",
     running: Running,
     as_json: AsJson = False,
 ) -> None:
@@ -67,17 +79,14 @@ def suite(
         weights,
         task,
         seeds,
-        budget=budget.value,
-        updates=updates,
-        rate=rate,
-        protocol=protocol,
-        size=_size_hw(size),
+        budget=budget,
+        **fixed.keywords(),
         groups=groups,
         seen=seen,
         published=published,
         extend=extend,
         out=out,
-        on_bad_image=on_bad_image.value,
+        on_bad_image=on_bad_image,
         **running.keywords(),
     )
     if as_json:

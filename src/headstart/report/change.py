@@ -47,24 +47,25 @@ def _points(value: float | None) -> str:
     return "an unknown number of" if value is None else fixed(100 * value)
 
 
-def _seeds(of: dict[str, Any], apart: str, now: int) -> str:
+def _found(of: dict[str, Any], here: str, apart: str, *, by_more: str) -> str:
+    """Whether the difference is found. here: what the study has; by_more: the sentence where more of it is needed."""
     if of["effect"] <= 0:
         return "there is no difference to find"
     if of["detectable"] <= of["effect"]:
-        return f"the {plural(now, 'seed')} here find {apart} points already"
-    if of["seeds"] is None:
-        return f"no number of seeds up to 100 finds {apart} points, if that is the true difference"
-    return f"{of['seeds']} seeds find {apart} points, if that is the true difference"
+        return f"the {here} here find {apart} points already"
+    return by_more
+
+
+def _seeds(of: dict[str, Any], apart: str, now: int) -> str:
+    none = f"no number of seeds up to 100 finds {apart} points"
+    found = none if of["seeds"] is None else f"{of['seeds']} seeds find {apart} points"
+    return _found(of, plural(now, "seed"), apart, by_more=f"{found}, if that is the true difference")
 
 
 def _images(of: dict[str, Any], apart: str, tested: int) -> str:
-    if of["effect"] <= 0:
-        return "there is no difference to find"
-    if of["detectable"] <= of["effect"]:
-        return f"the {plural(tested, 'image')} here find {apart} points already"
-    if of["images"] is None:
-        return f"no number of images alone finds {apart} points"
-    return f"{math.ceil(of['images'] * tested):,} find {apart} points"
+    none = f"no number of images alone finds {apart} points"
+    found = none if of["images"] is None else f"{math.ceil(of['images'] * tested):,} find {apart} points"
+    return _found(of, plural(tested, "image"), apart, by_more=found)
 
 
 def _updates(run: RunDir, ranking: dict[str, Any]) -> str:
