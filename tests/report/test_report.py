@@ -19,6 +19,7 @@ from headstart.report.composition import bin_names
 from headstart.report.findings import ordered
 from headstart.report.run_dir import RunDir
 from headstart.report.words import metric_words
+from headstart.study.executors.warned import keep_warnings
 from support.reports.fake_run import CLASSES, HOSTILE, write_comparison, write_run
 
 QUOTED = 'a "quoted" & <b>bold</b> class'
@@ -209,7 +210,9 @@ def test_text_from_data_is_escaped(tmp_path):
     study = json.loads((run / "study.json").read_text())
     study["sets"]["hostile"] = {"path": f'../{HOSTILE}"><img onerror=alert(1)>', "role": "test", "size_hw": [8, 8]}
     (run / "study.json").write_text(json.dumps(study))
+    keep_warnings(run, [f"{HOSTILE}: 3 of 9 images are gray"])
     page, structure = read(build(run))
+    assert f"What the run warned of, in its jobs, too, each once. {HOSTILE}: 3 of 9 images are gray" in structure.words
     assert "<script" not in page and "onerror=alert(1)>" not in page and "<b>bold" not in page
     assert HOSTILE in structure.words and QUOTED in structure.words and "it's" in structure.words
     assert not any(name.startswith("on") for _, attrs in structure.tags for name in attrs)

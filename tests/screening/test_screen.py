@@ -59,7 +59,7 @@ def test_cells_that_a_box_touches() -> None:
 
 
 def test_few_weights_and_data_without_classes_are_refused(colors: Path) -> None:
-    with pytest.raises(UsageError, match="a screen of 7 weights: it needs 8 or more"):
+    with pytest.raises(UsageError, match="a screen needs 8 weights or more, and there are 7: with fewer"):
         api.screen(colors, EIGHT[:7], quiet=True)
     with pytest.raises(UsageError, match="cannot be used for 'detect'"):
         api.screen(colors, EIGHT, "detect", quiet=True)
@@ -71,4 +71,4 @@ def test_compare_keeps_the_most_promising_beside_what_they_are_compared_with(col
     assert kept[:2] == order[:2] and {*kept} == {*EIGHT}, "random values stay, whatever their place"
     words = [sys.executable, "-m", "headstart", "compare", str(colors), "--screen", "2", "-w", EIGHT[0], "-w", EIGHT[7]]
     done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 2 and "a screen of 2 weights: it needs 8 or more" in done.stderr
+    assert done.returncode == 2 and "a screen needs 8 weights or more, and there are 2: with fewer" in done.stderr

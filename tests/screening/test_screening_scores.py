@@ -120,7 +120,7 @@ def test_regret_is_what_is_lost_and_few_weights_are_refused() -> None:
     fine = np.array([10.0, 20, 30, 40, 50, 60, 70, 80])
     found = agreement("x", np.array([9.0, 1, 2, 3, 4, 5, 8, 7]), fine, np.arange(8.0))
     assert found.regret == {1: 70.0, 3: 0.0}
-    with pytest.raises(UsageError, match="a screen of 7 weights: it needs 8 or more"):
+    with pytest.raises(UsageError, match="a screen needs 8 weights or more, and there are 7: with fewer"):
         agreement("x", np.arange(7.0), np.arange(7.0), np.arange(7.0))
 
 

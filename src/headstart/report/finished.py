@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from headstart.config.study import Study
-from headstart.errors import UsageError
+from headstart.errors import Interrupted, UsageError
 from headstart.study.executors.cluster import placed
 from headstart.study.executors.options import RunOptions
 from headstart.study.rankings import Ranking
 from headstart.terminal import bytes_text
-
-MOST_WARNINGS = 20
-"""That are told again at the end; all are above, and those of jobs in their logs."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,6 +67,7 @@ def summarized(
     from headstart.study.answer import answer_lines
     from headstart.study.executors.pools import default_workers
     from headstart.study.executors.telling import told_to
+    from headstart.study.executors.warned import keep_warnings
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
@@ -85,23 +83,28 @@ def summarized(
             told_to(display, Path(how.events) if how.events else None) as on_event,
             no_network(how.offline),
         ):
-            result = run(
-                study,
-                source,
-                base,
-                out,
-                on_event=on_event,
-                workers=how.workers,
-                offline=how.offline,
-                overwrite=how.overwrite,
-                extend=extend,
-                devices=devices,
-                shared=Path(how.store) if how.store else None,
-                cluster=cluster,
-                keep=how.keep,
-            )
+            try:
+                result = run(
+                    study,
+                    source,
+                    base,
+                    out,
+                    on_event=on_event,
+                    workers=how.workers,
+                    offline=how.offline,
+                    overwrite=how.overwrite,
+                    extend=extend,
+                    devices=devices,
+                    shared=Path(how.store) if how.store else None,
+                    cluster=cluster,
+                    keep=how.keep,
+                )
+            except Interrupted:
+                keep_warnings(out, display.warnings)
+                raise
     report = out / "report.html"
-    if result.changed or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
+    news = keep_warnings(out, display.warnings) or result.changed
+    if news or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
         report = build(out)
     lines = [*answer_lines(result.summary, out), *_beside(study, result.summary), f"report: {report}"]
     if result.freed:

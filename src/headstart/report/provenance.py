@@ -10,6 +10,7 @@ from headstart.page.numbers import count as count_text
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import set_words
+from headstart.study.executors.warned import kept_warnings
 from headstart.weights.starts import supervisions
 
 
@@ -30,6 +31,7 @@ def section(run: RunDir) -> Section:
         sets=_sets(run),
         jobs=_jobs(run),
         environment=_pairs(run.env),
+        warnings=kept_warnings(run.path),
         notes=list(dict.fromkeys(run.notes)),
     )
     return Section("provenance", "What was run", body)

@@ -75,8 +75,8 @@ def require_enough(count: int) -> None:
     """Raises UsageError for a screen of too few weights."""
     if count < FEWEST:
         raise UsageError(
-            f"a screen of {count} weights: it needs {FEWEST} or more, since with fewer no order can be told from "
-            "chance. Fine-tune all of them: headstart compare without --screen."
+            f"a screen needs {FEWEST} weights or more, and there {'is' if count == 1 else 'are'} {count}: with fewer, "
+            "no order can be told from chance. Fine-tune all of them: headstart compare without --screen."
         )
 
 
