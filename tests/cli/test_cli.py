@@ -225,7 +225,7 @@ def test_plan_predict_report_weights_and_env(api, command):
     assert asked == [(None, None, False), ("boxes", "commercial", False), (None, "mit", True)]
     kept = []
     api.import_weights = taken(kept, real.import_weights, Said("written: o"))
-    api.verify_weights = lambda *given: Said("all well") if given[0] == "a.pth" else Said("WARNING: look", good=False)
+    api.verify_weights = lambda w, **how: Said("all well") if w == "a.pth" else Said("WARNING: look", good=False)
     assert command("weights", "import", "a.pth", "o", "--overwrite", "--offline") == (0, "written: o\n", "")
     assert kept == [{"weights": "a.pth", "out": Path("o"), "offline": True, "overwrite": True}]
     api.export_weights = taken(kept, real.export_weights, Said("written: o.pkl"))

@@ -17,7 +17,7 @@ from headstart.terminal import tell
 
 if TYPE_CHECKING:
     from headstart.study.executors.local import Event
-    from headstart.study.pretrain import Pretrained
+    from headstart.study.finished.pretraining import Pretrained
     from headstart.tasks.predict import Predicted
     from headstart.tasks.trained import TaskModel
 
@@ -38,15 +38,25 @@ def pretrain(
     Asked to stop (`headstart.processes.ask_to_stop`, SIGTERM, Ctrl-C), it saves its state and raises Interrupted.
     Raises UsageError when the place holds a pre-training with other settings, and names them.
     """
+    from headstart.study.executors.telling import told_to
     from headstart.study.pretrain import run_pretraining
     from headstart.study.progress import ProgressDisplay
     from headstart.weights.cards import code_named
 
     asked, options = changed_recipe(str(recipe), supervision, changes), options or PretrainingOptions()
-    with ProgressDisplay(1, quiet) as display, trusting(options.trust_code, code_named(options.weights)):
+
+    def without_failures(event: Event) -> None:
+        if event.what != "failed":  # it is raised
+            display(event)
+
+    with (
+        ProgressDisplay(1, quiet) as display,
+        told_to(without_failures, as_path(options.events)) as on_event,
+        trusting(options.trust_code, code_named(options.weights)),
+    ):
 
         def tell(event: Event) -> None:
-            display(event)
+            on_event(event)
             if event.what == "progress":
                 progress(event.fraction, event.message)
 

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from headstart.cli.flags import AsJson, DataArgument, Device, Noise, Offline, OnBad, Quiet, TrustCode
-from headstart.cli.groups import Reading, with_groups
+from headstart.cli.flags import AsJson, DataArgument, Device, Noise, OnBad
+from headstart.cli.groups import OneJob, Reading, with_groups
 from headstart.terminal import over, say, tell
 
 TELL_SECONDS = 0.5
@@ -64,10 +64,7 @@ def pretrain(
     ] = None,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None,
-    trust_code: TrustCode = False,
-    offline: Offline = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another pre-training there.")] = False,
-    quiet: Quiet = False,
+    jobs: OneJob,
     as_json: AsJson = False,
 ) -> None:
     """Pre-train a backbone by boxes (whole images or SNIPER chips) or by labels.
@@ -77,6 +74,8 @@ def pretrain(
     from headstart import api
     from headstart.recipes.pretraining import PretrainingOptions
 
+    others = jobs.keywords()
+    quiet = others.pop("quiet")
     options = PretrainingOptions(
         weights,
         out,
@@ -92,9 +91,7 @@ def pretrain(
         processes=processes,
         device=device,
         threads=threads,
-        trust_code=trust_code,
-        offline=offline,
-        overwrite=overwrite,
+        **others,
     )
     if show_chips:
         from headstart.data.summaries import without_notes

@@ -251,6 +251,14 @@ class PretrainingOptions:
     offline: bool = False
     overwrite: bool = False
     """Delete another pre-training in `out`."""
+    store: str | Path | None = None
+    """A folder where several runs keep their jobs, each of which is done once."""
+    executor: Literal["local", "ray"] = "local"
+    """"ray": on the cluster at `address` (docs/cluster.md); else in this process."""
+    address: str | None = None
+    """Of the cluster; None: one that is started on this machine."""
+    events: str | Path | None = None
+    """A file for what happens, a line of JSON each (docs/events.md)."""
 
 
 def builtin_names(supervision: Supervision | None = None) -> list[str]:

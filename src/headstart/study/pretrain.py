@@ -6,25 +6,26 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.config.pretraining import Pretraining
 from headstart.config.sets import TableSet
 from headstart.config.study import Study
-from headstart.errors import StoreError, StudyError, UsageError
+from headstart.errors import StoreError, StudyError, TrainingError, UsageError
 from headstart.places.paths import absolute
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
-from headstart.recipes.sampling import ChipSampling
 from headstart.store.files import read_json, write_json
 from headstart.store.lock import RunLock
 from headstart.store.sealing import damage, discard_damaged, recorded, seal
+from headstart.store.shared import close_store, open_store
 from headstart.store.store import Store
 from headstart.study.environment import environment
 from headstart.study.executors.local import Event
+from headstart.study.finished.pretraining import Pretrained, finished
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
+from headstart.study.planning.pretraining import planned_lines
 from headstart.study.run import (
     RESULTS,
     check_weights,
@@ -32,36 +33,21 @@ from headstart.study.run import (
     holds_json,
     lookup,
     resolved,
+    run,
     run_settings,
     settle,
+    shared_store,
     write_results,
     written_settings,
 )
 from headstart.train.devices import Seat, chosen_devices, take_seat, usual_loaders
-from headstart.weights import native
 from headstart.weights.cards import uri_of
+
+if TYPE_CHECKING:
+    from headstart.train.distributed import World
 
 IMAGES = "images"
 """Name of the set in such a study."""
-
-
-@dataclass(frozen=True, repr=False)
-class Pretrained:
-    """Where the results are: the run, the job's folder in its store, the backbone's file; the metrics, and the same in
-    lines (only of process 0)."""
-
-    out: Path
-    folder: Path
-    weights: Path
-    metrics: dict[str, Any]
-    lines: list[str]
-
-    def __repr__(self) -> str:
-        return f"<pre-training in {self.out}: use it as {f'run:{self.out}'!r}>"
-
-    def text(self) -> str:
-        """As `headstart pretrain` prints it."""
-        return "\n".join(self.lines)
 
 
 def study_of(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) -> Study:
@@ -78,13 +64,18 @@ def study_of(data: str, recipe: PretrainingRecipe, options: PretrainingOptions) 
         early=None,
         noise=options.noise or 0.0,
         loaders=options.loaders,
-        processes=options.processes or max(1, len(chosen_devices(options.device).names)),
+        processes=options.processes or _processes(options),
     )
     name = f"pretrain-{recipe.name}" + (f"-noise-{options.noise:g}" if options.noise else "")
     threads = options.threads or usual_threads()
     return Study(
         name=name, seeds=(options.seed,), threads=threads, sets={IMAGES: images}, pretraining={recipe.name: wanted}
     )
+
+
+def _processes(options: PretrainingOptions) -> int:
+    """One a GPU of this machine; on a cluster a job has one GPU."""
+    return 1 if options.executor == "ray" else max(1, len(chosen_devices(options.device).names))
 
 
 def usual_threads() -> int:
@@ -100,54 +91,127 @@ def run_pretraining(
     import torch
 
     from headstart.places.network import no_network
-    from headstart.study.executors.here import run_here
     from headstart.train.distributed import joined
 
     study = study_of(data, recipe, options)
-    torch.set_num_threads(study.threads)
-    with no_network(options.offline), joined(options.device) as world:
-        on_event = on_event if world.leads else _silent
-        devices, wanted = chosen_devices(options.device), study.pretraining[recipe.name]
-        loaders = usual_loaders(max(world.size, wanted.processes)) if options.loaders is None else options.loaders
-        take_seat(Seat(str(world.device), loaders))
-        planner = Planner(study, Path.cwd(), options.offline, devices.kind)
-        name = Path(study.sets[IMAGES].path).name or "data"  # type: ignore[union-attr]
-        out = options.out or Path("runs") / f"{study.name}-{recipe.supervision}-{name}"
-        planner.origins.devices = devices.names
-        job = planner.origins.job(recipe.name, options.seed)
-        if options.dry_run:
-            lines = planned_lines(planner, job, recipe, out, processes=world.size) if world.leads else []
-            return Pretrained(out, out, out, {}, lines=lines)
-        store = Store(out)
-        done = world.leads and not options.overwrite and is_done(planner, job, store)
-        if world.gather(done)[0]:
-            return finished(planner, job, store, "it was finished before", leads=world.leads)
-        with RunLock(out) if world.leads else nullcontext():
+    out = run_directory(study, recipe, options)
+    if options.executor == "local" and options.address:
+        raise UsageError("--address goes with --executor ray")
+    with no_network(options.offline):
+        if options.executor != "local" and not options.dry_run:
+            return _on_cluster(study, recipe, options, out, on_event)
+        torch.set_num_threads(study.threads)
+        with joined(options.device) as world:
+            return _here(study, recipe, options, out, on_event if world.leads else _silent, world=world)
+
+
+def run_directory(study: Study, recipe: PretrainingRecipe, options: PretrainingOptions) -> Path:
+    """Where the study of such a pre-training is run."""
+    name = Path(study.sets[IMAGES].path).name or "data"  # type: ignore[union-attr]
+    return options.out or Path("runs") / f"{study.name}-{recipe.supervision}-{name}"
+
+
+def _here(
+    study: Study,
+    recipe: PretrainingRecipe,
+    options: PretrainingOptions,
+    out: Path,
+    on_event: Callable[[Event], None],
+    *,
+    world: World,
+) -> Pretrained:
+    """In this process, and those of torchrun."""
+    from headstart.study.executors.here import run_here
+
+    devices, wanted = chosen_devices(options.device), study.pretraining[recipe.name]
+    loaders = usual_loaders(max(world.size, wanted.processes)) if options.loaders is None else options.loaders
+    take_seat(Seat(str(world.device), loaders))
+    planner = Planner(study, Path.cwd(), options.offline, devices.kind)
+    planner.origins.devices = devices.names
+    job = planner.origins.job(recipe.name, options.seed)
+    if options.dry_run:
+        lines = planned_lines(planner, job, recipe, out, processes=world.size) if world.leads else []
+        return Pretrained(out, out, out, {}, lines=lines)
+    shared = shared_store(study, Path.cwd(), out, _path(options.store))
+    store = Store(out, shared, link=False)
+    done = world.leads and not options.overwrite and is_done(planner, job, store)
+    if world.gather(done)[0]:
+        return finished(job, store, "it was finished before", leads=world.leads)
+    with RunLock(out) if world.leads else nullcontext():
+        if world.leads:
+            _begin(study, out, options)
+            store = open_store(out, shared)
+            store.sweep()
+            discard_damaged(out, RESULTS)
+            settle(study, Path(), Path.cwd(), out)
+            expansion = planner.expand(lookup(store))
+            check_weights(planner, expansion)
+            if expansion.ready or not (out / "env.json").is_file():
+                write_json(out / "env.json", environment(study, None, devices))
+        world.wait()
+
+        def expand() -> Expansion:
+            return planner.expand(lookup(store if world.leads else Store(out, shared, link=False)))
+
+        try:
+            made = run_here(expand, store, on_event, world)
+        finally:
             if world.leads:
-                require_same(study, out, options.overwrite)
-                if options.overwrite:
-                    empty_run(out, Path())
-                store.sweep()
-                discard_damaged(out, RESULTS)
-                if written_settings(out) not in (None, resolved(study, Path.cwd())):
-                    (out / "study.toml").unlink()  # not a user's: written by this command with what may change
-                settle(study, Path(), Path.cwd(), out)
-                expansion = planner.expand(lookup(store))
-                check_weights(planner, expansion)
-                if expansion.ready or not (out / "env.json").is_file():
-                    write_json(out / "env.json", environment(study, None, devices))
-            world.wait()
+                close_store(store)
+        if world.leads:
+            from headstart.study.results import Results
 
-            def expand() -> Expansion:
-                return planner.expand(lookup(store if world.leads else Store(out)))
+            write_results(out, Results(planner, store, expand()).summary())
+            seal(out, RESULTS)
+        note = "another run of the store has finished it" if shared and not made else ""
+        return finished(job, store, note, leads=world.leads)
 
-            run_here(expand, store, on_event, world)
-            if world.leads:
-                from headstart.study.results import Results
 
-                write_results(out, Results(planner, store, expand()).summary())
-                seal(out, RESULTS)
-            return finished(planner, job, store, "", leads=world.leads)
+def _on_cluster(
+    study: Study,
+    recipe: PretrainingRecipe,
+    options: PretrainingOptions,
+    out: Path,
+    on_event: Callable[[Event], None],
+) -> Pretrained:
+    """As any study on a Ray cluster."""
+    from headstart.study.executors.cluster import placed
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("--executor ray: torchrun has started processes already. Leave one of the two out.")
+    with placed(options.executor, options.address, options.device, threads=study.threads, workers=1) as place:
+        cluster, devices = place
+        _begin(study, out, options, empty=False)
+        result = run(
+            study,
+            Path(),
+            Path.cwd(),
+            out,
+            on_event=on_event,
+            offline=options.offline,
+            overwrite=options.overwrite,
+            devices=devices,
+            shared=_path(options.store),
+            cluster=cluster,
+        )
+    for label, message in result.outcome.failed:
+        raise TrainingError(f"{label}: {message}")
+    planner = Planner(study, Path.cwd(), options.offline, devices.kind)
+    note = "" if result.outcome.finished else "it was finished before"
+    return finished(planner.origins.job(recipe.name, options.seed), Store(out), note, leads=True)
+
+
+def _begin(study: Study, out: Path, options: PretrainingOptions, *, empty: bool = True) -> None:
+    """Refuse a directory that holds something else. empty: with --overwrite, delete it here."""
+    require_same(study, out, options.overwrite)
+    if options.overwrite and empty:
+        empty_run(out, Path())
+    if written_settings(out) not in (None, resolved(study, Path.cwd())):
+        (out / "study.toml").unlink()  # not a user's: written by this command with what may change
+
+
+def _path(named: str | Path | None) -> Path | None:
+    return None if named is None else Path(named)
 
 
 def _silent(event: Event) -> None:
@@ -227,83 +291,3 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 80 else text[:76] + " ..."
-
-
-def planned_lines(planner: Planner, job: Job, recipe: PretrainingRecipe, out: Path, *, processes: int) -> list[str]:
-    """What would be done; lays the chips of the first epoch, trains nothing."""
-    from headstart.batches.chips.batches import ChipBatches
-    from headstart.pretraining.images import chosen_images, updates_in
-    from headstart.pretraining.sources import source_of
-    from headstart.progress import silent
-
-    more: list[str] = []
-    wanted, data = planner.study.pretraining[recipe.name], planner.study.sets[IMAGES]
-    assert isinstance(data, TableSet)
-    if recipe.sampling.layout == "fixed":
-        table = planner.sets.annotations(data)
-        images = chosen_images(
-            table,
-            recipe.supervision,
-            data.splits,
-            wanted.validation,
-            on_empty_class=wanted.on_empty_class,
-            progress=silent,
-        )
-        classes: tuple[str, ...] = images.classes or table.image_classes
-        updates = updates_in(len(images.train) / recipe.training.batch_size, recipe.epochs)
-    else:
-        source = source_of(job.settings, job.place, {}, None, progress=silent)
-        assert source.images
-        images, classes, updates = source.images, source.classes, source.updates
-        if isinstance(source.batches, ChipBatches):
-            more.append(f"inputs of the first epoch: {source.batches.summary()}")
-            if isinstance(recipe.sampling, ChipSampling) and recipe.sampling.negatives:
-                made = f"made first, in {recipe.sampling.proposal_epochs:g} epochs"
-                more.append(f"proposals: {job.place.proposals or made}")
-    held = f"{len(images.validation)} to evaluate on" if images.validation is not None else "none to evaluate on"
-    count = max(processes, job.place.processes)
-    start = planner.origins.start_uri(recipe.name)
-    return [
-        f"recipe: {recipe.name} version {recipe.version}, by {recipe.supervision}: {recipe.about}",
-        f"data: {data.path.removeprefix(f'{Path.cwd()}/')}, {len(images.train)} images, {len(classes)} classes; {held}",
-        f"start: {planner.origins.spec(start).name}; backbone {planner.origins.backbone(recipe.name)}",
-        f"training: {updates} updates of {recipe.training.batch_size} in {count} process"
-        f"{'es' if count > 1 else ''}; {recipe.epochs:g} epochs",
-        *more,
-        f"written to: {out}",
-        f"numbers from: {recipe.source}",
-        f"expected: {recipe.expected.words()}",
-    ]
-
-
-def finished(planner: Planner, job: Job, store: Store, note: str, *, leads: bool) -> Pretrained:
-    """What is there, in lines."""
-    folder = store.path(job.name)
-    metrics = read_json(folder / "metrics.json")
-    file = folder / native.FILE
-    if not leads:
-        return Pretrained(store.root, folder, file, metrics, lines=[])
-    counts = ", ".join(
-        f"{value:.1f} {name.removeprefix('train/number_of_').replace('_', ' ')}"
-        for name, value in metrics.items()
-        if name.startswith("train/number_of_")
-    )
-    falling = ", still falling" if metrics["train/not_converged"] else ""
-    lines = [
-        *([f"nothing to do: {note}"] if note else []),
-        f"loss: {metrics['train/loss_first']:.3f} at first, {metrics['train/loss_last']:.3f} at last, over "
-        f"{metrics['train/updates']:.0f} updates{falling}",
-        *([f"an update saw {counts}"] if counts else []),
-    ]
-    for which, words in (("last", "validation, last"), ("best", "validation, best")):
-        scores = {k.partition("/")[2]: v for k, v in metrics.items() if k.startswith(f"{which}/")}
-        if scores:
-            said = ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if k != "update")
-            lines.append(f"{words} (update {scores['update']:.0f}): {said}")
-    facts = native.read_facts(file)
-    lines += [
-        f"weights: {file} ({facts.backbone}); use them as run:{store.root}",
-        f"lineage: {', then '.join(facts.lineage)}",
-        f"with its head: headstart predict {folder / 'model'} IMAGES",
-    ]
-    return Pretrained(store.root, folder, file, metrics, lines=lines)

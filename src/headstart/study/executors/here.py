@@ -6,27 +6,30 @@ the jobs that are made together, and wait for the rest.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
-from headstart.errors import Interrupted, StoreError
+from headstart.errors import HeadstartError, Interrupted, StoreError
 from headstart.processes import ask_to_stop, asked_to_stop, forget_stop, was_looked_for
 from headstart.progress import Progress
 from headstart.store.files import append_line, write_json
 from headstart.store.sealing import begin_anew_if_damaged
 from headstart.store.store import Store
 from headstart.study.executors.local import Event, Expansion
-from headstart.study.executors.worker import RUNNERS
+from headstart.study.executors.worker import RUNNERS, Runner
 from headstart.study.jobs import Job
-from headstart.terminal import tell
+from headstart.terminal import printable, tell
 from headstart.train.distributed import World
 
+POLL_SECONDS = 0.5
+"""Between two looks at what another run of a shared store works at."""
 TOGETHER = ("proposals", "pretrain")
 """Kinds of jobs that all processes make together."""
 
@@ -49,25 +52,66 @@ def run_here(
     finished = 0
     forget_stop()
     with _stopping():
-        while (job := _next(_told(next_jobs(), store, on_event), world)) is not None:
-            on_event(Event("started", job))
-            began = time.perf_counter()
+        while True:
+            job, elsewhere = _next(_told(next_jobs(), store, on_event), store, world)
+            if elsewhere:
+                time.sleep(POLL_SECONDS)
+                continue
+            if job is None:
+                return finished
             if world.leads or job.kind in TOGETHER:
-                out = store.partial(job.name)
-                if world.leads:
-                    begin_anew_if_damaged(out)
-                if job.kind in TOGETHER:
-                    world.wait()
-                metrics = table[job.kind](job.settings, job.place, _inputs(job, store), out, _shown(job, on_event))
-                seconds = time.perf_counter() - began
-                if world.leads:
-                    _commit(store, job, dict(metrics), seconds)
-                    on_event(Event("finished", job, 1.0, seconds=seconds))
+                _work(job, table[job.kind], store, on_event, world)
             world.wait()
             finished += 1
             if asked_to_stop():
                 raise Interrupted("stopped; the same command goes on")
-    return finished
+
+
+def _work(job: Job, run: Runner, store: Store, on_event: Callable[[Event], None], world: World) -> None:
+    """Do one job, with the other processes where it is made together, and put it into the store."""
+    on_event(Event("started", job))
+    began = time.perf_counter()
+    out = store.partial(job.name)
+    if world.leads:
+        begin_anew_if_damaged(out)
+    if job.kind in TOGETHER:
+        world.wait()
+    try:
+        with warnings_into(store.root / "logs" / f"{job.name}.txt") if world.leads else nullcontext():
+            metrics = run(job.settings, job.place, _inputs(job, store), out, _shown(job, on_event))
+    except Interrupted:
+        raise
+    except HeadstartError as fault:
+        on_event(Event("failed", job, message=str(fault), seconds=time.perf_counter() - began))
+        raise
+    if world.leads:
+        seconds = time.perf_counter() - began
+        _commit(store, job, dict(metrics), seconds)
+        store.release(job.name)
+        on_event(Event("finished", job, 1.0, seconds=seconds))
+
+
+@contextmanager
+def warnings_into(log: Path) -> Iterator[None]:
+    """Let what is warned of be in the log of a job, too; no file where it is nothing."""
+    handler, logger = _Written(log), logging.getLogger("headstart")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Written(logging.Handler):
+    """Adds warnings to a file."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.parent.mkdir(exist_ok=True)
+        append_line(self._log, printable(record.getMessage()))
 
 
 def _told(expansion: Expansion, store: Store, on_event: Callable[[Event], None]) -> Expansion:
@@ -76,11 +120,16 @@ def _told(expansion: Expansion, store: Store, on_event: Callable[[Event], None])
     return expansion
 
 
-def _next(expansion: Expansion, world: World) -> Job | None:
-    """The job that process 0 takes, in every process."""
+def _next(expansion: Expansion, store: Store, world: World) -> tuple[Job | None, bool]:
+    """The job that process 0 takes, in every process; and whether other runs of a shared store work at all that are
+    ready."""
     ready = sorted(expansion.ready, key=lambda job: (job.cost, job.name))
-    key = world.gather(ready[0].key if ready else "")[0]
-    return next((job for job in expansion.known if job.key == key), None)
+    taken = next((job for job in ready if store.take(job.name)), None) if world.leads else None
+    if taken and store.find(taken.name, taken.key):  # finished by another run since
+        store.release(taken.name)
+        taken = None
+    key, elsewhere = world.gather((taken.key if taken else "", bool(ready) and taken is None))[0]
+    return next((job for job in expansion.known if job.key == key), None), elsewhere
 
 
 def _inputs(job: Job, store: Store) -> dict[str, Path]:
