@@ -30,6 +30,7 @@ class Summary:
     done_already: bool = False
     count: int = 0
     exit_code: int = 0
+    warnings: tuple = ()
 
 
 @dataclass
@@ -114,7 +115,7 @@ def test_a_run_whose_input_cannot_be_read_ends_with_2(api, command):
 
 
 def test_run_as_json(api, command):
-    api.run_study = lambda *given, **named: Summary(failed=[("a", "b")], done_already=True)
+    api.run_study = lambda *given, **named: Summary(failed=[("a", "b")], done_already=True, warnings=("gray",))
     code, out, err = command("run", "shapes", "--json")
     assert code == 1
     assert json.loads(out) == {
@@ -122,6 +123,7 @@ def test_run_as_json(api, command):
         "report": "runs/x/report.html",
         "done_already": True,
         "failed": [{"job": "a", "message": "b"}],
+        "warnings": ["gray"],
     }
     assert err == "failed: a: b\n"
 

@@ -25,6 +25,7 @@ from headstart.progress import silent
 from headstart.recipes.pretraining import PretrainingOptions
 from headstart.weights import native
 from headstart.world.shapes import write_coco
+from support.small_studies import task_text
 
 CODE = """\
 from pathlib import Path
@@ -65,13 +66,9 @@ name = "one"
 uri = "random:net.py:build"
 default = true
 
-[[tasks]]
-name = "classify"
-kind = "classify"
-train = ["images"]
-test = ["test"]
-recipe = { name = "c", updates = 2, batch_size = 4, lr = 1e-3, head = "linear" }
-"""
+""" + task_text(
+    "classify", "classify", 'name = "c", updates = 2, batch_size = 4, lr = 1e-3, head = "linear"', train="images"
+)
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from headstart.stats.convergence import Convergence
 from headstart.study.extending import extend, read_extended
 from headstart.study.jobs import Job
 from headstart.study.plan import Planner
-from support.small_studies import drawn
+from support.small_studies import drawn, task_text
 
-STUDY = """\
+PIXELS = 'name = "s", batch_size = 4, warmup = 1, head = "pixel", channels = 16'
+STUDY = (
+    """\
 name = "short"
 seeds = [0]
 bootstrap = 100
@@ -32,20 +34,10 @@ test = { world = "novel", count = 10, first = 30, size = 48 }
 name = "one"
 uri = "random:shapes-resnet"
 
-[[tasks]]
-name = "paint"
-kind = "segment"
-train = ["train"]
-test = ["test"]
-recipe = { name = "s", updates = 12, batch_size = 4, lr = 3e-3, warmup = 1, head = "pixel", channels = 16 }
-
-[[tasks]]
-name = "settled"
-kind = "segment"
-train = ["train"]
-test = ["test"]
-recipe = { name = "s", updates = 3, batch_size = 4, lr = 1e-9, warmup = 1, head = "pixel", channels = 16 }
 """
+    + task_text("paint", "segment", f"updates = 12, lr = 3e-3, {PIXELS}")
+    + task_text("settled", "segment", f"updates = 3, lr = 1e-9, {PIXELS}")
+)
 """`paint` is far from its plateau; `settled` hardly moves at all."""
 
 

@@ -24,7 +24,7 @@ from headstart.study.jobs import ALONE, VERSIONS
 from headstart.study.runners.table import RUNNERS
 from support.devices.device_study import photo_folder
 from support.drawn_layouts import as_coco, drawn_images
-from support.small_studies import ARMS, PROBE_AND_EXPLAIN
+from support.small_studies import ARMS, PROBE_AND_EXPLAIN, task_text
 
 GOLDEN = Path(__file__).parent / "golden.json"
 LEAST = 1e-3
@@ -80,46 +80,34 @@ training = { head = "faster-rcnn", batch_size = 4, channels = 8, proposals = 20,
 """
     + ARMS
     + """
-[[tasks]]
-name = "find"
-kind = "detect"
-only = ["boxes"]
-train = ["photos"]
-test = ["others"]
-recipe = { name = "d", updates = 60, batch_size = 8, lr = 5e-3, head = "fcos", channels = 16, precision = "fp64" }
-
-[[tasks]]
-name = "paint"
-kind = "segment"
-only = ["labels"]
-train = ["train"]
-test = ["test"]
-recipe = { name = "s", updates = 20, batch_size = 8, lr = 5e-3, head = "pixel", channels = 16, precision = "fp64" }
-
-[[tasks]]
-name = "fold"
-kind = "probe"
+"""
+    + task_text(
+        "find",
+        "detect",
+        'name = "d", updates = 60, batch_size = 8, lr = 5e-3, head = "fcos", channels = 16, precision = "fp64"',
+        train="photos",
+        test="others",
+        more='only = ["boxes"]',
+    )
+    + task_text(
+        "paint",
+        "segment",
+        'name = "s", updates = 20, batch_size = 8, lr = 5e-3, head = "pixel", channels = 16, precision = "fp64"',
+        more='only = ["labels"]',
+    )
+    + task_text("fold", "probe", train="fold-train", test="fold-test", more='only = ["random"]')
+    + task_text(
+        "cut",
+        "detect",
+        train="table",
+        test="held",
+        more="""\
 only = ["random"]
-train = ["fold-train"]
-test = ["fold-test"]
-
-[[tasks]]
-name = "cut"
-kind = "detect"
-only = ["random"]
-train = ["table"]
-test = ["held"]
 own_sizes = "shapes-chips"
 changes = { epochs = 4, sampling = { size = 64, scales = [{ kind = "longest", value = 96 }] }, \
-inference = [{ kind = "longest", value = 96 }], training = { batch_size = 4, channels = 16, precision = "fp64" } }
-
-[[tasks]]
-name = "draw"
-kind = "probe"
-only = ["random"]
-train = ["some"]
-test = ["some-others"]
-"""
+inference = [{ kind = "longest", value = 96 }], training = { batch_size = 4, channels = 16, precision = "fp64" } }""",
+    )
+    + task_text("draw", "probe", train="some", test="some-others", more='only = ["random"]')
     + PROBE_AND_EXPLAIN
     + """
 [[why]]

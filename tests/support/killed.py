@@ -15,6 +15,7 @@ from headstart.store.files import TEMPORARY
 from support.drawn_layouts import as_coco, drawn_images
 from support.forked import Forks
 from support.kill_points import Trial, run
+from support.small_studies import task_text
 
 STUDY = """\
 name = "small"
@@ -41,13 +42,9 @@ default = true
 name = "random"
 uri = "random:shapes-resnet"
 
-[[tasks]]
-name = "classify"
-kind = "classify"
-train = ["images"]
-test = ["test"]
-recipe = { name = "c", updates = 2, batch_size = 4, lr = 1e-3, head = "linear" }
-"""
+""" + task_text(
+    "classify", "classify", 'name = "c", updates = 2, batch_size = 4, lr = 1e-3, head = "linear"', train="images"
+)
 
 ABOUT = """\
 version = 1

@@ -44,6 +44,18 @@ statistics = "train"
 probe = "probe"
 """
 """The end of a study file whose weights are `ARMS`."""
+
+
+def task_text(
+    name: str, kind: str, recipe: str = "", *, train: str = "train", val: str = "", test: str = "test", more: str = ""
+) -> str:
+    """A task in a study file. recipe: what stands between its braces; more: further lines."""
+    lines = [f'name = "{name}"', f'kind = "{kind}"', f'train = ["{train}"]', f'test = ["{test}"]']
+    lines += [f'val = ["{val}"]'] if val else []
+    lines += [f"recipe = {{ {recipe} }}"] if recipe else []
+    return "\n".join(["[[tasks]]", *lines, more, ""])
+
+
 CARD = """\
 name = "pretrained"
 backbone = "shapes-resnet"

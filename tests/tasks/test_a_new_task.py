@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import headstart
+from support.small_studies import task_text
 
 SOURCE = Path(headstart.__file__).parent
 COUNT = Path(__file__).parents[1] / "support" / "count.py"
@@ -32,14 +33,9 @@ uri = "random:shapes-resnet"
 name = "other"
 uri = "random:shapes-resnet"
 
-[[tasks]]
-name = "count"
-kind = "count"
-train = ["train"]
-val = ["val"]
-test = ["test"]
-recipe = { name = "c", updates = 4, batch_size = 8, rates = [1e-3, 3e-3, 9e-3], head = "linear" }
-"""
+""" + task_text(
+    "count", "count", 'name = "c", updates = 4, batch_size = 8, rates = [1e-3, 3e-3, 9e-3], head = "linear"', val="val"
+)
 
 
 def differences(before: Path, after: Path) -> set[str]:

@@ -12,6 +12,7 @@ from headstart.study import compare
 from headstart.study.compare import Effort
 from headstart.tasks.table import trained_tasks
 from support.drawn_layouts import as_voc, drawn_images
+from support.small_studies import task_text
 
 pytestmark = pytest.mark.slow
 STUDY = """\
@@ -29,13 +30,7 @@ images = "base"
 recipe = "shapes-boxes"
 changes = { epochs = 0.5, sampling.size = 48, training = { batch_size = 8, lr = 2e-3, channels = 16 } }
 
-[[tasks]]
-name = "detect"
-kind = "detect"
-train = ["train"]
-test = ["test"]
-recipe = { name = "d", updates = 1, batch_size = 8, lr = 1e-6, head = "fcos", channels = 16 }
-"""
+""" + task_text("detect", "detect", 'name = "d", updates = 1, batch_size = 8, lr = 1e-6, head = "fcos", channels = 16')
 STARTS = ("random", "backbone", "backbone+neck", "detector")
 
 

@@ -24,6 +24,10 @@ class DataOptions:
     on_bad_image: Literal["error", "skip"] = "error"
     """An image that cannot be decoded is an error, or left out and listed."""
 
+    def keywords(self) -> DataKeywords:
+        """These alone."""
+        return {"format": self.format, "read": self.read, "on_bad_image": self.on_bad_image}
+
     def settings(self) -> dict[str, Any]:
         """As fields of `headstart.config.sets.FolderSet`."""
         return {"format": self.format, "read": dict(self.read or {}), "on_bad_image": self.on_bad_image}

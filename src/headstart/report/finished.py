@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.config.study import Study
 from headstart.errors import Interrupted, UsageError
@@ -13,6 +13,9 @@ from headstart.study.executors.cluster import placed
 from headstart.study.executors.options import RunOptions
 from headstart.study.rankings import Ranking
 from headstart.terminal import bytes_text
+
+if TYPE_CHECKING:
+    from headstart.study.run import RunResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,19 +65,46 @@ def summarized(
     source: the study's file. base: folder that relative paths of its weights and data are from. extend: what has not
     converged goes on. Raises StudyError, UsageError for a cluster or devices that are not there, `Interrupted`.
     """
-    from headstart.places.network import no_network
     from headstart.report.build import build
     from headstart.study.answer import answer_lines
+    from headstart.study.executors.warned import keep_warnings
+
+    result, warnings = _ran(study, source, base, out, how=how, extend=extend)
+    report = out / "report.html"
+    news = keep_warnings(out, warnings) or result.changed
+    if news or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
+        report = build(out)
+    lines = [*answer_lines(result.summary, out), *_beside(study, result.summary), f"report: {report}"]
+    if result.freed:
+        lines.append(f"dropped: {bytes_text(result.freed)} that nothing needs now; with --keep all they stay")
+    failed = list(result.outcome.failed)
+    if failed and (left := len(result.outcome.left)):
+        failed.append((f"{left} more jobs", "not run, since they need what failed"))
+    return RunSummary(
+        out,
+        failed,
+        report,
+        lines,
+        done_already=not result.outcome.finished and not failed,
+        exit_code=result.outcome.exit_code,
+        metrics=result.summary,
+        warnings=tuple(warnings),
+    )
+
+
+def _ran(
+    study: Study, source: Path, base: Path, out: Path, *, how: RunOptions, extend: bool
+) -> tuple[RunResult, list[str]]:
+    """The run, shown and told of while it works, and what was warned of."""
+    from headstart.places.network import no_network
     from headstart.study.executors.pools import default_workers
     from headstart.study.executors.telling import told_to
     from headstart.study.executors.warned import keep_warnings
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    with placed(how.executor, how.address, how.device, threads=study.threads, workers=how.workers) as (
-        cluster,
-        devices,
-    ):
+    with placed(how.executor, how.address, how.device, threads=study.threads, workers=how.workers) as place:
+        cluster, devices = place
         at_a_time = (how.workers or default_workers(study.threads)) + len(devices.names)
         if cluster is not None:
             at_a_time = max(1, cluster.cpus // study.threads)
@@ -102,26 +132,7 @@ def summarized(
             except Interrupted:
                 keep_warnings(out, display.warnings)
                 raise
-    report = out / "report.html"
-    news = keep_warnings(out, display.warnings) or result.changed
-    if news or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
-        report = build(out)
-    lines = [*answer_lines(result.summary, out), *_beside(study, result.summary), f"report: {report}"]
-    if result.freed:
-        lines.append(f"dropped: {bytes_text(result.freed)} that nothing needs now; with --keep all they stay")
-    failed = list(result.outcome.failed)
-    if failed and (left := len(result.outcome.left)):
-        failed.append((f"{left} more jobs", "not run, since they need what failed"))
-    return RunSummary(
-        out,
-        failed,
-        report,
-        lines,
-        done_already=not result.outcome.finished and not failed,
-        exit_code=result.outcome.exit_code,
-        metrics=result.summary,
-        warnings=tuple(display.warnings),
-    )
+    return result, display.warnings
 
 
 def _beside(study: Study, summary: Mapping[str, Any]) -> list[str]:

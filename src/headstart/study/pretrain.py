@@ -99,10 +99,11 @@ def run_pretraining(
         raise UsageError("--address goes with --executor ray")
     with no_network(options.offline):
         if options.executor != "local" and not options.dry_run:
-            return _on_cluster(study, recipe, options, out, on_event)
+            return _on_cluster(study, recipe, options, out, on_event=on_event)
         torch.set_num_threads(study.threads)
         with joined(options.device) as world:
-            return _here(study, recipe, options, out, on_event if world.leads else _silent, world=world)
+            told = on_event if world.leads else _silent
+            return _here(study, recipe, options, out, on_event=told, world=world)
 
 
 def run_directory(study: Study, recipe: PretrainingRecipe, options: PretrainingOptions) -> Path:
@@ -116,8 +117,8 @@ def _here(
     recipe: PretrainingRecipe,
     options: PretrainingOptions,
     out: Path,
-    on_event: Callable[[Event], None],
     *,
+    on_event: Callable[[Event], None],
     world: World,
 ) -> Pretrained:
     """In this process, and those of torchrun."""
@@ -172,6 +173,7 @@ def _on_cluster(
     recipe: PretrainingRecipe,
     options: PretrainingOptions,
     out: Path,
+    *,
     on_event: Callable[[Event], None],
 ) -> Pretrained:
     """As any study on a Ray cluster."""

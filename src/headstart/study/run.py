@@ -107,10 +107,7 @@ def run(
             return planner.expand(lookup(store), keeping.again)
 
         count = workers or default_workers(study.threads)
-        if now().ready:
-            for fault in faults_of_design(study):
-                tell(f"note: {fault}")
-        check_weights(planner, now())
+        _check(planner, now)
         if not (out / "env.json").is_file() or now().ready:
             write_json(out / "env.json", environment(study, count, devices))
 
@@ -139,6 +136,14 @@ def run(
         seal(out, RESULTS)
         freed = keeping.drop(results, summary) if outcome.complete else 0
         return RunResult(out, outcome, summary, changed, freed)
+
+
+def _check(planner: Planner, now: Callable[[], Expansion]) -> None:
+    """Say and refuse what is known to be wrong before the first job."""
+    if now().ready:
+        for fault in faults_of_design(planner.study):
+            tell(f"note: {fault}")
+    check_weights(planner, now())
 
 
 def _joined(before: Outcome, after: Outcome) -> Outcome:

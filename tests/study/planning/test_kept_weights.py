@@ -10,18 +10,14 @@ import pytest
 
 from headstart.store.store import Store
 from support.killed import STUDY
+from support.small_studies import task_text
 
 LARGER = (("seeds", "margin = 0.0\nseeds"), ("count = 8,", "count = 30,"), ("first = 8", "first = 30"))
-MOVING = (
-    reduce(lambda text, change: text.replace(*change), LARGER, STUDY.partition("[[tasks]]")[0])
-    + """\
-[[tasks]]
-name = "paint"
-kind = "segment"
-train = ["images"]
-test = ["test"]
-recipe = { name = "s", updates = 12, batch_size = 4, lr = 3e-3, warmup = 1, head = "pixel", channels = 16 }
-"""
+MOVING = reduce(lambda text, change: text.replace(*change), LARGER, STUDY.partition("[[tasks]]")[0]) + task_text(
+    "paint",
+    "segment",
+    'name = "s", updates = 12, batch_size = 4, lr = 3e-3, warmup = 1, head = "pixel", channels = 16',
+    train="images",
 )
 """Of two candidates whose trainings have not converged."""
 

@@ -60,14 +60,14 @@ def run_here(
             if job is None:
                 return finished
             if world.leads or job.kind in TOGETHER:
-                _work(job, table[job.kind], store, on_event, world)
+                _work(job, table[job.kind], store, on_event, world=world)
             world.wait()
             finished += 1
             if asked_to_stop():
                 raise Interrupted("stopped; the same command goes on")
 
 
-def _work(job: Job, run: Runner, store: Store, on_event: Callable[[Event], None], world: World) -> None:
+def _work(job: Job, run: Runner, store: Store, on_event: Callable[[Event], None], *, world: World) -> None:
     """Do one job, with the other processes where it is made together, and put it into the store."""
     on_event(Event("started", job))
     began = time.perf_counter()
