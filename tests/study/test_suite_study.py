@@ -13,7 +13,7 @@ import pytest
 
 from headstart.errors import DataError, UsageError
 from headstart.readers.suites import open_suite
-from headstart.study.run import resolved
+from headstart.study.files import resolved
 from headstart.study.suites.answer import read_pairs, suite_answer
 from headstart.study.suites.planning import Fixed, Suite, choose_kind, extends, short_names, suite_study
 from headstart.study.suites.published import published

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def candidates_of(weights: Sequence[PathLike], offline: bool) -> list[tuple[str, WeightsSpec]]:
     """The URI of each of the weights, which holds from any folder and for good, and its facts."""
-    from headstart.study.run import absolute_uri
+    from headstart.study.files import absolute_uri
     from headstart.weights.cards import resolve, uri_of
 
     here = Path.cwd()

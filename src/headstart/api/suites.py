@@ -146,7 +146,8 @@ def _about(
 
 def _goes_on(study: Study, out: Path) -> bool:
     """Whether the run in `out` is of this suite with nothing changed, but fewer data sets, weights or seeds."""
-    from headstart.study.run import resolved, written_settings
+    from headstart.study.files import resolved
+    from headstart.study.run import written_settings
     from headstart.study.suites.planning import extends
 
     there = written_settings(out) if (out / "study.json").is_file() else None

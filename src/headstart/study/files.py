@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from headstart.config import data, pretraining, sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
+from headstart.places.paths import absolute
 from headstart.recipes.settings import NOT_READ
 from headstart.store.files import write_text
 from headstart.study.kinds import faults_of_kinds
@@ -148,3 +149,43 @@ def run_directory(source: Path, name: str, out: Path | None) -> Path:
     run = source.parent
     is_of_run = source.name == "study.toml" and ((run / "study.json").is_file() or (run / "store").is_dir())
     return out or (run if is_of_run else Path("runs") / name)
+
+
+def resolved(study: Study, base: Path) -> dict[str, Any]:
+    """All settings, with every path absolute."""
+    values = study.model_dump(mode="json")
+    if study.backbone:
+        values["backbone"] = _absolute_backbone(study.backbone, base)
+    for images in values["sets"].values():
+        if "path" in images:
+            images["path"] = absolute(images["path"], base)
+    for entry in values["weights"]:
+        if entry["uri"]:
+            entry["uri"] = absolute_uri(entry["uri"], base)
+    for wanted in values["pretraining"].values():
+        if wanted["start"] and wanted["start"] not in study.pretraining:
+            wanted["start"] = absolute_uri(wanted["start"], base)
+        if wanted["proposals"]:
+            wanted["proposals"] = absolute(wanted["proposals"], base)
+    return values
+
+
+def absolute_uri(uri: str, base: Path) -> str:
+    """The same weights, named so that the name holds from any folder."""
+    if uri.endswith(".toml"):
+        return str((base / uri).resolve())
+    scheme, _, rest = uri.partition(":")
+    if scheme == "run":
+        path, mark, name = rest.partition("#")
+        return f"run:{(base / path).resolve()}{mark}{name}"
+    if scheme == "file":
+        path, _, backbone = rest.rpartition("@")
+        if not (path and backbone) or (base / rest).exists():
+            return f"file:{(base / rest).resolve()}"
+        return f"file:{(base / path).resolve()}@{_absolute_backbone(backbone, base)}"
+    return f"random:{_absolute_backbone(rest, base)}" if scheme == "random" and rest else uri
+
+
+def _absolute_backbone(name: str, base: Path) -> str:
+    path, colon, function = name.rpartition(":")
+    return f"{(base / path).resolve()}:{function}" if colon and path.endswith(".py") else name

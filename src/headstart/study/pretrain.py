@@ -22,6 +22,7 @@ from headstart.store.shared import close_store, open_store
 from headstart.store.store import Store
 from headstart.study.environment import environment
 from headstart.study.executors.local import Event
+from headstart.study.files import resolved
 from headstart.study.finished.pretraining import Pretrained, finished
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
@@ -32,7 +33,6 @@ from headstart.study.run import (
     empty_run,
     holds_json,
     lookup,
-    resolved,
     run,
     run_settings,
     settle,

@@ -35,7 +35,7 @@ from headstart.study.executors.pools import default_workers
 from headstart.study.extending import FILE as EXTENDED
 from headstart.study.extending import extend as more
 from headstart.study.extending import read_extended
-from headstart.study.files import load_study, write_study
+from headstart.study.files import load_study, resolved, write_study
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.plan_summary import faults_of_design
@@ -344,46 +344,6 @@ def _as_read(text: str, folder: Path) -> dict[str, Any] | None:
         return Study.model_validate(tomllib.loads(text), context={"base": folder}).model_dump(mode="json")
     except ValidationError:
         return None
-
-
-def resolved(study: Study, base: Path) -> dict[str, Any]:
-    """All settings, with every path absolute."""
-    values = study.model_dump(mode="json")
-    if study.backbone:
-        values["backbone"] = _absolute_backbone(study.backbone, base)
-    for images in values["sets"].values():
-        if "path" in images:
-            images["path"] = absolute(images["path"], base)
-    for entry in values["weights"]:
-        if entry["uri"]:
-            entry["uri"] = absolute_uri(entry["uri"], base)
-    for wanted in values["pretraining"].values():
-        if wanted["start"] and wanted["start"] not in study.pretraining:
-            wanted["start"] = absolute_uri(wanted["start"], base)
-        if wanted["proposals"]:
-            wanted["proposals"] = absolute(wanted["proposals"], base)
-    return values
-
-
-def absolute_uri(uri: str, base: Path) -> str:
-    """The same weights, named so that the name holds from any folder."""
-    if uri.endswith(".toml"):
-        return str((base / uri).resolve())
-    scheme, _, rest = uri.partition(":")
-    if scheme == "run":
-        path, mark, name = rest.partition("#")
-        return f"run:{(base / path).resolve()}{mark}{name}"
-    if scheme == "file":
-        path, _, backbone = rest.rpartition("@")
-        if not (path and backbone) or (base / rest).exists():
-            return f"file:{(base / rest).resolve()}"
-        return f"file:{(base / path).resolve()}@{_absolute_backbone(backbone, base)}"
-    return f"random:{_absolute_backbone(rest, base)}" if scheme == "random" and rest else uri
-
-
-def _absolute_backbone(name: str, base: Path) -> str:
-    path, colon, function = name.rpartition(":")
-    return f"{(base / path).resolve()}:{function}" if colon and path.endswith(".py") else name
 
 
 def write_results(out: Path, summary: dict[str, Any]) -> bool:
