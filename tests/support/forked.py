@@ -12,13 +12,12 @@ import ctypes
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from support.kill_points import Trial, library, remaining
+from support.kill_points import Chosen, Trial, library, remaining
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,10 +46,10 @@ class Forks:
         self.process.stdin.close()  # type: ignore[union-attr]
         self.process.wait()
 
-    def run(self, words: list[str], below: Path, cwd: Path, at: int = 0) -> Trial:
+    def run(self, words: list[str], below: Path, cwd: Path, chosen: Chosen) -> Trial:
         """As `kill_points.run`, of `headstart WORDS`."""
         counter, log, said = (self.notes / name for name in ("counter", "log", "said"))
-        counter.write_bytes(struct.pack("=QQ", 0, at))
+        counter.write_bytes(chosen.packed())
         log.unlink(missing_ok=True)
         asked = {"words": words, "cwd": str(cwd), "said": str(said), "begin": [str(below), str(counter), str(log)]}
         self.process.stdin.write(json.dumps(asked) + "\n")  # type: ignore[union-attr]

@@ -1,8 +1,11 @@
-/* Preloaded into a process and its children: counts every operation that changes something below a folder, and kills
-   the whole process group at the k-th. A write that is chosen is half done first; of the others nothing is.
+/* Preloaded into a process and its children: counts every operation that changes something below a folder, and at the
+   k-th kills the whole process group, or lets it fail with an error of the system. A write that is chosen to die in is
+   half done first; of the others nothing is. Errors go on from the k-th operation, or hit that one only; what deletes
+   is spared then.
 
    KILL_POINTS_FOLDER   absolute path of the folder
-   KILL_POINTS_COUNTER  file of 16 bytes, shared by all processes: operations so far, and the one to die at (0: none)
+   KILL_POINTS_COUNTER  file of 32 bytes, shared by all processes: operations so far, the one that is chosen (0: none),
+                        the number of the error (0: death), and 1 for errors that do not go on
    KILL_POINTS_LOG      where each operation is written down, a line each
 
    A process that was started without these counts nothing until `kill_points_begin` is called with them.
@@ -39,7 +42,7 @@ void kill_points_begin(const char *below, const char *counter, const char *log) 
     folder_length = strlen(folder);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, counter, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0) { folder = NULL; return; }
-    shared = mmap(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    shared = mmap(NULL, 32, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     syscall(SYS_close, fd);
     if (shared == MAP_FAILED) folder = NULL;
     if (log) log_file = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
@@ -76,8 +79,14 @@ static int opened(int fd, char *out) {
     return below(out);
 }
 
-/* Counts one operation; true when it is the one to die at. */
-static int fatal(const char *what, const char *path) {
+static void die(void) {
+    kill(0, SIGKILL);
+    for (;;) pause();
+}
+
+/* Counts one operation; true when it is chosen to fail, with errno set. One that is chosen to die in does so here, but
+   for writes, which are half done first (`half`). */
+static int chosen(const char *what, const char *path, int *half) {
     int before = errno;
     uint64_t number = __atomic_add_fetch(&shared[0], 1, __ATOMIC_SEQ_CST);
     if (log_file >= 0) {
@@ -86,32 +95,41 @@ static int fatal(const char *what, const char *path) {
         syscall(SYS_write, log_file, line, (size_t)length);
     }
     errno = before;
-    return number == shared[1];
+    if (!shared[2]) {
+        if (number == shared[1] && !half) die();
+        if (half) *half = number == shared[1];
+        return 0;
+    }
+    int hit = shared[1] && (shared[3] ? number == shared[1] : number >= shared[1]);
+    if (!hit || !strcmp(what, "unlink") || !strcmp(what, "rmdir")) return 0;
+    errno = (int)shared[2];
+    return 1;
 }
 
-static void die(void) {
-    kill(0, SIGKILL);
-    for (;;) pause();
-}
-
-static void at(const char *what, int directory, const char *path) {
+static int at(const char *what, int directory, const char *path) {
     char whole[4096];
-    if (named(directory, path, whole) && fatal(what, whole)) die();
+    return named(directory, path, whole) && chosen(what, whole, NULL);
 }
 
 /* The same, where it changes something: a folder is made that is not there, a file is deleted that is. */
-static void at_if(int there, const char *what, int directory, const char *path) {
+static int at_if(int there, const char *what, int directory, const char *path) {
     char whole[4096];
     int before = errno;
-    if (!named(directory, path, whole)) return;
+    if (!named(directory, path, whole)) return 0;
     int is_there = syscall(SYS_faccessat, AT_FDCWD, whole, F_OK) == 0;
     errno = before;
-    if (is_there == there && fatal(what, whole)) die();
+    return is_there == there && chosen(what, whole, NULL);
 }
 
-static void at_file(const char *what, int fd) {
+static int at_file(const char *what, int fd) {
     char whole[4096];
-    if (opened(fd, whole) && fatal(what, whole)) die();
+    return opened(fd, whole) && chosen(what, whole, NULL);
+}
+
+static int at_write(int fd, int *half) {
+    char whole[4096];
+    *half = 0;
+    return opened(fd, whole) && chosen("write", whole, half);
 }
 
 #define CHANGES(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND))
@@ -119,42 +137,47 @@ static void at_file(const char *what, int fd) {
     mode_t mode = 0;                                                                                                   \
     if ((flags) & (O_CREAT | O_TMPFILE)) { va_list rest; va_start(rest, flags); mode = va_arg(rest, mode_t); va_end(rest); }
 
-int open(const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags)) at("open", AT_FDCWD, path); return REAL(open)(path, flags, mode); }
-int open64(const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags)) at("open", AT_FDCWD, path); return REAL(open64)(path, flags, mode); }
-int openat(int d, const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags)) at("open", d, path); return REAL(openat)(d, path, flags, mode); }
-int openat64(int d, const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags)) at("open", d, path); return REAL(openat64)(d, path, flags, mode); }
-int creat(const char *path, mode_t mode) { at("open", AT_FDCWD, path); return REAL(creat)(path, mode); }
-int creat64(const char *path, mode_t mode) { at("open", AT_FDCWD, path); return REAL(creat64)(path, mode); }
-FILE *fopen(const char *path, const char *how) { if (strpbrk(how, "wa+")) at("open", AT_FDCWD, path); return REAL(fopen)(path, how); }
-FILE *fopen64(const char *path, const char *how) { if (strpbrk(how, "wa+")) at("open", AT_FDCWD, path); return REAL(fopen64)(path, how); }
+int open(const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags) && at("open", AT_FDCWD, path)) return -1; return REAL(open)(path, flags, mode); }
+int open64(const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags) && at("open", AT_FDCWD, path)) return -1; return REAL(open64)(path, flags, mode); }
+int openat(int d, const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags) && at("open", d, path)) return -1; return REAL(openat)(d, path, flags, mode); }
+int openat64(int d, const char *path, int flags, ...) { MODE(flags); if (CHANGES(flags) && at("open", d, path)) return -1; return REAL(openat64)(d, path, flags, mode); }
+int creat(const char *path, mode_t mode) { return at("open", AT_FDCWD, path) ? -1 : REAL(creat)(path, mode); }
+int creat64(const char *path, mode_t mode) { return at("open", AT_FDCWD, path) ? -1 : REAL(creat64)(path, mode); }
+FILE *fopen(const char *path, const char *how) { return strpbrk(how, "wa+") && at("open", AT_FDCWD, path) ? NULL : REAL(fopen)(path, how); }
+FILE *fopen64(const char *path, const char *how) { return strpbrk(how, "wa+") && at("open", AT_FDCWD, path) ? NULL : REAL(fopen64)(path, how); }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
-    char whole[4096];
-    if (opened(fd, whole) && fatal("write", whole)) { REAL(write)(fd, bytes, count / 2); die(); }
+    int half;
+    if (at_write(fd, &half)) return -1;
+    if (half) { REAL(write)(fd, bytes, count / 2); die(); }
     return REAL(write)(fd, bytes, count);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) {
-    char whole[4096];
-    if (opened(fd, whole) && fatal("write", whole)) { REAL(pwrite)(fd, bytes, count / 2, offset); die(); }
+    int half;
+    if (at_write(fd, &half)) return -1;
+    if (half) { REAL(pwrite)(fd, bytes, count / 2, offset); die(); }
     return REAL(pwrite)(fd, bytes, count, offset);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
-    char whole[4096];
-    if (opened(fd, whole) && fatal("write", whole)) { REAL(pwrite64)(fd, bytes, count / 2, offset); die(); }
+    int half;
+    if (at_write(fd, &half)) return -1;
+    if (half) { REAL(pwrite64)(fd, bytes, count / 2, offset); die(); }
     return REAL(pwrite64)(fd, bytes, count, offset);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    char whole[4096];
-    if (opened(fd, whole) && fatal("write", whole)) { REAL(writev)(fd, parts, count / 2); die(); }
+    int half;
+    if (at_write(fd, &half)) return -1;
+    if (half) { REAL(writev)(fd, parts, count / 2); die(); }
     return REAL(writev)(fd, parts, count);
 }
 
 size_t fwrite(const void *bytes, size_t size, size_t count, FILE *file) {
-    char whole[4096];
-    if (opened(fileno(file), whole) && fatal("write", whole)) {
+    int half;
+    if (at_write(fileno(file), &half)) return 0;
+    if (half) {
         REAL(fwrite)(bytes, size, count / 2, file);
         fflush(file);
         die();
@@ -162,20 +185,20 @@ size_t fwrite(const void *bytes, size_t size, size_t count, FILE *file) {
     return REAL(fwrite)(bytes, size, count, file);
 }
 
-ssize_t sendfile(int out, int in, off_t *offset, size_t count) { at_file("write", out); return REAL(sendfile)(out, in, offset, count); }
-ssize_t sendfile64(int out, int in, off64_t *offset, size_t count) { at_file("write", out); return REAL(sendfile64)(out, in, offset, count); }
-int ftruncate(int fd, off_t size) { at_file("truncate", fd); return REAL(ftruncate)(fd, size); }
-int ftruncate64(int fd, off64_t size) { at_file("truncate", fd); return REAL(ftruncate64)(fd, size); }
-int posix_fallocate(int fd, off_t from, off_t size) { at_file("truncate", fd); return REAL(posix_fallocate)(fd, from, size); }
-int posix_fallocate64(int fd, off64_t from, off64_t size) { at_file("truncate", fd); return REAL(posix_fallocate64)(fd, from, size); }
-int fsync(int fd) { at_file("fsync", fd); return REAL(fsync)(fd); }
-int fdatasync(int fd) { at_file("fsync", fd); return REAL(fdatasync)(fd); }
-int rename(const char *from, const char *to) { at("rename", AT_FDCWD, to); return REAL(rename)(from, to); }
-int renameat(int d, const char *from, int e, const char *to) { at("rename", e, to); return REAL(renameat)(d, from, e, to); }
-int renameat2(int d, const char *from, int e, const char *to, unsigned flags) { at("rename", e, to); return REAL(renameat2)(d, from, e, to, flags); }
-int unlink(const char *path) { at_if(1, "unlink", AT_FDCWD, path); return REAL(unlink)(path); }
-int unlinkat(int d, const char *path, int flags) { at_if(1, flags & AT_REMOVEDIR ? "rmdir" : "unlink", d, path); return REAL(unlinkat)(d, path, flags); }
-int remove(const char *path) { at_if(1, "unlink", AT_FDCWD, path); return REAL(remove)(path); }
-int rmdir(const char *path) { at_if(1, "rmdir", AT_FDCWD, path); return REAL(rmdir)(path); }
-int mkdir(const char *path, mode_t mode) { at_if(0, "mkdir", AT_FDCWD, path); return REAL(mkdir)(path, mode); }
-int mkdirat(int d, const char *path, mode_t mode) { at_if(0, "mkdir", d, path); return REAL(mkdirat)(d, path, mode); }
+ssize_t sendfile(int out, int in, off_t *offset, size_t count) { return at_file("write", out) ? -1 : REAL(sendfile)(out, in, offset, count); }
+ssize_t sendfile64(int out, int in, off64_t *offset, size_t count) { return at_file("write", out) ? -1 : REAL(sendfile64)(out, in, offset, count); }
+int ftruncate(int fd, off_t size) { return at_file("truncate", fd) ? -1 : REAL(ftruncate)(fd, size); }
+int ftruncate64(int fd, off64_t size) { return at_file("truncate", fd) ? -1 : REAL(ftruncate64)(fd, size); }
+int posix_fallocate(int fd, off_t from, off_t size) { return at_file("truncate", fd) ? errno : REAL(posix_fallocate)(fd, from, size); }
+int posix_fallocate64(int fd, off64_t from, off64_t size) { return at_file("truncate", fd) ? errno : REAL(posix_fallocate64)(fd, from, size); }
+int fsync(int fd) { return at_file("fsync", fd) ? -1 : REAL(fsync)(fd); }
+int fdatasync(int fd) { return at_file("fsync", fd) ? -1 : REAL(fdatasync)(fd); }
+int rename(const char *from, const char *to) { return at("rename", AT_FDCWD, to) ? -1 : REAL(rename)(from, to); }
+int renameat(int d, const char *from, int e, const char *to) { return at("rename", e, to) ? -1 : REAL(renameat)(d, from, e, to); }
+int renameat2(int d, const char *from, int e, const char *to, unsigned flags) { return at("rename", e, to) ? -1 : REAL(renameat2)(d, from, e, to, flags); }
+int unlink(const char *path) { return at_if(1, "unlink", AT_FDCWD, path) ? -1 : REAL(unlink)(path); }
+int unlinkat(int d, const char *path, int flags) { return at_if(1, flags & AT_REMOVEDIR ? "rmdir" : "unlink", d, path) ? -1 : REAL(unlinkat)(d, path, flags); }
+int remove(const char *path) { return at_if(1, "unlink", AT_FDCWD, path) ? -1 : REAL(remove)(path); }
+int rmdir(const char *path) { return at_if(1, "rmdir", AT_FDCWD, path) ? -1 : REAL(rmdir)(path); }
+int mkdir(const char *path, mode_t mode) { return at_if(0, "mkdir", AT_FDCWD, path) ? -1 : REAL(mkdir)(path, mode); }
+int mkdirat(int d, const char *path, mode_t mode) { return at_if(0, "mkdir", d, path) ? -1 : REAL(mkdirat)(d, path, mode); }

@@ -1,4 +1,5 @@
-"""Every operation that changes something below a folder, counted in a command and its children; death at the k-th.
+"""Every operation that changes something below a folder, counted in a command and its children; death, or an error of
+the system, at the k-th.
 
 `kill_points.c` says how. The library is compiled when a test wants it; where there is no compiler the test is skipped.
 """
@@ -29,6 +30,20 @@ class Trial:
     operations: list[str]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The operation that something happens at; 0: none. error: its number, 0: death. once: the next ones are well
+    again; else all fail from there on but those that delete."""
+
+    at: int = 0
+    error: int = 0
+    once: bool = False
+
+    def packed(self) -> bytes:
+        """As the library reads it, with no operation counted yet."""
+        return struct.pack("=QQQQ", 0, self.at, self.error, self.once)
+
+
 def library(folder: Path) -> Path:
     """The compiled library. Skips the test where it cannot be made."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -43,15 +58,15 @@ def library(folder: Path) -> Path:
     return made
 
 
-def run(command: list[str], below: Path, cwd: Path, at: int = 0, environment: dict[str, str] | None = None) -> Trial:
-    """Run a command, and kill it with all its children at its `at`-th operation below a folder; 0: never.
+def run(command: list[str], below: Path, cwd: Path, chosen: Chosen, environment: dict[str, str] | None = None) -> Trial:
+    """Run a command, and kill it with all its children at the chosen operation below a folder, or let that fail.
 
     The command has a session of its own, and no process of it is left: one that outlives the command fails the test.
     """
     notes = cwd / "kill_points"
     notes.mkdir(exist_ok=True)
     counter, log = notes / "counter", notes / "log"
-    counter.write_bytes(struct.pack("=QQ", 0, at))
+    counter.write_bytes(chosen.packed())
     log.unlink(missing_ok=True)
     told = {
         "LD_PRELOAD": str(library(notes)),

@@ -14,7 +14,7 @@ from typing import Any
 from headstart.store.files import TEMPORARY
 from support.drawn_layouts import as_coco, drawn_images
 from support.forked import Forks
-from support.kill_points import Trial, run
+from support.kill_points import Chosen, Trial, run
 from support.small_studies import task_text
 
 STUDY = """\
@@ -116,12 +116,13 @@ class Subject:
             (folder / name).write_text(text)
         return folder
 
-    def run(self, folder: Path, at: int = 0, forks: Forks | None = None) -> Trial:
-        """The command, killed at its `at`-th operation; in a process of its own, or forked."""
+    def run(self, folder: Path, at: int | Chosen = 0, forks: Forks | None = None) -> Trial:
+        """The command, killed at its `at`-th operation, or with an error there; in a process of its own, or forked."""
+        chosen = at if isinstance(at, Chosen) else Chosen(at)
         if forks is not None:
-            return forks.run([*self.words], folder / self.out, folder, at)
+            return forks.run([*self.words], folder / self.out, folder, chosen)
         command = [sys.executable, "-m", "headstart", *self.words]
-        return run(command, folder / self.out, folder, at, dict(self.environment))
+        return run(command, folder / self.out, folder, chosen, dict(self.environment))
 
     def forks(self, folder: Path) -> Forks:
         """What starts its trials; the command runs once in that process, before."""

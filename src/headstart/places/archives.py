@@ -27,6 +27,7 @@ from headstart.places.kinds import is_archive
 from headstart.places.limits import too_large
 from headstart.places.paths import DataPath, Place, Stamp
 from headstart.store.files import ABANDONED, sweep, sync, temporary_name
+from headstart.store.sealing import sha256
 from headstart.terminal import tell
 
 STORED, DEFLATED = 0, 8
@@ -208,6 +209,10 @@ class _Piece(io.RawIOBase):
         return len(part)
 
 
+_INTACT: set[str] = set()
+"""Decompressed archives that were compared with their digests, or written, in this process."""
+
+
 def open_archive(path: Path) -> DataPath:
     """The root of the archive at `path`, or what `path` names in it (`x.zip/inner/folder`). Raises DataError."""
     for archive in (path, *path.parents):
@@ -223,12 +228,16 @@ def open_archive(path: Path) -> DataPath:
 
 
 def _decompressed(path: Path, shown: str) -> Path:
-    """The plain tar file in a compressed one, in the cache folder; made when there is none of this size and time."""
+    """The plain tar file in a compressed one, in the cache folder; made when there is none of this size and time that
+    is as it was written: its name ends in its digest, which is compared once in a process."""
     facts = path.stat()
     named = hashlib.sha256(str(path).encode()).hexdigest()[:20]
-    target = cache_folder() / "archives" / f"{named}-{facts.st_size}-{facts.st_mtime_ns}.tar"
-    if target.is_file():
-        return target
+    begins = f"{named}-{facts.st_size}-{facts.st_mtime_ns}"
+    target = cache_folder() / "archives" / f"{begins}.tar"
+    for kept in target.parent.glob(f"{begins}-*.tar"):
+        if str(kept) in _INTACT or sha256(kept) == kept.stem.rpartition("-")[2]:
+            _INTACT.add(str(kept))
+            return kept
     tell(f"{shown}: a tar file compressed as a whole has no random access; decompressing it once to {target}")
     part = temporary_name(target)
     try:
@@ -242,7 +251,8 @@ def _decompressed(path: Path, shown: str) -> Path:
                 if why := too_large(facts.st_size, sink.tell(), whole=True):
                     raise DataError(f"{shown}: {why}")
         sync(part)
-        part.replace(target)
+        target = part.replace(target.with_name(f"{begins}-{sha256(part)}.tar"))
+        _INTACT.add(str(target))
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
         raise DataError(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import StoreError
 from headstart.places.cache import cache_folder
@@ -63,13 +64,17 @@ def keep(timed: Timed) -> None:
     path = _path(timed)
     with suppress(OSError, StoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, asdict(timed) | {"machine": _machine()}, durable=False)
+        facts = asdict(timed) | {"machine": _machine()}
+        write_json(path, facts | {"digest": _digest(facts)}, durable=False)
 
 
 def read_time(path: Path) -> Timed | None:
     """What a file of times says; None for a file that is not there, damaged, or of other fields."""
     with suppress(StoreError, TypeError, KeyError, AttributeError):
         facts = dict(read_json(path))
+        digest = facts.pop("digest", None)  # none in the store of a run, which has digests of its files
+        if digest is not None and digest != _digest(facts):
+            return None
         facts.pop("machine", None)
         timed = Timed(**facts | {"size_hw": tuple(facts["size_hw"])})
         return timed if timed.ms_per_image > 0 else None
@@ -90,6 +95,10 @@ def listed() -> dict[str, Timed]:
 
 def _folder() -> Path:
     return cache_folder() / "times"
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _path(asked: Timed) -> Path:

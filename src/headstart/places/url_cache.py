@@ -17,9 +17,14 @@ from typing import Any
 from headstart.places.cache import cache_folder
 from headstart.places.limits import limit
 from headstart.store.files import ABANDONED, final_name, sweep, temporary_name
+from headstart.store.sealing import sha256, sha256_of_text
 
 KEPT_SHARE = 0.9
 """Of the limit: what is left when room is made."""
+
+
+_INTACT: set[tuple[str, int]] = set()
+"""Files that were compared with their digests in this process, by name and inode."""
 
 
 class Fetched:
@@ -33,10 +38,23 @@ class Fetched:
         """The file with the bytes of this version; None when it is not here or not whole."""
         path = self._path(url, version)
         with contextlib.suppress(OSError):
-            if size is None or path.stat().st_size == size:
+            if (size is None or path.stat().st_size == size) and self._is_intact(path):
                 os.utime(path)
                 return path
         return None
+
+    def _is_intact(self, path: Path) -> bool:
+        """Whether a file has the digest that it had when it was fetched; compared once in a process."""
+        identity = (str(path), path.stat().st_ino)
+        if identity not in _INTACT:
+            now = sha256(path)
+            try:
+                if self.told("sha256", path.name) != now:
+                    return False
+            except KeyError:  # the table of digests was lost
+                self.tell("sha256", path.name, now)
+            _INTACT.add(identity)
+        return True
 
     def begin(self, url: str, version: str) -> Path | None:
         """Where to write the bytes; `finish` them. None when nothing can be kept."""
@@ -50,6 +68,7 @@ class Fetched:
     def finish(self, part: Path) -> Path:
         """The file under its name; older ones are deleted where the limit asks for it. Raises OSError."""
         path = part.replace(final_name(part))
+        self.tell("sha256", path.name, sha256(path))
         if self._bytes is None:
             self._bytes = sum(size for _, size, _ in self._files())
         else:
@@ -59,16 +78,18 @@ class Fetched:
         return path
 
     def tell(self, kind: str, url: str, said: Any) -> None:
-        """Keep what a server said (JSON) of a file ("info") or a folder ("list")."""
+        """Keep what a server said (JSON) of a file ("info") or a folder ("list"), or the digest of a file that is kept
+        ("sha256"), after a digest of its own."""
+        text = json.dumps(said)
         with contextlib.suppress(OSError, sqlite3.Error), self._table() as table:
-            table.execute("insert or replace into said values (?, ?, ?)", (kind, url, json.dumps(said)))
+            table.execute("insert or replace into said values (?, ?, ?)", (kind, url, sha256_of_text(text) + text))
 
     def told(self, kind: str, url: str) -> Any:
         """What `tell` kept; raises KeyError when that is nothing."""
         with contextlib.suppress(OSError, sqlite3.Error), self._table() as table:
             row = table.execute("select what from said where kind = ? and url = ?", (kind, url)).fetchone()
-            if row:
-                return json.loads(row[0])
+            if row and row[0][:64] == sha256_of_text(row[0][64:]):
+                return json.loads(row[0][64:])
         raise KeyError(url)
 
     @contextlib.contextmanager

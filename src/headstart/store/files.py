@@ -51,10 +51,10 @@ def replacing(path: Path, durable: bool = True, size: int = 0) -> Iterator[Path]
     try:
         yield part
         if durable:
-            sync(part)
+            _flush(part)
         part.replace(path)
         if durable:
-            sync(path.parent)
+            _flush(path.parent)
     except BaseException as fault:
         written = 0
         with suppress(OSError):
@@ -125,7 +125,15 @@ def read_json(path: Path) -> Any:
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk has the file, or the folder's entries: a rename is only safe from a power cut after that."""
+    """Wait until the disk has the file, or the folder's entries: a rename is only safe from a power cut after that.
+    Raises StoreError where it cannot have them: a disk may tell only now that it is full."""
+    try:
+        _flush(path)
+    except OSError as fault:
+        raise unwritable(path, fault) from fault
+
+
+def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -35,8 +35,12 @@ class RunLock:
             raise StudyError(
                 f"{self._run}: process {holder} is running a study here; wait for it, stop it, or name another --out"
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as fault:
+            os.close(handle)
+            raise unwritable(self._run / ".lock", fault) from fault
         self._handle = handle
         return self
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import StoreError
-from headstart.store.files import read_json, temporary_name, write_json
+from headstart.store.files import read_json, sync, temporary_name, write_json
 
 DIGESTS = "digests.json"
 RESUME = "resume"
@@ -26,8 +25,7 @@ log = logging.getLogger(__name__)
 
 def sealed(path: Path) -> dict[str, Any]:
     """Size and digest of a file, once the disk has it."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(path)
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 

@@ -241,7 +241,9 @@ class _Dispatcher:
         try:
             self.store.commit(job.name, job.key, job.info(report.seconds))
         except (OSError, StoreError) as fault:
-            self._fail(job, f"could not be put into the store: {fault}; free some disk space and run again", "", 0.0)
+            place = Path(getattr(fault, "filename", None) or self.store.home)
+            told = fault if isinstance(fault, StoreError) else unwritable(place, fault)
+            self._fail(job, f"could not be put into the store: {told}", "", 0.0)
             return
         self.store.release(job.name)
         self.finished += 1
