@@ -7,14 +7,15 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 MARKED := test-slow test-browser test-ray test-nightly test-gpu
 
-.PHONY: help install study test $(MARKED) lint docs bench mutants lock audit
+.PHONY: help install study test $(MARKED) lint docs site bench mutants lock audit
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make study    install, run the shapes study into runs/shapes, say where its report is"
 	@echo "make test     install, run the tests"
 	@echo "make lint     install, check style and types"
-	@echo "make docs     write docs/commands.md from the commands' own help, docs/weights.md from the catalogue, docs/events.schema.json"
+	@echo "make docs     write docs/commands.md from the commands' own help, docs/weights.md from the catalogue, docs/events.schema.json, and the site"
+	@echo "make site     build the documentation as a site into build/site, by mkdocs and by Zensical (in .site/)"
 	@echo "make bench    run the scripts in benchmarks/"
 	@echo "make mutants  change the code one place at a time and see whether tests notice (an hour; ROOMS=\"stats\" SAMPLE=100)"
 	@echo "make lock     pin every requirement again (needs uv)"
@@ -50,6 +51,17 @@ docs: install
 	@$(BIN)/typer headstart.cli.main utils docs --name headstart --title "Commands" --output docs/commands.md >/dev/null
 	@$(BIN)/python -m headstart.weights.listing docs/weights.md
 	@$(BIN)/python -m headstart.study.executors.telling docs/events.schema.json
+	@$(MAKE) --no-print-directory site
+
+# An environment of its own: nothing that Headstart needs. Both generators read mkdocs.yml, and a warning is a failure.
+.site/.installed: requirements-docs.lock
+	@test -x .site/bin/python || $(PYTHON) -m venv .site
+	@.site/bin/python -m pip -qq --disable-pip-version-check install --no-deps --require-hashes -r requirements-docs.lock
+	@touch $@
+
+site: .site/.installed
+	@NO_MKDOCS_2_WARNING=1 .site/bin/mkdocs --quiet build --strict --site-dir build/site-mkdocs
+	@.site/bin/zensical build --strict --clean
 
 bench: install
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
@@ -63,6 +75,10 @@ lock:
 	@uv pip compile pyproject.toml --all-extras --group dev --constraints constraints.txt --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet >> requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+	@echo "# Hash-pinned: what builds the documentation. Made by: make lock" > requirements-docs.lock.new
+	@uv pip compile --group docs --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+		>> requirements-docs.lock.new
+	@mv requirements-docs.lock.new requirements-docs.lock
 
 # An environment of its own: what looks for faults in the requirements is not one of them. --strict: a package that
 # cannot be looked up is a failure, not a pass.

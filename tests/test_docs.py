@@ -109,6 +109,19 @@ def test_pages_name_modules_files_and_pages_that_there_are(page: Path) -> None:
     assert not [link for link in LINK.findall(text) if not (page.parent / link).exists()]
 
 
+def test_the_site_and_its_list_for_programs_name_every_page_once() -> None:
+    """`mkdocs.yml` and `docs/llms.txt`; the generators say of links that lead nowhere."""
+    pages = sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    assert sorted(re.findall(r": ([a-z-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)) == pages
+    assert sorted(re.findall(r"\]\(([a-z-]+\.md)\)", (ROOT / "docs" / "llms.txt").read_text())) == pages
+
+
+def test_the_reference_has_every_public_name() -> None:
+    told = set(re.findall(r"^::: headstart\.api\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    errors = {name for name in headstart.__all__ if hasattr(headstart.errors, name)}
+    assert told == set(headstart.__all__) - errors - {"__version__"}
+
+
 def test_docstrings_and_messages_name_modules_that_there_are() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"

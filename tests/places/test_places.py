@@ -15,6 +15,15 @@ from support.miniatures import image
 PART = st.text("ab.\u732b -", min_size=1, max_size=5).filter(lambda part: part not in (".", ".."))
 
 
+def test_the_folder_a_command_runs_in_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages and folders are named after it: "of classes that  does not have" was said of one."""
+    inner = tmp_path / "photos" / "more"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    assert DataPath(Folder(".")).name == DataPath(Folder("")).name == "more"
+    assert DataPath(Folder("..")).name == "photos"
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.lists(PART, min_size=1, max_size=4))
 def test_parts_of_names_are_those_of_pathlib(parts: list[str]) -> None:

@@ -272,7 +272,9 @@ class DataPath:
 
     @property
     def name(self) -> str:
-        return self.relative.rpartition("/")[2] or Path(self.place.root).name
+        """Of the root, too, where it was given as the folder that a command runs in, or as one above it."""
+        name = self.relative.rpartition("/")[2] or Path(self.place.root).name
+        return name if name not in ("", "..") else Path(self.place.root).resolve().name
 
     @property
     def stem(self) -> str:

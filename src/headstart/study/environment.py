@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from headstart.config.study import Study
-from headstart.places.cache import folder_of_user
+from headstart.places.cache import cache_folder, folder_of_user
 from headstart.train.devices import ON_CPU, Devices, chosen_devices, usual_precision
 
 VERSIONS_OF = (
@@ -48,6 +48,7 @@ def machine() -> dict[str, Any]:
         "devices": ["cpu", *gpus],
         "device_auto": f"{auto}, training in {usual_precision(auto.kind)}",
         "cpus": os.cpu_count(),
+        "cache": str(cache_folder()),
         "torch_cache": os.environ.get("TORCH_HOME", f"{cache}/torch"),
         "hf_cache": os.environ.get("HF_HOME", f"{cache}/huggingface"),
     }
