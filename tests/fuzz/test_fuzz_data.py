@@ -11,6 +11,7 @@ import pytest
 from headstart.data.detections import scored_rows
 from headstart.errors import DataError
 from headstart.evaluation.files import evaluate_files
+from headstart.evaluation.request import EvaluationRequest, protocols_of
 from headstart.evaluation.result import Evaluation
 from headstart.places.paths import DataPath, Folder
 from headstart.readers.file_names import inner
@@ -108,9 +109,9 @@ def scored(folder: Path, protocol: str, files: dict[str, str]) -> Evaluation:
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    return evaluate_files(
-        [folder / next(iter(files)).partition("/")[0]], folder / "data", protocol, bootstrap=0, say=lambda _: None
-    )
+    request = EvaluationRequest(protocols_of(protocol), bootstrap=0)
+    detections = [folder / next(iter(files)).partition("/")[0]]
+    return evaluate_files(detections, folder / "data", request, say=lambda _: None)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, 1e300])

@@ -84,11 +84,11 @@ def _evaluated(place: str, table: Annotations, *, masks: bool = False) -> Read:
 
     def read(folder: Path, draw: Random) -> None:
         from headstart.evaluation.files import evaluate_files
+        from headstart.evaluation.request import EvaluationRequest
 
         protocol = "coco-segm" if masks and draw.random() < 0.7 else draw.choice(("coco", "voc07-11pt"))
-        evaluate_files(
-            [folder / place], table, protocol, bootstrap=0, allow_unknown=draw.random() < 0.5, say=lambda _: None
-        )
+        request = EvaluationRequest((protocol,), bootstrap=0, allow_unknown=draw.random() < 0.5)
+        evaluate_files([folder / place], table, request, say=lambda _: None)
 
     return read
 
