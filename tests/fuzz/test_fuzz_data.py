@@ -6,8 +6,11 @@ import json
 import math
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from headstart.data.detection_files import read_columns
 from headstart.data.detections import scored_rows
 from headstart.errors import DataError
 from headstart.evaluation.files import evaluate_files
@@ -165,3 +168,31 @@ def test_half_a_character_is_no_text(record: dict[str, str], tmp_path: Path) -> 
     coco_json(tmp_path / "a.json", images, [an_annotation(1, 1, [1, 1, 5, 5])])
     with pytest.raises(DataError, match=r"\\ud(800|cff).* is no text in Unicode. Rename it"):
         open_dataset(tmp_path / "a.json", for_scoring=True)
+
+
+def parquet_file(path: Path, names: list[str], ids: pa.Array) -> Path:
+    """A detection with these columns; ids: of its image."""
+    parquet.write_table(pa.Table.from_arrays([ids, pa.array([1]), *[pa.array([1.0])] * (len(names) - 2)], names), path)
+    return path
+
+
+COLUMNS = ["image_id", "category_id", "x1", "y1", "x2", "y2", "score"]
+
+
+def test_texts_of_parquet_that_are_no_text(tmp_path: Path) -> None:
+    """In the names of columns, and in a column."""
+    ids = pa.StringArray.from_buffers(1, pa.py_buffer(bytes(4) + b"\2\0\0\0"), pa.py_buffer(b"\xc0x"))
+    file = parquet_file(tmp_path / "a.parquet", COLUMNS, ids)
+    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet .*Invalid UTF8"):
+        read_columns(file)
+    parquet_file(file, COLUMNS, pa.array([7]))
+    assert read_columns(file).images == [7]
+    file.write_bytes(file.read_bytes().replace(b"image_id", b"\xc0mage_id"))
+    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet .*can't decode byte 0xc0"):
+        read_columns(file)
+
+
+def test_a_column_that_stands_twice(tmp_path: Path) -> None:
+    file = parquet_file(tmp_path / "a.parquet", [*COLUMNS, "score"], pa.array([7]))
+    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet .*Multiple matches .*score"):
+        read_columns(file)

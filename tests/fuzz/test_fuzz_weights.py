@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 
 from headstart.errors import WeightsError
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights import containers, native
 from headstart.weights.cards import resolve
+from headstart.weights.containers import Contents
+from headstart.weights.importers import layouts
 from support.fuzz.expect import FEW, MANY, sound
 from support.fuzz.weights import WEIGHTS
 
@@ -141,3 +145,56 @@ PREPROCESSING = {
 def test_a_preprocessing_that_is_none(value: object) -> None:
     with pytest.raises(ValueError, match=r"mean|scale|channel_order"):
         Preprocessing.from_json(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("at", "value", "said"), [(10, 99, "compression method"), (8, 1, "password"), (16, 7, "CRC")])
+def test_values_that_cannot_be_unpacked(at: int, value: int, said: str, tmp_path: Path) -> None:
+    """A method of packing that nobody knows, a password, another checksum: each entry's facts at the archive's end."""
+    network = torch.nn.Linear(2, 1)  # with a class, so that torch does not read it
+    torch.save(network, tmp_path / "w.pth")
+    data = bytearray((tmp_path / "w.pth").read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"/data/0"))
+    data[entry + at] = value
+    (tmp_path / "w.pth").write_bytes(data)
+    assert containers.look(tmp_path / "w.pth").tree.keys() == {"weight", "bias"}
+    with pytest.raises(WeightsError, match=rf"w\.pth .* cannot be read to its end \(.*{said}"):
+        containers.read(tmp_path / "w.pth")
+
+
+def detectron2(**tensors: torch.Tensor) -> Contents:
+    """A ResNet-50 of Detectron2, one value a tensor, with some tensors of their own."""
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in torchvision.models.resnet50().state_dict().items()}
+    state = {
+        f"backbone.bottom_up.{detectron2_name(name)}": torch.zeros(()).expand(shape)
+        for name, shape in shapes.items()
+        if not name.startswith("fc.")
+    }
+    return layouts.as_contents(Path("w.pth"), {"model": state | tensors})
+
+
+def detectron2_name(name: str) -> str:
+    return f"stem.{_detectron2_part(name)}" if name.startswith(("conv1", "bn1")) else _detectron2_part(name)
+
+
+def _detectron2_part(name: str) -> str:
+    for number in range(1, 5):
+        name = name.replace(f"layer{number}.", f"res{number + 1}.")
+    for old, new in (("bn1", "conv1.norm"), ("bn2", "conv2.norm"), ("bn3", "conv3.norm")):
+        name = name.replace(old, new)
+    return name.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+
+
+ODD = {
+    "a deviation of 0": {"pixel_mean": torch.ones(3), "pixel_std": torch.zeros(3)},
+    "a deviation that is no number": {"pixel_mean": torch.ones(3), "pixel_std": torch.full((3,), math.nan)},
+    "a norm of another width": {"backbone.bottom_up.stem.conv1.norm.weight": torch.ones(5)},
+}
+
+
+@pytest.mark.parametrize("tensors", ODD.values(), ids=ODD)
+def test_tensors_that_no_network_has_under_its_names(tensors: dict[str, torch.Tensor]) -> None:
+    """What tells the layout's input is computed from values, before any shape is compared."""
+    assert layouts.recognize(detectron2()).layout == "detectron2"
+    with pytest.raises(WeightsError, match=r"w\.pth: its names are those of a known layout, and its tensors are not"):
+        layouts.recognize(detectron2(**tensors))

@@ -173,14 +173,16 @@ def read_parquet_results(paths: list[Path]) -> DetectionColumns:
     path = paths[0]
     try:
         table = parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        table.validate(full=True)  # texts are UTF-8, lists end within their values
+        names = table.column_names
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({_short(error)}). Write the file again.") from error
-    label = "class_name" if "class_name" in table.column_names else "category_id"
+    label = "class_name" if "class_name" in names else "category_id"
     needed = ("image_id", label, *PARQUET_CORNERS, "score")
-    missing = [name for name in needed if name not in table.column_names]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise DataError(
-            f"{path}: no column {', '.join(missing)} (it has {', '.join(table.column_names)}). Detections "
+            f"{path}: no column {', '.join(missing)} (it has {', '.join(names)}). Detections "
             "need image_id, category_id or class_name, x1, y1, x2, y2 and score."
         )
     holes = [f"{name} in {table[name].null_count} rows" for name in needed if table[name].null_count]

@@ -137,7 +137,7 @@ def tensors(path: Path, tree: Any) -> Any:
 
     try:
         return read_all(tree)
-    except (EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (EOFError, ValueError, OSError) as error:
         raise _damaged(path, "checkpoint", error) from error
 
 
@@ -331,8 +331,12 @@ def _archive(path: Path) -> Contents:
 
 
 def _entry(path: Path, info: zipfile.ZipInfo) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(info)
+    """Raises ValueError for whatever zipfile raises: a checksum, a method that it does not know, a password."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(info)
+    except Exception as error:
+        raise ValueError(f"{info.filename} cannot be unpacked: {error}") from error
 
 
 def _trusted(path: Path) -> Any:

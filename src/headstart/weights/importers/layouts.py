@@ -64,6 +64,19 @@ def recognize(contents: containers.Contents, variant: wrappers.Variant = "") -> 
     variant: averaged weights or those as trained, where the file has both.
     """
     file = CheckpointView(contents.path, contents.kind, contents.tree, contents.classes, variant)
+    try:
+        return _recognized(file, contents)
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever shapes and values that no network has provoke in an importer
+        raise WeightsError(
+            f"{contents.path}: its names are those of a known layout, and its tensors are not "
+            f"({type(error).__name__}: {str(error)[:200]}). Download or copy it again, or say which backbone is meant: "
+            "file:PATH@BACKBONE."
+        ) from error
+
+
+def _recognized(file: CheckpointView, contents: containers.Contents) -> Imported:
     if (facts := contents.exported()) is not None:
         return _exported(file, facts)
     backbones = _fitting(file) or prefixes.below(file, _fitting)
