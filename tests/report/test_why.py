@@ -54,6 +54,27 @@ def test_the_explorer_reads_what_is_in_the_store(run: Path) -> None:
     assert pair["maps"][0]["grid"] == [3, 4] and len(base64.b64decode(pair["maps"][1]["values"])) == 30 * 12
 
 
+def test_how_alike_stages_are_stands_in_tinted_tables(run: Path) -> None:
+    """C5 of b is C5 of a, twice as large and shifted: 1 in the darkest tint; the others are independent."""
+    page = build(run).read_text()
+    tables = re.findall(r'<table class="tinted">(.*?)</table>', page, re.DOTALL)
+    assert [re.search(r"<caption>(\w+):", table)[1] for table in tables] == ["CKA", "Procrustes"]  # type: ignore[index]
+    cells = [re.findall(r'<td class="num tint-(\d)">([^<]*)(?: <small>([^<]*)</small>)?</td>', t) for t in tables]
+    assert [len(of) for of in cells] == [6, 6]
+    assert cells[0][5] == ("9", "1.00", "") and cells[1][5][:2] == ("9", "1.00")
+    assert all(int(tint) < 5 and abs(float(text.replace("\u2212", "-"))) < 0.5 for tint, text, _ in cells[0][:5])
+    assert all(0 < float(chance) < 1 for _, _, chance in cells[1])
+    assert all(f'<th scope="row">{stage}</th>' in tables[0] for stage in ("C4", "C5"))
+
+
+def test_a_run_of_before_has_no_such_tables(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    facts = json.loads((other / "metrics.json").read_text())["pairs"][0]
+    (other / "store" / facts["pair_dir"] / "stages.npz").unlink()
+    assert '<table class="tinted">' not in build(other).read_text()
+
+
 def test_nothing_of_the_data_can_be_a_script(run: Path) -> None:
     page = build(run).read_text()
     assert "<script>alert" not in page and page.count("<script>") == 1 and page.count("<script ") == 2

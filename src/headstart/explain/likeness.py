@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.explain.neighbors import AGREEMENT, find_neighbors, standardize
+from headstart.explain.similarity import hubness
 from headstart.stats.bootstrap import weighted_mean_replicates
 
 FEWEST = 3
@@ -44,7 +45,8 @@ def likeness(a: np.ndarray, b: np.ndarray, weights: np.ndarray, classes: np.ndar
     Metrics with replicates: `imbalance/a_to_b`, `imbalance/b_to_a` (1 is chance, 2/n the least), and their difference
     `imbalance/a_less_b`; `overlap/k5`, ..: share of the k nearest that both have in common; `agreement/class/a`,
     `.../b`, `.../chance`: share of the 10 nearest that have the image's class. Without: `imbalance/n_images`,
-    `overlap_chance/k5`, ..
+    `overlap_chance/k5`, ..; `hubness/skewness/a`, `hubness/never/a`, `.../b`: see `headstart.explain.similarity`, of
+    the 10 nearest, where there are twice as many images.
     Raises DataError for features that are not finite.
     Arrays: `nearest_a`, `nearest_b` (n, 8) images, nearest first; `ranks_a` (n, 8): rank in b of a's neighbors, and
     `ranks_b`; `curve/rank` (p,), `curve/a_to_b` (p,): share of images whose first neighbor in a has at most this rank
@@ -82,6 +84,12 @@ def likeness(a: np.ndarray, b: np.ndarray, weights: np.ndarray, classes: np.ndar
         said.append(f"Whether neighbors share a class cannot be said: {what}.")
     metrics = {name: float(np.nanmean(values)) for name, values in per_image.items()}
     metrics |= {f"overlap_chance/k{k}": k / (n - 1) for k in ks} | {"imbalance/n_images": float(n)}
+    if AGREEMENT in ks:
+        for name, near in found.nearest.items():
+            skewness, never = hubness(near, AGREEMENT)
+            metrics |= {f"hubness/never/{name}": never} | (
+                {f"hubness/skewness/{name}": skewness} if np.isfinite(skewness) else {}
+            )
     replicates = {name: weighted_mean_replicates(values, weights) for name, values in per_image.items()}
     arrays: dict[str, np.ndarray] = {f"nearest_{x}": found.nearest[x][:, :SHOWN].astype(np.int32) for x, _ in pairs}
     arrays |= {f"ranks_{x}": found.ranks[x, y][:, :SHOWN].astype(np.int32) for x, y in pairs}

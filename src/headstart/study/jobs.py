@@ -29,7 +29,7 @@ VERSIONS = {
     "activations": 1,
     "composition": 2,
     "look": 1,
-    "pair": 2,
+    "pair": 3,
     "contents": 2,
     "time": 1,
 }

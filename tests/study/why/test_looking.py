@@ -47,6 +47,11 @@ def test_networks_of_one_architecture(tmp_path: Path) -> None:
     metrics, said, drawn = paired(tmp_path, look(tmp_path / "b", 6, (3, 4)))
     assert metrics["auroc/standardized/a_less_b"] == 0 and len(drawn["auroc/raw/a_less_b"]) == 60
     assert metrics["imbalance/a_to_b"] == pytest.approx(2 / COUNT)
+    assert metrics["cka/last"] == metrics["procrustes/last"] == pytest.approx(1)
+    assert 0 < metrics["procrustes_chance/last"] < 1
+    assert metrics["hubness/never/a"] == metrics["hubness/never/b"] < 1
+    stages = load_arrays(tmp_path / "out" / "stages.npz")
+    assert stages["stages_a"].tolist() == stages["stages_b"].tolist() == ["C5"] and stages["cka"].shape == (1, 1)
     assert said == ["Whether neighbors share a class cannot be said: all have one class.", "Something of both looks."]
 
 
@@ -54,11 +59,12 @@ def test_networks_of_two_architectures(tmp_path: Path) -> None:
     metrics, said, drawn = paired(tmp_path, look(tmp_path / "b", 9, (6, 8), "stage4"))
     assert not [name for name in [*metrics, *drawn] if name.startswith("auroc")]
     assert metrics["imbalance/a_to_b"] < 0.9
+    assert 0.5 < metrics["cka/last"] < 1  # both are the image's number and noise
     assert said[-3:] == [
         "{b}: One thing.",
         "The last stages have other grids ({a} 3 x 4 cells, {b} 6 x 8), and what a cell covers decides how well it "
         "tells objects from the rest: the two are not compared by that.",
-        "The two have different architectures: only their last stages, averaged over cells, are compared.",
+        "The two have different architectures: neighbors and activations are of their last stages alone.",
     ]
 
 

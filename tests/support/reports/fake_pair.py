@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.explain.contents import bins_of, contents_of, curves, outcomes
 from headstart.explain.likeness import likeness
+from headstart.explain.similarity import stage_similarity
 from headstart.stats.bootstrap import image_weights, weighted_mean_replicates
 from headstart.store.arrays import save_arrays
 from headstart.store.files import write_json
@@ -58,6 +59,12 @@ def write_pair(
         rng.normal(size=(count, 5)), rng.normal(size=(count, 7)), weights, contents_of(images, count).label
     )
     save_arrays(folder["pair"] / "neighbors.npz", found.arrays)
+    spaces = [[rng.normal(size=(count, c)) for c in widths] for widths in ((4, 5), (6, 7))]
+    spaces[1].append(spaces[0][1] * 2 + 1)
+    alike = stage_similarity(*spaces)
+    similar = {"cka": alike.cka, "procrustes": alike.procrustes, "chance": alike.chance}
+    names = {"stages_a": np.array(["C4", "C5"]), "stages_b": np.array(["C3", "C4", "C5"])}
+    save_arrays(folder["pair"] / "stages.npz", similar | names)
     metrics = {jobs["pair"].key: dict(found.metrics)}
     replicates = dict(found.replicates)
     firing = {role: rng.uniform(0, 0.4, count) for role in "ab"}

@@ -14,6 +14,7 @@ from headstart.page.numbers import count, finite, fixed, significant
 from headstart.report.composition import bin_names
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
+from headstart.report.why.alike import stages_alike
 from headstart.report.why.images import PICTURES, image_data, open_images
 from headstart.report.why.pair import pair_data
 from headstart.report.why.words import numbers, sentences
@@ -61,6 +62,7 @@ def _pair(run: RunDir, facts: dict[str, Any], blocks: dict[str, Any], there: lis
         "sentences": sentences(facts),
         "said": facts.get("said") or [],
         "numbers": numbers(facts),
+        "alike": stages_alike(run, facts),
         "binned": by_content(run, facts),
         "ranked": ranks(run, facts),
         "legend": legend([(name, run.series(name)) for name in names]),

@@ -31,6 +31,14 @@ def sentences(facts: dict[str, Any]) -> list[str]:
             f"Of an image’s ten nearest, {fixed(100 * of_a)} % have its class for {a}, {fixed(100 * of_b)} % for {b}; "
             f"by chance it were {fixed(100 * chance)} %."
         )
+    if "cka/last" in effects:
+        cka, fit, chance = (
+            fixed(effects[name][0], 2) for name in ("cka/last", "procrustes/last", "procrustes_chance/last")
+        )
+        said.append(
+            f"Their last stages have a CKA of {cka} (0 is chance, 1 the same up to rotation and scale), a Procrustes "
+            f"similarity of {fit} (chance here {chance})."
+        )
     if "auroc/standardized/a_less_b" in effects:
         said.append(_firing(effects, a, b))
     return said
@@ -69,6 +77,8 @@ def _firing(effects: dict[str, Effect], a: str, b: str) -> str:
 ROWS = (
     ("Information imbalance, to the other (1 is chance)", "imbalance/a_to_b", "imbalance/b_to_a", "imbalance/a_less_b"),
     ("Neighbors of the image’s class, share", "agreement/class/a", "agreement/class/b", ""),
+    ("Hubs: skewness of how often an image is among ten nearest", "hubness/skewness/{}", "", ""),
+    ("Images that are among nobody’s ten nearest, share", "hubness/never/{}", "", ""),
     (
         "Fires on objects: AUROC less that on other images’ objects",
         "auroc/standardized/{}",

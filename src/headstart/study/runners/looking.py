@@ -64,9 +64,11 @@ def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, p
 
 
 def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Neighbors of both, and how much better the features of `a` tell objects from the rest than those of `b`."""
+    """Neighbors of both, how alike their stages are, and how much better the features of `a` tell objects from the rest
+    than those of `b`."""
     from headstart.explain.contents import contents_of
     from headstart.explain.likeness import likeness
+    from headstart.explain.similarity import stage_similarity
 
     images = ImageSet.open(inputs["images"])
     features = {role: last_stage(inputs[role]) for role in ("a", "b")}
@@ -93,9 +95,19 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
             f"The last stages have other grids ({{a}} {h} x {w} cells, {{b}} {i} x {j}), and what a cell covers "
             "decides how well it tells objects from the rest: the two are not compared by that."
         )
-    stages = [[*load_arrays(inputs[role] / "pooled.npz")] for role in ("a", "b")]
-    if stages[0] != stages[1] or features["a"].shape[1] != features["b"].shape[1]:
-        said.append("The two have different architectures: only their last stages, averaged over cells, are compared.")
+    pooled = [load_arrays(inputs[role] / "pooled.npz") for role in ("a", "b")]
+    if [*pooled[0]] != [*pooled[1]] or features["a"].shape[1] != features["b"].shape[1]:
+        said.append("The two have different architectures: neighbors and activations are of their last stages alone.")
+    progress(0.8, "how alike the stages are")
+    alike = stage_similarity([*pooled[0].values()], [*pooled[1].values()])
+    for name, values in (("cka", alike.cka), ("procrustes", alike.procrustes), ("procrustes_chance", alike.chance)):
+        if np.isfinite(values[-1, -1]):
+            metrics[f"{name}/last"] = float(values[-1, -1])
+    save_arrays(
+        out / "stages.npz",
+        {"cka": alike.cka, "procrustes": alike.procrustes, "chance": alike.chance}
+        | {f"stages_{role}": np.array([*stages]) for role, stages in zip("ab", pooled, strict=True)},
+    )
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "neighbors.npz", found.arrays)
     write_json(out / SAID, list(dict.fromkeys(said)))

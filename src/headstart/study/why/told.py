@@ -69,6 +69,8 @@ def pair_lines(facts: dict[str, Any]) -> list[str]:
         of = [_ends(effects[f"agreement/class/{who}"], 100) for who in ("a", "b")]
         chance = effects["agreement/class/chance"][0]
         lines.append(f"neighbors of the image's class, %: {a} {of[0]}, {b} {of[1]}, chance {100 * chance:.1f}")
+    if "cka/last" in effects:
+        lines.append(f"last stages alike: CKA {effects['cka/last'][0]:.2f} (0 is chance, 1 the same up to rotation)")
     if "auroc/standardized/a_less_b" in effects:
         of = [_ends(effects[f"auroc/standardized/{who}"]) for who in ("a", "b", "a_less_b")]
         lines.append(f"firing on objects, AUROC less chance: {a} {of[0]}, {b} {of[1]}, difference {of[2]}")
