@@ -75,6 +75,12 @@ def test_a_run_of_before_has_no_such_tables(run: Path, tmp_path: Path) -> None:
     assert '<table class="tinted">' not in build(other).read_text()
 
 
+def test_shares_of_nearest_stand_in_the_order_of_their_number(run: Path) -> None:
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    shares = [re.search(r"the (\d+) nearest in common", row[0]) for row in numbers(facts)]
+    assert [int(found[1]) for found in shares if found] == [1, 2, 5, 10]
+
+
 def test_nothing_of_the_data_can_be_a_script(run: Path) -> None:
     page = build(run).read_text()
     assert "<script>alert" not in page and page.count("<script>") == 1 and page.count("<script ") == 2

@@ -100,11 +100,10 @@ def numbers(facts: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         cells = [_cell(effects.get(key)) for key in keys]
         if any(cell != NO_VALUE for cell in cells):
             rows.append((what, *cells))
-    for name, effect in effects.items():
-        if name.startswith("overlap/k"):
-            chance = effects[name.replace("overlap/", "overlap_chance/")][0]
-            what = f"Share of the {name.removeprefix('overlap/k')} nearest in common (chance {fixed(chance, 3)})"
-            rows.append((what, _cell(effect), _cell(effect), NO_VALUE))
+    for k in sorted(int(name.removeprefix("overlap/k")) for name in effects if name.startswith("overlap/k")):
+        effect, chance = effects[f"overlap/k{k}"], effects[f"overlap_chance/k{k}"][0]
+        what = f"Share of the {k} nearest in common (chance {fixed(chance, 3)})"
+        rows.append((what, _cell(effect), _cell(effect), NO_VALUE))
     return rows  # type: ignore[return-value]
 
 
