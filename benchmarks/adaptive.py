@@ -10,7 +10,8 @@ of them (`compare`'s normal and quick budgets). Else a candidate's rate is searc
 
 A row is a kind of study: candidates with gaps to the best, seeds at most. Percent of the studies, or means in percent:
 
-- same: the same winner set (the best, and all not shown to be worse) as where every seed and search is run;
+- same: the same winner set (the best, and all not shown to be worse) as where every seed and search is run; twice: as
+  often two such full studies have the same that differ in their searches alone;
 - updates, updates 3: of those that the full study makes, with one fold and with three;
 - seeds: trainings of seeds that are run, of all;
 - covered: the sequential intervals of all candidates to the best hold the truth, all of them; the truth at the rates
@@ -106,10 +107,13 @@ def adaptive(study: Drawn, seeds: int) -> Ended:
         replicates = {n: study.replicates[n][:now] for n in left}
         verdict = judge(values, replicates, seeds, draws=DRAWS)
         spent |= dict.fromkeys(left, now)
-        together = Simultaneous.of(Arms(values, replicates), left, 1 - alpha, DRAWS)
         kept = [n for n in left if n not in verdict.dropped]
         last = now == seeds or verdict.decided or len(kept) == 1
+        together = (
+            Simultaneous.of(Arms(values, replicates), left, 1 - alpha, DRAWS) if last or verdict.dropped else None
+        )
         for name in left if last else verdict.dropped:
+            assert together
             of = together.difference(name, verdict.best)[0]
             intervals += [(name, verdict.best, of.lo, of.hi)] if name != verdict.best else []
         left = kept
@@ -121,7 +125,7 @@ def adaptive(study: Drawn, seeds: int) -> Ended:
 def row(gaps: np.ndarray, seeds: int, each: bool, studies: int) -> dict[str, float]:
     """One row of the table."""
     rng, count, draw = np.random.default_rng([seeds, *(100 * gaps).astype(int)]), len(gaps), means(500, 200)
-    columns = ("same", "updates", "updates 3", "seeds", "covered", "again", "lost", "lost again", "full")
+    columns = ("same", "twice", "updates", "updates 3", "seeds", "covered", "again", "lost", "lost again", "full")
     tally: dict[str, list[float]] = {name: [] for name in columns}
     on_average = {optimum: np.mean([searched(optimum, rng)[0] for _ in range(2000)]) for optimum in OPTIMA}
     equal = {f"{k}" for k in np.flatnonzero(gaps == 0)}
@@ -132,6 +136,7 @@ def row(gaps: np.ndarray, seeds: int, each: bool, studies: int) -> dict[str, flo
         of_images = np.sqrt((1 - SHARE) / 2) * (draw(rng, (count,))[:, None] + draw(rng, (count, seeds)))
         full = drawn(gaps, optima, luck + of_images, seeds if each else 1, rng)
         once = drawn(gaps, optima, luck + of_images, 1, rng)
+        other = drawn(gaps, optima, luck + of_images, seeds if each else 1, rng)
         reference, ended = winner_set(full), adaptive(once, seeds)
         truths = {name: once.costs[name] - gap for name, gap in zip(once.costs, gaps, strict=True)}
         again = {f"{k}": on_average[optima[k]] - gaps[k] for k in range(count)}
@@ -140,6 +145,7 @@ def row(gaps: np.ndarray, seeds: int, each: bool, studies: int) -> dict[str, flo
             used = sum(0.5 * once.tried[n][0] + 0.5 + folds * number - 1 for n, number in ended.spent.items())
             tally[column].append(used / of_full)
         tally["same"].append(ended.winners == reference)
+        tally["twice"].append(winner_set(other) == reference)
         tally["seeds"].append(sum(ended.spent.values()) / (count * seeds))
         tally["covered"].append(ended.holds(truths))
         tally["again"].append(ended.holds(again))
@@ -156,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--studies", type=int, default=1000, help="of each row; 100 for a glance")
     given = parser.parse_args()
-    print(f"{'gaps':12s} seeds    same  updates    3 seeds  covered again  lost again full")
+    print(f"{'gaps':12s} seeds    same twice  updates    3 seeds  covered again  lost again full")
     for seeds, each in ((3, False), (5, True)):
         rows = []
         for gaps in GAPS:
@@ -166,10 +172,10 @@ def main() -> None:
 
 
 def _line(what: str, seeds: int, of: dict[str, float]) -> str:
-    return (
-        f"{what:12s} {seeds:5d}  {of['same']:6.1f}  {of['updates']:7.0f} {of['updates 3']:4.0f} {of['seeds']:5.0f}  "
-        f"{of['covered']:7.1f} {of['again']:5.1f} {of['lost']:5.1f} {of['lost again']:5.1f} {of['full']:4.1f}"
-    )
+    agree = f"{of['same']:6.1f} {of['twice']:5.1f}"
+    spent = f"{of['updates']:7.0f} {of['updates 3']:4.0f} {of['seeds']:5.0f}"
+    rest = " ".join(f"{of[name]:5.1f}" for name in ("again", "lost", "lost again", "full"))
+    return f"{what:12s} {seeds:5d}  {agree}  {spent}  {of['covered']:7.1f} {rest}"
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def card(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny_effort(monkeypatch):
     monkeypatch.setitem(compare.EFFORTS, "quick", Effort(seeds=2, pixels=64 * 64, search="first"))
+    monkeypatch.setattr(compare, "LONGEST", 1)
     for task in trained_tasks().values():
         monkeypatch.setattr(task, "updates", {"quick": 3})
 
@@ -65,7 +66,7 @@ def tiny_effort(monkeypatch):
 def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_effort, capsys):
     data = voc_folder(tmp_path / "cells", 24, {"train": range(12), "val": range(12, 16), "test": range(16, 24)})
     uris = [str(card), "random:shapes-resnet"]
-    done = api.compare(data, uris, budget="quick", out=tmp_path / "run", quiet=True)
+    done = api.compare(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert done.failed == []
     summary = json.loads((tmp_path / "run" / "metrics.json").read_text())
     first = summary["rankings"][0]
@@ -73,12 +74,16 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     assert first["default"] == "pretrained"
     assert {row["weights"] for row in first["rows"]} == {"pretrained", "random-shapes-resnet"}
     rates = {lr for trial in summary["trials"] for lr in trial["lr"]}
-    assert len(summary["trials"]) == 4 and rates
+    spent = first["sequential"]["spent"]
+    assert len(summary["trials"]) == sum(spent.values()) and set(spent.values()) <= {2, 3} and rates
+    assert first["sequential"]["trainings"] == 6 and first["sequential"]["not_run"] == 6 - sum(spent.values())
+    assert len(list((tmp_path / "run" / "store").glob("decide-*"))) == 1
     searched = list((tmp_path / "run" / "store").glob("transfer-*"))
     assert len(searched) >= 2 * 3 + 2, "three rates for each candidate with the first seed, one with the second"
     text_of = (tmp_path / "run" / "metrics.json").read_text()
     assert str(tmp_path) not in text_of
     told = " ".join(" ".join(done.lines).split())
+    assert f"{first['sequential']['not_run']} of 6 trainings not run" in told and "held fixed over seeds" in told
     assert "cheapest adequate choice" in told or "not shown to be worse" in told
     assert len(list((tmp_path / "run" / "store").glob("time-*"))) == 1, "two candidates of one architecture and size"
     times = re.findall(r"GFLOPs, ([\d.]+) ms", " ".join(" ".join(done.lines).partition(" best: ")[0].split()))
@@ -94,10 +99,11 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     assert pair["outcomes"]["images/scored"] <= 8 and pair["effects"]["imbalance/n_images"][0] == 8
     value, lo, hi = pair["effects"]["auroc/standardized/a_less_b"]
     assert lo <= value <= hi and f"why: {pair['a']} against {pair['b']} (detect)" in done.lines
-    again = api.compare(data, uris, budget="quick", out=tmp_path / "run", quiet=True)
+    again = api.compare(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert again.done_already
-    with pytest.raises(StudyError, match="holds a different study"):
-        api.compare(data, [*uris[:1], str(card)], budget="quick", out=tmp_path / "run", quiet=True)
+    for others in ([*uris[:1], str(card)], uris):
+        with pytest.raises(StudyError, match="holds a different study"):
+            api.compare(data, others, seeds=3, budget="quick", full=True, out=tmp_path / "run", quiet=True)
 
     assert f"   its model: headstart predict {tmp_path / 'run'} IMAGES" in done.lines
     capsys.readouterr()
@@ -187,6 +193,10 @@ def test_search_is_the_same_for_every_candidate(tmp_path, card):
     specs = [(u, resolve(u, tmp_path)) for u in (str(card), "random:shapes-resnet", "random:shapes-resnet")]
     for budget in ("quick", "normal"):
         study = comparison(data, open_dataset(data), specs, ["detect"], budget=budget, seeds=None)
+        quicker = comparison(data, open_dataset(data), specs, ["detect"], budget=budget, seeds=None, full=False)
+        assert (study.adaptive, quicker.adaptive, quicker.search) == (False, True, "shared")
+        assert quicker.tasks[0].recipe.updates == study.tasks[0].recipe.updates // 2
+        assert quicker.tasks[0].most_updates == study.tasks[0].most_updates
         (task,) = study.tasks
         assert task.recipe is not None and len(task.recipe.rates) >= 3 and task.only == () and task.val
         assert [w.name for w in study.weights] == ["pretrained", "random-shapes-resnet-1", "random-shapes-resnet-2"]

@@ -20,8 +20,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from headstart.progress import silent
+from headstart.store.arrays import save_arrays
+from headstart.store.files import write_json
 from headstart.study.jobs import ALONE, VERSIONS
 from headstart.study.runners.table import RUNNERS
+from headstart.study.settings import DecideSettings
 from support.devices.device_study import photo_folder
 from support.drawn_layouts import as_coco, drawn_images
 from support.small_studies import ARMS, PROBE_AND_EXPLAIN, task_text
@@ -155,9 +159,22 @@ def measured(folder: Path) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
 
 
+def decision(folder: Path) -> dict[str, float]:
+    """What is decided on made-up tests of three arms: one job that no study of one seed has."""
+    rng, inputs = np.random.default_rng(0), {}
+    for arm, mean in enumerate((0.7, 0.69, 0.4)):
+        for seed in range(3):
+            inputs[f"arm{arm}_{seed}"] = where = folder / f"{arm}-{seed}"
+            where.mkdir(parents=True)
+            score = mean + 0.01 * rng.normal()
+            write_json(where / "metrics.json", {"seg/miou": score})
+            save_arrays(where / "replicates.npz", {"seg/miou": score + 0.01 * rng.normal(size=50)})
+    return RUNNERS["decide"](DecideSettings("seg/miou", arms=3, seeds=3, most=5), None, inputs, folder, silent)
+
+
 def jobs(store: Path) -> dict[str, dict[str, float]]:
     """Kind and label of every job -> what it measured."""
-    return {
+    return {"decide: of three arms": decision(store.parent / "decision")} | {
         f"{path.parent.name.partition('-')[0]}: {json.loads(path.read_text())['label']}": measured(path.parent)
         for path in sorted(store.glob("*/job.json"))
         if path.parent.name.partition("-")[0] not in ALONE  # times are no results

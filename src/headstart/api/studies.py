@@ -159,6 +159,7 @@ def compare(
     extend: bool = False,
     explain: bool = True,
     pairs: Literal["best", "all"] = "best",
+    full: bool = False,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> RunSummary:
@@ -170,7 +171,9 @@ def compare(
     more, train only so many, the most promising by their frozen features (docs/screening.md), beside the ImageNet
     classifier and random values. budget: "quick" or "normal".
     explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
-    "all" for all candidates, two by two. out: default `runs/compare-DATA[-TASK]`.
+    "all" for all candidates, two by two. full: run every seed of every candidate, each with its own search of rates;
+    else candidates that cannot win are dropped, and seeds run where they decide (docs/adaptive.md). out: default
+    `runs/compare-DATA[-TASK]`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip". extend, workers and all
     after it: as in `run_study`.
     """
@@ -199,6 +202,7 @@ def compare(
         explain=pairs if explain else "no",
         starts=chosen,
         detector=detector,
+        full=full,
     )
     where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
     told = f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}"

@@ -27,7 +27,8 @@ def compare(
         typer.Option(metavar="|".join(trained_tasks()), help="Only this task; by default all that the data serve."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each candidate; by default what the budget allows.")
+        int | None,
+        typer.Option(min=1, help="Trainings of each candidate, at most; by default what the budget allows."),
     ] = None,
     starts: Annotated[
         str | None,
@@ -51,6 +52,14 @@ def compare(
     pairs: Annotated[
         Literal["best", "all"], typer.Option(help="Which candidates are explained: the best, or all, two by two.")
     ] = "best",
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Run every seed of every candidate and search each one's rate anew, in place of dropping those that "
+            "cannot win and running seeds where they decide.",
+        ),
+    ] = False,
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -70,6 +79,7 @@ def compare(
         extend=extend,
         explain=explain,
         pairs=pairs,
+        full=full,
         out=out,
         **reading.keywords(),
         **running.keywords(),

@@ -166,9 +166,13 @@ class Study(Settings):
     """Threads of each job. Part of every key: another number gives other last bits."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples of the test images."""
-    search: Literal["each", "first"] = "each"
+    search: Literal["each", "first", "shared"] = "each"
     """Seeds that search their own rate, where rates are searched. `first`: the first seed alone, for all; that costs
-    less, and what the search found by luck is then common to all seeds."""
+    less, and what the search found by luck is then common to all seeds. `shared`: the first seed on the first fold, for
+    all seeds and folds."""
+    adaptive: bool = False
+    """Candidates of a task that trains are dropped once they are shown to be worse than another, and no more seeds are
+    run once more would hardly change which are left: `seeds` are those at most (docs/adaptive.md)."""
     margin: float = Field(default=0.01, ge=0)
     """Practical margin: differences below it do not matter to the user (1 point)."""
     store: str | None = Field(default=None, exclude=True)
@@ -209,6 +213,10 @@ class Study(Settings):
             faults.append("seeds: a seed stands twice; it would be counted as an independent repetition")
         if sum(w.default for w in self.weights) > 1:
             faults.append("weights: only one can be the default")
+        if self.adaptive and self.explain:
+            faults.append("adaptive: findings need all seeds of both arms; leave out `adaptive`, or [explain]")
+        if self.adaptive and self.search == "each" and any(task.recipe and task.recipe.rates for task in self.tasks):
+            faults.append('adaptive: seeds cannot search rates of their own then; `search = "shared"`, or "first"')
         faults += _overlap_faults(self) + _explain_faults(self) + _why_faults(self) + _naming_faults(self)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]

@@ -13,6 +13,7 @@ from headstart.report import change, differs
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, metric_words, task_words
+from headstart.study.answer import spent_lines
 
 
 def section(run: RunDir) -> Section | None:
@@ -52,6 +53,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "ranked": ranking["ranked"],
         "cheapest": ranking["cheapest_adequate"],
         "overstated": _overstated(ranking),
+        "spent": [capital(line) for line in spent_lines(ranking)],
         "unit": ranking.get("unit", "points"),
         "scope": ranking.get("scope", ""),
         "change": change.sentences(run, ranking) if len(ranking["rows"]) > 1 else [],

@@ -43,12 +43,13 @@ def ranking(
     default: str | None = None,
     higher_is_better: bool = True,
     level: float = LEVEL,
+    against: str | None = None,
 ) -> dict[str, Any]:
     """Rank arms that were measured on the same images.
 
     values: name -> (S,), replicates: name -> (S, B) under shared image weights. margin: smallest difference that
     matters to the user, in the metric's unit. costs: name -> cost in any one unit (GFLOPs, say). default: the arm that
-    users would take anyway; None if there is none.
+    users would take anyway; None if there is none. against: an arm that is taken for the best, whatever its mean.
 
     Returns a dict as stored in `metrics.json`, numbers or None:
 
@@ -75,7 +76,7 @@ def ranking(
     sign = 1.0 if higher_is_better else -1.0
     means = {name: float(arm.values.mean()) for name, arm in arms.arms.items()}
     order = sorted(means, key=lambda name: (math.isnan(means[name]), -sign * means[name] if _known(means[name]) else 0))
-    best, compared = order[0], [name for name in order if _known(means[name])]
+    best, compared = against or order[0], [name for name in order if _known(means[name])]
     num_seeds = min(len(arm.values) for arm in arms.arms.values())
 
     together = Simultaneous.of(arms, compared, level) if compared else None
@@ -111,8 +112,8 @@ def ranking(
         "ranked": ranked,
         "best": best,
         "best_set": best_set,
-        "cheapest_adequate": _cheapest(adequate, costs) if ranked else None,
-        "cheapest_not_worse": _cheapest(best_set, costs) if ranked else None,
+        "cheapest_adequate": cheapest(adequate, costs) if ranked else None,
+        "cheapest_not_worse": cheapest(best_set, costs) if ranked else None,
         "overstated": together.overstated(best_set, sign) if ranked and together else None,
         "scope": f"these weights, over {num_seeds} seeds" if ranked else "this trained model only",
         "rows": rows,
@@ -123,7 +124,8 @@ def _known(mean: float) -> bool:
     return not math.isnan(mean)
 
 
-def _cheapest(names: list[str], costs: Mapping[str, float]) -> str | None:
-    """`names` are in the order of the ranking, so that `min` gives the better of two equally cheap arms."""
+def cheapest(names: list[str], costs: Mapping[str, float]) -> str | None:
+    """The cheapest of `names`, which are in the order of a ranking, so that `min` gives the better of two that are
+    equally cheap. An arm without a known cost is only chosen where none has one."""
     priced = [name for name in names if name in costs and not math.isnan(costs[name])]
     return min(priced, key=lambda name: costs[name]) if priced else next(iter(names), None)

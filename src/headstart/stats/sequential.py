@@ -19,7 +19,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri, stdtr
 
 from headstart.stats.arms import Arms
 from headstart.stats.intervals import LEVEL, critical
@@ -54,6 +53,8 @@ class Verdict:
 @cache
 def levels(seeds: int, alpha: float = 1 - LEVEL) -> dict[int, float]:
     """Number of seeds -> nominal two-sided level of the look at it, of a study of so many seeds at most."""
+    from scipy.special import ndtr
+
     found: dict[int, float] = {}
     paths, before, gone = _Paths(np.zeros(1), np.ones(1), 1.0), 0, 0.0
     for look in range(FIRST, seeds + 1):
@@ -76,6 +77,8 @@ class _Paths:
 
     def edge(self, chance: float, deviation: float) -> float:
         """The bound that the next sum, `deviation` further, goes beyond either way with this chance."""
+        from scipy.special import ndtr
+
         low, high = 0.0, float(np.abs(self.grid).max()) + 12 * deviation
         for _ in range(60):
             middle = (low + high) / 2
@@ -95,6 +98,8 @@ class _Paths:
 def _spent(share: float, alpha: float) -> float:
     """Of alpha, by this share of the seeds; O'Brien and Fleming's way: little at first, so that the last look has
     nearly the level of a study that looks once."""
+    from scipy.special import ndtr, ndtri
+
     return float(2 * ndtr(ndtri(alpha / 2) / math.sqrt(share)))
 
 
@@ -114,12 +119,12 @@ def judge(
     arms = Arms(values, replicates)
     names = list(arms.arms)
     known = [name for name in names if arms.arms[name].known]
+    known.sort(key=lambda name: -sign * float(arms.arms[name].values.mean()))
     if len(known) < 2:  # nothing can be told, and nothing is saved
         return Verdict(names[0], (), 1.0)
     now = len(arms.arms[known[0]].values)
     together = Simultaneous.of(arms, known, 1 - levels(seeds)[now], draws)
-    best = known[int(np.argmax(sign * together.means))]
-    behind = [name for name in known if name != best]
+    best, *behind = known
     dropped = tuple(name for name in behind if together.difference(name, best)[0].excludes_zero)
     left = [name for name in behind if name not in dropped]
     pairs = len(left) * (len(left) + 1) // 2
@@ -128,6 +133,8 @@ def judge(
 
 def _chance(arms: Arms, name: str, best: str, seeds: int, *, pairs: int) -> float:
     """That all seeds would show this arm to be behind, or ahead, if the difference is what it is now."""
+    from scipy.special import stdtr
+
     found = arms.error({name: 1, best: -1})
     gap = abs(float(arms.arms[name].values.mean() - arms.arms[best].values.mean()))
     if found is None:

@@ -66,7 +66,8 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
         if row.get("ceiling") is not None:
             facts[0] += f" of {_points(row['ceiling'])} that its grid can reach"
         if row["weights"] != ranking["best"]:
-            facts.append(f"to best {_difference(row['to_best'])}")
+            after = f" after {row['seeds']} seeds" if "sequential" in ranking else ""
+            facts.append(f"to best {_difference(row['to_best'])}{after}")
         if cost["gflops"] is not None:
             timed = time_of(cost, out)
             ms = "" if timed is None else f", {timed.milliseconds} ms"
@@ -83,6 +84,7 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
         )
     lines += [f"   not ranked: {name}, {why}" for name, why in ranking["not_ranked"].items()]
     lines += [wrapped for line in _conclusions(ranking) for wrapped in _wrapped(f"   {line}")]
+    lines += [wrapped for line in spent_lines(ranking) for wrapped in _wrapped(f"   {line}")]
     return lines + _time_lines(ranking, out)
 
 
@@ -107,6 +109,22 @@ def _conclusions(ranking: dict[str, Any]) -> list[str]:
         points = _points(ranking["overstated"])
         lines.append(f"its score is expected to be {points} points too high: the best is also the luckiest")
     return lines
+
+
+def spent_lines(ranking: dict[str, Any]) -> list[str]:
+    """Of an adaptive ranking: who was dropped when, why it ended, what was saved, by which rule; nothing of others."""
+    of = ranking.get("sequential")
+    if of is None:
+        return []
+    last, rows = max(of["spent"].values()), ranking["rows"]
+    early = sorted((row for row in rows if row["seeds"] < last), key=lambda row: row["seeds"])
+    told = [f"dropped after seed {row['seeds']}: {row['weights']}, {_difference(row['to_best'])}" for row in early]
+    if last < of["most"] and len(rows) > 1:
+        told.append(f"ended after seed {last} of {of['most']}: more would hardly change who is left")
+    told.append(f"{of['not_run']} of {of['trainings']} trainings not run")
+    levels = ", ".join(f"{100 * level:.2g} %" for level in of["levels"].values())
+    rule = f"looked at after each seed from the second on, at levels of {levels}; intervals hold at all looks together"
+    return ["; ".join(told), rule]
 
 
 def time_of(cost: dict[str, Any], out: Path | None) -> Timed | None:

@@ -29,13 +29,13 @@ LONGEST = 4
 @dataclass(frozen=True)
 class Effort:
     """What a budget buys. Never an unfair search: only fewer updates, smaller images, fewer seeds, one search for all
-    seeds."""
+    seeds. Of seeds it is how many at most, unless everything is run."""
 
     seeds: int
     pixels: int
     """Area of the input, for tasks that have no size of their own."""
     search: Literal["each", "first"]
-    """Which seeds search their rate."""
+    """Which seeds search their rate, where everything is run."""
 
 
 EFFORTS: dict[Budget, Effort] = {
@@ -57,6 +57,7 @@ def comparison(
     explain: Literal["best", "all", "no"] = "best",
     starts: Sequence[StartKind] = (),
     detector: DetectorFacts | None = None,
+    full: bool = True,
 ) -> Study:
     """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
     absolute paths, its facts).
@@ -64,12 +65,14 @@ def comparison(
     reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image. explain: which pairs of
     candidates are explained for every task, see `headstart.config.study.Why`. starts: of each candidate; none:
     backbones. detector: that all of detection's trainings have, where candidates start from more than a backbone.
+    full: train every candidate with every seed, each fold with its own search; else the study is adaptive, the rate of
+    a candidate is searched once, and trainings begin at half the updates (docs/adaptive.md).
     """
     effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
-        made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {})
+        made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {}, full=full)
     entries = _entries(candidates, starts)
     if detector:
         backbones = tuple(entry.name for entry in entries if entry.start not in BEYOND)
@@ -86,7 +89,8 @@ def comparison(
         title=f"Starting weights for {name}",
         seeds=tuple(range(seeds or effort.seeds)),
         bootstrap=1000,
-        search=effort.search,
+        search=effort.search if full else "shared",
+        adaptive=not full,
         sets=sets,  # type: ignore[arg-type]
         weights=entries,
         tasks=tuple(made),
@@ -196,6 +200,7 @@ def _tasks_of(
     *,
     sets: dict[str, FolderSet],
     reading: dict[str, Any],
+    full: bool = True,
 ) -> list[Task]:
     """The task, and before it the probes of what it tells apart."""
     probes = [p for p in TASKS.values() if not isinstance(p, TrainedTask) and p.target == task.target]
@@ -215,7 +220,8 @@ def _tasks_of(
                 resize=task.resize,
                 **reading,
             )
-    recipe = task.recipe_for(task.updates[budget], f"{task.kind}-{budget}")
+    updates = task.updates[budget]
+    recipe = task.recipe_for(updates if full else max(1, updates // 2), f"{task.kind}-{budget}")
     return [
         *(
             Task(name=f"{task.kind}-{probe.kind}", kind=probe.kind, train=names["trainval"], test=names["test"])
@@ -225,7 +231,7 @@ def _tasks_of(
             name=f"{task.kind}-finetune" if probes else task.kind,
             kind=task.kind,
             recipe=recipe,
-            most_updates=LONGEST * recipe.updates,
+            most_updates=LONGEST * updates,
             train=names["train"],
             val=names["val"],
             test=names["test"],

@@ -21,6 +21,7 @@ VERSIONS = {
     "pretrain": 3,
     "transfer": 5,
     "evaluate": 4,
+    "decide": 1,
     "finetune": 1,
     "test_whole": 1,
     "features": 2,

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from headstart.config.study import Study, Task, WeightsEntry
+from headstart.stats.sequential import FIRST
 from headstart.study.durations import duration
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.kinds import require_kinds
@@ -19,6 +20,7 @@ from headstart.study.origins import Origins
 from headstart.study.planning.chains import collect
 from headstart.study.planning.explaining import Explaining
 from headstart.study.planning.making import JobMaker
+from headstart.study.planning.spending import Spending, is_adaptive, spending
 from headstart.study.search import Search, search_rate
 from headstart.study.sets import Sets
 from headstart.study.timing import timing_jobs
@@ -77,16 +79,21 @@ class Planner:
         """All jobs that can be named now, the ready ones among them, the trials and explanations."""
         known: dict[str, Job] = {}
         trials: list[Trial] = []
-        hidden = 0
+        hidden, unknown = 0, set()
         for task in self.study.tasks:
             entries = [entry for entry in self.study.weights if not task.only or entry.name in task.only]
             doublings = self._doublings(task, entries, lookup, known)
+            spent = self._spending(task, entries, doublings, lookup)
+            for job in spent.jobs:
+                collect(job, known)
             for entry in entries:
-                now, later = self._trials(task, entry, doublings, lookup, known=known)
+                seeds = self.study.seeds[: spent.seeds.get(entry.name)]
+                now, later = self._trials(task, entry, doublings, lookup, seeds=seeds, known=known)
                 trials += now
                 hidden += later
+                unknown |= {task.name} if later or spent.waits else set()
         explain = Explaining(self.jobs).jobs()
-        pairs = self.pairs.of(trials, lookup, self._lost, bool(self.failed))
+        pairs = self.pairs.of(trials, lookup, self._lost, set() if self.failed else unknown)
         hidden += pairs.hidden
         times = timing_jobs(self.origins, trials)
         made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]
@@ -124,8 +131,7 @@ class Planner:
             rates, _ = self._rates(task, entry, first, lookup, known=known)
             if rates is not None:
                 return self.jobs.transfers(task, entry, first, rates, doublings=doublings)
-            searches = [self._search(task, entry, first, fold, lookup=lookup) for fold in range(len(task.train))]
-            return () if any(self._lost(job) for search in searches for job in search.jobs) else None
+            return () if self._lost_search(task, entry, first, lookup) else None
 
         arms = [partial(transfers, entry) for entry in entries]
         found = duration(task, arms, lookup, margin=self.study.margin, lost=self._lost)
@@ -141,17 +147,50 @@ class Planner:
         self, task: Task, entry: WeightsEntry, seed: int, lookup: Lookup, *, known: dict[str, Job]
     ) -> tuple[tuple[float, ...] | None, bool]:
         """The rate of each fold (None while they are searched), and whether one is at the edge of its search."""
-        searches = [self._search(task, entry, seed, fold, lookup=lookup) for fold in range(len(task.train))]
+        searches = self._searches(task, entry, seed, lookup)
         for job in [job for s in searches for job in s.jobs]:
             collect(job, known)
         rates = tuple(s.rate for s in searches if s.rate is not None)
-        return (rates if len(rates) == len(searches) else None), any(s.at_edge for s in searches)
+        if self.study.search == "shared":
+            rates *= len(task.train)
+        return (rates if len(rates) == len(task.train) else None), any(s.at_edge for s in searches)
+
+    def _searches(self, task: Task, entry: WeightsEntry, seed: int, lookup: Lookup) -> list[Search]:
+        """One a fold, or the first fold's for all."""
+        folds = range(1 if self.study.search == "shared" else len(task.train))
+        return [self._search(task, entry, seed, fold, lookup=lookup) for fold in folds]
+
+    def _lost_search(self, task: Task, entry: WeightsEntry, seed: int, lookup: Lookup) -> bool:
+        """Whether a training failed that the rate of a candidate would be known by."""
+        return any(self._lost(job) for search in self._searches(task, entry, seed, lookup) for job in search.jobs)
+
+    def _spending(self, task: Task, entries: list[WeightsEntry], doublings: int | None, lookup: Lookup) -> Spending:
+        """How many seeds the candidates of a task get: all, but in an adaptive study. While rates or lengths are being
+        searched, two at least."""
+        arms = [entry for entry in entries if entry.times == 1]  # others are no part of the ranking
+        if not is_adaptive(self.study, task) or len(arms) < 2:
+            return Spending({}, (), False)
+        first, trial_of = self.study.seeds[0], {}
+        for entry in arms:
+            rates, edge = self._rates(task, entry, first, lookup, known={})
+            if rates is None and self._lost_search(task, entry, first, lookup):
+                continue
+            if rates is None or doublings is None:
+                return Spending({arm.name: FIRST for arm in arms}, (), True)
+            trial_of[entry.name] = partial(self._trial, task, entry, rates=rates, edge=edge, doublings=doublings)
+        return spending(self.study, task, trial_of, lookup, lost=self._lost)
 
     def _trials(
-        self, task: Task, entry: WeightsEntry, doublings: int | None, lookup: Lookup, *, known: dict[str, Job]
+        self,
+        task: Task,
+        entry: WeightsEntry,
+        doublings: int | None,
+        lookup: Lookup,
+        *,
+        seeds: tuple[int, ...],
+        known: dict[str, Job],
     ) -> tuple[list[Trial], int]:
         """Trials of a candidate on a task; jobs of searches under way go into `known`; the number still hidden."""
-        seeds = self.study.seeds
         if task.own_sizes:
             return [self.jobs.of_own_sizes(task, entry, seed) for seed in seeds], 0
         if task.recipe is None:  # nothing is trained: it is a probe of frozen features
@@ -161,24 +200,20 @@ class Planner:
             ], 0
         trials, hidden = [], 0
         for seed in seeds:
-            searcher = seed if self.study.search == "each" else seeds[0]
+            searcher = seed if self.study.search == "each" else self.study.seeds[0]
             rates, edge = self._rates(task, entry, searcher, lookup, known=known)
             if rates is None or doublings is None:
                 hidden += 1 if seed == searcher else 2
                 continue
-            transfers = self.jobs.transfers(task, entry, seed, rates, doublings=doublings)
-            trials.append(
-                Trial(
-                    entry.name,
-                    task.name,
-                    seed,
-                    self.jobs.evaluate(task, entry, seed, transfers),
-                    transfers=transfers,
-                    rates=rates,
-                    at_edge=edge,
-                )
-            )
+            trials.append(self._trial(task, entry, seed, rates=rates, edge=edge, doublings=doublings))
         return trials, hidden
+
+    def _trial(
+        self, task: Task, entry: WeightsEntry, seed: int, *, rates: tuple[float, ...], edge: bool, doublings: int
+    ) -> Trial:
+        transfers = self.jobs.transfers(task, entry, seed, rates, doublings=doublings)
+        tested = self.jobs.evaluate(task, entry, seed, transfers)
+        return Trial(entry.name, task.name, seed, tested, transfers=transfers, rates=rates, at_edge=edge)
 
     def _search(self, task: Task, entry: WeightsEntry, seed: int, fold: int, *, lookup: Lookup) -> Search:
         """The rate of one fold, searched in the same way for every candidate."""

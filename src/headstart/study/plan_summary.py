@@ -18,12 +18,15 @@ from headstart.config.study import Study, Task
 from headstart.stats.arms import FEW, Arms
 from headstart.stats.parts import Parts
 from headstart.stats.power import detectable, power
+from headstart.stats.sequential import FIRST
 from headstart.stats.spread import foreseen_df
 from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.planning.measured import Rate
+from headstart.study.planning.spending import is_adaptive
 from headstart.study.results import Results
+from headstart.study.search import MOST_EXTENSIONS
 from headstart.tasks.table import TASKS
 from headstart.train.devices import ON_CPU, Devices, precision_on, usual_precision
 
@@ -97,6 +100,9 @@ class Plan:
     """Bytes of these that stay once all is done; None where all do."""
     tree: tuple[str, ...] = ()
     """The jobs as a tree, where that was asked for."""
+    trainings: tuple[int, int] | None = None
+    """At most, of an adaptive study: those of all seeds and folds, and further ones that search rates. None: others are
+    known."""
     needs: tuple[str, ...] = ()
     """Lines: what has to be there, what it costs; settings and published numbers with their sources."""
 
@@ -116,6 +122,12 @@ class Plan:
         ]
         if self.hidden:
             lines.append(f"  and at least {self.hidden} jobs more once rates and lengths are chosen on held-out images")
+        if self.trainings:
+            most, searching = self.trainings
+            more = f" and {searching} more that search rates" if searching else ""
+            lines.append(
+                f"  at most {most} trainings{more}: seeds run where they decide, after {FIRST} of each candidate"
+            )
         if self.explaining:
             said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
             lines.append(f"  {said}: {_cpu_minutes(self.explaining)}")
@@ -178,8 +190,24 @@ def plan_summary(
         disk=sum(rates[kind].size * jobs[kind][0] for kind in measured) if measured else None,
         stays=_staying(study, waiting, rates) if measured and keep != "all" else None,
         tree=tree,
+        trainings=_most_trainings(study),
         needs=needs,
     )
+
+
+def _most_trainings(study: Study) -> tuple[int, int] | None:
+    """See `Plan.trainings`. One that goes on for more updates counts once."""
+    tasks = [task for task in study.tasks if is_adaptive(study, task)]
+    if not tasks:
+        return None
+    of_seeds, searching = 0, 0
+    for task in tasks:
+        assert task.recipe
+        candidates, folds = len(task.only or study.weights), len(task.train)
+        of_seeds += candidates * folds * len(study.seeds)
+        tried = len(task.recipe.rates) + MOST_EXTENSIONS - 1 if task.recipe.rates else 0
+        searching += candidates * tried * (1 if study.search == "shared" else folds)
+    return of_seeds, searching
 
 
 def _staying(study: Study, waiting: Sequence[Job], rates: Mapping[str, Rate]) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,8 @@ from headstart.config.study import Task
 from headstart.names import ceiling
 from headstart.stats.contrasts import ranking
 from headstart.stats.convergence import Convergence
+from headstart.stats.sequential import FIRST
+from headstart.stats.sequential_ranking import sequential_ranking
 from headstart.store.store import Store
 from headstart.study.finished.findings import Findings
 from headstart.study.finished.jobs import FinishedJobs
@@ -17,6 +22,7 @@ from headstart.study.finished.provenance import Provenance, set_facts, study_dig
 from headstart.study.jobs import Expansion, Trial
 from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
+from headstart.study.planning.spending import is_adaptive
 from headstart.study.scope import fixed_of, with_fixed
 from headstart.study.why.change import change
 from headstart.study.why.told import pair_facts
@@ -35,8 +41,16 @@ class Results:
         self.convergence = {task.name: self._convergence(task, trials) for task in self.study.tasks}
 
     def _convergence(self, task: Task, trials: list[Trial]) -> dict[str, Convergence]:
-        own = [t for t in trials if t.task == task.name]
-        return convergence_of(task, own, self.finished.metrics, seeds=self.study.seeds, margin=self.study.margin)
+        """Of all candidates' seeds; in an adaptive study of those that all of them have."""
+        wanted = self._wanted(task)
+        seeds = self.study.seeds[: min(wanted.values(), default=None)]
+        own = [t for t in trials if t.task == task.name and t.seed in seeds]
+        return convergence_of(task, own, self.finished.metrics, seeds=seeds, margin=self.study.margin)
+
+    def _wanted(self, task: Task) -> dict[str, int]:
+        """Candidate -> seeds that it is trained for, as far as that is known."""
+        planned = Counter(t.weights for t in self.expansion.trials if t.task == task.name)
+        return dict(planned) if is_adaptive(self.study, task) else dict.fromkeys(planned, len(self.study.seeds))
 
     def _updates(self, task: Task) -> int:
         """Of each training of a task, by now."""
@@ -114,15 +128,20 @@ class Results:
         """Candidates with all their seeds, ranked; those with fewer are named. None when no candidate is complete."""
         values, replicates = self.by_weights(trials, task.name, metric)
         longer = {w.name: w.times for w in self.study.weights if w.times > 1}
-        names = [n for n, v in values.items() if len(v) == len(self.study.seeds) and n not in longer]
+        wanted = self._wanted(task)
+        names = [n for n, v in values.items() if len(v) == wanted[n] and n not in longer]
         if not names:
             return None
         costs = {n: self._cost(n, task, trials) for n in names}
         default = next((w.name for w in self.study.weights if w.default and w.name in names), None)
         known = {n: cost["gflops"] for n, cost in costs.items() if cost["gflops"] is not None}
-        ranked = ranking(
+        sequential = is_adaptive(self.study, task) and min(wanted[n] for n in names) >= FIRST
+        rank = partial(sequential_ranking, seeds=len(self.study.seeds)) if sequential else ranking
+        ranked = rank(
             {n: values[n] for n in names}, {n: replicates[n] for n in names}, self.study.margin, known, default=default
         )
+        if sequential:
+            ranked["sequential"] |= self._saved(task, wanted)
         if metric == TASKS[task.kind].ranked_by(task.protocol)[0]:
             ranked["change"] = change({n: values[n] for n in names}, {n: replicates[n] for n in names}, ranked)
         for row in ranked["rows"]:
@@ -147,11 +166,17 @@ class Results:
         if all(row.get("same_for_all_seeds") for row in ranked["rows"]):
             ranked["scope"] = "these weights and this probe, which no seed changes"
         facts["not_ranked"] = {
-            n: f"trained {longer[n]:g} times as long" if n in longer else f"{len(v)} of {seeds} seeds were finished"
+            n: f"trained {longer[n]:g} times as long" if n in longer else f"{len(v)} of {wanted[n]} seeds were finished"
             for n, v in values.items()
             if n not in names
         }
         return facts | ranked
+
+    def _saved(self, task: Task, wanted: Mapping[str, int]) -> dict[str, int]:
+        """Trainings of all seeds and folds, and how many of them the looks have saved; searches come on top."""
+        most = len(self.study.seeds)
+        folds = len(task.train)
+        return {"trainings": folds * most * len(wanted), "not_run": folds * sum(most - n for n in wanted.values())}
 
     def _unsettled(self, task: Task, metric: str, name: str, best: str) -> str:
         """Why nothing can be said of a candidate against the best one; of the best itself, why it is still moving."""

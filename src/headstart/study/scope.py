@@ -21,8 +21,9 @@ def fixed_in_task(study: Study, task: Task) -> list[str]:
     sets = [study.sets[name] for name in task.train]
     dealt = any(isinstance(images, FolderSet) and images.drawn for images in sets)
     fixed = [] if dealt or task.limit is not None else ["the training images"]
-    if task.recipe and task.recipe.rates and study.search == "first":
-        fixed.append("the rates, searched with the first seed")
+    if task.recipe and task.recipe.rates and study.search != "each":
+        of_fold = " on the first fold" if study.search == "shared" and len(task.train) > 1 else ""
+        fixed.append(f"the rates, searched with the first seed{of_fold}")
     return fixed
 
 

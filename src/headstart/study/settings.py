@@ -105,6 +105,18 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
+class DecideSettings:
+    """`decide`: which arms of a task are dropped after so many seeds, and whether more of them are worth running."""
+
+    metric: str
+    arms: int
+    seeds: int
+    """That all arms have by now."""
+    most: int
+    """Seeds of the study."""
+
+
+@dataclass(frozen=True)
 class WholeTestSettings:
     """`test_whole`: the test metrics of a detector on images at their own sizes."""
 

@@ -6,6 +6,7 @@ run in worker processes; what imports torch is imported inside them.
 
 from __future__ import annotations
 
+from headstart.study.runners.deciding import decide
 from headstart.study.runners.explaining import activations, composition, neighbors
 from headstart.study.runners.images import draw, prepare, split, view
 from headstart.study.runners.looking import contents, look, pair
@@ -24,6 +25,7 @@ RUNNERS = {
     "pretrain": pretrain,
     "transfer": transfer,
     "evaluate": evaluate,
+    "decide": decide,
     "finetune": finetune,
     "test_whole": whole_test,
     "features": features,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,22 +35,22 @@ class Pairs:
     starts: Starts
     device: str
 
-    def of(self, trials: Sequence[Trial], found: Found, lost: Callable[[Job], bool], given_up: bool) -> _Found:
+    def of(self, trials: Sequence[Trial], found: Found, lost: Callable[[Job], bool], waiting: Set[str]) -> _Found:
         """The pairs that are known now, and the number of jobs at least that follow once others are.
 
-        given_up: whether a job has failed, so that trials that are not there will not come.
+        waiting: tasks of which trials are still to come.
         """
         pairs: list[Pair] = []
         hidden = 0
         for why in self.study.why:
             own = [t for t in trials if t.task == why.task]
-            names = self._names(why, own, found, lost, given_up=given_up)
+            names = self._names(why, own, found, lost, waiting=why.task in waiting)
             hidden += 4 if names is None else 0
-            pairs += [self._pair(why, a, b, own) for a, b in names or ()]
+            pairs += [self._pair(why, a, b, () if why.task in waiting else own) for a, b in names or ()]
         return _Found(pairs, hidden)
 
     def _names(
-        self, why: Why, trials: Sequence[Trial], found: Found, lost: Callable[[Job], bool], *, given_up: bool
+        self, why: Why, trials: Sequence[Trial], found: Found, lost: Callable[[Job], bool], *, waiting: bool
     ) -> list[tuple[str, str]] | None:
         """Pairs in their order; None while it is not known which candidate is best."""
         given = list(why.pairs)
@@ -57,12 +58,10 @@ class Pairs:
             return given
         task = next(t for t in self.study.tasks if t.name == why.task)
         entries = [w for w in self.study.weights if not task.only or w.name in task.only]
-        if not given_up and len(trials) < len(entries) * len(self.study.seeds):
-            return None
-        if any(found(t.evaluate) is None and not lost(t.evaluate) for t in trials):
+        if waiting or any(found(t.evaluate) is None and not lost(t.evaluate) for t in trials):
             return None
         scores = self._scores(task, trials, found)
-        ranked = sorted(scores, key=lambda name: -scores[name])
+        ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
         if len(ranked) < 2:
             return given
         default = next((w.name for w in entries if w.default and w.name in ranked[1:]), ranked[1])
@@ -71,15 +70,17 @@ class Pairs:
         unique = {frozenset(names): names for names in reversed(pairs)}
         return [unique[key] for key in dict.fromkeys(map(frozenset, pairs))]
 
-    def _scores(self, task: Task, trials: Sequence[Trial], found: Found) -> dict[str, float]:
-        """Mean of the task's first metric over the seeds, of candidates that have all of them."""
+    def _scores(self, task: Task, trials: Sequence[Trial], found: Found) -> dict[str, tuple[int, float]]:
+        """Number of seeds and mean of the task's first metric, of candidates that have all of theirs. One with fewer
+        seeds than another was dropped, and is not the best."""
         metric = TASKS[task.kind].ranked_by(task.protocol)[0]
         values: dict[str, list[float]] = {}
         for trial in trials:
             value = (found(trial.evaluate) or {}).get(metric)
             if value is not None:
                 values.setdefault(trial.weights, []).append(value)
-        return {n: float(np.mean(v)) for n, v in values.items() if len(v) == len(self.study.seeds)}
+        wanted = Counter(trial.weights for trial in trials)
+        return {n: (len(v), float(np.mean(v))) for n, v in values.items() if len(v) == wanted[n]}
 
     def _pair(self, why: Why, a: str, b: str, trials: Sequence[Trial]) -> Pair:
         seed = self.study.seeds[0]
@@ -104,13 +105,13 @@ class Pairs:
     def _contents(self, why: Why, a: str, b: str, trials: Sequence[Trial]) -> Job | None:
         task = next(t for t in self.study.tasks if t.name == why.task)
         by = {(t.weights, t.seed): t.evaluate for t in trials}
-        if any((name, seed) not in by for name in (a, b) for seed in self.study.seeds):
+        seeds = tuple(seed for seed in self.study.seeds if {(a, seed), (b, seed)} <= by.keys())
+        if not seeds:
             return None
         inputs = {"images": self.sets.job(why.images, self.study.seeds[0])}
-        for seed in self.study.seeds:
+        for seed in seeds:
             inputs |= {f"a{seed}": by[a, seed], f"b{seed}": by[b, seed]}
             inputs |= {f"test{seed}_{k}": self.sets.job(name, seed) for k, name in enumerate(task.test)}
-        seeds = self.study.seeds
         settings = ContentsSettings(
             task.kind, task.protocol, seeds, folds=len(task.test), most=MOST, threads=self.study.threads
         )

@@ -1,0 +1,79 @@
+"""How many seeds each candidate of an adaptive study gets: a pure function of finished jobs.
+
+After the second seed and each one after it a job decides (`headstart.study.runners.deciding`) who is shown to be worse
+than the best, and whether more seeds are worth running; until it is done, nothing further is known of the task. So a
+run that is killed and goes on takes the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headstart.config.study import Study, Task
+from headstart.stats.sequential import FIRST, UNLIKELY, levels
+from headstart.study.jobs import Job, Trial
+from headstart.study.lengths import Found, convergence_of
+from headstart.study.settings import DecideSettings
+from headstart.tasks.table import trained_task
+
+TrialOf = Callable[[int], Trial]
+"""Of one candidate, by seed."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """seeds: candidate -> how many seeds it gets, as far as that is known. jobs: decisions that are known. waits:
+    whether one of them is not done."""
+
+    seeds: Mapping[str, int]
+    jobs: tuple[Job, ...]
+    waits: bool
+
+
+def is_adaptive(study: Study, task: Task) -> bool:
+    """Whether candidates of a task may get unlike numbers of seeds."""
+    return study.adaptive and task.recipe is not None and len(study.seeds) > FIRST
+
+
+def spending(
+    study: Study, task: Task, arms: Mapping[str, TrialOf], found: Found, *, lost: Callable[[Job], bool]
+) -> Spending:
+    """Of the candidates `arms`, all of whose rates and lengths are known. One that failed (`lost`) is not waited for.
+
+    A candidate is dropped by the metric that the task is ranked by first, and only where its comparison with the best
+    has converged on held-out images; else it stays, and is no reason to run more seeds.
+    """
+    left, spent, jobs = list(arms), dict.fromkeys(arms, len(study.seeds)), []
+    for now in levels(len(study.seeds)):
+        spent |= dict.fromkeys(left, now)
+        trials = {name: [arms[name](seed) for seed in study.seeds[:now]] for name in left}
+        left = [name for name in left if not any(lost(trial.evaluate) for trial in trials[name])]
+        if now == len(study.seeds) or len(left) < 2:
+            break
+        job = _decision(study, task, {name: trials[name] for name in left})
+        jobs.append(job)
+        verdict = found(job)
+        if verdict is None:
+            return Spending(spent, tuple(jobs), True)
+        best = left[int(verdict["best"] or 0)]
+        dropped = [name for k, name in enumerate(left) if verdict[f"dropped/{k}"]]
+        own = [trial for name in left for trial in trials[name]]
+        by_metric = convergence_of(task, own, found, seeds=study.seeds[:now], margin=study.margin)
+        of = by_metric[job.settings.metric]
+        left = [name for name in left if name not in dropped or of.of_pair(name, best)]
+        if len(left) < 2 or (verdict["chance"] or 0.0) < UNLIKELY:
+            break
+    return Spending(spent, tuple(jobs), False)
+
+
+def _decision(study: Study, task: Task, trials: Mapping[str, list[Trial]]) -> Job:
+    count = len(next(iter(trials.values())))
+    inputs = {
+        f"arm{k}_{number}": trial.evaluate
+        for k, of_arm in enumerate(trials.values())
+        for number, trial in enumerate(of_arm)
+    }
+    metric = trained_task(task.kind).ranked_by(task.protocol)[0]
+    settings = DecideSettings(metric, arms=len(trials), seeds=count, most=len(study.seeds))
+    return Job("decide", settings, inputs, None, label=f"{task.name}: who is left after {count} seeds", cost=1.0)
