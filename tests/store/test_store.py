@@ -208,7 +208,7 @@ def short_disk():
 def test_every_writer_says_what_failed_and_keeps_the_old(tmp_path, write, short_disk):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(StoreError, match=r"/a: cannot be written \(.*\)\. Make room on the disk"):
+    with pytest.raises(StoreError, match=r"/a: cannot be written \(.*File too large.*\)\. Make room on the disk"):
         write(path)
     write_text(path, "old")  # what is small enough can still be written
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a"]

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -35,7 +35,15 @@ def save_arrays(path: Path, arrays: Mapping[str, ArrayLike], compressed: bool = 
 def save_array(path: Path, array: NDArray[Any], durable: bool = True) -> None:
     """Write an .npy file. Raises StoreError where it cannot be written."""
     with replacing(path, durable) as part, part.open("wb") as file:
-        np.save(file, array)
+        np.save(_Plain(file), array)
+
+
+class _Plain:
+    """A file that NumPy writes to through Python: by itself it would, of a full disk, tell how many items are missing
+    and not why."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
