@@ -19,7 +19,7 @@ def test_what_was_measured_is_found_by_everything_that_time_depends_on(monkeypat
     for other in ({"backbone": "resnet18"}, {"backbone_digest": "ab"}, {"size_hw": (224, 256)}, {"threads": 1}):
         assert known(replace(asked, **other)) is None
     assert known(replace(asked, device="A GPU")) is None
-    monkeypatch.setattr(times, "_machine", lambda: "another machine, that shares the cache")
+    monkeypatch.setattr(times, "machine", lambda: "another machine, that shares the cache")
     assert known(asked) is None
     assert listed() == {}
 

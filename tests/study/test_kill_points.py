@@ -48,26 +48,20 @@ def killed_and_continued(
     assert before.items() <= finished(out).items(), f"{where}: a finished job was run twice"
 
 
-SOME = [("run", 0.55, "unlink /store/transfer"), ("labels", 0.9, ""), ("chips", 0.3, "")]
-"""Commands, where they are killed as a share of their operations, and the second operation that begins so, at which
-they are killed, too: there weights are dropped."""
+SOME = [("run", "unlink /store/transfer"), ("labels", 0.9), ("chips", 0.3)]
+"""Commands, and where they are killed: a share of their operations, or the second one that begins so. There weights
+are dropped."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "share", "also"), SOME)
-def test_killed_at_some_operations(name, share, also, tmp_path):
+@pytest.mark.parametrize(("name", "where"), SOME)
+def test_killed_at_some_operations(name, where, tmp_path):
     """In processes of their own."""
     (subject,) = (s for s in SUBJECTS if s.name == name)
     whole, operations = undisturbed(subject, tmp_path)
-    assert bool(also) == bool(second(operations, also))
-    for at in [round(share * len(operations)), *second(operations, also)]:
-        killed_and_continued(subject, whole, tmp_path / TRIAL, at)
-        shutil.rmtree(tmp_path / TRIAL)
-
-
-def second(operations: list[str], begins: str) -> list[int]:
-    """The number of the second operation of a kind; none where no kind is asked for."""
-    return [k for k, operation in enumerate(operations, 1) if begins and operation.startswith(begins)][1:2]
+    of_kind = [k for k, line in enumerate(operations, 1) if isinstance(where, str) and line.startswith(where)]
+    at = round(where * len(operations)) if isinstance(where, float) else of_kind[1]
+    killed_and_continued(subject, whole, tmp_path / TRIAL, at)
 
 
 def kind_of(operation: str) -> str:

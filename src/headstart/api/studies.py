@@ -82,9 +82,11 @@ def plan_study(
     store: PathLike | None = None,
     keep: Keep | None = None,
     tree: bool = False,
+    calibrate: bool = False,
 ) -> Plan:
     """What `run_study` would do; runs and writes nothing. Data sets without a place are planned as the study declares
-    them. tree: also every job, and why it is not done."""
+    them. tree: also every job, and why it is not done. calibrate: time the first updates of each kind of training on
+    the device first; what is measured is kept for later plans on this machine."""
     from headstart.store.store import Store
     from headstart.study.files import find_study, load_study, run_directory
     from headstart.study.miniature.in_small import in_small
@@ -103,8 +105,14 @@ def plan_study(
     where, devices = run_directory(find_study(str(study)), settings.name, as_path(out)), chosen_devices(device)
     shared = shared_store(settings, base, where, as_path(store))
     kept = kept_by(where, keep)
-    expansion = planned(settings, base, where, devices, shared=shared, keep=kept)
+    if calibrate:
+        from headstart.study.planning.calibrating import calibrate as measure
+
+        asked = Planner(settings, base, device=devices.kind, without_data=True)
+        asked.expand(lambda job: None)
+        measure(asked, devices)
     planner = Planner(settings, base, device=devices.kind, without_data=True)
+    expansion = planned(settings, base, where, devices, shared=shared, keep=kept, planner=planner)
     jobs = Store(where, shared, link=False)
     return plan_summary(
         settings,
@@ -117,6 +125,7 @@ def plan_study(
         tree=tuple(Tree(expansion, jobs).lines()) if tree else (),
         needs=needs(planner, declared, expansion),
         keep=kept,
+        calibrated=max(planner.speeds.used, default=""),
     )
 
 

@@ -89,11 +89,18 @@ def plan(
     tree: Annotated[
         bool, typer.Option("--tree", help="Show each job, and what has changed where it is not done.")
     ] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Time a few updates of each kind of training here first.")
+    ] = False,
 ) -> None:
     """Say what `run` would do: jobs, what is finished, expected time. Runs nothing."""
     from headstart import api
 
-    say(api.plan_study(study, out, device, **asked.keywords(), store=store, keep=keep, tree=tree).text())
+    say(
+        api.plan_study(
+            study, out, device, **asked.keywords(), store=store, keep=keep, tree=tree, calibrate=calibrate
+        ).text()
+    )
 
 
 app.command()(compare.compare)

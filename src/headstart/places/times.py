@@ -64,8 +64,8 @@ def keep(timed: Timed) -> None:
     path = _path(timed)
     with suppress(OSError, StoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = asdict(timed) | {"machine": _machine()}
-        write_json(path, facts | {"digest": _digest(facts)}, durable=False)
+        facts = asdict(timed) | {"machine": machine()}
+        write_json(path, facts | {"digest": digest_of(facts)}, durable=False)
 
 
 def read_time(path: Path) -> Timed | None:
@@ -73,7 +73,7 @@ def read_time(path: Path) -> Timed | None:
     with suppress(StoreError, TypeError, KeyError, AttributeError):
         facts = dict(read_json(path))
         digest = facts.pop("digest", None)  # none in the store of a run, which has digests of its files
-        if digest is not None and digest != _digest(facts):
+        if digest is not None and digest != digest_of(facts):
             return None
         facts.pop("machine", None)
         timed = Timed(**facts | {"size_hw": tuple(facts["size_hw"])})
@@ -97,17 +97,18 @@ def _folder() -> Path:
     return cache_folder() / "times"
 
 
-def _digest(facts: dict[str, Any]) -> str:
+def digest_of(facts: dict[str, Any]) -> str:
+    """By which a kept file is known to be as it was written."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _path(asked: Timed) -> Path:
     facts = asdict(replace(asked, batch_size=0, runs=0, ms_per_image=0.0, lowest=0.0, highest=0.0))
-    text = json.dumps(facts | {"machine": _machine()}, sort_keys=True)
+    text = json.dumps(facts | {"machine": machine()}, sort_keys=True)
     return _folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
-def _machine() -> str:
+def machine() -> str:
     """What else times depend on: a cache folder may serve several machines."""
     processor = platform.processor() or platform.machine()
     with suppress(OSError):

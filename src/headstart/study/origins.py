@@ -23,6 +23,7 @@ from headstart.recipes.pretraining import PretrainingRecipe
 from headstart.recipes.sampling import FixedSampling, ScaledSampling, ScaleSettings
 from headstart.study.jobs import Job
 from headstart.study.planning.once import once
+from headstart.study.planning.speeds import Speeds, Training
 from headstart.study.sets import Sets
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec, file_digest, resolve
@@ -50,6 +51,8 @@ class Origins:
     offline: bool = False
     devices: tuple[str, ...] = ()
     """GPUs of the processes that make one pre-training, where a job may have several."""
+    speeds: Speeds | None = None
+    """What was measured of such trainings on this machine."""
     remembered: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
     """Jobs that were asked for before."""
     _specs: dict[str, WeightsSpec] = field(default_factory=dict)
@@ -132,6 +135,8 @@ class Origins:
         )
         inputs = inputs | images
         cost, recipe = self._cost(wanted), self._recipe(wanted)
+        if kind == "pretrain":
+            cost *= self._slower(recipe, name)
         if wanted.recipe.negatives and proposals is None:
             proposing = ProposalsSettings(
                 recipe, start, table, seed, threads=self.study.threads, device=self.device, noise=wanted.noise
@@ -201,6 +206,16 @@ class Origins:
         elif isinstance(sampling, ScaledSampling):
             pixels = sum(pixels_of(scale) or pixels for scale in sampling.scales)
         return inputs * pixels / PIXELS_PER_SECOND
+
+    def _slower(self, recipe: PretrainingRecipe, name: str) -> float:
+        """Measured seconds of a pre-training for each that is guessed; 1 where nothing was measured."""
+        training, pixels = recipe.recipe(1), float(recipe.sampling.size**2)
+        uri, task = self.start_uri(name), "classify" if recipe.supervision == "labels" else "detect"
+        if self.speeds is None or not uri:
+            return 1.0
+        spec = self.spec(uri)
+        found = self.speeds.of(Training(spec.backbone, spec.backbone_digest, task, training, pixels))
+        return found.update * PIXELS_PER_SECOND / (training.batch_size * pixels) if found else 1.0
 
     def prepared(self, name: str) -> bool:
         """Whether the images of a pre-training are prepared ones of this study."""

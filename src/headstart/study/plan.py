@@ -20,6 +20,7 @@ from headstart.study.origins import Origins
 from headstart.study.planning.chains import collect
 from headstart.study.planning.explaining import Explaining
 from headstart.study.planning.making import JobMaker
+from headstart.study.planning.speeds import Speeds
 from headstart.study.planning.spending import Spending, is_adaptive, spending
 from headstart.study.search import Search, search_rate
 from headstart.study.sets import Sets
@@ -57,9 +58,14 @@ class Planner:
         return Sets(self.study, self.base, without_data=self.without_data)
 
     @cached_property
+    def speeds(self) -> Speeds:
+        """What was measured of such trainings on this machine."""
+        return Speeds(self.device, self.study.threads)
+
+    @cached_property
     def origins(self) -> Origins:
         """The study's own pre-trainings."""
-        return Origins(self.study, self.base, self.sets, self.device, offline=self.offline)
+        return Origins(self.study, self.base, self.sets, self.device, offline=self.offline, speeds=self.speeds)
 
     @cached_property
     def jobs(self) -> JobMaker:

@@ -37,6 +37,8 @@ OF_ONE_IMAGE = 0.5
 LARGE, SELDOM = 8.0, 0.8
 """A design that finds a difference of so many standard errors less often than this is said to be blind."""
 ALPHA = 0.05
+TIMED = ("pretrain", "transfer", "evaluate")
+"""Kinds of jobs that `--calibrate` times."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Plan:
     """Kinds of waiting jobs whose seconds are those that finished ones of the study took."""
     disk: float | None = None
     """Bytes that the waiting jobs of these kinds will take; None where nothing was measured."""
+    calibrated: str = ""
+    """When trainings and tests of this study were timed on this machine last; "": never."""
     stays: float | None = None
     """Bytes of these that stay once all is done; None where all do."""
     tree: tuple[str, ...] = ()
@@ -110,7 +114,9 @@ class Plan:
         return f"<plan of {self.name} in {self.out}: {self.known - self.done} jobs wait, {self.done} are done>"
 
     def _how(self, kind: str) -> str:
-        return " (measured)" if kind in self.measured else ""
+        if kind in self.measured:
+            return " (measured)"
+        return f" (timed {self.calibrated})" if self.calibrated and kind in TIMED else ""
 
     def text(self) -> str:
         """As `headstart plan` prints it."""
@@ -158,11 +164,13 @@ def plan_summary(
     rates: Mapping[str, Rate] | None = None,
     tree: tuple[str, ...] = (),
     keep: str = "needed",
+    calibrated: str = "",
 ) -> Plan:
     """Trials, jobs, devices and expected time of a study in the run directory `out`, and what it can find.
 
     rates: what finished jobs of a kind took (`headstart.study.planning.measured`). keep: what stays of them
     (`headstart.study.planning.keeping`); of tasks that may not converge it is taken that they do.
+    calibrated: when the speeds that costs follow from were measured last; "" where none were.
     """
     rates = rates or {}
     jobs: dict[str, tuple[int, float]] = {}
@@ -187,6 +195,7 @@ def plan_summary(
         faults=tuple(faults_of_design(study)),
         explaining=0.0 if expansion.pairs else explaining,
         measured=measured,
+        calibrated=calibrated,
         disk=sum(rates[kind].size * jobs[kind][0] for kind in measured) if measured else None,
         stays=_staying(study, waiting, rates) if measured and keep != "all" else None,
         tree=tree,

@@ -209,9 +209,11 @@ def planned(
     *,
     shared: Path | None = None,
     keep: Keep | None = None,
+    planner: Planner | None = None,
 ) -> Expansion:
-    """What a run into `out` would do now; runs and writes nothing."""
-    planner = Planner(study, base, device=devices.kind, extended=read_extended(out), without_data=True)
+    """What a run into `out` would do now; runs and writes nothing. planner: of this study, if there is one."""
+    planner = planner or Planner(study, base, device=devices.kind, without_data=True)
+    planner.extended = read_extended(out)
     store = Store(out, shared_store(study, base, out, shared), link=False)
     return planner.expand(lookup(store), Keeping(store, keep or kept_by(out)).again)
 

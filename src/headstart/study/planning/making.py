@@ -7,17 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.config.study import Study, Task, WeightsEntry
+from headstart.places.speeds import Speed
 from headstart.recipes.schema import Recipe
 from headstart.study.jobs import Job, Trial
 from headstart.study.origins import PIXELS_PER_SECOND, Origins
 from headstart.study.planning.chains import longer
 from headstart.study.planning.once import once
 from headstart.study.planning.own_sizes import own_sizes_trial
+from headstart.study.planning.speeds import Training
 from headstart.study.sets import Sets
 from headstart.study.settings import EvaluateSettings, FeaturesSettings, ProbeSettings, TransferPlace, TransferSettings
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec, head_digest
 from headstart.weights.starts import BEYOND, CopySettings, StartPlace, StartSettings
+
+SCORING = 2.0
+"""Seconds that the scores of a trial and their resampling are guessed to take."""
+SCORES, MOST_HELD_OUT = 3, 200
+"""How often a training is scored on held-out images, and how many these are at most (`docs/converged.md`)."""
 
 
 @dataclass
@@ -96,9 +103,8 @@ class JobMaker:
         place = TransferPlace(start, self.sets.masks((task.val or task.train)[fold]))
         where = f", fold {fold + 1}" if len(task.train) > 1 else ""
         label = f"{task.name} from {entry.name}, seed {seed}{where}, rate {lr:.2g}"
-        return Job(
-            "transfer", settings, inputs, place, label=label, cost=self._train_cost(settings.recipe, task.train[fold])
-        )
+        cost = self._train_cost(task, entry, settings.recipe, fold)
+        return Job("transfer", settings, inputs, place, label=label, cost=cost)
 
     @once
     def evaluate(self, task: Task, entry: WeightsEntry, seed: int, transfers: tuple[Job, ...]) -> Job:
@@ -107,7 +113,7 @@ class JobMaker:
         settings = EvaluateSettings(
             task.kind, task.protocol, self.study.bootstrap, self.study.threads, device=self.device
         )
-        cost = sum(self._pixels(name) for name in task.test) / (3 * PIXELS_PER_SECOND) + 2
+        cost = SCORING + sum(self._test_cost(task, entry, name) for name in task.test)
         label = f"test {task.name} from {entry.name}, seed {seed}"
         return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label=label, cost=cost)
 
@@ -159,5 +165,26 @@ class JobMaker:
         updates = round(times * recipe.updates)
         return recipe.model_copy(update={"precision": precision, "lr": lr, "rates": (), "updates": updates})
 
-    def _train_cost(self, recipe: Recipe, images: str) -> float:
-        return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND
+    def _speed(self, task: Task, entry: WeightsEntry, images: str) -> Speed | None:
+        """Of the candidate's network in this task, where it was measured."""
+        recipe, speeds = task.recipe, self.origins.speeds
+        if recipe is None or speeds is None:
+            return None
+        recipe = recipe.model_copy(update={"precision": precision_on(self.device, recipe.precision)})
+        pixels = float(self.sets.pixels(images))
+        return speeds.of(Training(*self.origins.architecture(entry), task.kind, recipe, pixels))
+
+    def _train_cost(self, task: Task, entry: WeightsEntry, recipe: Recipe, fold: int) -> float:
+        """Expected seconds, with the scores of held-out images on the way where the network was measured."""
+        images = task.train[fold]
+        speed = self._speed(task, entry, images)
+        if speed is None:
+            return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND
+        held_out = self.sets.count(task.val[fold]) if task.val else min(MOST_HELD_OUT, self.sets.count(images) // 5)
+        return recipe.updates * speed.update + SCORES * held_out * speed.image
+
+    def _test_cost(self, task: Task, entry: WeightsEntry, images: str) -> float:
+        speed = self._speed(task, entry, task.train[0])
+        if speed is None:
+            return self._pixels(images) / (3 * PIXELS_PER_SECOND)
+        return self.sets.count(images) * speed.image
