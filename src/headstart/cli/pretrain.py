@@ -5,18 +5,56 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from headstart.cli.flags import AsJson, DataArgument, Device, Noise, OnBad
-from headstart.cli.groups import OneJob, Reading, with_groups
+from headstart.cli.groups import Group, OneJob, Reading, with_groups
 from headstart.terminal import over, say, tell
 
 TELL_SECONDS = 0.5
 TELL_LOG_SECONDS = 30.0
 """Between two lines of progress where they are not written over each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images(Group):
+    """What is trained on and evaluated."""
+
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="Train on this split; by default train, or all. Repeat it.")
+    ] = None
+    val: Annotated[str | None, typer.Option("--val", help='Evaluate on this split; by default val; "" for none.')] = (
+        None
+    )
+    proposals: Annotated[
+        Path | None, typer.Option(help="Parquet of proposals for negative chips; by default they are made first.")
+    ] = None
+    on_empty_class: Annotated[
+        OnBad, typer.Option("--on-empty-class", help="A class without examples: stop, or leave it out.")
+    ] = "error"
+    noise: Noise = None
+
+    def keywords(self) -> dict[str, Any]:
+        """`split` as a tuple."""
+        return super().keywords() | {"split": tuple(self.split or ())}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Group):
+    """Who trains, and on what."""
+
+    loaders: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
+    ] = None
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together here; default: one a GPU, or one.")
+    ] = None
+    device: Device = "auto"
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None
 
 
 @with_groups
@@ -38,32 +76,13 @@ def pretrain(
         typer.Option("--show-chips", help="Draw the recipe's chips into this HTML file, and do nothing else."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of random weights, order of images, and all that is drawn.")] = 0,
-    split: Annotated[
-        list[str] | None, typer.Option("--split", help="Train on this split; by default train, or all. Repeat it.")
-    ] = None,
-    val: Annotated[
-        str | None, typer.Option("--val", help='Evaluate on this split; by default val; "" for none.')
-    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change the recipe, such as training.batch_size=16 or epochs=2. Repeat it."),
     ] = None,
-    proposals: Annotated[
-        Path | None, typer.Option(help="Parquet of proposals for negative chips; by default they are made first.")
-    ] = None,
-    on_empty_class: Annotated[
-        OnBad, typer.Option("--on-empty-class", help="A class without examples: stop, or leave it out.")
-    ] = "error",
-    noise: Noise = None,
+    images: Images,
     reading: Reading,
-    loaders: Annotated[
-        int | None, typer.Option(min=0, help="Processes that make batches, for each that trains; default: by CPUs.")
-    ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes that train together here; default: one a GPU, or one.")
-    ] = None,
-    device: Device = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process that trains on the CPU.")] = None,
+    machine: Machine,
     jobs: OneJob,
     as_json: AsJson = False,
 ) -> None:
@@ -81,16 +100,9 @@ def pretrain(
         out,
         dry_run,
         seed,
-        split=tuple(split or ()),
-        val=val,
-        proposals=proposals,
-        on_empty_class=on_empty_class,
-        noise=noise,
+        **images.keywords(),
         **reading.keywords(),
-        loaders=loaders,
-        processes=processes,
-        device=device,
-        threads=threads,
+        **machine.keywords(),
         **others,
     )
     if show_chips:
