@@ -47,6 +47,7 @@ train = { world = "novel", count = 48, size = 48 }
 test = { world = "novel", count = 32, first = 48, size = 48 }
 photos = { path = "photos", task = "detect", role = "train", size_hw = [48, 48] }
 table = { path = "photos", splits = ["train"] }
+seen = { path = "photos", task = "detect", role = "trainval", size_hw = [48, 48] }
 held = { path = "photos", splits = ["val"] }
 some = { path = "folds/classes", task = "classify", role = "trainval", per_class = 2, size_hw = [48, 48] }
 some-others = { path = "folds/classes", task = "classify", role = "test", per_class = 2, size_hw = [48, 48] }
@@ -119,6 +120,10 @@ task = "probe"
 images = "test"
 statistics = "train"
 pairs = [["boxes", "labels"]]
+
+[screen]
+images = "seen"
+most = 24
 """
 )
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.api.options import DataOptions
 from headstart.api.paths import PathLike
 from headstart.places.trust import trusting
-from headstart.report.finished import RunSummary, summarized
-from headstart.study.executors.options import RunOptions
 
 if TYPE_CHECKING:
     from headstart.config.study import Study
@@ -46,21 +45,22 @@ def opened(data: PathLike, how: DataOptions, offline: bool) -> Annotations:
         return open_dataset(data, how.format, **(how.read or {}))
 
 
-def run_written(
+@contextmanager
+def written(
     study: Study,
     out: Path,
     told: str,
     candidates: Sequence[tuple[str, WeightsSpec]],
     *,
-    how: RunOptions,
-    extend: bool = False,
+    trust_code: bool,
     there: bool = False,
-) -> RunSummary:
-    """Run a study that a command has made into `out`, with its file. told: what the file begins with. there: `out`
-    holds a run of a smaller study of this kind, whose file is written anew."""
+) -> Iterator[Path]:
+    """The file of a study that a command has made, and trust in the code of its candidates, while it runs in `out`.
+    told: what the file begins with. there: `out` holds a run of a smaller study of this kind, whose file is written
+    anew."""
     from headstart.study.files import write_study
 
-    with tempfile.TemporaryDirectory() as folder, trusting(how.trust_code, code_of(candidates)):
+    with tempfile.TemporaryDirectory() as folder, trusting(trust_code, code_of(candidates)):
         source = (out if there else Path(folder)) / "study.toml"
         write_study(study, source, told)
-        return summarized(study, source, out, out, how=how, extend=extend)
+        yield source

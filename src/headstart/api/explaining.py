@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Unpack
 
-from headstart.api.candidates import candidates_of, opened, run_written
+from headstart.api.candidates import candidates_of, opened, written
 from headstart.api.options import DataRunKeywords, DataRunOptions, spelled
 from headstart.api.paths import PathLike, as_path
 from headstart.errors import UsageError
-from headstart.report.finished import RunSummary
+from headstart.report.finished import RunSummary, summarized
 from headstart.terminal import tell
 
 
@@ -48,4 +48,5 @@ def explain_weights(
     )
     where = as_path(out) or Path("runs") / study.name
     told = f"Written by: headstart explain {a} {b} {data}\nTo go on: headstart run {where}"
-    return run_written(study, where, told, candidates, how=options)
+    with written(study, where, told, candidates, trust_code=options.trust_code) as source:
+        return summarized(study, source, where, where, how=options)

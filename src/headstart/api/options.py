@@ -24,9 +24,9 @@ class DataOptions:
     on_bad_image: Literal["error", "skip"] = "error"
     """An image that cannot be decoded is an error, or left out and listed."""
 
-    def keywords(self) -> DataKeywords:
-        """These alone."""
-        return {"format": self.format, "read": self.read, "on_bad_image": self.on_bad_image}
+    def keywords(self) -> dict[str, Any]:
+        """As arguments of a function that takes the same."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def settings(self) -> dict[str, Any]:
         """As fields of `headstart.config.sets.FolderSet`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from headstart.api.candidates import candidates_of, opened, run_written
+from headstart.api.candidates import candidates_of, opened, written
 from headstart.api.options import DataRunKeywords, DataRunOptions, spelled
 from headstart.api.paths import PathLike, as_path, as_paths
 from headstart.api.screening import shortlist
@@ -191,7 +191,7 @@ def compare(
 
     options = DataRunOptions(**how)
     if screen is not None:
-        weights = shortlist(data, weights, screen, task=task, budget=budget, how=options)
+        weights = shortlist(data, weights, screen, task=task, budget=budget, out=out, how=options)
     asked = _with_starts(weights, starts)
     candidates = candidates_of([uri for uri, _ in asked], options.offline)
     chosen = [start for _, start in asked]
@@ -215,7 +215,8 @@ def compare(
     )
     where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
     told = f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}"
-    return run_written(study, where, told, candidates, how=options, extend=extend)
+    with written(study, where, told, candidates, trust_code=options.trust_code) as source:
+        return summarized(study, source, where, where, how=options, extend=extend)
 
 
 def _with_starts(weights: Sequence[PathLike], starts: Sequence[str]) -> list[tuple[str, StartKind]]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from headstart.api.candidates import candidates_of, run_written
+from headstart.api.candidates import candidates_of, written
 from headstart.api.options import spelled
 from headstart.api.paths import PathLike, as_path
 from headstart.errors import DataError, UsageError
-from headstart.report.finished import RunSummary
+from headstart.report.finished import RunSummary, summarized
 from headstart.study.executors.options import RunKeywords, RunOptions
 from headstart.terminal import tell
 
@@ -107,7 +107,8 @@ def suite(
             tell(f"left out: {one.name}: {one.why}")
     begins = f"Written by: headstart suite {folder}"
     there = _goes_on(made.study, where)
-    run = run_written(made.study, where, begins, candidates, how=options, extend=extend, there=there)
+    with written(made.study, where, begins, candidates, trust_code=options.trust_code, there=there) as source:
+        run = summarized(made.study, source, where, where, how=options, extend=extend)
     found = suite_answer(
         made.study,
         run.metrics,

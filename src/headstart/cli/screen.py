@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import AsJson, Budget, DataArgument, Offline, Out, Quiet, TrustCode
-from headstart.cli.groups import ReadingImages, with_groups
+from headstart.cli.flags import AsJson, Budget, DataArgument, Out
+from headstart.cli.groups import ReadingImages, Running, with_groups
 from headstart.terminal import say
 
 
@@ -24,9 +24,7 @@ def screen(
     budget: Annotated[Budget, typer.Option(help="Decides the size that images are brought to.")] = "quick",
     out: Out = None,
     reading: ReadingImages,
-    trust_code: TrustCode = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    running: Running,
     as_json: AsJson = False,
 ) -> None:
     """Which of many weights are worth fine-tuning on these data? Trains nothing."""
@@ -39,9 +37,7 @@ def screen(
         images,
         budget=budget,
         out=out,
-        trust_code=trust_code,
-        offline=offline,
-        quiet=quiet or as_json,
         **reading.keywords(),
+        **running.keywords() | {"quiet": running.quiet or as_json},
     )
     say(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from headstart.config.data import DataSource, Origin, Published, data_name
 from headstart.config.pretraining import Pretraining, recipe_in_full
+from headstart.config.screening import Screening, faults_of_screening
 from headstart.config.sets import AnySet, FolderSet, TableSet, WorldSet
 from headstart.errors import UsageError
 from headstart.recipes.pretraining import PretrainingRecipe
@@ -184,6 +185,7 @@ class Study(Settings):
     """A study without tasks only pre-trains; every pre-training is made, whether a task needs it or not."""
     explain: Explain | None = None
     why: tuple[Why, ...] = ()
+    screen: Screening | None = None
     data: dict[Name, DataSource] = Field(default={})
     """Public data sets that its sets name (`path = "data:NAME"`)."""
     stand_ins: dict[str, Pretraining] = Field(default={})
@@ -218,11 +220,12 @@ class Study(Settings):
         if self.adaptive and self.search == "each" and any(task.recipe and task.recipe.rates for task in self.tasks):
             faults.append('adaptive: seeds cannot search rates of their own then; `search = "shared"`, or "first"')
         faults += _overlap_faults(self) + _explain_faults(self) + _why_faults(self) + _naming_faults(self)
+        faults += faults_of_screening(self.screen, self.sets)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
-        if not self.pretraining and not (self.weights and (self.tasks or self.why)):
+        if not self.pretraining and not (self.weights and (self.tasks or self.why or self.screen)):
             faults.append("weights, tasks: a study transfers weights to tasks, or pre-trains (`[pretraining.NAME]`)")
-        if bool(self.weights) != bool(self.tasks) and not (self.weights and self.why):
+        if bool(self.weights) != bool(self.tasks) and not (self.weights and (self.why or self.screen)):
             faults.append("weights, tasks: give both, or neither")
         if faults:
             raise ValueError("; ".join(faults))

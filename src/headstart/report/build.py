@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.page.document import document
-from headstart.report import activations, answer, composition, findings, neighbors, precision, provenance, trials
+from headstart.report import (
+    activations,
+    answer,
+    composition,
+    findings,
+    neighbors,
+    precision,
+    provenance,
+    screens,
+    trials,
+)
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.why import section as why
@@ -15,6 +25,7 @@ from headstart.store.sealing import seal
 
 SECTIONS = (
     answer.section,
+    screens.section,
     why.section,
     findings.section,
     trials.section,

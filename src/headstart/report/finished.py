@@ -69,7 +69,7 @@ def summarized(
     from headstart.study.answer import answer_lines
     from headstart.study.executors.warned import keep_warnings
 
-    result, warnings = _ran(study, source, base, out, how=how, extend=extend)
+    result, warnings = ran(study, source, base, out, how=how, extend=extend)
     report = out / "report.html"
     news = keep_warnings(out, warnings) or result.changed
     if news or not report.is_file() or report.stat().st_mtime < (out / "metrics.json").stat().st_mtime:
@@ -92,10 +92,11 @@ def summarized(
     )
 
 
-def _ran(
-    study: Study, source: Path, base: Path, out: Path, *, how: RunOptions, extend: bool
+def ran(
+    study: Study, source: Path, base: Path, out: Path, *, how: RunOptions, extend: bool = False
 ) -> tuple[RunResult, list[str]]:
-    """The run, shown and told of while it works, and what was warned of."""
+    """Run a study into `out`, or go on with it there: shown and told of while it works; and what was warned of.
+    Arguments as in `summarized`."""
     from headstart.places.network import no_network
     from headstart.study.executors.pools import default_workers
     from headstart.study.executors.telling import told_to

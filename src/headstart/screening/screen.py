@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from headstart.batches.image_sets import ImageSet, make_image_set
 from headstart.data.annotations import Annotations
@@ -19,123 +18,18 @@ from headstart.data.subsets import nested_order
 from headstart.errors import UsageError
 from headstart.models.backbones.building import backbone_cost
 from headstart.models.backbones.features import stage_maps
+from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.progress import Progress, silent
 from headstart.screening import scores
-from headstart.screening.agreement import require_enough
 from headstart.weights.cards import WeightsSpec
-from headstart.weights.checkpoint import load
 
-IMAGES = 400
-"""Training images that are looked at."""
 OBJECTS = 2000
-"""Of their objects, at most."""
+"""Of the objects of the images looked at, at most."""
 BATCH = 32
-MEASURED = ("knn", "logme", "nleep", "h_score", "gbc")
-STATIC = ("parameters", "gflops", "default")
-CHOSEN_BY = "knn"
-"""What weights are kept by: nothing beat it over 42,000 runs (arXiv 2503.18528)."""
-
-
-@dataclass(frozen=True)
-class Screened:
-    """One of the weights. scores: by name, higher is more promising; static ones need no image. fault: why it has no
-    others."""
-
-    name: str
-    uri: str
-    scores: dict[str, float]
-    fault: str = ""
-
-
-@dataclass(frozen=True)
-class Screen:
-    """Weights by the k-NN score, best first. samples: images, or objects of detection."""
-
-    task: str
-    images: int
-    samples: int
-    classes: int
-    size_hw: tuple[int, int]
-    rows: tuple[Screened, ...]
-
-    def kept(self, count: int) -> list[str]:
-        """URIs of the most promising."""
-        return [row.uri for row in self.rows if not row.fault][:count]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as `screen.json` has it."""
-        return asdict(self)
-
-    def lines(self) -> list[str]:
-        """As the terminal shows it."""
-        what = "objects" if self.task == "detect" else "images"
-        names = [n for n in (*MEASURED, "tlogme", *STATIC) if any(n in row.scores for row in self.rows)]
-        width = max(len(row.name) for row in self.rows)
-        out = [
-            f"screen: {self.samples:,} {what} of {self.classes} classes in {self.images:,} training images, "
-            f"{self.size_hw[1]} x {self.size_hw[0]} pixels; nothing was fine-tuned",
-            f"{'':<{width}}" + "".join(f"{name:>11}" for name in names),
-        ]
-        for row in self.rows:
-            shown = "".join(f"{row.scores.get(name, np.nan):>11.4g}" for name in names)
-            out.append(
-                f"{row.name:<{width}}{shown}" if not row.fault else f"{row.name:<{width}}  left out: {row.fault}"
-            )
-        return [
-            *out,
-            f"best first by knn, the share of {what} whose nearest others are of their class. In published comparisons",
-            "the order of such scores is hardly better than that of sizes: docs/screening.md.",
-        ]
-
-
-def screen(
-    annotations: Annotations,
-    candidates: Sequence[tuple[str, WeightsSpec]],
-    task: str,
-    *,
-    size_hw: tuple[int, int],
-    resize: Literal["stretch", "crop"] = "stretch",
-    images: int = IMAGES,
-    seed: int = 0,
-    offline: bool = False,
-    on_bad_image: Literal["error", "skip"] = "error",
-    progress: Progress = silent,
-) -> Screen:
-    """Look at `images` training images, test images are never read, with each of the (uri, spec) candidates.
-
-    task: "classify" (pooled C5 against labels) or "detect" (C5 pooled over each box against its class; those of the
-    same image do not answer for each other). Raises UsageError for fewer than eight candidates, for other tasks, and
-    where fewer than two classes are there.
-    """
-    require_enough(len(candidates))
-    if task not in ("classify", "detect"):
-        raise UsageError(f"a screen for {task!r}: it needs classes of images or of boxes. Leave out --screen.")
-    with TemporaryDirectory() as folder:
-        chosen = _images(
-            annotations,
-            task,
-            Path(folder),
-            size_hw=size_hw,
-            resize=resize,
-            count=images,
-            seed=seed,
-            on_bad_image=on_bad_image,
-        )
-        samples = _samples(chosen, task, seed)
-        if len(np.unique(samples.labels)) < 2:
-            raise UsageError(f"{annotations.root}: a screen needs two classes; the images looked at show one or none.")
-        rows = []
-        for k, (uri, spec) in enumerate(candidates):
-            progress(k / len(candidates), f"looking with {spec.name}")
-            rows.append(_screened(uri, spec, chosen, samples, size_hw=size_hw, seed=seed, offline=offline))
-        progress(1.0, f"{len(rows)} weights")
-        order = sorted(rows, key=lambda row: (bool(row.fault), -row.scores.get(CHOSEN_BY, 0.0)))
-        classes = len(np.unique(samples.labels))
-        return Screen(task, len(chosen), len(samples.labels), classes, size_hw, tuple(order))
 
 
 @dataclass(frozen=True, eq=False)
-class _Samples:
+class Samples:
     """labels, groups (n,); boxes (n, 4) pixels and images (n,) where samples are objects."""
 
     labels: NDArray[np.int64]
@@ -143,8 +37,13 @@ class _Samples:
     images: NDArray[np.int64]
     boxes: NDArray[np.float64] | None = None
 
+    @property
+    def classes(self) -> int:
+        """That are seen."""
+        return len(np.unique(self.labels))
 
-def _images(
+
+def chosen_images(
     annotations: Annotations,
     task: str,
     folder: Path,
@@ -154,7 +53,9 @@ def _images(
     count: int,
     seed: int,
     on_bad_image: Literal["error", "skip"],
+    progress: Progress = silent,
 ) -> ImageSet:
+    """`count` training images, test images are never read, prepared in `folder`. task: "classify" or "detect"."""
     roles = assign(annotations, task, 0 if has_test(annotations, task) else DEFAULT_FOLDS, seed=seed)  # type: ignore[arg-type]
     rows = np.concatenate([roles[0].train, roles[0].val])
     rows = rows[nested_order(annotations.select(rows), task)][:count]  # type: ignore[arg-type]
@@ -166,18 +67,27 @@ def _images(
         size_hw=size_hw,
         resize=resize,
         out=folder,
-        progress=silent,
+        progress=progress,
         on_bad_image=on_bad_image,
     )
     return ImageSet.open(folder)
 
 
-def _samples(chosen: ImageSet, task: str, seed: int) -> _Samples:
+def samples_of(chosen: ImageSet, task: str, seed: int) -> Samples:
+    """What is known of the images: classes of them ("classify") or of their objects ("detect", those of one image do
+    not answer for each other). Raises UsageError where no class can be told from another."""
+    samples = _known(chosen, task, seed)
+    if samples.classes < 2:
+        raise UsageError("a screen needs two classes; the images that it looks at show one or none")
+    return samples
+
+
+def _known(chosen: ImageSet, task: str, seed: int) -> Samples:
     if task == "classify":
         if chosen.label_table is not None:
             raise UsageError("a screen needs one class an image; these images have several. Leave out --screen.")
         known = np.flatnonzero(chosen.image_labels >= 0)
-        return _Samples(chosen.image_labels[known].astype(np.int64), known, known)
+        return Samples(chosen.image_labels[known].astype(np.int64), known, known)
     image = np.repeat(np.arange(len(chosen)), np.diff(chosen.box_offsets))
     sides = chosen.boxes_xyxy[:, 2:] - chosen.boxes_xyxy[:, :2]
     left_out = (chosen.box_flags & (CROWD | DIFFICULT)).astype(bool)
@@ -185,31 +95,29 @@ def _samples(chosen: ImageSet, task: str, seed: int) -> _Samples:
     if len(usable) > OBJECTS:
         usable = np.sort(np.random.default_rng(seed).choice(usable, OBJECTS, replace=False))
     labels, boxes = chosen.box_labels[usable].astype(np.int64), chosen.boxes_xyxy[usable].astype(np.float64)
-    return _Samples(labels, image[usable], image[usable], boxes)
+    return Samples(labels, image[usable], image[usable], boxes)
 
 
-def _screened(
-    uri: str,
-    spec: WeightsSpec,
+def scored(
+    backbone: nn.Module,
+    preprocessing: Preprocessing,
     chosen: ImageSet,
-    samples: _Samples,
+    samples: Samples,
     *,
     size_hw: tuple[int, int],
     seed: int,
-    offline: bool,
-) -> Screened:
-    loaded = load(spec, seed, offline)
-    parameters, gflops = backbone_cost(loaded.backbone, size_hw)
-    features = np.concatenate(
-        [_features(loaded, chosen, samples, first) for first in range(0, len(chosen), BATCH)] or [np.zeros((0, 1))]
-    )
-    static = {"parameters": float(parameters), "gflops": gflops, "default": float(_is_default(spec))}
-    row = Screened(spec.name, uri, static)
-    if not np.isfinite(features).all():
-        return replace(row, fault="its features are not finite")
-    if not float(features.std(0).max()) > 0:
-        return replace(row, fault="its features are the same for all images")
-    x, y = features, samples.labels
+) -> tuple[dict[str, float], str]:
+    """Scores by name, higher is more promising, and why there are none but those that need no image; "" where there
+    are. Of pooled C5, or of C5 pooled over each box."""
+    parameters, gflops = backbone_cost(backbone, size_hw)
+    static = {"parameters": float(parameters), "gflops": gflops}
+    batches = range(0, len(chosen), BATCH)
+    x = np.concatenate([_features(backbone, preprocessing, chosen, samples, first=k) for k in batches])
+    if not np.isfinite(x).all():
+        return static, "its features are not finite"
+    if not float(x.std(0).max()) > 0:
+        return static, "its features are the same for all images"
+    y = samples.labels
     found = {
         "knn": scores.knn_accuracy(x, y, samples.groups),
         "logme": scores.logme(x, y),
@@ -219,13 +127,15 @@ def _screened(
     }
     if samples.boxes is not None:
         found["tlogme"] = scores.tlogme(x, y, _shares(samples.boxes, size_hw))
-    return replace(row, scores=found | static)
+    return found | static, ""
 
 
-def _features(loaded: Any, chosen: ImageSet, samples: _Samples, first: int) -> NDArray[np.float64]:
+def _features(
+    backbone: nn.Module, preprocessing: Preprocessing, chosen: ImageSet, samples: Samples, *, first: int
+) -> NDArray[np.float64]:
     """Of the samples of one batch of images, in order: C5 pooled over the image or the cells that a box touches."""
     stop = min(first + BATCH, len(chosen))
-    maps = stage_maps(loaded.backbone, loaded.preprocessing, np.asarray(chosen.images[first:stop]), ("C5",))["C5"]
+    maps = stage_maps(backbone, preprocessing, np.asarray(chosen.images[first:stop]), ("C5",))["C5"]
     of_batch = np.flatnonzero((samples.images >= first) & (samples.images < stop))
     out = np.empty((len(of_batch), maps.shape[1]))
     for place, k in enumerate(of_batch):
@@ -253,6 +163,6 @@ def _shares(boxes: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.
     return np.concatenate([center, side], 1)
 
 
-def _is_default(spec: WeightsSpec) -> bool:
+def is_default(spec: WeightsSpec) -> bool:
     """Trained on ImageNet labels and on nothing after."""
     return len(spec.lineage) == 1 and "imagenet" in spec.lineage[0].lower() and "label" in spec.lineage[0].lower()

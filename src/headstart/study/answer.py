@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.places.times import Timed, read_time
+from headstart.screening.result import screen_of
 from headstart.study.why.told import pair_lines
 from headstart.study.winners import winner
 
@@ -18,6 +19,8 @@ WIDTH = 80
 def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
     """Rankings, findings and where the winning models are."""
     lines: list[str] = []
+    if (found := summary.get("screen")) and found["rows"]:
+        lines += [*screen_of(found).lines(), ""]
     for ranking in summary["rankings"]:
         lines += [*ranking_lines(ranking, out), *_model_line(ranking, summary, out), ""]
     for pair in summary.get("pairs") or []:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headstart.config.screening import Screening
 from headstart.config.sets import FolderSet
 from headstart.config.study import Study, Task, WeightsEntry, Why
 from headstart.data.annotations import Annotations
@@ -134,6 +135,30 @@ def explanation(
         weights=entries,
         tasks=tuple(probes),
         why=tuple(why),
+    )
+
+
+def screening(
+    data: str | Path,
+    annotations: Annotations,
+    candidates: list[tuple[str, WeightsSpec]],
+    kind: Literal["classify", "detect"],
+    *,
+    images: int,
+    budget: Budget,
+    reading: dict[str, Any] | None = None,
+) -> Study:
+    """The study that `headstart screen` writes and runs. data, candidates, reading: as in `comparison`."""
+    task, name = trained_task(kind), PurePosixPath(str(data)).name
+    size_hw = task.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels)
+    seen = FolderSet(path=str(data), task=kind, role="trainval", size_hw=size_hw, resize=task.resize, **(reading or {}))
+    return Study(
+        name=_clean(f"screen-{name}"),
+        title=f"Weights for {name}, looked at",
+        seeds=(0,),
+        sets={"images": seen},
+        weights=_entries(candidates),
+        screen=Screening(images="images", most=images),
     )
 
 

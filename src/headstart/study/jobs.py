@@ -32,6 +32,7 @@ VERSIONS = {
     "look": 1,
     "pair": 3,
     "contents": 2,
+    "screen": 1,
     "time": 1,
 }
 """Raised by hand when the results of a kind of job change for the same settings (guarded by golden outputs)."""
@@ -45,6 +46,7 @@ WANTS_GPU = frozenset(
         "finetune",
         "test_whole",
         "features",
+        "screen",
         "activations",
         "look",
         "time",

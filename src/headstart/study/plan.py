@@ -102,9 +102,10 @@ class Planner:
         pairs = self.pairs.of(trials, lookup, self._lost, set() if self.failed else unknown)
         hidden += pairs.hidden
         times = timing_jobs(self.origins, trials)
+        screens = [self.jobs.screen(entry) for entry in self.study.weights if self.study.screen]
         made = [self.origins.job(name, seed) for name in self.study.pretraining for seed in self.study.seeds]
         explaining = [job for _, _, job in explain] + [job for pair in pairs.pairs for job in pair.jobs]
-        for job in made + [t.evaluate for t in trials] + explaining + list(times.values()):
+        for job in [*made, *(t.evaluate for t in trials), *explaining, *times.values(), *screens]:
             collect(job, known)
         done = {key for key, job in known.items() if lookup(job) is not None}
         lacking = again(known, done)

@@ -19,6 +19,7 @@ from headstart.store.store import Store
 from headstart.study.finished.findings import Findings
 from headstart.study.finished.jobs import FinishedJobs
 from headstart.study.finished.provenance import Provenance, set_facts, study_digest
+from headstart.study.finished.screened import screened
 from headstart.study.jobs import Expansion, Trial
 from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
@@ -68,7 +69,8 @@ class Results:
         finished = self.finished
         trials = [t for t in self.expansion.trials if finished.of(t.evaluate)]
         made_of = Provenance(self.planner, finished, self.expansion)
-        return {
+        screen = {"screen": screened(self.planner.jobs, finished)} if self.study.screen else {}
+        return screen | {
             "study": self.study.name,
             "title": self.study.title,
             "digest": study_digest(self.study),

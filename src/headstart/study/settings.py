@@ -188,6 +188,31 @@ class LookSettings:
 
 
 @dataclass(frozen=True)
+class ScreenSettings:
+    """`screen`: frozen features of one candidate against what is known of some training images. data: fingerprint of
+    the table."""
+
+    weights: StartSettings
+    data: str
+    task: str
+    most: int
+    size_hw: tuple[int, int]
+    resize: Literal["stretch", "crop"]
+    on_bad_image: Literal["error", "skip"]
+    seed: int
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class ScreenPlace:
+    """The start, and where the data set lies."""
+
+    start: StartPlace
+    data: DataPlace
+
+
+@dataclass(frozen=True)
 class PairSettings:
     """`pair`: two looks at the same images compared."""
 

@@ -58,6 +58,12 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
                 "own-val": own | {"role": "val"},
                 "own-test": own | {"role": "test"},
                 "table": {"path": str(photos.parent / "coco"), "splits": ["train"]},
+                "seen": {
+                    "path": str(photos.parent / "coco"),
+                    "task": "detect",
+                    "role": "trainval",
+                    "size_hw": [48, 48],
+                },
                 "held": {"path": str(photos.parent / "coco"), "splits": ["val"]},
             },
             "pretraining": {
@@ -94,6 +100,7 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
                 },
             ],
             "why": [{"task": "probe", "images": "test", "statistics": "train", "pairs": [["boxes", "labels"]]}],
+            "screen": {"images": "seen", "most": 20},
             "explain": ROLES | {"images": "test", "statistics": "train", "probe": "probe"},
         }
     )

@@ -104,6 +104,8 @@ def _told_by_spec(entry: WeightsEntry, spec: WeightsSpec) -> bool:
 def study_digest(study: Study) -> str:
     """Identity of a study whatever the places of its files, and whatever makes its batches: results do not change."""
     values = study.model_dump(mode="json", exclude={"data", "stand_ins", "sources", "published"})
+    if study.screen is None:  # a study of before there were screens is the same
+        del values["screen"]
     values["sets"] = {name: set_facts(s) for name, s in study.sets.items()}
     values["backbone"] = study.backbone and _without_folders(f"random:{study.backbone}")
     for wanted in values["pretraining"].values():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from headstart.config.sets import FolderSet
 from headstart.config.study import Study, Task, WeightsEntry
 from headstart.places.speeds import Speed
 from headstart.recipes.schema import Recipe
@@ -16,7 +17,15 @@ from headstart.study.planning.once import once
 from headstart.study.planning.own_sizes import own_sizes_trial
 from headstart.study.planning.speeds import Training
 from headstart.study.sets import Sets
-from headstart.study.settings import EvaluateSettings, FeaturesSettings, ProbeSettings, TransferPlace, TransferSettings
+from headstart.study.settings import (
+    EvaluateSettings,
+    FeaturesSettings,
+    ProbeSettings,
+    ScreenPlace,
+    ScreenSettings,
+    TransferPlace,
+    TransferSettings,
+)
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec, head_digest
 from headstart.weights.starts import BEYOND, CopySettings, StartPlace, StartSettings
@@ -128,6 +137,31 @@ class JobMaker:
         cost = self._pixels(images) / (3 * PIXELS_PER_SECOND)
         inputs = inputs | {"images": self.sets.job(images, seed), "statistics": self.sets.job(statistics, seed)}
         return Job("features", settings, inputs, place, label=label, cost=cost)
+
+    @once
+    def screen(self, entry: WeightsEntry) -> Job:
+        """A look at a candidate without any training."""
+        wanted, seed = self.study.screen, self.study.seeds[0]
+        assert wanted
+        images = self.study.sets[wanted.images]
+        assert isinstance(images, FolderSet)
+        weights, inputs, start = self.start(entry, seed)
+        settings = ScreenSettings(
+            weights=weights,
+            data=self.sets.annotations(images).fingerprint,
+            task=images.task,
+            most=wanted.most,
+            size_hw=images.size_hw,
+            resize=images.resize,
+            on_bad_image=images.on_bad_image,
+            seed=seed,
+            threads=self.study.threads,
+            device=self.device,
+        )
+        count = min(wanted.most, self.sets.count(wanted.images))
+        cost = count / 60 + count * self.sets.pixels(wanted.images) / (3 * PIXELS_PER_SECOND) + 2
+        place = ScreenPlace(start, self.sets.place(images))
+        return Job("screen", settings, inputs, place, label=f"screen {entry.name}", cost=cost)
 
     def probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
         """One job for all seeds where the weights are given and no seed draws the training images: a probe draws only

@@ -12,6 +12,7 @@ from headstart.study.runners.images import draw, prepare, split, view
 from headstart.study.runners.looking import contents, look, pair
 from headstart.study.runners.origins import pretrain, proposals, resize
 from headstart.study.runners.own_sizes import finetune, whole_test
+from headstart.study.runners.screening import screen
 from headstart.study.runners.timing import timed
 from headstart.study.runners.training import evaluate, features, probe, transfer
 
@@ -36,5 +37,6 @@ RUNNERS = {
     "look": look,
     "pair": pair,
     "contents": contents,
+    "screen": screen,
     "time": timed,
 }
