@@ -73,6 +73,11 @@ FAULTS = {
     "changes that are a list": ('start = "labels"', "changes = [{}]", "is a table of settings"),
     "a supervision that there is not": ('start = "labels"', 'supervision = "x"', "'boxes' or 'labels', not 'x'"),
     "a head that is a table": ('head = "fcos"', "head = { x = 1 }", "recipe.head: needed, one of"),
+    "a rate of nothing": (
+        "rates = [1e-3,",
+        "rates = [0.0,",
+        "rates.0: input should be greater than",
+    ),
     "a margin without end": ("bootstrap = 100", "margin = inf", "margin: input should be a finite number"),
 }
 
@@ -91,6 +96,14 @@ def test_values_of_another_kind_in_a_study(old: str, new: str, said: str, tmp_pa
 def test_rates_and_lengths_without_end_are_no_settings(change: str) -> None:
     with pytest.raises(UsageError, match="recipe shapes-boxes with --set"):
         changed_recipe("shapes-boxes", None, [change])
+
+
+@pytest.mark.parametrize("drops", ["[-1.0]", "[0.5, 1e9]", "[0.0, 0.5]"])
+def test_drops_are_fractions(drops: str) -> None:
+    steps = 'training.schedule="steps"'
+    assert changed_recipe("shapes-boxes", None, [steps, "training.drops=[0.5, 0.75]"]).training.drops == (0.5, 0.75)
+    with pytest.raises(UsageError, match=r"training.drops.\d: Input should be (greater|less) than"):
+        changed_recipe("shapes-boxes", None, [steps, f"training.drops={drops}"])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
@@ -27,7 +27,7 @@ class Training(ReadSettings):
     weight_decay: float = Field(default=0.05, ge=0)
     schedule: Literal["cosine", "steps"] = "cosine"
     """After the warm-up: `cosine` to zero, or constant with a drop to a tenth at each of `drops`."""
-    drops: tuple[float, ...] = ()
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Fractions of the updates, ascending, for `steps`."""
     warmup: int = Field(default=50, ge=0)
     """Updates of linear warm-up."""
@@ -85,7 +85,7 @@ class Recipe(Training):
     updates: int = Field(ge=1)
     lr: float | None = Field(default=None, gt=0)
     """Rate of the heads when it is fixed. Exactly one of `lr` and `rates` is given."""
-    rates: tuple[float, ...] = ()
+    rates: tuple[Annotated[float, Field(ge=1e-12, le=1e6)], ...] = ()
     """Rates searched, ascending, chosen on validation; extended by the same ratio when the best is at an edge."""
     warmup: int | None = Field(default=None, ge=0)  # type: ignore[assignment]
     """Updates of linear warm-up; None: a tenth of the updates."""

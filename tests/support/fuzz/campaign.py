@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import shutil
 import time
 from collections import Counter
@@ -78,6 +79,7 @@ def run(
 
     said: told every few seconds. The valid files are read first.
     """
+    platform.processor()  # starts `uname` when it is asked first, and a plan tells what machine it is for
     if target.networks:  # which take seconds to import, and write their compilers' caches
         import timm  # noqa: F401
         import torchvision  # noqa: F401
