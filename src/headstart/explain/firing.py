@@ -12,7 +12,15 @@ import numpy as np
 
 from headstart.batches.image_sets import ImageSet
 from headstart.data.flags import IGNORED
-from headstart.explain.activations import ChannelStatistics, box_instances, channel_statistics, of_images
+from headstart.explain.activations import (
+    INSIDE_FROM,
+    ChannelStatistics,
+    box_instances,
+    channel_statistics,
+    of_images,
+    shuffled_partners,
+)
+from headstart.explain.places import places
 
 STATISTICS_AT_A_TIME = 32
 BACKGROUND = "background"
@@ -20,7 +28,8 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Firing:
-    """per_image: as in `headstart.explain.activations.of_images`, empty where nothing is annotated; energy (n, h, w);
+    """per_image: as in `headstart.explain.activations.of_images`, and `place/..` of `headstart.explain.places`,
+    empty where nothing is annotated; energy (n, h, w);
     `said`: what could not be measured, in sentences."""
 
     per_image: dict[str, np.ndarray]
@@ -42,6 +51,9 @@ def firing(maps: np.ndarray, others: np.ndarray, images: ImageSet) -> Firing:
     if instances is None:
         return Firing({}, _energies(maps, statistics), said)
     per_image, pictures = of_images(maps, instances, statistics)
+    partner = shuffled_partners((pictures["coverage"] >= INSIDE_FROM).sum(1), 0)  # as `of_images` has them
+    where = places(pictures["energy"], pictures["coverage"], partner, (h, w))
+    per_image |= {f"place/{name}": values for name, values in where.items()}
     if not np.isfinite(per_image["auroc/standardized"]).any():
         said = [*said, "No image has cells on its objects and cells beside them: objects are too small or too large."]
     return Firing(per_image, pictures["energy"].reshape(n, h, w), said)

@@ -29,7 +29,7 @@ VERSIONS = {
     "neighbors": 2,
     "activations": 1,
     "composition": 2,
-    "look": 1,
+    "look": 2,
     "pair": 3,
     "contents": 2,
     "screen": 1,

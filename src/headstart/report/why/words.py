@@ -87,6 +87,15 @@ ROWS = (
     ),
     ("The same, of raw activations", "auroc/raw/{}", "", "auroc/raw/a_less_b"),
     ("The same, of single channels", "auroc/per_unit/{}", "", ""),
+    ("Highest cell is on an object, less another image’s", "place/pointing/{}", "", "place/pointing/a_less_b"),
+    ("Energy on objects, less another image’s: share", "place/inside/{}", "", "place/inside/a_less_b"),
+    (
+        "From the center of energy to that of objects, less another image’s: diagonals",
+        "place/center/{}",
+        "",
+        "place/center/a_less_b",
+    ),
+    ("Spread of the energy: diagonals", "place/spread/{}", "", "place/spread/a_less_b"),
     ("Share of the object that lights up", "area/standardized/{}", "", ""),
 )
 

@@ -83,7 +83,14 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
     said += [f"{{{role}}}: {s}" for role, other in (("a", "b"), ("b", "a")) for s in told[role] if s not in told[other]]
     grids = [of[role]["energy"].shape[1:] for role in ("a", "b")]
     if grids[0] == grids[1]:
-        for name in ("auroc/standardized", "auroc/raw"):
+        for name in (
+            "auroc/standardized",
+            "auroc/raw",
+            "place/pointing",
+            "place/inside",
+            "place/center",
+            "place/spread",
+        ):
             if name in of["a"] and name in of["b"]:
                 difference = of["a"][name] - of["b"][name]
                 if np.isfinite(difference).any():
