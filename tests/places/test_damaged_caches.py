@@ -18,21 +18,10 @@ from headstart.places.times import Timed
 from headstart.places.trust import require_trusted, trusting
 from headstart.store import batches
 from places.test_remote import Server
+from support.corruptions.spoilt import cut, flip
 from support.miniatures import make_voc
 
 TIMED = Timed("resnet18", "", (224, 224), "cpu", 1, 8, 7, ms_per_image=12.5, lowest=12.0, highest=13.0)
-
-
-def flip(path: Path) -> None:
-    """One bit of the byte in the middle; size and time stay."""
-    content, facts = bytearray(path.read_bytes()), path.stat()
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
 
 
 def as_in_a_new_process() -> None:

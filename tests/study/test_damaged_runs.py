@@ -4,7 +4,6 @@ The same command names it, makes it again, and ends in the same bytes.
 Here one file of each name, all in one go; the nightly suite takes every file, one at a time.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.corruptions.spoilt import cut, flip
 from support.forked import Forks
 from support.killed import SUBJECTS, Subject, differences, results, strays, victims
 
@@ -75,18 +75,6 @@ def after_a_checkpoint(operations: list[str]) -> int:
     checkpoint = next(k for k, line in enumerate(operations) if re.match("rename .*/resume/pieces.json", line))
     rest = enumerate(operations[checkpoint:], checkpoint)
     return next(k for k, line in rest if re.match("rename .*/resume/state.safetensors", line)) + 3
-
-
-def flip(path: Path) -> None:
-    """One bit of the byte in the middle; the size and the time of last change stay."""
-    content, facts = bytearray(path.read_bytes()), path.stat()
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
 
 
 def unnamed(said: str, name: Path) -> str:
