@@ -42,19 +42,19 @@ OPTIMA = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """The best rate, in steps of the grid from its middle; one is drawn for each candidate."""
 
 
-def searched(optimum: float, rng: np.random.Generator) -> tuple[float, int]:
+def searched(optimum: float, curvature: float, rng: np.random.Generator) -> tuple[float, int]:
     """What the chosen rate costs in score, and how many rates were tried. optimum: in steps of the grid from its
     middle."""
     tried = list(range(-(RATES // 2), RATES // 2 + 1))
-    scores = {x: -CURVATURE * (x - optimum) ** 2 + rng.normal() for x in tried}
+    scores = {x: -curvature * (x - optimum) ** 2 + rng.normal() for x in tried}
     for _ in range(MOST_EXTENSIONS):
         best = max(scores, key=lambda x: scores[x])
         if best not in (min(scores), max(scores)):
             break
         beyond = best + (1 if best == max(scores) else -1)
-        scores[beyond] = -CURVATURE * (beyond - optimum) ** 2 + rng.normal()
+        scores[beyond] = -curvature * (beyond - optimum) ** 2 + rng.normal()
     best = max(scores, key=lambda x: scores[x])
-    return -CURVATURE * (best - optimum) ** 2, len(scores)
+    return -curvature * (best - optimum) ** 2, len(scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +68,13 @@ class Drawn:
     tried: dict[str, list[int]]
 
 
-def drawn(gaps: np.ndarray, optima: np.ndarray, noise: np.ndarray, searches: int, rng: np.random.Generator) -> Drawn:
+def drawn(
+    gaps: np.ndarray, optima: np.ndarray, noise: np.ndarray, searches: int, curvature: float, rng: np.random.Generator
+) -> Drawn:
     """gaps, optima (K,); noise (K, S, 1 + B): scores and replicates without gap and cost. searches: 1 or S."""
     study = Drawn({}, {}, {}, {})
     for k, optimum in enumerate(optima):
-        found = [searched(optimum, rng) for _ in range(searches)]
+        found = [searched(optimum, curvature, rng) for _ in range(searches)]
         costs = np.array([cost for cost, _ in found])
         scores = noise[k] + costs[:, None] - gaps[k]
         study.values[f"{k}"], study.replicates[f"{k}"] = scores[:, 0], scores[:, 1:]
@@ -122,21 +124,21 @@ def adaptive(study: Drawn, seeds: int) -> Ended:
     return Ended(spent, set(left), intervals)
 
 
-def row(gaps: np.ndarray, seeds: int, each: bool, studies: int) -> dict[str, float]:
+def row(gaps: np.ndarray, seeds: int, each: bool, studies: int, curvature: float = CURVATURE) -> dict[str, float]:
     """One row of the table."""
     rng, count, draw = np.random.default_rng([seeds, *(100 * gaps).astype(int)]), len(gaps), means(500, 200)
     columns = ("same", "twice", "updates", "updates 3", "seeds", "covered", "again", "lost", "lost again", "full")
     tally: dict[str, list[float]] = {name: [] for name in columns}
-    on_average = {optimum: np.mean([searched(optimum, rng)[0] for _ in range(2000)]) for optimum in OPTIMA}
+    on_average = {optimum: np.mean([searched(optimum, curvature, rng)[0] for _ in range(2000)]) for optimum in OPTIMA}
     equal = {f"{k}" for k in np.flatnonzero(gaps == 0)}
     for _ in range(studies):
         optima = rng.choice(OPTIMA, size=count)
         optima[gaps == 0] = optima[0]
         luck = np.sqrt(SHARE) * rng.normal(size=(count, seeds, 1))
         of_images = np.sqrt((1 - SHARE) / 2) * (draw(rng, (count,))[:, None] + draw(rng, (count, seeds)))
-        full = drawn(gaps, optima, luck + of_images, seeds if each else 1, rng)
-        once = drawn(gaps, optima, luck + of_images, 1, rng)
-        other = drawn(gaps, optima, luck + of_images, seeds if each else 1, rng)
+        full = drawn(gaps, optima, luck + of_images, seeds if each else 1, curvature, rng)
+        once = drawn(gaps, optima, luck + of_images, 1, curvature, rng)
+        other = drawn(gaps, optima, luck + of_images, seeds if each else 1, curvature, rng)
         reference, ended = winner_set(full), adaptive(once, seeds)
         truths = {name: once.costs[name] - gap for name, gap in zip(once.costs, gaps, strict=True)}
         again = {f"{k}": on_average[optima[k]] - gaps[k] for k in range(count)}
@@ -169,6 +171,11 @@ def main() -> None:
             rows.append(row(np.array(gaps, float), seeds, each, given.studies))
             print(_line(" ".join(map(str, gaps)), seeds, rows[-1]), flush=True)
         print(_line("all", seeds, {name: float(np.mean([one[name] for one in rows])) for name in rows[0]}))
+    print("rates that do not matter: the looks alone")
+    for seeds in (3, 5):
+        for gaps in GAPS[:3]:
+            found = row(np.array(gaps, float), seeds, False, given.studies, curvature=0.0)
+            print(_line(" ".join(map(str, gaps)), seeds, found), flush=True)
 
 
 def _line(what: str, seeds: int, of: dict[str, float]) -> str:

@@ -23,7 +23,7 @@ def sentences(run: RunDir, ranking: dict[str, Any]) -> list[str]:
             f"{best} is {apart} points ahead of {rival}; a study like this one finds {_points(of['detectable'])} "
             "points in 8 of 10 cases."
         )
-        seeds = len(run.seeds)
+        seeds = min(row.get("seeds", len(run.seeds)) for row in ranking["rows"] if row["weights"] in (best, rival))
         found = _points(of["twice_seeds"])
         if of["share"]["seeds"] + of["share"]["both"] > 0:
             said.append(f"More seeds: with {2 * seeds} it would find {found} points; {_seeds(of, apart, seeds)}.")

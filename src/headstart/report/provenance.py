@@ -43,7 +43,7 @@ def _settings(run: RunDir) -> list[tuple[str, str]]:
     pairs = [
         ("Study", metrics.get("study")),
         ("Study key", str(metrics.get("digest") or "")[:16]),
-        ("Seeds", ", ".join(map(str, run.seeds))),
+        ("Seeds", ", ".join(map(str, run.seeds)) + (", at most" if study.get("adaptive") else "")),
         (
             "Bootstrap",
             f"{count_text(metrics['bootstrap'])} resamples of the test images" if metrics.get("bootstrap") else "",

@@ -46,7 +46,7 @@ def _answer(run: RunDir) -> list[Row]:
                 | {key: finite(row.get(key)) for key in ("mean", "lo", "hi")}
                 | {f"to best{end}": finite((to_best or {}).get(key)) for key, end in _ENDS}
                 | {"p": _Plain((to_best or {}).get("p_adjusted")), "best set": _said(ranking, row["weights"])}
-                | {"test images": ranking.get("test_images"), "seeds": len(run.seeds)}
+                | {"test images": ranking.get("test_images"), "seeds": row.get("seeds", len(run.seeds))}
             )
     return rows
 
