@@ -27,7 +27,9 @@ class Speed:
     update: float
     """Seconds of an update."""
     image: float
-    """Seconds of an image in a test, scoring left out."""
+    """Seconds of an image in a test."""
+    score: float
+    """Seconds that an image adds to scores and their resampling; 0 where nothing is scored."""
     measured: str
     """The date, such as 2026-11-30."""
 

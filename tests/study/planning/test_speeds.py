@@ -15,7 +15,7 @@ from headstart.study.planning.speeds import Speeds
 from headstart.train.devices import ON_CPU
 from support.small_studies import drawn, everything
 
-SPEED = Speed(update=0.5, image=0.25, measured="2026-11-30")
+SPEED = Speed(update=0.5, image=0.25, score=0.125, measured="2026-11-30")
 
 
 def planner() -> Planner:
@@ -34,7 +34,7 @@ def test_costs_follow_from_what_was_timed():
     now = planner()
     cost = {job.label: job.cost for job in now.expand(everything).known}
     assert cost["find from boxes, seed 5, rate 0.003"] == 30 * 0.5 + 3 * 12 * 0.25, "updates; three times 12 images"
-    assert cost["test find from boxes, seed 5"] == 2 + 20 * 0.25
+    assert cost["test find from boxes, seed 5"] == 20 * (0.25 + 0.125)
     assert cost["pre-train boxes, seed 5"] == pytest.approx(30 * 0.5), "5 epochs of 48 images in batches of 8"
     assert cost["pre-train labels, seed 5"] == pytest.approx(1.6 * 48 / 4 * 0.5)
     assert now.speeds.used == {"2026-11-30"}
@@ -73,4 +73,4 @@ def test_timing_measures_updates_and_images():
     assert calibrate(plan, ON_CPU) == 1
     (training,) = (t for t, _ in plan.speeds.asked.values())
     speed = Speeds("cpu", 2).of(training)
-    assert speed and speed.update > 0 and speed.image > 0
+    assert speed and speed.update > 0 and speed.image > 0 and speed.score > 0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from headstart.batches.image_sets import ImageSet
 from headstart.places.speeds import Speed, keep
 from headstart.progress import silent
+from headstart.stats.bootstrap import image_weights
 from headstart.study.plan import Planner
 from headstart.study.planning.speeds import Training
 from headstart.terminal import tell
@@ -28,6 +29,7 @@ from headstart.weights.starts import StartPlace, StartSettings
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.tasks.protocol import Arrays
     from headstart.tasks.transfer import Start
     from headstart.train.loop import LossCurve
 
@@ -37,7 +39,7 @@ ENOUGH = 1.5
 """Seconds that the difference of the two lengths should take."""
 MOST = 200
 """Updates, at most, by which it is longer."""
-TESTED = 16
+TESTED = 64
 """Images of the test."""
 
 
@@ -52,7 +54,8 @@ def calibrate(planner: Planner, devices: Devices) -> int:
         speed = measured(training, planner, devices.kind)
         keep(training.what(planner.speeds.device, planner.speeds.threads), speed)
         name = f"{training.recipe.name} on {training.backbone}"
-        tell(f"{name}: {1e3 * speed.update:.1f} ms an update, {1e3 * speed.image:.2f} ms an image in a test")
+        tested = f"{1e3 * speed.image:.2f} and {1e3 * speed.score:.2f} ms an image tested and scored"
+        tell(f"{name}: {1e3 * speed.update:.1f} ms an update, {tested}")
     return len(asked)
 
 
@@ -83,7 +86,23 @@ def measured(training: Training, planner: Planner, kind: str) -> Speed:
             began = clock()
             task.predict(model, start.preprocessing, images, silent)
             runs.append((clock() - began) / len(images))
-    return Speed(scale * update, scale * min(runs), date.today().isoformat())
+        score = _score(training, task.predict(model, start.preprocessing, images, silent), images, clock)
+    return Speed(scale * update, scale * min(runs), score, date.today().isoformat())
+
+
+def _score(training: Training, predictions: Arrays, images: ImageSet, clock: Callable[[], float]) -> float:
+    """Seconds of an image in the scores of a test."""
+    from headstart.tasks.folds import score_folds
+    from headstart.tasks.table import trained_task
+
+    if not training.bootstrap:
+        return 0.0
+    runs = []
+    for _ in range(3):
+        weights, began = image_weights(images.clusters, training.bootstrap), clock()
+        score_folds(trained_task(training.task), [predictions], [images], weights, protocol=training.protocol)
+        runs.append((clock() - began) / len(images))
+    return min(runs)
 
 
 def _update(

@@ -122,7 +122,7 @@ class JobMaker:
         settings = EvaluateSettings(
             task.kind, task.protocol, self.study.bootstrap, self.study.threads, device=self.device
         )
-        cost = SCORING + sum(self._test_cost(task, entry, name) for name in task.test)
+        cost = sum(self._test_cost(task, entry, name) for name in task.test)
         label = f"test {task.name} from {entry.name}, seed {seed}"
         return Job("evaluate", settings, inputs, self.sets.masks(task.test[0]), label=label, cost=cost)
 
@@ -206,7 +206,8 @@ class JobMaker:
             return None
         recipe = recipe.model_copy(update={"precision": precision_on(self.device, recipe.precision)})
         pixels = float(self.sets.pixels(images))
-        return speeds.of(Training(*self.origins.architecture(entry), task.kind, recipe, pixels))
+        backbone, digest = self.origins.architecture(entry)
+        return speeds.of(Training(backbone, digest, task.kind, recipe, pixels, task.protocol, self.study.bootstrap))
 
     def _train_cost(self, task: Task, entry: WeightsEntry, recipe: Recipe, fold: int) -> float:
         """Expected seconds, with the scores of held-out images on the way where the network was measured."""
@@ -220,5 +221,5 @@ class JobMaker:
     def _test_cost(self, task: Task, entry: WeightsEntry, images: str) -> float:
         speed = self._speed(task, entry, task.train[0])
         if speed is None:
-            return self._pixels(images) / (3 * PIXELS_PER_SECOND)
-        return self.sets.count(images) * speed.image
+            return self._pixels(images) / (3 * PIXELS_PER_SECOND) + SCORING / len(task.test)
+        return self.sets.count(images) * (speed.image + speed.score)

@@ -14,19 +14,23 @@ OF_LENGTH = ("name", "version", "updates", "lr", "rates", "warmup", "sentinel", 
 
 @dataclass(frozen=True)
 class Training:
-    """What decides how fast a training is. pixels: of an image."""
+    """What decides how fast a training and its test are. pixels: of an image. protocol, bootstrap: how its test is
+    scored, and by how many resamples; none where there is none."""
 
     backbone: str
     backbone_digest: str
     task: str
     recipe: Recipe
     pixels: float
+    protocol: str = ""
+    bootstrap: int = 0
 
     def what(self, device: str, threads: int) -> dict[str, Any]:
         """All of it as JSON, by which it is kept."""
         recipe = {name: value for name, value in self.recipe.identity().items() if name not in OF_LENGTH}
         facts = {"backbone": self.backbone, "digest": self.backbone_digest, "task": self.task, "recipe": recipe}
-        return facts | {"pixels": self.pixels, "device": device, "threads": threads}
+        scored = {"protocol": self.protocol, "bootstrap": self.bootstrap}
+        return facts | scored | {"pixels": self.pixels, "device": device, "threads": threads}
 
 
 @dataclass
