@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from headstart.data.detection_files import read_columns
 from headstart.data.detections import scored_rows
+from headstart.data.faults import Faults
 from headstart.errors import DataError
 from headstart.evaluation.files import evaluate_files
 from headstart.evaluation.request import EvaluationRequest, protocols_of
@@ -20,11 +21,13 @@ from headstart.places.paths import DataPath, Folder
 from headstart.readers.file_names import inner
 from headstart.readers.formats import open_dataset
 from headstart.readers.masks.pairs import named_values
+from headstart.readers.openimages.csv_files import Rows, read_csv
 from support.fuzz.data import DATA
 from support.fuzz.expect import FEW, MANY, sound
 from support.miniatures import make_pets, make_voc
 from support.miniatures_coco import an_annotation, an_image, coco_json, make_coco
 from support.miniatures_lists import make_yolo
+from support.miniatures_openimages import CLASSES, LABELS_HEADER, make_annotation
 
 NAMES = [target.name for target in DATA]
 
@@ -168,6 +171,18 @@ def test_half_a_character_is_no_text(record: dict[str, str], tmp_path: Path) -> 
     coco_json(tmp_path / "a.json", images, [an_annotation(1, 1, [1, 1, 5, 5])])
     with pytest.raises(DataError, match=r"\\ud(800|cff).* is no text in Unicode. Rename it"):
         open_dataset(tmp_path / "a.json", for_scoring=True)
+
+
+@pytest.mark.parametrize("line", ["1", "000002b66c9c498e,,/m/01yrx,1"])
+def test_short_rows_of_open_images_have_room(line: str, tmp_path: Path) -> None:
+    """Rows that are cut short, and rows without what is not read: the compiled pass wrote beyond its columns' ends."""
+    make_annotation(tmp_path)
+    file = tmp_path / "train-annotations-human-imagelabels-boxable.csv"
+    file.write_text(f"{LABELS_HEADER}\n" + f"{line}\n" * 3000)
+    faults = Faults("skip", "skip", False)
+    rows = Rows(faults, list(CLASSES), "class-descriptions-boxable.csv", with_boxes=False)
+    read_csv([DataPath(Folder(str(tmp_path)), file.name)], rows)
+    assert len(rows) == 3000 <= min(len(rows.labels), len(rows.flags), len(rows.run_rows) - 1)
 
 
 def parquet_file(path: Path, names: list[str], ids: pa.Array) -> Path:

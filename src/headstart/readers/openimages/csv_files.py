@@ -186,7 +186,8 @@ class _File:
         state[one_pass.AT] = 0
         while state[one_pass.AT] < end:
             left = int(end - state[one_pass.AT])
-            rows.make_room(left // (2 * len(self.roles) - 1) + 1, left)
+            # A sound row has a comma or line break for each column, and an id; one at fault may be two bytes.
+            rows.make_room(left // (len(self.roles) + 1) + FAULTS_AT_ONCE + 1, left)
             first_row, first_line = len(rows), int(state[one_pass.LINE]) + 1
             one_pass.parse(
                 chunk,
