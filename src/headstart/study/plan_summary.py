@@ -131,9 +131,8 @@ class Plan:
         if self.trainings:
             most, searching = self.trainings
             more = f" and {searching} more that search rates" if searching else ""
-            lines.append(
-                f"  at most {most} trainings{more}: seeds run where they decide, after {FIRST} of each candidate"
-            )
+            known = f"  at most {most} trainings (a job for each length){more}"
+            lines.append(f"{known}: after {FIRST} seeds of each candidate, only those that decide")
         if self.explaining:
             said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
             lines.append(f"  {said}: {_cpu_minutes(self.explaining)}")

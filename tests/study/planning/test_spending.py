@@ -15,6 +15,7 @@ from headstart.store.arrays import save_arrays
 from headstart.store.files import write_json
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
+from headstart.study.plan_summary import plan_summary
 from headstart.study.runners.deciding import decide
 from headstart.study.settings import DecideSettings
 from support.small_studies import DETECT, drawn
@@ -125,6 +126,17 @@ def test_nobody_waits_for_a_candidate_that_failed() -> None:
     plan = made.expand(lookup)
     assert [job.settings.arms for job in plan.known if job.kind == "decide"] == [2]
     assert seeds_of(plan) == dict.fromkeys(NAMES, 2) and not plan.complete
+
+
+def test_a_plan_says_how_many_trainings_there_are_at_most() -> None:
+    """Three candidates, five seeds; of three rates and two further ones all but the best are only searched by."""
+    of = study()
+    plan = plan_summary(of, Path("run"), plan_of(Finished(0, {})))
+    assert plan.trainings == (15, 12)
+    assert "  at most 15 trainings (a job for each length) and 12 more that search rates: after 2" in plan.text()
+    assert (
+        plan_summary(of.model_copy(update={"adaptive": False}), Path("run"), plan_of(Finished(0, {}))).trainings is None
+    )
 
 
 def test_what_does_not_go_together_is_refused() -> None:
