@@ -142,7 +142,8 @@ def main(words: list[str]) -> None:
                 backbone, worst = difference(case, Path(folder))
                 told = [f"`{backbone}`", f"{worst:.1e}"]
             except WeightsError as error:
-                said = str(error).replace(folder, "").replace("/weights.pth", "").replace("/model.safetensors", "").lstrip(": ")
+                said = str(error).replace(folder, "").removeprefix("/weights.pth").removeprefix("/model.safetensors")
+                said = said.lstrip(": ")
                 told = [f"no: {said.splitlines()[0][:150]}", ""]
         lines.append(f"| {case.library} | {case.title} | {told[0]} | {told[1]} |")
         print(lines[-1], flush=True)
