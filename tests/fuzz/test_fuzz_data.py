@@ -27,7 +27,7 @@ from support.fuzz.expect import FEW, MANY, sound
 from support.miniatures import make_pets, make_voc
 from support.miniatures_coco import an_annotation, an_image, coco_json, make_coco
 from support.miniatures_lists import make_yolo
-from support.miniatures_openimages import CLASSES, LABELS_HEADER, make_annotation
+from support.miniatures_openimages import CLASSES, LABELS_HEADER, TRAIN, boxes_csv, make_annotation
 
 NAMES = [target.name for target in DATA]
 
@@ -183,6 +183,17 @@ def test_short_rows_of_open_images_have_room(line: str, tmp_path: Path) -> None:
     rows = Rows(faults, list(CLASSES), "class-descriptions-boxable.csv", with_boxes=False)
     read_csv([DataPath(Folder(str(tmp_path)), file.name)], rows)
     assert len(rows) == 3000 <= min(len(rows.labels), len(rows.flags), len(rows.run_rows) - 1)
+
+
+@pytest.mark.parametrize("number", ["0.11e170.2", "0.12345678901234567890123x", "1e400 "])
+def test_numbers_with_more_behind_them_are_none(number: str, tmp_path: Path) -> None:
+    """They begin as numbers that are left to Python."""
+    boxes_csv(tmp_path, f"{TRAIN},xclick,/m/01yrx,1,{number},0.5,0.1,0.6,0,0,0,0,0")
+    with pytest.raises(DataError, match=r"line 2.*for XMin, which is not a number"):
+        read_csv(
+            [DataPath(Folder(str(tmp_path)), "train-annotations-bbox.csv")],
+            Rows(Faults("error", "error", False), list(CLASSES), "descriptions", with_boxes=True, in_floats=True),
+        )
 
 
 def parquet_file(path: Path, names: list[str], ids: pa.Array) -> Path:

@@ -124,7 +124,7 @@ def test_what_a_card_cannot_say(old: str, new: str, said: str, tmp_path: Path) -
 
 
 def test_thousands_of_faults_are_counted_and_some_are_named(tmp_path: Path) -> None:
-    """Each is looked for in the whole text, so that naming all of them would take minutes."""
+    """Each is looked for in the whole text, so that the time to name all of them grows with its square."""
     (tmp_path / "study.toml").write_text(STUDY.decode() + "\n[[published]]\n" * 1000)
     with pytest.raises(StudyError) as caught:
         api.plan_study(tmp_path / "study.toml", tmp_path / "run")

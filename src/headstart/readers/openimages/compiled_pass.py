@@ -175,8 +175,8 @@ def parse(
             label = -1
             _set(faults[num_faults], (line, start, wrong, column, row if image_end > image else -1))
             num_faults += 1
+            num_hard = num_hard_before  # of a row at fault no number is read, and this one may be none
             if image == image_end:
-                num_hard = num_hard_before
                 continue
         if not same:
             length = image_end - image
