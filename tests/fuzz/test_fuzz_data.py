@@ -25,7 +25,7 @@ from headstart.readers.openimages.csv_files import Rows, read_csv
 from support.fuzz.data import DATA
 from support.fuzz.expect import FEW, MANY, sound
 from support.miniatures import make_pets, make_voc
-from support.miniatures_coco import an_annotation, an_image, coco_json, make_coco
+from support.miniatures_coco import an_annotation, an_image, coco_json, make_coco, make_coco_panoptic
 from support.miniatures_lists import make_yolo
 from support.miniatures_openimages import CLASSES, LABELS_HEADER, TRAIN, boxes_csv, make_annotation
 
@@ -44,6 +44,16 @@ def test_changed_data_end_in_a_message(name: str, tmp_path: Path) -> None:
 
 
 # What was found.
+
+
+def test_half_a_character_in_the_name_of_a_mask(tmp_path: Path) -> None:
+    make_coco_panoptic(tmp_path)
+    path = tmp_path / "annotations/panoptic_train2017.json"
+    whole = json.loads(path.read_text())
+    whole["annotations"][1]["file_name"] = "\ud800.png"
+    path.write_text(json.dumps(whole))
+    with pytest.raises(DataError, match=r"\\ud800"):
+        open_dataset(tmp_path, "coco-panoptic", for_scoring=True)
 
 
 def changed_coco(root: Path, table: str, **values: object) -> Path:

@@ -11,7 +11,17 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from headstart.data.annotations import Annotations
-from headstart.data.columns import BoxColumns, Lists, TableFacts, arrow, box_lists, class_lists, image_columns, no_boxes
+from headstart.data.columns import (
+    BoxColumns,
+    Lists,
+    TableFacts,
+    arrow,
+    box_lists,
+    class_lists,
+    image_columns,
+    no_boxes,
+    texts,
+)
 from headstart.data.faults import Fault
 from headstart.errors import DataError
 from headstart.places.paths import DataPath, Folder
@@ -72,7 +82,7 @@ def annotate(
         numbers = np.ascontiguousarray(np.asarray(crops, np.int32).reshape(n, 6))
         columns["crop"] = pa.FixedSizeListArray.from_arrays(arrow(numbers.reshape(-1)), 6)
     if mask_paths is not None and any(mask_paths):
-        columns["mask"] = pa.array([m or None for m in mask_paths], pa.string())
+        columns["mask"] = texts([m or None for m in mask_paths], "the name of a mask")
     facts = TableFacts(
         format=format,
         source_convention=boxes.convention,

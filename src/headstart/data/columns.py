@@ -174,18 +174,18 @@ def image_columns(
     """The columns that every table has; without `paths`, a pattern in the facts gives them."""
     n = len(image_ids)
     sizes = np.asarray(sizes_hw, np.int32).reshape(n, 2)
-    columns = {"id": _texts(image_ids, "the image id")}
+    columns = {"id": texts(image_ids, "the image id")}
     if paths is not None:
-        columns["path"] = _texts(paths, "the name of an image")
+        columns["path"] = texts(paths, "the name of an image")
     columns["height"] = arrow(sizes[:, 0])
     columns["width"] = arrow(sizes[:, 1])
-    columns["split"] = splits if isinstance(splits, pa.Array) else _texts(splits, "the split").dictionary_encode()
+    columns["split"] = splits if isinstance(splits, pa.Array) else texts(splits, "the split").dictionary_encode()
     if groups is not None:
-        columns["group"] = _texts(groups, "the group")
+        columns["group"] = texts(groups, "the group")
     return columns
 
 
-def _texts(values: Sequence[str] | pa.Array, what: str) -> pa.Array:
+def texts(values: Sequence[str | None] | pa.Array, what: str) -> pa.Array:
     """Raises DataError, with its words for what they are, for a text with half a character, as JSON's "\\ud800" is,
     or with bytes of a file's name that are no UTF-8."""
     try:
