@@ -180,7 +180,7 @@ def test_a_recipe_names_itself_where_a_backbone_lacks_its_stages() -> None:
         recipe_of(dict(**RECIPE, deformable=("C5", "C4")))
 
 
-@pytest.mark.parametrize("name", [V1, V2])
+@pytest.mark.parametrize("name", [V1, pytest.param(V2, marks=pytest.mark.slow)])
 def test_saved_and_loaded_it_gives_the_same_features(tmp_path: Path, name: str) -> None:
     backbone = learned(name)
     file = written(tmp_path, name, backbone)

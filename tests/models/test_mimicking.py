@@ -157,6 +157,7 @@ def mimic_loss(model: TwoStageDetector, images: ImageSet) -> float:
     return sum(found) / len(found)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_mimic_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Within the training, and against the same training in which it counts nothing."""
     draw_set("base", 8, 0, 64, out=tmp_path, progress=silent)

@@ -203,6 +203,7 @@ def test_notes_of_the_data_are_told_unless_quiet(
     assert any("is the root of the others and has no box; it is no class" in note for note in told) is not quiet
 
 
+@pytest.mark.slow
 def test_negative_chips_come_from_proposals_and_stand_apart(drawn: Path, tmp_path: Path) -> None:
     table = open_dataset(drawn)
     dice = np.random.default_rng(0)

@@ -39,6 +39,7 @@ def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_compare_keeps_the_most_promising_of_what_any_network_sees(colors: Path, tmp_path: Path) -> None:
     how = DataRunOptions(workers=1, device="cpu", quiet=True)
     kept = shortlist(colors, EIGHT, 2, images=20, out=tmp_path / "compare", how=how)

@@ -22,7 +22,7 @@ from headstart.study.runners.training import transfer
 from headstart.tasks.predict import predict_folder
 from headstart.train import devices
 from headstart.train.devices import Devices, Seat
-from support.devices.device_study import differences, done_here, photo_folder, study_of_every_kind
+from support.devices.device_study import differences, done_here, photo_folder, study_of_every_kind, study_that_decides
 from support.devices.pretend_device import NAME, pretended
 from support.tiny_runners import RUNNERS as TINY_RUNNERS
 from support.tiny_runners import Dying
@@ -39,9 +39,11 @@ def photos(tmp_path_factory) -> Path:
 def both(photos, tmp_path_factory):
     """The folders of all jobs, done on the CPU and on a pretended device, by their labels."""
     study, root = study_of_every_kind(photos), tmp_path_factory.mktemp("both")
-    here = done_here(study, root / "here", Seat())
-    with pretended(1):
-        there = done_here(study, root / "there", Seat(f"{NAME}:1", loaders=1))
+    here, there = {}, {}
+    for one in (study, study_that_decides()):
+        here |= done_here(one, root / "here", Seat())
+        with pretended(1):
+            there |= done_here(one, root / "there", Seat(f"{NAME}:1", loaders=1))
     return here, there
 
 

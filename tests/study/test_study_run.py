@@ -132,6 +132,7 @@ def test_killed_and_continued_gives_the_same_bytes(folder, out, pattern):
     assert (folder / out / "metrics.json").read_bytes() == (folder / "whole" / "metrics.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_artefact_is_named_and_made_again(folder):
     before = (folder / "whole" / "metrics.json").read_bytes()
     victim = next((folder / "whole" / "store").glob("evaluate-*/replicates.npz"))

@@ -107,6 +107,7 @@ def test_mobilenet_detectors(tmp_path: Path) -> None:
     assert spec.backbone == "tv-mobilenet_v3_large"
 
 
+@pytest.mark.slow
 def test_ssd(tmp_path: Path) -> None:
     """VGG-16 in two parts; 76 pixels, where the third pooling rounds up (19 to 10), as it does at 300."""
     seeded()

@@ -1,4 +1,4 @@
-"""How fast trainings and tests run on this machine, measured by `headstart plan --calibrate` and kept with the date.
+"""How fast trainings and tests run on this machine, measured when a plan is calibrated and kept with the date.
 
 Like times of networks they are no results: no key holds them. They lie in the cache folder, by machine, device, number
 of threads and whatever else makes a training fast or slow. Imports no torch.

@@ -106,6 +106,26 @@ def study_of_every_kind(photos: Path, seeds: tuple[int, ...] = (0,), precision: 
     )
 
 
+def study_that_decides() -> Study:
+    """Two random networks by seeds that come one after the other: what a study of one seed has no job for."""
+    drawn = {"world": "novel", "size": 48, "count": 8}
+    recipe = PARTS | PIXELS | {"name": "segment"}
+    return Study.model_validate(
+        {
+            "name": "deciding",
+            "seeds": (0, 1, 2),
+            "bootstrap": 100,
+            "adaptive": True,
+            "sets": {"train": drawn, "test": drawn | {"first": 8}},
+            "weights": [
+                {"name": "one", "uri": "random:shapes-resnet", "default": True},
+                {"name": "other", "uri": "random:shapes-resnet[norm=group]"},
+            ],
+            "tasks": [{"name": "segment", "kind": "segment", "train": ["train"], "test": ["test"], "recipe": recipe}],
+        }
+    )
+
+
 def photo_folder(root: Path) -> Path:
     """32 drawn images, in folders of two classes; beside it `coco`, 8 images in COCO's layout."""
     as_coco(drawn_images(root.parent / "drawn", 8), root.parent / "coco")
