@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("starts")
     entries = "".join(f'[[weights]]\nname = "{s}"\npretraining = "boxes"\nstart = "{s}"\n\n' for s in STARTS)
     (folder / "study.toml").write_text(STUDY + entries)
-    done = api.run_study(folder / "study.toml", folder / "run", workers=1, quiet=True)
+    done = api.run_study(folder / "study.toml", folder / "run", workers=1, quiet=True, keep="all")
     assert done.failed == []
     return folder / "run"
 
