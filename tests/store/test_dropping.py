@@ -54,6 +54,22 @@ def test_what_was_not_dropped_is_still_watched(store, caplog):
     assert caplog.messages == [f"store/{NAME} is damaged (b.safetensors is missing): it will be made again"]
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_said_of_a_dropped_file_is_watched_too(store, caplog, place):
+    """Its file is not there to tell: a flipped digit of its digest, of its size, of the record's own digest."""
+    drop(store, NAME, FILES[:1])
+    record = store.path(NAME) / "digests.json"
+    said = read_json(record)
+    entry, key = [(FILES[0], "sha256"), (FILES[0], "bytes"), ("digests.json", "sha256")][place]
+    value = said[entry][key]
+    said[entry][key] = value + 1 if isinstance(value, int) else ("f" if value[0] != "f" else "e") + value[1:]
+    record.write_text(json.dumps(said))
+    assert Store(store.root).find(NAME, KEY) is None
+    assert caplog.messages == [
+        f"store/{NAME} is damaged (digests.json is missing or unreadable): it will be made again"
+    ]
+
+
 @pytest.mark.parametrize("deleted", [0, 1])
 def test_a_stop_in_between_leaves_a_job_that_is_whole_or_known_to_lack_something(store, monkeypatch, deleted):
     unlink, calls = Path.unlink, []

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from headstart.store.files import sweep, sync, write_json
-from headstart.store.sealing import DIGESTS, DROPPED, recorded
+from headstart.store.files import sweep, sync
+from headstart.store.sealing import DROPPED, record_dropped, recorded
 from headstart.store.store import Store
 
 
@@ -34,9 +34,9 @@ def drop(store: Store, name: str, files: Iterable[str], needed: Callable[[], boo
         sweep(folder)
         marked = {f: seal_of | ({DROPPED: True} if f in there else {}) for f, seal_of in digests.items()}
         if marked != digests:
-            write_json(folder / DIGESTS, marked)
+            record_dropped(folder, marked)
         if needed():
-            write_json(folder / DIGESTS, digests)
+            record_dropped(folder, digests)
             return 0
         store.forget(name)
         return sum(_deleted(folder / file) for file in there)

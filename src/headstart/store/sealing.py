@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 import sys
@@ -53,9 +54,24 @@ def recorded(folder: Path, record: str = DIGESTS) -> dict[str, dict[str, Any]] |
     """What was written down of a folder's files; None where that is missing or damaged."""
     try:
         digests = read_json(folder / record)
+        own = digests.pop(DIGESTS, None)
+        if (own["sha256"] if own else "") != _of_dropped(digests):
+            return None
         return digests if all(isinstance(s["bytes"], int) and len(s["sha256"]) for s in digests.values()) else None
     except (StoreError, AttributeError, KeyError, TypeError):
         return None
+
+
+def record_dropped(folder: Path, digests: dict[str, dict[str, Any]]) -> None:
+    """Write down what a folder's files are, with a digest of what is said of dropped ones: no file is left to show that
+    it has changed."""
+    gone = _of_dropped(digests)
+    write_json(folder / DIGESTS, digests | ({DIGESTS: {"bytes": 0, "sha256": gone}} if gone else {}))
+
+
+def _of_dropped(digests: dict[str, dict[str, Any]]) -> str:
+    gone = {name: seal_of for name, seal_of in digests.items() if seal_of.get(DROPPED)}
+    return sha256_of_text(json.dumps(gone, sort_keys=True)) if gone else ""
 
 
 def of_other_size(folder: Path, digests: dict[str, dict[str, Any]]) -> str | None:
