@@ -109,6 +109,7 @@ OF_A_TERMINAL = {"as_json", "verbose", "wide"}
 COMMANDS_ONLY = {
     ("compare", "on_bad_box"): "in `read`",
     ("compare", "on_bad_record"): "in `read`",
+    ("compare", "plan"): "`plan_comparison`",
     ("explain", "on_bad_box"): "in `read`",
     ("explain", "on_bad_record"): "in `read`",
     ("screen", "on_bad_box"): "in `read`",

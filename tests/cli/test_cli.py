@@ -200,6 +200,12 @@ def test_compare_hands_everything_to_the_api(api, command):
         },
         {"data": "photos", "weights": ["card.toml"], "device": "cpu", "read": {}},
     ]
+    planned = []
+    api.plan_comparison = taken(planned, real.plan_comparison, Said("12 jobs"))
+    code, out, _ = command(*words, "--seeds", 5, "--budget", "quick", "--out", "r", "--offline", "--plan")
+    assert (code, out, planned) == (0, "12 jobs\n", seen[:1])
+    code, _, err = command("compare", "photos", "-w", "card.toml", "--plan", "--screen", 2)
+    assert code == 2 and "--screen looks at the weights" in err and len(seen) == 2
 
 
 def test_plan_predict_report_weights_and_env(api, command):

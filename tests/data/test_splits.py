@@ -11,7 +11,7 @@ import pytest
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
-from headstart.data.splits import assign, divide, has_test
+from headstart.data.splits import assign, divide, has_test, num_tested
 from headstart.errors import DataError
 from headstart.readers.formats import open_dataset
 
@@ -76,6 +76,13 @@ class TestOfficial:
         annotations = table(["trainval"] * 10 + ["test"] * 5, [k % 2 for k in range(15)])
         (fold,) = assign(annotations, "classify")
         assert (len(fold.train), len(fold.val), len(fold.test)) == (8, 2, 5)
+
+    def test_how_many_are_tested_is_known_beforehand(self) -> None:
+        own = table(["train"] * 3 + ["val"] * 2 + ["test"] * 4 + [""], [0, 1] * 5)
+        assert num_tested(own, "classify") == len(assign(own, "classify")[0].test) == 4
+        dealt = table(["trainval"] * 30 + [""] * 3, [0, 1, 2] * 11)
+        assert num_tested(dealt, "classify", 3) == 10
+        assert [len(fold.test) for fold in assign(dealt, "classify", 3)] == [10, 10, 10]
 
     def test_twins_across_the_split_are_told(self) -> None:
         annotations = table(["train"] * 8 + ["test"] * 2, [0, 1] * 5)

@@ -66,6 +66,9 @@ def tiny_effort(monkeypatch):
 def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_effort, capsys):
     data = voc_folder(tmp_path / "cells", 24, {"train": range(12), "val": range(12, 16), "test": range(16, 24)})
     uris = [str(card), "random:shapes-resnet"]
+    plan = api.plan_comparison(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
+    assert (plan.weights, plan.tasks, plan.seeds, plan.done, plan.foreseen[0].test_images) == (2, 1, 3, 0, 8)
+    assert plan.out == tmp_path / "run" and not plan.out.exists(), "a plan writes nothing"
     done = api.compare(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert done.failed == []
     summary = json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -101,6 +104,8 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     assert lo <= value <= hi and f"why: {pair['a']} against {pair['b']} (detect)" in done.lines
     again = api.compare(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert again.done_already
+    plan = api.plan_comparison(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
+    assert plan.done == plan.known > 0, "a plan is of the very jobs that a comparison runs"
     for others in ([*uris[:1], str(card)], uris):
         with pytest.raises(StudyError, match="holds a different study"):
             api.compare(data, others, seeds=3, budget="quick", full=True, out=tmp_path / "run", quiet=True)

@@ -1,4 +1,4 @@
-"""Studies and comparisons: run, planned, reported."""
+"""Studies: run, planned, reported."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from headstart.api.candidates import candidates_of, opened, written
-from headstart.api.options import DataRunKeywords, DataRunOptions, spelled
+from headstart.api.options import spelled
 from headstart.api.paths import PathLike, as_path, as_paths
-from headstart.api.screening import shortlist
-from headstart.errors import StudyError, UsageError
+from headstart.errors import StudyError
 from headstart.places.trust import trusting
 from headstart.report.finished import RunSummary, summarized
 from headstart.study.executors.options import RunKeywords, RunOptions
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from headstart.config.study import Study
     from headstart.study.executors.options import Keep
     from headstart.study.plan_summary import Plan
-    from headstart.weights.cards import WeightsSpec
-    from headstart.weights.detectors.facts import DetectorFacts
-    from headstart.weights.starts import StartKind
 
 
 @spelled(RunOptions)
@@ -153,102 +148,6 @@ def _with(
     places = {name: Path(path) for name, path in (data or {}).items()}
     settings = with_data(study, places, as_path(data_root), all_needed=all_needed)
     return settings if noise is None else with_noise(settings, noise)
-
-
-@spelled(DataRunOptions)
-def compare(
-    data: PathLike,
-    weights: Sequence[PathLike],
-    task: Literal["detect", "segment", "classify"] | str | None = None,
-    seeds: int | None = None,
-    *,
-    starts: Sequence[str] = (),
-    screen: int | None = None,
-    budget: Literal["quick", "normal"] = "normal",
-    extend: bool = False,
-    explain: bool = True,
-    pairs: Literal["best", "all"] = "best",
-    full: bool = False,
-    out: PathLike | None = None,
-    **how: Unpack[DataRunKeywords],
-) -> RunSummary:
-    """Which of these weights should I start from for this data? Writes a study into `out` and runs it.
-
-    data: folder, archive or URL of a data set of a known format. weights: two or more weights URIs or cards. task:
-    detect, segment or classify; None for all that the data serve. starts: what is copied of each of the weights, each a
-    candidate (docs/starts.md); weights that name their own, such as "W#detector", keep it. screen: of eight weights or
-    more, train only so many, the most promising by their frozen features (docs/screening.md), beside the ImageNet
-    classifier and random values. budget: "quick" or "normal".
-    explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
-    "all" for all candidates, two by two. full: run every seed of every candidate, each with its own search of rates;
-    else candidates that cannot win are dropped, and seeds run where they decide (docs/adaptive.md). out: default
-    `runs/compare-DATA[-TASK]`.
-    format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip". extend, workers and all
-    after it: as in `run_study`.
-    """
-    from headstart.places.paths import absolute
-    from headstart.study.compare import choose_tasks, comparison
-
-    options = DataRunOptions(**how)
-    if screen is not None:
-        weights = shortlist(data, weights, screen, task=task, budget=budget, out=out, how=options)
-    asked = _with_starts(weights, starts)
-    candidates = candidates_of([uri for uri, _ in asked], options.offline)
-    chosen = [start for _, start in asked]
-    annotations = opened(data, options, options.offline)
-    tasks = choose_tasks(annotations, task)
-    detector = _common_detector(candidates, chosen, tasks, options.offline)
-    if not options.quiet:
-        tell("\n".join(annotations.summary()))
-    study = comparison(
-        absolute(data, Path.cwd()),
-        annotations,
-        candidates,
-        tasks,
-        budget=budget,
-        seeds=seeds,
-        reading=options.settings(),
-        explain=pairs if explain else "no",
-        starts=chosen,
-        detector=detector,
-        full=full,
-    )
-    where = as_path(out) or Path("runs") / (study.name + (f"-{task}" if task else ""))
-    told = f"Written by: headstart compare {data}\nExtend it, then: headstart run {where}"
-    with written(study, where, told, candidates, trust_code=options.trust_code) as source:
-        return summarized(study, source, where, where, how=options, extend=extend)
-
-
-def _with_starts(weights: Sequence[PathLike], starts: Sequence[str]) -> list[tuple[str, StartKind]]:
-    """Every candidate: weights, and what is copied of them. Raises UsageError for fewer than two."""
-    from headstart.weights.starts import require_start, split_start
-
-    wanted: list[StartKind | None] = [*map(require_start, starts)] or [None]
-    named = [split_start(str(uri)) for uri in weights]
-    asked = [(uri, start) for uri, own in named for start in ([own] if own or uri.startswith("random:") else wanted)]
-    if len(asked) < 2:
-        raise UsageError(
-            "a comparison needs at least two candidates: repeat -w, for example "
-            "-w tv:ResNet50_Weights.IMAGENET1K_V2 -w tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1 -w random:resnet50. "
-            "`headstart weights list` shows what is known."
-        )
-    return [(uri, start or "backbone") for uri, start in asked]
-
-
-def _common_detector(
-    candidates: Sequence[tuple[str, WeightsSpec]], starts: Sequence[StartKind], tasks: Sequence[str], offline: bool
-) -> DetectorFacts | None:
-    """The one detector that all can be parts of, where some start from more than a backbone. Raises UsageError."""
-    from headstart.tasks.possible_starts import common_detector
-    from headstart.weights.starts import BEYOND
-
-    if not set(starts) & set(BEYOND):
-        return None
-    specs = [spec for _, spec in candidates]
-    detector = common_detector(list(zip(specs, starts, strict=True)), offline)
-    if detector and "detect" not in tasks:
-        raise UsageError("only detection copies more than a backbone; these data, or --task, are of other tasks")
-    return detector
 
 
 def build_report(run: PathLike) -> Path:

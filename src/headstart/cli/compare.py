@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from headstart.cli.finish import finish
 from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out
 from headstart.cli.groups import ReadingImages, Running, with_groups
+from headstart.errors import UsageError
 from headstart.tasks.table import trained_tasks
+from headstart.terminal import say
 
 
 @with_groups
@@ -60,6 +62,9 @@ def compare(
             "cannot win and running seeds where they decide.",
         ),
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it would do: jobs, minutes, what it could find. Runs nothing.")
+    ] = False,
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -68,20 +73,21 @@ def compare(
     """Which of these weights should I start from for this data?"""
     from headstart import api
 
-    summary = api.compare(
-        data,
-        weights,
-        task,
-        seeds,
-        starts=[word.strip() for word in starts.split(",")] if starts else (),
-        screen=screen,
-        budget=budget,
-        extend=extend,
-        explain=explain,
-        pairs=pairs,
-        full=full,
-        out=out,
+    asked: dict[str, Any] = {
+        "starts": [word.strip() for word in starts.split(",")] if starts else (),
+        "budget": budget,
+        "explain": explain,
+        "pairs": pairs,
+        "full": full,
+        "out": out,
         **reading.keywords(),
         **running.keywords(),
-    )
+    }
+    if plan:
+        if screen is not None:
+            raise UsageError(
+                "--screen looks at the weights first, so it cannot be planned. Leave out --screen or --plan."
+            )
+        return say(api.plan_comparison(data, weights, task, seeds, **asked).text())
+    summary = api.compare(data, weights, task, seeds, screen=screen, extend=extend, **asked)
     finish(summary, running.quiet, as_json)

@@ -59,6 +59,13 @@ def has_test(annotations: Annotations, task: Target) -> bool:
     return _official(annotations, task) is not None
 
 
+def num_tested(annotations: Annotations, task: Target, folds: int = 0) -> int:
+    """Images that `assign` tests: the source's own, or of one of `folds` a part of the others. Their near-duplicates
+    are not known yet, so of folds it is about so many."""
+    official = _official(annotations, task)
+    return len(official.test) if official is not None else len(_pool(annotations, task)) // max(folds, 1)
+
+
 def assign(
     annotations: Annotations, task: Target, folds: int = 0, clusters: ArrayLike | None = None, *, seed: int = 0
 ) -> Roles:

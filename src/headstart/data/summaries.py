@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.data.boxes import CONVENTIONS
 from headstart.data.flags import DIFFICULT, SPLITS
+from headstart.places.paths import absolute
 
 log = logging.getLogger(__name__)
 NOTES = f"{__name__}.notes"
@@ -50,7 +52,8 @@ def lines(table: Any) -> tuple[str, ...]:
         void = f"; ignored: value {', '.join(map(str, table.mask_void))}" if table.mask_void else ""
         out.append(f"masks: {int(table.supports('segment').sum())}: {named}{void}")
     told = told_of(table)
-    mark_told(told)
+    there = absolute(str(table.root), Path.cwd())  # as a study that is made of the data names it
+    mark_told([*told, *(line.replace(str(table.root), there) for line in told)])
     return (*out, *told)
 
 

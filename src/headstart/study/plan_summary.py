@@ -122,7 +122,7 @@ class Plan:
         """As `headstart plan` prints it."""
         lines = [
             f"run directory: {self.out}",
-            f"{self.name}: {self.weights} weights x {self.tasks} tasks x {self.seeds} seeds",
+            f"{self.name}: {self.weights} weights x {_counted(self.tasks, 'task')} x {_counted(self.seeds, 'seed')}",
             f"networks run on: {self.devices}",
             *(f"  {kind:<12} {n:4d} jobs, {_cpu_minutes(s)}{self._how(kind)}" for kind, (n, s) in self.jobs.items()),
         ]
@@ -132,6 +132,9 @@ class Plan:
             most, searching = self.trainings
             more = f" and {searching} more that search rates" if searching else ""
             known = f"  at most {most} trainings (a job for each length){more}"
+            if count := self.jobs.get("transfer", (0, 0.0))[0]:
+                whole = (most + searching) * self.jobs["transfer"][1] / count
+                known += f", {_cpu_minutes(whole)} at the length that they begin with"
             lines.append(f"{known}: after {FIRST} seeds of each candidate, only those that decide")
         if self.explaining:
             said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
@@ -242,6 +245,10 @@ def _precisions(study: Study, devices: Devices) -> str:
     return ", ".join([f"trained in {usual}", *sorted(others)])
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
+
+
 def _cpu_minutes(seconds: float) -> str:
     return f"about {seconds / 60:6.1f} CPU minutes" if seconds >= 3 else "a few CPU seconds"
 
@@ -252,7 +259,7 @@ def foreseen(planner: Planner, store: Store | None, expansion: Expansion) -> tup
     results = Results(planner, store, expansion) if store else None
     tests, found = family_sizes(study), []
     for task in study.tasks:
-        images = sum(planner.sets.count(name) for name in task.test)
+        images = sum(planner.sets.tested(name) for name in task.test)
         weights = len(task.only or study.weights)
         measured = results and _measured(results, task, len(study.seeds))
         parts = measured or assumed(len(study.seeds), weights, images)

@@ -12,6 +12,7 @@ from headstart.config.data import data_name
 from headstart.config.sets import ORIGIN_STRIDE, FolderSet, TableSet, WorldSet
 from headstart.config.study import Study
 from headstart.data.annotations import Annotations
+from headstart.data.splits import num_tested
 from headstart.errors import StudyError
 from headstart.places.paths import absolute
 from headstart.readers.place import DataPlace
@@ -138,6 +139,13 @@ class Sets:
         """Images of a set, at most."""
         settings = self.study.sets[name]
         return settings.count if isinstance(settings, WorldSet) else settings.images or len(self.annotations(settings))
+
+    def tested(self, name: str) -> int:
+        """Images that a task with this test set is scored on; of folds about so many in each."""
+        settings = self.study.sets[name]
+        if not isinstance(settings, FolderSet) or settings.role != "test" or settings.images or settings.per_class:
+            return self.count(name)
+        return num_tested(self.annotations(settings), settings.task, settings.folds)
 
     def pixels(self, name: str) -> float:
         """Pixels of an image of a set, as tasks see it."""
