@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -354,6 +355,16 @@ def test_plain_lines_where_there_is_no_terminal():
     assert len(lines) == 2
     assert lines[0] == "[1 of 2 jobs, 0:00 so far, less than a minute left] add 1: done in 1:05"
     assert lines[1].endswith("prepare [photos]: failed: tiny.jpg: not an image")
+
+
+def test_jobs_that_are_not_known_yet_are_said_not_to_be_in_the_time_left():
+    stream = io.StringIO()
+    with ProgressDisplay(2, stream=stream) as display:
+        known, *others = events_of_a_run()
+        for event in (replace(known, hidden=13), *others[:3]):
+            display(event)
+    said = "[1 of 2 jobs, 0:00 so far, less than a minute left for these; 13 or more follow] add 1: done in 1:05\n"
+    assert stream.getvalue() == said
 
 
 def test_a_terminal_shows_bars_and_keeps_failures(monkeypatch):

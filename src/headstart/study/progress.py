@@ -138,12 +138,13 @@ class _Tally:
     def __init__(self, left: TimeLeft) -> None:
         self.left = left
         self.began = time.monotonic()
+        self.hidden = 0
 
     def count(self, event: Event) -> None:
         left = self.left
         if event.what == "known":
             left.known = {job.name: job for job in event.known}
-            left.done = event.done
+            left.done, self.hidden = event.done, event.hidden
         elif event.job is not None:
             name = event.job.name
             left.fractions[name] = event.fraction
@@ -154,10 +155,13 @@ class _Tally:
                 left.fractions.pop(name, None)
 
     def summary(self) -> str:
-        """Such as "12 of 57 jobs, 3:05 so far, about 8 min left"."""
+        """Such as "12 of 57 jobs, 3:05 so far, about 8 min left", of the jobs that are known."""
         so_far = f"{len(self.left.done)} of {len(self.left.known)} jobs, {clock(time.monotonic() - self.began)} so far"
         seconds = self.left.seconds()
-        return so_far if seconds is None else f"{so_far}, {about(seconds)} left"
+        if seconds is None:
+            return so_far
+        more = f" for these; {self.hidden} or more follow" if self.hidden else ""
+        return f"{so_far}, {about(seconds)} left{more}"
 
 
 class _Lines(_Tally):

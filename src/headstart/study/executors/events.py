@@ -25,6 +25,10 @@ class Expansion(Protocol):
         """Whether no result can add further jobs."""
 
     @property
+    def hidden(self) -> int:
+        """Jobs that will follow once others are done, at least."""
+
+    @property
     def again(self) -> frozenset[str]:
         """Names of jobs that were finished and are made again."""
 
@@ -46,6 +50,8 @@ class Event:
     """All jobs known so far, for `known`."""
     done: frozenset[str] = frozenset()
     """Names of those that are finished, for `known`."""
+    hidden: int = 0
+    """Jobs at least that follow once others are done, for `known`."""
 
 
 @dataclass(frozen=True)

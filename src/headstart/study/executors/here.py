@@ -116,7 +116,7 @@ class _Written(logging.Handler):
 
 def _told(expansion: Expansion, store: Store, on_event: Callable[[Event], None]) -> Expansion:
     done = frozenset(job.name for job in expansion.known if store.find(job.name, job.key))
-    on_event(Event("known", known=tuple(expansion.known), done=done))
+    on_event(Event("known", known=tuple(expansion.known), done=done, hidden=expansion.hidden))
     return expansion
 
 

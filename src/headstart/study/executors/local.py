@@ -136,7 +136,7 @@ class _Dispatcher:
     def _expand(self) -> Expansion:
         expansion = self.next_jobs()
         done = frozenset(job.name for job in expansion.known if self.store.find(job.name, job.key)) - expansion.again
-        self.on_event(Event("known", known=tuple(expansion.known), done=done))
+        self.on_event(Event("known", known=tuple(expansion.known), done=done, hidden=expansion.hidden))
         return expansion
 
     def _is_made(self, job: Job) -> bool:
