@@ -169,7 +169,7 @@ def test_unforeseen_faults_keep_their_traceback(api, monkeypatch):
     [
         (["run"], "Missing argument"),
         (["run", "shapes", "--workers", "0"], "Invalid value for '--workers'"),
-        (["compare", "photos"], "Missing option"),
+        (["pretrain", "photos", "--supervision"], "requires an argument"),
         (["compare", "photos", "-w", "random:resnet50", "--budget", "huge"], "huge"),
         (["train", "photos"], "No such command"),
     ],

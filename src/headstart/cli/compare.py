@@ -19,11 +19,14 @@ def compare(
     data: DataArgument,
     *,
     weights: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            "--weights", "-w", help="A candidate, such as timm:resnet50.a1_in1k; `weights list` shows some. Repeat it."
+            "--weights",
+            "-w",
+            help="A candidate, such as timm:resnet50.a1_in1k; `weights list` shows some. Repeat it. Without any: an "
+            "ImageNet classifier, a detector, a self-supervised network and random values.",
         ),
-    ],
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(metavar="|".join(trained_tasks()), help="Only this task; by default all that the data serve."),
@@ -47,6 +50,18 @@ def compare(
         ),
     ] = None,
     budget: Annotated[Budget, typer.Option(help="How long each training is.")] = "normal",
+    license: Annotated[
+        str | None,
+        typer.Option(
+            "--license", "--licence", help="Of the weights, such as apache-2.0, or commercial; others are refused."
+        ),
+    ] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(min=0, help="Milliseconds of an image of 224 x 224 pixels where networks run.")
+    ] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(min=0, help="Of the whole comparison, at most, as `plan` estimates it.")
+    ] = None,
     extend: Extend = False,
     explain: Annotated[
         bool, typer.Option(help="Say why: the best candidate against the default one, on held-out images.")
@@ -76,6 +91,9 @@ def compare(
     asked: dict[str, Any] = {
         "starts": [word.strip() for word in starts.split(",")] if starts else (),
         "budget": budget,
+        "license": license,
+        "max_ms": max_ms,
+        "max_hours": max_hours,
         "explain": explain,
         "pairs": pairs,
         "full": full,
@@ -88,6 +106,6 @@ def compare(
             raise UsageError(
                 "--screen looks at the weights first, so it cannot be planned. Leave out --screen or --plan."
             )
-        return say(api.plan_comparison(data, weights, task, seeds, **asked).text())
-    summary = api.compare(data, weights, task, seeds, screen=screen, extend=extend, **asked)
+        return say(api.plan_comparison(data, weights or (), task, seeds, **asked).text())
+    summary = api.compare(data, weights or (), task, seeds, screen=screen, extend=extend, **asked)
     finish(summary, running.quiet, as_json)

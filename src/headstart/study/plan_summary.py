@@ -113,6 +113,15 @@ class Plan:
     def __repr__(self) -> str:
         return f"<plan of {self.name} in {self.out}: {self.known - self.done} jobs wait, {self.done} are done>"
 
+    @property
+    def most_seconds(self) -> float:
+        """CPU seconds of all waiting jobs. Those that are not known yet are taken to be trainings and tests as long as
+        the known ones, and as many as there can be at most."""
+        trainings, seconds = self.jobs.get("transfer", (0, 0.0))
+        most = sum(self.trainings) if self.trainings else trainings + self.hidden
+        each = (seconds + self.jobs.get("evaluate", (0, 0.0))[1]) / max(trainings, 1)
+        return sum(s for _, s in self.jobs.values()) + self.explaining + each * max(0, most - trainings)
+
     def _how(self, kind: str) -> str:
         if kind in self.measured:
             return " (measured)"

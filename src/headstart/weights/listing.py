@@ -32,19 +32,29 @@ def rows(supervision: str | None = None, licence: str | None = None) -> list[dic
     """
     if supervision is not None and supervision not in SUPERVISIONS:
         raise UsageError(f"supervision {supervision!r} is unknown. Give one of {', '.join(SUPERVISIONS)}.")
-    licenses = sorted({entry.licence for entry in CATALOGUE})
-    if licence is not None and licence != "commercial" and licence.lower() not in licenses:
-        raise UsageError(f"no weights have the license {licence!r}. Give commercial, or one of {', '.join(licenses)}.")
-    if supervision == "none":
-        times = listed()
-        return [_random_row(name) | _time_of(name, times) for name in ARCHITECTURES]
+    require_licence(licence)
     times = listed()
+    if supervision == "none":
+        return [_random_row(name) | _time_of(name, times) for name in ARCHITECTURES]
     return [
         _row(entry) | _time_of(entry.backbone, times)
         for entry in CATALOGUE
-        if (supervision is None or supervision in entry.supervision)
-        and (licence is None or (entry.is_commercial if licence == "commercial" else entry.licence == licence.lower()))
+        if (supervision is None or supervision in entry.supervision) and has_licence(entry, licence)
     ]
+
+
+def require_licence(licence: str | None) -> None:
+    """Raises UsageError for a license that no weights have."""
+    licenses = sorted({entry.licence for entry in CATALOGUE})
+    if licence is not None and licence != "commercial" and licence.lower() not in licenses:
+        raise UsageError(f"no weights have the license {licence!r}. Give commercial, or one of {', '.join(licenses)}.")
+
+
+def has_licence(entry: PublicWeights, licence: str | None) -> bool:
+    """Whether weights have the license of this name, one that allows commercial use ("commercial"), or any (None)."""
+    if licence is None:
+        return True
+    return entry.is_commercial if licence == "commercial" else entry.licence == licence.lower()
 
 
 def _time_of(backbone: str, times: Mapping[str, Timed]) -> dict[str, Any]:

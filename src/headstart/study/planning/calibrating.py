@@ -43,13 +43,14 @@ TESTED = 64
 """Images of the test."""
 
 
-def calibrate(planner: Planner, devices: Devices) -> int:
-    """Measure and keep all trainings of a study whose jobs the planner has made; returns how many that were."""
+def calibrate(planner: Planner, devices: Devices, *, again: bool = True) -> int:
+    """Measure and keep all trainings of a study whose jobs the planner has made; returns how many that were. again:
+    also those that were measured on this machine before."""
     import torch
 
     torch.set_num_threads(planner.study.threads)
     take_seat(Seat(devices.names[0] if devices.names else "cpu"))
-    asked = [training for training, _ in planner.speeds.asked.values()]
+    asked = [training for training, speed in planner.speeds.asked.values() if again or not speed]
     for training in asked:
         speed = measured(training, planner, devices.kind)
         keep(training.what(planner.speeds.device, planner.speeds.threads), speed)
@@ -117,6 +118,8 @@ def _update(
 
     took(1)  # libraries and kernels are loaded now
     shorter = took(FIRST)
+    if shorter > FIRST * ENOUGH:  # what a training does once is little beside an update
+        return shorter / FIRST
     each = max(took(FIRST + MORE) - shorter, 1e-6) / MORE
     more = min(MOST, ceil(ENOUGH / each))
     return each if more <= MORE else max(took(FIRST + more) - shorter, 1e-6) / more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,27 +23,40 @@ if TYPE_CHECKING:
 def timed(settings: TimeSettings, place: TimePlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
     """Writes `time.json`; there are no metrics, since times are no results. What was measured on this machine before
     is not measured again. Of a network that `weights list` shows, its time at that list's size is kept, too."""
-    import torch
-
-    from headstart.models.backbones.building import build_backbone
-
     device = seat().device
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    asked = Timed(settings.backbone, settings.backbone_digest, settings.size_hw, name, settings.threads)
+    asked = Timed(settings.backbone, settings.backbone_digest, settings.size_hw, _named(device), settings.threads)
     wanted = [asked]
     if settings.backbone in {entry.backbone for entry in CATALOGUE}:
         wanted.append(replace(asked, size_hw=LISTED_HW))
-    found = {each: known(each) for each in wanted}
-    if not all(found.values()):
+    write_json(out / "time.json", asdict(_found(wanted, device, place)[0]))
+    return {}
+
+
+def at_listed_size(backbone: str, device: str) -> Timed:
+    """What `weights list` shows of a backbone, measured now on `device` where it was not before on this machine."""
+    return _found([Timed(backbone, "", LISTED_HW, _named(device), threads=1)], device, TimePlace(backbone, ""))[0]
+
+
+def _named(device: str) -> str:
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def _found(wanted: Sequence[Timed], device: str, place: TimePlace) -> list[Timed]:
+    """Each of one network, measured where it is not known."""
+    found = [known(each) for each in wanted]
+    if not all(found):
+        import torch
+
+        from headstart.models.backbones.building import build_backbone
+
         torch.manual_seed(0)
         backbone = build_backbone(place.backbone, Path(place.base)).to(device).to(memory_format=torch.channels_last)
-        for each, before in found.items():
-            if before is None:
-                found[each] = _measured(each, backbone)
-    answer = found[asked]
-    assert answer
-    write_json(out / "time.json", asdict(answer))
-    return {}
+        return [before or _measured(each, backbone) for each, before in zip(wanted, found, strict=True)]
+    return [each for each in found if each]
 
 
 def _measured(asked: Timed, backbone: nn.Module) -> Timed:
