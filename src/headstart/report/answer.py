@@ -13,7 +13,7 @@ from headstart.report import change, differs
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, metric_words, task_words
-from headstart.study.answer import spent_lines
+from headstart.study.answer import aside_lines, spent_lines
 
 
 def section(run: RunDir) -> Section | None:
@@ -53,7 +53,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "ranked": ranking["ranked"],
         "cheapest": ranking["cheapest_adequate"],
         "overstated": _overstated(ranking),
-        "spent": [capital(line) for line in spent_lines(ranking)],
+        "spent": [capital(line) for line in [*spent_lines(ranking), *aside_lines(ranking)]],
         "unit": ranking.get("unit", "points"),
         "scope": ranking.get("scope", ""),
         "change": change.sentences(run, ranking) if len(ranking["rows"]) > 1 else [],
@@ -90,21 +90,23 @@ def sentence(ranking: dict[str, Any], task: str) -> Markup:
     tied = [name for name in _tied(ranking) if name not in unsettled]
     behind = [row["weights"] for row in ranking["rows"] if row["weights"] not in (best, *tied, *unsettled)]
     text = Markup("For {}, start from {}").format(task, _name(best))
-    if len(ranking["rows"]) == 1:
+    aside = [*(ranking.get("set_aside") or {})]
+    unsettled += aside
+    if len(ranking["rows"]) == 1 and not aside:
         return text + Markup(": nothing else was tried.")
     if not ranking["ranked"]:
         return Markup(
             "For {}, one seed ranks nothing: {} has the highest score, of these trained models only. "
             "Three seeds or more could tell weights apart."
         ).format(task, _name(best))
-    if len(tied) == len(ranking["rows"]) - 1:
+    if tied and len(tied) == len(ranking["rows"]) - 1:
         text = Markup(
             "For {}, this study cannot tell its candidates apart: {} has the best mean, but {} {} not "
             "distinguishable from it"
         ).format(task, _name(best), _names(tied), _be(tied))
     elif tied:
         text += Markup("; {} {} not distinguishable from it").format(_names(tied), _be(tied))
-    elif len(ranking["rows"]) == 2 and behind:
+    elif len(ranking["rows"]) == 2 and behind and not aside:
         text += Markup("; the other is distinguishably behind")
     elif not unsettled:
         text += Markup("; all others are distinguishably behind")

@@ -38,10 +38,17 @@ def _extend_lines(summary: dict[str, Any]) -> list[str]:
     rows = [row for row in summary.get("convergence") or [] if row["moving"] or row["unsettled"]]
     updates = {row["task"]: row["updates"] for row in rows if "epochs" not in row}
     by_epochs = {row["task"]: row["epochs"] for row in rows if "epochs" in row}
-    return [
+    aside = {ranking["task"]: ranking["set_aside"] for ranking in summary["rankings"] if "set_aside" in ranking}
+    lines = [
+        f"set aside: {', '.join(names)} of {task}; the same command with --extend trains all its candidates on"
+        for task, names in aside.items()
+        if task not in updates
+    ]
+    lines += [
         f"not converged: {task}, in {epochs:g} epochs; a study with more of them would say more"
         for task, epochs in by_epochs.items()
-    ] + [
+    ]
+    return lines + [
         f"not converged: {task}; the same command with --extend trains its candidates on, from {number} updates to "
         f"{2 * number}"
         for task, number in updates.items()
@@ -86,6 +93,7 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
             f"   one value for all seeds: {', '.join(same)} (no seed changes given weights or their probe)"
         )
     lines += [f"   not ranked: {name}, {why}" for name, why in ranking["not_ranked"].items()]
+    lines += [wrapped for line in aside_lines(ranking) for wrapped in _wrapped(f"   {line}")]
     lines += [wrapped for line in _conclusions(ranking) for wrapped in _wrapped(f"   {line}")]
     lines += [wrapped for line in spent_lines(ranking) for wrapped in _wrapped(f"   {line}")]
     return lines + _time_lines(ranking, out)
@@ -93,7 +101,7 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
 
 def _conclusions(ranking: dict[str, Any]) -> list[str]:
     if len(ranking["rows"]) == 1:
-        return ["nothing else was tried"]
+        return [f"left: {ranking['best']}" if ranking.get("set_aside") else "nothing else was tried"]
     if not ranking["ranked"]:
         return [
             f"no ranking: with one seed the highest score, of {ranking['best']}, is of this trained model only. "
@@ -112,6 +120,13 @@ def _conclusions(ranking: dict[str, Any]) -> list[str]:
         points = _points(ranking["overstated"])
         lines.append(f"its score is expected to be {points} points too high: the best is also the luckiest")
     return lines
+
+
+def aside_lines(ranking: dict[str, Any]) -> list[str]:
+    """Candidates that were set aside without a verdict, and why; none of most rankings."""
+    aside = ranking.get("set_aside") or {}
+    told = [f"set aside, not converged, no verdict: {name}; {why}" for name, why in aside.items()]
+    return [*told, "what was set aside is trained like all others by --full, and by --extend"] if told else []
 
 
 def spent_lines(ranking: dict[str, Any]) -> list[str]:

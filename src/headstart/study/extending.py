@@ -6,7 +6,7 @@ often stands in the run's `extended.json`, so that the study stays what it is an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from headstart.errors import StoreError
@@ -29,9 +29,16 @@ def read_extended(out: Path) -> dict[str, int]:
     return there
 
 
-def extend(out: Path, convergence: Mapping[str, Mapping[str, Convergence]]) -> list[str]:
-    """Write down that the tasks that have not converged by some metric are extended once more; their names."""
-    moving = [task for task, by_metric in convergence.items() if any(not_converged(of) for of in by_metric.values())]
+def extend(
+    out: Path, convergence: Mapping[str, Mapping[str, Convergence]], aside: Container[str] = frozenset()
+) -> list[str]:
+    """Write down that the tasks that have not converged by some metric are extended once more; their names. aside:
+    tasks of which a candidate was set aside since it has not."""
+    moving = [
+        task
+        for task, by_metric in convergence.items()
+        if task in aside or any(not_converged(of) for of in by_metric.values())
+    ]
     times = read_extended(out)
     if moving:
         write_json(out / FILE, times | {task: times.get(task, 0) + 1 for task in moving})

@@ -187,6 +187,8 @@ class Expansion:
     explain: list[tuple[str, int, Job]] = field(default_factory=list)
     """(kind, seed, job) of the explanations."""
     pairs: list[Pair] = field(default_factory=list)
+    aside: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Task -> candidates that were set aside, and why (`headstart.stats.reach`)."""
     times: Mapping[tuple[str, str], Job] = field(default_factory=dict)
     """By weights and task, the job that times their network; one for all of the same architecture and size."""
     hidden: int = 0

@@ -7,13 +7,13 @@ be made, so resuming, extending and planning are the same thing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from headstart.config.study import Study, Task, WeightsEntry
 from headstart.stats.sequential import FIRST
-from headstart.study.durations import duration
+from headstart.study.durations import Duration, duration
 from headstart.study.jobs import Expansion, Job, Trial
 from headstart.study.kinds import require_kinds
 from headstart.study.origins import Origins
@@ -85,21 +85,25 @@ class Planner:
         """All jobs that can be named now, the ready ones among them, the trials and explanations."""
         known: dict[str, Job] = {}
         trials: list[Trial] = []
+        aside: dict[str, dict[str, str]] = {}
         hidden, unknown = 0, set()
         for task in self.study.tasks:
             entries = [entry for entry in self.study.weights if not task.only or entry.name in task.only]
-            doublings = self._doublings(task, entries, lookup, known)
-            spent = self._spending(task, entries, doublings, lookup)
+            length = self._length(task, entries, lookup, known)
+            spent = self._spending(task, entries, length, lookup)
+            aside[task.name] = {name: one.why for name, one in [*length.aside.items(), *spent.aside.items()]}
             for job in spent.jobs:
                 collect(job, known)
             for entry in entries:
                 seeds = self.study.seeds[: spent.seeds.get(entry.name)]
-                now, later = self._trials(task, entry, doublings, lookup, seeds=seeds, known=known)
+                own = length.aside.get(entry.name, length).doublings
+                now, later = self._trials(task, entry, own, lookup, seeds=seeds, known=known)
                 trials += now
                 hidden += later
                 unknown |= {task.name} if later or spent.waits else set()
         explain = Explaining(self.jobs).jobs()
-        pairs = self.pairs.of(trials, lookup, self._lost, set() if self.failed else unknown)
+        counted = [trial for trial in trials if trial.weights not in aside[trial.task]]
+        pairs = self.pairs.of(counted, lookup, self._lost, set() if self.failed else unknown)
         hidden += pairs.hidden
         times = timing_jobs(self.origins, trials)
         screens = [self.jobs.screen(entry) for entry in self.study.weights if self.study.screen]
@@ -120,18 +124,18 @@ class Planner:
             trials,
             explain=explain,
             pairs=pairs.pairs,
+            aside=aside,
             times=times,
             hidden=hidden,
             done=frozenset(done),
             again=frozenset(known[key].name for key in lacking),
         )
 
-    def _doublings(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> int | None:
+    def _length(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> Duration:
         """How often the trainings of a task go on for as many updates again, by its own rule and by `extended`; None
         while the rule waits for the first seed. What it waits for goes into `known`."""
         if task.recipe is None:
-            return 0
-
+            return Duration(0, ())
         first = self.study.seeds[0]
 
         def transfers(entry: WeightsEntry, doublings: int) -> tuple[Job, ...] | None:
@@ -140,11 +144,18 @@ class Planner:
                 return self.jobs.transfers(task, entry, first, rates, doublings=doublings)
             return () if self._lost_search(task, entry, first, lookup) else None
 
-        arms = [partial(transfers, entry) for entry in entries]
-        found = duration(task, arms, lookup, margin=self.study.margin, lost=self._lost)
+        arms = {entry.name: partial(transfers, entry) for entry in entries}
+        by_rule = partial(duration, task, arms, lookup, margin=self.study.margin, lost=self._lost)
+        ranked = {entry.name for entry in entries if entry.times == 1} if is_adaptive(self.study, task) else set()
+        found, times = by_rule(ranked=ranked), self.extended.get(task.name, 0)
+        if times:  # who was set aside is taken back
+            whole = by_rule() if found.aside else found
+            known_now = None not in (found.doublings, whole.doublings)
+            longer = max(whole.doublings or 0, (found.doublings or 0) + 1) + times - 1
+            found = Duration(longer if known_now else None, (*found.jobs, *whole.jobs))
         for job in found.jobs:
             collect(job, known)
-        return None if found.doublings is None else found.doublings + self.extended.get(task.name, 0)
+        return found
 
     def _lost(self, job: Job) -> bool:
         """Whether a job failed, or one that it needs."""
@@ -171,21 +182,34 @@ class Planner:
         """Whether a training failed that the rate of a candidate would be known by."""
         return any(self._lost(job) for search in self._searches(task, entry, seed, lookup) for job in search.jobs)
 
-    def _spending(self, task: Task, entries: list[WeightsEntry], doublings: int | None, lookup: Lookup) -> Spending:
+    def _spending(self, task: Task, entries: list[WeightsEntry], length: Duration, lookup: Lookup) -> Spending:
         """How many seeds the candidates of a task get: all, but in an adaptive study. While rates or lengths are being
         searched, two at least."""
         arms = [entry for entry in entries if entry.times == 1]  # others are no part of the ranking
         if not is_adaptive(self.study, task) or len(arms) < 2:
             return Spending({}, (), False)
+        gone = dict.fromkeys(length.aside, 1)
         first, trial_of = self.study.seeds[0], {}
         for entry in arms:
+            if entry.name in gone:
+                continue
             rates, edge = self._rates(task, entry, first, lookup, known={})
             if rates is None and self._lost_search(task, entry, first, lookup):
                 continue
-            if rates is None or doublings is None:
-                return Spending({arm.name: FIRST for arm in arms}, (), True)
-            trial_of[entry.name] = partial(self._trial, task, entry, rates=rates, edge=edge, doublings=doublings)
-        return spending(self.study, task, trial_of, lookup, lost=self._lost)
+            if rates is None or length.doublings is None:
+                return Spending({arm.name: FIRST for arm in arms} | gone, (), True)
+            own = partial(self._trial, task, entry, rates=rates, edge=edge, doublings=length.doublings)
+            trial_of[entry.name] = own
+        found = spending(
+            self.study,
+            task,
+            trial_of,
+            lookup,
+            lost=self._lost,
+            doublings=length.doublings or 0,
+            sets_aside=task.name not in self.extended,
+        )
+        return replace(found, seeds={**found.seeds, **gone})
 
     def _trials(
         self,

@@ -38,14 +38,17 @@ class Results:
         self.study = planner.study
         self.finished = FinishedJobs(store)
         self.expansion = expansion
+        self.aside = {task: of for task, of in expansion.aside.items() if of}
+        """Task -> candidates that were set aside, and why."""
         trials = [t for t in expansion.trials if self.finished.of(t.evaluate)]
         self.convergence = {task.name: self._convergence(task, trials) for task in self.study.tasks}
 
     def _convergence(self, task: Task, trials: list[Trial]) -> dict[str, Convergence]:
-        """Of all candidates' seeds; in an adaptive study of those that all of them have."""
-        wanted = self._wanted(task)
+        """Of all candidates' seeds; in an adaptive study of those that all of them have who were not set aside."""
+        aside = self.aside.get(task.name, {})
+        wanted = {name: count for name, count in self._wanted(task).items() if name not in aside}
         seeds = self.study.seeds[: min(wanted.values(), default=None)]
-        own = [t for t in trials if t.task == task.name and t.seed in seeds]
+        own = [t for t in trials if t.task == task.name and t.seed in seeds and t.weights not in aside]
         return convergence_of(task, own, self.finished.metrics, seeds=seeds, margin=self.study.margin)
 
     def _wanted(self, task: Task) -> dict[str, int]:
@@ -54,8 +57,10 @@ class Results:
         return dict(planned) if is_adaptive(self.study, task) else dict.fromkeys(planned, len(self.study.seeds))
 
     def _updates(self, task: Task) -> int:
-        """Of each training of a task, by now."""
-        transfers = [t.transfers for t in self.expansion.trials if t.task == task.name]
+        """Of each training of a task, by now, but of candidates that were set aside."""
+        aside = self.aside.get(task.name, {})
+        own = [t for t in self.expansion.trials if t.task == task.name and t.weights not in aside]
+        transfers = [t.transfers for t in own]
         if not transfers or not transfers[0]:
             return 0
         job = transfers[0][0]
@@ -103,14 +108,17 @@ class Results:
         found = self.finished.of(trial.evaluate)
         assert found
         trained_on, tested_on = self.finished.images(trial)
-        return {
+        why = self.aside.get(trial.task, {}).get(trial.weights)
+        return ({"set_aside": why} if why else {}) | {
             "weights": trial.weights,
             "task": trial.task,
             "seed": trial.seed,
             "lr": list(trial.rates),
             "edge": trial.at_edge,
             "metrics": found.metrics,
-            "not_converged": any(trial.weights in of.moving for of in self.convergence[trial.task].values()),
+            "not_converged": bool(
+                why or [m for m in self.convergence[trial.task].values() if trial.weights in m.moving]
+            ),
             "train_images": trained_on,
             "test_images": tested_on,
             "transfer_keys": [job.name for job in trial.transfers],
@@ -130,8 +138,8 @@ class Results:
         """Candidates with all their seeds, ranked; those with fewer are named. None when no candidate is complete."""
         values, replicates = self.by_weights(trials, task.name, metric)
         longer = {w.name: w.times for w in self.study.weights if w.times > 1}
-        wanted = self._wanted(task)
-        names = [n for n, v in values.items() if len(v) == wanted[n] and n not in longer]
+        wanted, aside = self._wanted(task), self.aside.get(task.name, {})
+        names = [n for n, v in values.items() if len(v) == wanted[n] and n not in longer and n not in aside]
         if not names:
             return None
         costs = {n: self._cost(n, task, trials) for n in names}
@@ -170,8 +178,9 @@ class Results:
         facts["not_ranked"] = {
             n: f"trained {longer[n]:g} times as long" if n in longer else f"{len(v)} of {wanted[n]} seeds were finished"
             for n, v in values.items()
-            if n not in names
+            if n not in names and n not in aside
         }
+        facts |= {"set_aside": dict(aside)} if aside else {}
         return facts | ranked
 
     def _saved(self, task: Task, wanted: Mapping[str, int]) -> dict[str, int]:

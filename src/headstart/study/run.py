@@ -125,7 +125,7 @@ def run(
         finishing = bool(planner.extended) and not now().complete
         outcome = work()
         results = Results(planner, store, now())
-        if extend and outcome.complete and not finishing and more(out, _extendable(results)):
+        if extend and outcome.complete and not finishing and more(out, _extendable(results), results.aside):
             planner.extended = read_extended(out)
             outcome = _joined(outcome, work())
             results = Results(planner, store, now())

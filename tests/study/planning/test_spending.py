@@ -1,4 +1,5 @@
-"""Seeds of an adaptive study: who gets more is decided by jobs, and the plan follows from what they found."""
+"""Seeds of an adaptive study: who gets more is decided by jobs, and the plan follows from what they found; who cannot
+win but has not converged is set aside, gets no more, and makes nothing longer."""
 
 from __future__ import annotations
 
@@ -13,9 +14,14 @@ from headstart.progress import silent
 from headstart.stats.sequential import judge
 from headstart.store.arrays import save_arrays
 from headstart.store.files import write_json
+from headstart.store.store import Store
+from headstart.study.answer import answer_lines
+from headstart.study.extending import extend
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.plan_summary import plan_summary
+from headstart.study.results import Results
+from headstart.study.run import lookup
 from headstart.study.runners.deciding import decide
 from headstart.study.settings import DecideSettings
 from support.small_studies import DETECT, drawn
@@ -24,15 +30,19 @@ NAMES = ("boxes", "labels", "random")
 BACKBONES = ("shapes-resnet", "resnet18", "resnet50")
 METRIC = "det/coco/map@0.5"
 FLAT, RISING = (0.40, 0.41, 0.41), (0.1, 0.2, 0.4)
+SLOW = (0.125, 0.14, 0.158)
+"""Still rises, and three times as fast would not reach .41 within two doublings."""
+LONG = {"task": {"most_updates": 120}}
 
 
 def study(**changes: Any) -> Study:
     """Three candidates, five seeds at most, a searched rate."""
     values = drawn() | {"seeds": [0, 1, 2, 3, 4], "explain": None, "pretraining": {}, "adaptive": True}
+    of_task = changes.pop("task", {})
     values |= {"search": "shared"} | changes
     values["weights"] = [{"name": name, "uri": f"random:{of}"} for name, of in zip(NAMES, BACKBONES, strict=True)]
     task = values["tasks"][0] | {"only": [], "recipe": DETECT | {"rates": [1e-3, 3e-3, 9e-3]}}
-    values["tasks"] = [changes.get("task", {}) | task]
+    values["tasks"] = [of_task | task]
     return Study.model_validate(values)
 
 
@@ -164,3 +174,106 @@ def test_the_job_judges_what_the_tests_found(tmp_path: Path) -> None:
     found = decided(tmp_path)
     assert found == {"best": 0.0, "chance": 0.0, "dropped/0": 0.0, "dropped/1": 1.0}
     assert judge({"0": [0.7, 0.71, 0.69], "1": [0.4, 0.41, 0.39]}, dict.fromkeys("01", np.zeros((3, 4))), 5).decided
+
+
+def lengths(plan: Expansion) -> dict[str, set[int]]:
+    updates: dict[str, set[int]] = {}
+    for trial in plan.trials:
+        updates.setdefault(trial.weights, set()).add(trial.transfers[0].settings.recipe.updates)
+    return updates
+
+
+def test_it_gets_no_further_seeds_and_makes_nothing_longer() -> None:
+    plan = plan_of(Finished(99, {}, random=SLOW), **LONG)
+    assert seeds_of(plan) == {"boxes": 5, "labels": 5, "random": 1}
+    assert lengths(plan) == {"boxes": {30}, "labels": {30}, "random": {30}} and plan.complete
+    assert {job.settings.arms for job in plan.known if job.kind == "decide"} == {2}
+    why = plan.aside["find"]["random"]
+    assert why.startswith("random still rises on held-out images (12.5, 14.0, 15.8 at a third, two thirds and the end)")
+    assert "to reach boxes it would have to gain 25.2 points within 2 doublings, and gained 3.1 at most" in why
+
+
+def test_one_that_may_catch_up_makes_it_longer_for_all_until_it_cannot_win() -> None:
+    assert plan_of(Finished(99, {}, random=RISING), **LONG).aside["find"] == {}
+    assert set(map(max, lengths(plan_of(Finished(99, {}, random=RISING), **LONG)).values())) == {120}
+
+    class Slower(Finished):
+        """Rises at first; from 60 updates on by little."""
+
+        def __call__(self, job: Any) -> Any:
+            self.curves["labels"] = RISING if job.kind == "transfer" and job.settings.recipe.updates < 60 else FLAT
+            self.curves["random"] = (0.1, 0.2, 0.25) if job.settings.recipe.updates < 60 else SLOW
+            return super().__call__(job)
+
+    class OfTransfers(Slower):
+        def __call__(self, job: Any) -> Any:
+            return super().__call__(job) if job.kind == "transfer" else Finished.__call__(self, job)
+
+    plan = plan_of(OfTransfers(99, {}), **LONG)
+    assert lengths(plan) == {"boxes": {60}, "labels": {60}, "random": {60}} and seeds_of(plan)["random"] == 1
+
+
+def test_full_and_extend_train_it_like_all_others() -> None:
+    slow = Finished(99, {}, random=SLOW)
+    whole = plan_of(slow, adaptive=False, **LONG)
+    assert whole.aside == {"find": {}} and set(seeds_of(whole).values()) == {5}
+    assert lengths(whole) == {name: {120} for name in NAMES}
+    for times, updates in ((1, 120), (2, 240)):
+        plan = Planner(study(**LONG), Path(), extended={"find": times}).expand(slow)
+        assert plan.aside == {"find": {}} and lengths(plan) == {name: {updates} for name in NAMES}
+
+
+def test_a_look_sets_aside_who_is_behind_but_has_not_converged() -> None:
+    """Without longer trainings to come, what it scores now is all it can score."""
+    plan = plan_of(Finished(99, {2: ("random",)}, random=SLOW))
+    assert seeds_of(plan) == {"boxes": 5, "labels": 5, "random": 2} and [*plan.aside["find"]] == ["random"]
+    assert "its updates are as many as the budget allows" in plan.aside["find"]["random"]
+    # Who is not shown to be behind is not asked; who may still be ahead stays.
+    assert seeds_of(plan_of(Finished(99, {}, random=SLOW)))["random"] == 5
+
+
+def done(of: Any, run: Path, most: int, **curves: tuple[float, float, float]) -> Planner:
+    """The study run here, with the scores of these curves in the place of trainings; `most` jobs at most."""
+    planner, store, rng = Planner(of, Path()), Store(run), np.random.default_rng(0)
+    scores = Finished(99, {}, **curves)
+    while most and (ready := planner.expand(lookup(store)).ready):
+        job, out, most = ready[0], store.partial(ready[0].name), most - 1
+        out.mkdir(parents=True, exist_ok=True)
+        metrics = scores(job) if job.kind == "transfer" else {"test/images": 12.0}
+        if job.kind == "evaluate":
+            name = job.label.split()[3].rstrip(",")
+            value = scores.curves.get(name, FLAT)[2] + 0.005 * rng.normal()
+            metrics |= {METRIC: value, METRIC.replace("0.5", "0.7"): value / 2}
+            save_arrays(out / "replicates.npz", {m: value + 0.01 * rng.normal(size=40) for m in metrics if "/map" in m})
+        if job.kind == "decide":
+            metrics = decide(job.settings, None, {r: store.path(j.name) for r, j in job.inputs.items()}, out, silent)
+        write_json(out / "metrics.json", metrics)
+        store.commit(job.name, job.key, {"kind": job.kind})
+    return planner
+
+
+def test_the_answer_gives_no_verdict_and_a_run_that_was_stopped_decides_the_same(tmp_path: Path) -> None:
+    of, run = study(seeds=[0, 1, 2], **LONG), tmp_path / "run"
+    for some in (7, 13, 1000):
+        planner = done(of, run, some, random=SLOW, labels=(0.30, 0.30, 0.30))
+    store = Store(run)
+    results = Results(planner, store, planner.expand(lookup(store)))
+    assert results.expansion.complete and [*results.aside["find"]] == ["random"]
+    summary = results.summary()
+    first = summary["rankings"][0]
+    assert [row["weights"] for row in first["rows"]] == ["boxes", "labels"] and first["best_set"] == ["boxes"]
+    assert [*first["set_aside"]] == ["random"] and first["not_ranked"] == {}
+    assert (first["sequential"]["trainings"], first["sequential"]["not_run"]) == (9, 4)
+    assert [t["not_converged"] for t in summary["trials"] if t["weights"] == "random"] == [True]
+    said = " ".join(" ".join(answer_lines(summary, run)).split())
+    assert (
+        "set aside, not converged, no verdict: random; random still rises on held-out images (12.5, 14.0, 15.8" in said
+    )
+    assert "set aside: random of find; the same command with --extend trains all its candidates on" in said
+    assert extend(run, results.convergence, results.aside) == ["find"]
+    assert extend(run, results.convergence) == []
+
+
+def test_without_held_out_scores_nobody_is_set_aside() -> None:
+    nothing = (float("nan"),) * 3
+    assert plan_of(Finished(99, {2: ("random",)}, random=nothing), **LONG).aside == {"find": {}}

@@ -118,7 +118,8 @@ def _read_later(results: Results, summary: dict[str, Any], store: Store, *, exte
     moving = {
         task.name
         for task in results.study.tasks
-        if task.own_sizes is None and any(not_converged(of) for of in results.convergence[task.name].values())
+        if task.name in results.aside
+        or (task.own_sizes is None and any(not_converged(of) for of in results.convergence[task.name].values()))
     }
     found = {j.name for pair in results.expansion.pairs if pair.contents for j in pair.contents.inputs.values()}
     for trial in results.expansion.trials:

@@ -8,10 +8,11 @@ run that is killed and goes on takes the same decisions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headstart.config.study import Study, Task
 from headstart.stats.sequential import FIRST, UNLIKELY, levels
+from headstart.study.durations import Aside, beyond_reach
 from headstart.study.jobs import Job, Trial
 from headstart.study.lengths import Found, convergence_of
 from headstart.study.settings import DecideSettings
@@ -24,11 +25,12 @@ TrialOf = Callable[[int], Trial]
 @dataclass(frozen=True)
 class Spending:
     """seeds: candidate -> how many seeds it gets, as far as that is known. jobs: decisions that are known. waits:
-    whether one of them is not done."""
+    whether one of them is not done. aside: candidates that no longer count though nothing is said of them."""
 
     seeds: Mapping[str, int]
     jobs: tuple[Job, ...]
     waits: bool
+    aside: Mapping[str, Aside] = field(default_factory=dict)
 
 
 def is_adaptive(study: Study, task: Task) -> bool:
@@ -37,14 +39,23 @@ def is_adaptive(study: Study, task: Task) -> bool:
 
 
 def spending(
-    study: Study, task: Task, arms: Mapping[str, TrialOf], found: Found, *, lost: Callable[[Job], bool]
+    study: Study,
+    task: Task,
+    arms: Mapping[str, TrialOf],
+    found: Found,
+    *,
+    lost: Callable[[Job], bool],
+    doublings: int,
+    sets_aside: bool,
 ) -> Spending:
     """Of the candidates `arms`, all of whose rates and lengths are known. One that failed (`lost`) is not waited for.
 
     A candidate is dropped by the metric that the task is ranked by first, and only where its comparison with the best
-    has converged on held-out images; else it stays, and is no reason to run more seeds.
+    has converged on held-out images; else it is set aside where it cannot win however long it is trained, if
+    `sets_aside`, or stays, and is no reason to run more seeds. doublings: of all trainings by now.
     """
     left, spent, jobs = list(arms), dict.fromkeys(arms, len(study.seeds)), []
+    aside: dict[str, Aside] = {}
     for now in levels(len(study.seeds)):
         spent |= dict.fromkeys(left, now)
         trials = {name: [arms[name](seed) for seed in study.seeds[:now]] for name in left}
@@ -55,16 +66,19 @@ def spending(
         jobs.append(job)
         verdict = found(job)
         if verdict is None:
-            return Spending(spent, tuple(jobs), True)
+            return Spending(spent, tuple(jobs), True, aside)
         best = left[int(verdict["best"] or 0)]
         dropped = [name for k, name in enumerate(left) if verdict[f"dropped/{k}"]]
         own = [trial for name in left for trial in trials[name]]
         by_metric = convergence_of(task, own, found, seeds=study.seeds[:now], margin=study.margin)
         of = by_metric[job.settings.metric]
-        left = [name for name in left if name not in dropped or of.of_pair(name, best)]
+        unsettled = {name for name in dropped if of.of_pair(name, best)}
+        if sets_aside:
+            aside |= beyond_reach(task, of, unsettled, set(left), doublings=doublings, best=best)
+        left = [name for name in left if name not in aside and (name not in dropped or name in unsettled)]
         if len(left) < 2 or (verdict["chance"] or 0.0) < UNLIKELY:
             break
-    return Spending(spent, tuple(jobs), False)
+    return Spending(spent, tuple(jobs), False, aside)
 
 
 def _decision(study: Study, task: Task, trials: Mapping[str, list[Trial]]) -> Job:
