@@ -60,7 +60,8 @@ class Limits:
         asked.expand(lambda job: None)
         calibrate(asked, self.devices, again=False)
         expansion = planner.expand(lambda job: None)
-        plan = plan_summary(study, Path(), expansion, self.devices, explaining=planner.pairs.cost())
+        timed = max(planner.speeds.used, default="")
+        plan = plan_summary(study, Path(), expansion, self.devices, explaining=planner.pairs.cost(), calibrated=timed)
         at_once = len(self.devices.names) or self.workers or default_workers(study.threads)
         return plan.most_seconds / at_once / 3600
 

@@ -24,6 +24,7 @@ from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.planning.measured import Rate
+from headstart.study.planning.operations import heavier
 from headstart.study.planning.spending import is_adaptive
 from headstart.study.results import Results
 from headstart.study.search import MOST_EXTENSIONS
@@ -186,9 +187,10 @@ def plan_summary(
     rates = rates or {}
     jobs: dict[str, tuple[int, float]] = {}
     waiting = [job for job in expansion.known if job.key not in expansion.done]
+    of_network = {} if calibrated else heavier(waiting)
     for job in waiting:
         count, seconds = jobs.get(job.kind, (0, 0.0))
-        slower = rates[job.kind].slower if job.kind in rates else 1.0
+        slower = rates[job.kind].slower if job.kind in rates else of_network.get(job.key, 1.0)
         jobs[job.kind] = (count + 1, seconds + job.cost * slower)
     measured = tuple(kind for kind in jobs if kind in rates)
     return Plan(

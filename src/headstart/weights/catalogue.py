@@ -122,7 +122,7 @@ class PublicWeights:
     @property
     def gflops(self) -> float | None:
         """Of the backbone for one image of 224x224 pixels, 2 x multiply-adds / 1e9; None: unknown."""
-        return _architectures().get(self.backbone, {}).get("gflops")
+        return operations_of(self.backbone)
 
     @property
     def is_commercial(self) -> bool:
@@ -136,6 +136,11 @@ class PublicWeights:
 
 _FOLDER = Path(__file__).parent / "public"
 _FILES = ("classifiers", "detectors", "segmenters", "selfsupervised", "transformers")
+
+
+def operations_of(backbone: str) -> float | None:
+    """GFLOPs of a backbone, by its name, as `PublicWeights.gflops`."""
+    return _architectures().get(backbone, {}).get("gflops")
 
 
 @cache
