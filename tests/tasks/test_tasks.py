@@ -40,7 +40,7 @@ def test_metrics_that_candidates_are_ranked_and_rates_are_chosen_by():
 
 
 def test_pre_training_has_heads_of_the_tasks_that_it_is_like():
-    assert {"boxes": TASKS["detect"].heads, "labels": TASKS["classify"].heads} == HEADS
+    assert {"boxes": TASKS["detect"].heads[:3], "labels": TASKS["classify"].heads} == HEADS
 
 
 @pytest.mark.parametrize("kind", trained_tasks())

@@ -146,6 +146,39 @@ class DeepLabHead(DilatedHead):
     """Rates of its 3x3 convolutions, beside a 1x1 one and the mean of the image."""
 
 
+class WholeHead(ReadSettings):
+    """A whole detector of transformers, each candidate trained as the authors of its family do
+    (`headstart.recipes.whole_recipes`). What a task says is the same for all: updates, batch size, and which multiples
+    of the authors' rate are tried."""
+
+    of_family: str = ""
+    """Whose recipe it is; "": of each candidate its own."""
+    own_rate: float = Field(default=1.0, gt=0)
+    """The authors' rate of all but the backbone, that `lr` and `rates` are multiples of."""
+    zoom_out: float = Field(default=0.0, ge=0, le=1)
+    """Part of the images that are seen smaller, on black."""
+    overlap_crop: float = Field(default=0.0, ge=0, le=1)
+    """Part of which a window is seen that overlaps an object by a drawn part (SSD)."""
+    size_crop: float = Field(default=0.0, ge=0, le=1)
+    """Part of which a window of 0.64 to 1 of each side is seen."""
+    input_scales: tuple[float, ...] = ()
+    """Of the usual input, one drawn a batch; empty: the usual one."""
+
+    def idle(self) -> dict[str, str]:
+        """As in `ReadSettings`."""
+        if self.of_family:
+            return super().idle()
+        needs = "each whole detector has its own (`of_family` names one for all)"
+        return super().idle() | dict.fromkeys(OWN_OF_FAMILY, needs)
+
+
+OWN_OF_FAMILY = (
+    *("own_rate", "zoom_out", "overlap_crop", "size_crop", "input_scales", "backbone_rate", "weight_decay"),
+    *("clip_norm", "optimizer", "schedule", "flip", "precision", "reestimate_batch_norm"),
+)
+"""Settings that a recipe for all candidates leaves to their families."""
+
+
 class LinearHead(ReadSettings):
     """Classification: a linear layer on the pooled last stage."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from headstart.recipes.heads import DeepLabHead, FasterRcnnHead, FcnHead, LinearHead, PixelHead, TowerHead
+from headstart.recipes.heads import DeepLabHead, FasterRcnnHead, FcnHead, LinearHead, PixelHead, TowerHead, WholeHead
 from headstart.recipes.settings import Name, ReadSettings
 
 
@@ -152,6 +152,17 @@ class DeepLabRecipe(DeepLabHead, Recipe):
     head: Literal["deeplab"]
 
 
+class WholeRecipe(WholeHead, Recipe):
+    """A whole detector of transformers."""
+
+    head: Literal["whole"]
+
+    @property
+    def rate(self) -> float:
+        """As of `Recipe`: a multiple of the authors' rate."""
+        return super().rate * self.own_rate
+
+
 class LinearRecipe(LinearHead, Recipe):
     """Classification."""
 
@@ -167,6 +178,7 @@ Recipe.family.update(
         "fcn": FcnRecipe,
         "deeplab": DeepLabRecipe,
         "linear": LinearRecipe,
+        "whole": WholeRecipe,
     }
 )
 AnyDetectorRecipe = FcosRecipe | RetinaNetRecipe | FasterRcnnRecipe

@@ -17,6 +17,7 @@ from headstart.recipes.settings import NOT_READ
 from headstart.store.files import write_text
 from headstart.study.kinds import faults_of_kinds
 from headstart.texts import toml_of
+from headstart.weights.detectors.whole import MARK, is_whole
 
 NAMED = 50
 """How many faults a message names before it only counts them: each is looked for in the whole text."""
@@ -187,5 +188,7 @@ def absolute_uri(uri: str, base: Path) -> str:
 
 
 def _absolute_backbone(name: str, base: Path) -> str:
+    if name.endswith(MARK) or is_whole(name):
+        return str((base / name).resolve())
     path, colon, function = name.rpartition(":")
     return f"{(base / path).resolve()}:{function}" if colon and path.endswith(".py") else name

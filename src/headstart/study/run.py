@@ -45,6 +45,7 @@ from headstart.study.results import Results
 from headstart.tasks.possible_starts import check_detectors
 from headstart.terminal import tell
 from headstart.train.devices import ON_CPU, Devices
+from headstart.weights.detectors.whole import is_whole
 
 RESULTS = ("env.json", "metrics.json", "results.jsonl")
 """Files beside the store that are sealed; report.html is, by who builds it."""
@@ -168,7 +169,7 @@ def check_weights(planner: Planner, expansion: Expansion) -> None:
     uris = [planner.origins.start_uri(name) for name in planner.study.pretraining]
     specs += [planner.origins.spec(uri) for uri in dict.fromkeys(uris) if uri]
     for spec in specs if expansion.ready else ():
-        if spec.backbone_digest:
+        if spec.backbone_digest and not is_whole(spec.backbone):
             path = Path(spec.backbone.rpartition(":")[0])
             require_trusted(path, path.read_bytes(), spec.backbone)
     checkpoints = [spec for spec in specs if spec.kind != "random"]

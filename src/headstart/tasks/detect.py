@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headstart.batches.image_sets import ImageSet
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.progress import Progress
-    from headstart.recipes.schema import AnyDetectorRecipe, Recipe
+    from headstart.recipes.schema import AnyDetectorRecipe, Recipe, WholeRecipe
     from headstart.tasks.trained import TaskModel
 
 
@@ -31,7 +31,7 @@ class Detect(MapsTask):
     words = "detection"
     family = "det"
     target = "detect"
-    heads = ("fcos", "retinanet", "faster-rcnn")
+    heads = ("fcos", "retinanet", "faster-rcnn", "whole")
     finding = "F1"
     of_class = "AP at IoU 0.5"
     updates: Mapping[Budget, int] = {"quick": 300, "normal": 1500}
@@ -67,8 +67,10 @@ class Detect(MapsTask):
         """The detector that the recipe names. Raises WeightsError where the backbone has not what it asks for."""
         from headstart.errors import WeightsError
         from headstart.models.backbones.deformable import deform_stages
-        from headstart.recipes.schema import FasterRcnnRecipe, FcosRecipe, RetinaNetRecipe
+        from headstart.recipes.schema import FasterRcnnRecipe, FcosRecipe, RetinaNetRecipe, WholeRecipe
 
+        if isinstance(recipe, WholeRecipe):
+            return _whole_detector(backbone, recipe, num_classes)
         assert isinstance(recipe, FcosRecipe | RetinaNetRecipe | FasterRcnnRecipe)  # see `heads`
         try:
             model = _detector(backbone, recipe, num_classes, size_hw)
@@ -190,6 +192,16 @@ def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, 
         depth=recipe.tower,
         published=recipe.published,
     )
+
+
+def _whole_detector(backbone: nn.Module, recipe: WholeRecipe, num_classes: int) -> nn.Module:
+    from headstart.models.whole.augmenting import Changes
+    from headstart.models.whole.detector import WholeDetector
+    from headstart.models.whole.network import Whole
+
+    assert isinstance(backbone, Whole)  # the planner refuses others
+    changes = Changes(recipe.zoom_out, recipe.overlap_crop, recipe.size_crop, scales=recipe.input_scales)
+    return WholeDetector(backbone, num_classes, changes)
 
 
 TASK = Detect()

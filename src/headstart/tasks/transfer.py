@@ -20,6 +20,9 @@ from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.models.whole.detector import WholeDetector
+from headstart.models.whole.families import CONFIG, split_whole
+from headstart.models.whole.network import Whole
 from headstart.processes import asked_to_stop
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe, as_written, recipe_of
@@ -83,7 +86,7 @@ def fit(
         told(copied)
     model.to(world.device)
     batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, rows=rows)
-    if not before:
+    if not before and not isinstance(start.backbone, Whole):  # of one all is loaded, or all is random
         look_at_start(start.backbone, batches, start.preprocessing, recipe)
     if recipe.reestimate_batch_norm and not before:
         reestimate_batch_norm(start.backbone, batches, start.preprocessing)
@@ -139,12 +142,14 @@ def save_model(out: Path, model: nn.Module, facts: dict[str, Any]) -> None:
     save_tensors(out / "backbone.safetensors", backbone)
     save_tensors(out / "head.safetensors", {k: v for k, v in tensors.items() if not k.startswith("backbone.")})
     write_json(out / "model.json", facts)
+    if isinstance(model, WholeDetector):
+        write_json(out / CONFIG, model.rest.config.to_dict())
 
 
 def model_facts(start: Start, task: str, recipe: Recipe, images: ImageSet, *, resize: str) -> dict[str, Any]:
     """What `load_model` needs to build the model again."""
     return {
-        "backbone": start.backbone_name,
+        "backbone": whole.in_folder() if (whole := split_whole(start.backbone_name)) else start.backbone_name,
         "base": str(start.base),
         "preprocessing": start.preprocessing.to_json(),
         "task": task,
@@ -178,7 +183,8 @@ def load_model(folder: Path, device: torch.device = CPU) -> TaskModel:
         )
     facts = read_json(path)
     recipe = recipe_of(as_written(facts["recipe"]))
-    backbone = build_backbone(facts["backbone"], Path(facts["base"]))
+    base = folder if (folder / CONFIG).is_file() else Path(facts["base"])
+    backbone = build_backbone(facts["backbone"], base)
     size_hw = (facts["size_hw"][0], facts["size_hw"][1])
     more = {"several": True} if facts.get("several") else {}
     model = trained_task(facts["task"]).build(backbone, recipe, len(facts["classes"]), size_hw, **more)

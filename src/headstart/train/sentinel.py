@@ -156,6 +156,8 @@ class Sentinel:
     def _of_input(self) -> list[Measure]:
         if self._seen is None or self._seen.input is None or self._first is None:
             return []
+        if getattr(self.model, "changes_input", False):  # in size and in what is seen, so that colors differ, too
+            return []
         images = self._first.parts(self.recipe.accumulate)[0].images.to(self._seen.input.device)
         return network.of_input(images, self._seen.input, self.forward.preprocessing)
 

@@ -9,6 +9,7 @@
     file:PATH#CHOICE       of a file that allows several readings: ema, raw, repeat, sum (`choices`)
     file:PATH@NAME         a checkpoint file and the backbone that it holds; RGB input, ImageNet's mean and std, or
                            what `headstart weights import` wrote there
+    file:FOLDER#whole, hf:ORG/NAME#whole  a whole detector of transformers (see `detectors.whole`)
     run:RUN[#NAME[/SEED]]  what a pre-training of a run made; NAME where it has several, SEED where it is not the first
     PATH.toml              a weights card: a checkpoint file with its facts
 
@@ -31,6 +32,7 @@ from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
 from headstart.weights import catalogue, hub, libraries, native
 from headstart.weights.card_files import read_card
 from headstart.weights.choices import Choices, FirstConvolution, split_choices
+from headstart.weights.detectors.whole import MARK, is_whole, whole_facts
 from headstart.weights.wrappers import Variant
 
 OPTIONAL = ("layout", "variant", "first_convolution")
@@ -117,6 +119,8 @@ def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: 
     is fetched if it is not in the cache, which is said before; offline: refuse to. trust_pickle: files are loaded by
     Python's own pickle, which runs what they say.
     """
+    if uri.endswith(MARK):
+        return WeightsSpec(**whole_facts(uri, base, offline, file_digest))
     plain, choices = split_choices(uri, base)
     spec = _resolve(plain, base, trust_pickle, offline, variant=choices.variant)
     if choices != Choices():
@@ -126,6 +130,9 @@ def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: 
 
 def uri_of(weights: str) -> str:
     """The path of a file, of a folder with a native checkpoint, or of a run, as a URI; a card and a URI as they are."""
+    path = Path(weights.removesuffix(MARK))
+    if weights.endswith(MARK) and path.is_dir():
+        return f"file:{weights}"
     path = Path(weights)
     if not path.exists() or weights.endswith(".toml"):
         return weights
@@ -307,7 +314,7 @@ def _recognized(file: Path, base: Path, uri: str, trust_pickle: bool, *, variant
 def _backbone(name: str, base: Path, where: str) -> tuple[str, str]:
     """(backbone with an absolute path, digest of the user's file or "")."""
     path, colon, function = name.rpartition(":")
-    if colon and path.endswith(".py"):
+    if colon and (path.endswith(".py") or is_whole(name)):
         file = _existing(base / path, where)
         return f"{file}:{function}", file_digest(file)
     plain, options = split_options(name, where)

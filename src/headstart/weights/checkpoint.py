@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,9 @@ from headstart.weights.checks import accounts
 from headstart.weights.checks.doubles import doubt, nearer
 from headstart.weights.checks.first_convolution import for_three, other_channels, refusal
 from headstart.weights.checks.strides import stride_placement
+from headstart.weights.detectors.whole import fill, is_whole
 from headstart.weights.load_report import Fit, LoadReport, StageLoad, load_report, proved, random_report
+from headstart.weights.proof import batch_norms
 from headstart.weights.sources import source_of
 
 __all__ = ["LoadReport", "Loaded", "StageLoad", "load"]
@@ -68,6 +71,8 @@ def load(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not CUDA's: those are not put back
         backbone = build_backbone(spec.backbone)
+        if is_whole(spec.backbone):
+            return _whole(spec, backbone, seed)
         if spec.kind == "random":
             report = random_report(spec, backbone, seed)
             return Loaded(backbone, spec.preprocessing, proved(report, backbone, spec.preprocessing, test_colors=False))
@@ -101,6 +106,22 @@ def load(
     report = _told_apart(report, backbone, spec, source.doubles, thorough=thorough and not own)
     filled = frozenset(key for key in backbone.state_dict() if source_key(backbone, key) in fit.filled)
     return Loaded(backbone, spec.preprocessing, report, filled)
+
+
+def _whole(spec: WeightsSpec, whole: Any, seed: int) -> Loaded:
+    """A whole detector, every tensor of which the file gives."""
+    if spec.kind == "random":
+        return Loaded(whole, spec.preprocessing, random_report(spec, whole.network, seed))
+    file = Path(spec.file or "")
+    left_over = fill(whole, file)
+    tensors = dict(whole.network.state_dict())
+    classes = len(whole.config.id2label)
+    how = f"file {file.name}, a whole {whole.family.words} of {classes} classes; licence {spec.licence}"
+    report = replace(load_report(spec, how, Fit(tensors, tensors), left_over), norms=batch_norms(whole.network))
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{file}: {name} holds NaN or infinite values. The file is damaged; use another.")
+    return Loaded(whole, spec.preprocessing, report, frozenset(tensors))
 
 
 def _told_apart(

@@ -14,8 +14,8 @@ from headstart.weights import containers
 
 USUAL = ("model.safetensors", "backbone.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Names of the checkpoint that are tried, in this order, where the URI gives none; the index is of a file in parts."""
-BESIDE = ("config.json", "README.md")
-"""What is fetched with it, where it is there: facts of the architecture, and the model card."""
+BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+"""What is fetched with it, where it is there: facts of the architecture and of its input, and the model card."""
 _SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".pkl", ".params", ".tar")
 
 
@@ -53,7 +53,7 @@ def fetch(uri: str, offline: bool = False, say: object = tell) -> HubFile:
     if path is None:
         path = _download(uri, repository, revision, file, offline=offline, say=say)
     commit, name = _place(path)
-    return HubFile(path, repository, commit, name, licence=_licence(path, name))
+    return HubFile(path, repository, commit, name, licence=licence_of(path, name))
 
 
 def _cached(repository: str, revision: str, file: str | None) -> Path | None:
@@ -139,7 +139,8 @@ def _place(path: Path) -> tuple[str, str]:
     return path.parts[at + 1], "/".join(path.parts[at + 2 :])
 
 
-def _licence(path: Path, name: str) -> str:
+def licence_of(path: Path, name: str) -> str:
+    """Of the model card beside the file `name` of a repository, at `path`; "not stated" where there is none."""
     card = path.parents[name.count("/")] / "README.md"
     if not card.is_file():
         return "not stated"

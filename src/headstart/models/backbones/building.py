@@ -27,6 +27,8 @@ from headstart.models.backbones.stages import Stage, evaluating, fresh_prefixes
 from headstart.models.backbones.timm_networks import build_timm
 from headstart.models.backbones.torchvision_networks import PREFIX, build_torchvision
 from headstart.models.backbones.user_backbones import load_user_backbone, split_user_backbone
+from headstart.models.whole.families import split_whole
+from headstart.models.whole.network import build_whole
 
 __all__ = [
     "BUILTIN_BACKBONES",
@@ -115,9 +117,12 @@ def build_backbone(name: str, base: Path = Path()) -> nn.Module:
 
     name: a built-in name, a model name of timm without tag ("resnet50"), `tv-NAME` for torchvision's, or
     `path/to/file.py:function` with the path relative to `base`; all but the last may have options
-    (`headstart.models.backbones.naming`): "resnet50[stride_in=conv1]". The user's function takes no arguments.
+    (`headstart.models.backbones.naming`): "resnet50[stride_in=conv1]". The user's function takes no arguments. A whole
+    detector (`headstart.models.whole`) is a network of its own.
     Raises WeightsError.
     """
+    if split_whole(name):
+        return build_whole(name, base)
     user = split_user_backbone(name)
     if user:
         return load_user_backbone(base / user[0], user[1])

@@ -16,6 +16,7 @@ from headstart.study.planning.chains import longer
 from headstart.study.planning.once import once
 from headstart.study.planning.own_sizes import own_sizes_trial
 from headstart.study.planning.speeds import Training
+from headstart.study.planning.whole import recipe_of_candidate, require_backbone
 from headstart.study.sets import Sets
 from headstart.study.settings import (
     EvaluateSettings,
@@ -28,6 +29,7 @@ from headstart.study.settings import (
 )
 from headstart.train.devices import precision_on
 from headstart.weights.cards import WeightsSpec, head_digest
+from headstart.weights.detectors.whole import is_whole
 from headstart.weights.starts import BEYOND, CopySettings, StartPlace, StartSettings
 
 SCORING = 2.0
@@ -67,6 +69,8 @@ class JobMaker:
     @once
     def copied(self, entry: WeightsEntry) -> CopySettings:
         """What its transfers copy."""
+        if entry.uri and entry.start != "random" and is_whole(self.spec(entry).backbone):
+            return CopySettings("detector")
         if entry.start not in BEYOND:
             return CopySettings()
         head = "" if entry.made_by else head_digest(self.spec(entry))
@@ -98,7 +102,7 @@ class JobMaker:
             weights=weights,
             copied=self.copied(entry),
             task=task.kind,
-            recipe=self._recipe(task, lr, entry.times),
+            recipe=self._recipe(task, entry, lr),
             seed=seed,
             limit=task.limit,
             protocol=task.protocol,
@@ -131,6 +135,7 @@ class JobMaker:
         """Pooled features of a set, with batch norms re-estimated on the set `statistics`; one job for all seeds where
         the weights are given."""
         weights, inputs, place = self.start(entry, seed, early)
+        require_backbone(entry.name, self.origins.architecture(entry)[0])
         settings = FeaturesSettings(weights, self.study.threads, self.device)
         whose = "" if self.is_given(entry) and not self.sets.dealt([images]) else f", seed {seed}"
         label = f"features of {images} from {entry.name}{' (early)' if early else ''}{whose}"
@@ -191,12 +196,12 @@ class JobMaker:
         return self.sets.count(name) * self.sets.pixels(name)
 
     @once
-    def _recipe(self, task: Task, lr: float, times: float) -> Recipe:
-        """The recipe as a job is told it: with the precision that it has on this kind of device."""
-        recipe = task.recipe
-        assert recipe
+    def _recipe(self, task: Task, entry: WeightsEntry, lr: float) -> Recipe:
+        """The recipe as a job is told it: with the precision that it has on this kind of device, and of a whole
+        detector with what its authors say."""
+        recipe = recipe_of_candidate(task, entry.name, self.origins.architecture(entry)[0])
         precision = precision_on(self.device, recipe.precision)
-        updates = round(times * recipe.updates)
+        updates = round(entry.times * recipe.updates)
         return recipe.model_copy(update={"precision": precision, "lr": lr, "rates": (), "updates": updates})
 
     def _speed(self, task: Task, entry: WeightsEntry, images: str) -> Speed | None:
@@ -204,6 +209,7 @@ class JobMaker:
         recipe, speeds = task.recipe, self.origins.speeds
         if recipe is None or speeds is None:
             return None
+        recipe = recipe_of_candidate(task, entry.name, self.origins.architecture(entry)[0])
         recipe = recipe.model_copy(update={"precision": precision_on(self.device, recipe.precision)})
         pixels = float(self.sets.pixels(images))
         backbone, digest = self.origins.architecture(entry)

@@ -73,7 +73,7 @@ class Seen:
 
     def _of_maps(self, _: nn.Module, given: Any, maps: Any) -> None:
         if self._passes == 1 and isinstance(maps, dict):
-            self.stages = {name: summary(x) for name, x in maps.items() if x.ndim == 4}
+            self.stages = {name: summary(x) for name, x in maps.items() if isinstance(x, Tensor) and x.ndim == 4}
 
     def _of_norm(self, name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
         if self._passes == 1:

@@ -1,0 +1,53 @@
+"""Whole detectors of each family learn eight photographs of raccoons by heart from random values (`nightly`)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from headstart.batches.image_sets import ImageSet, make_image_set
+from headstart.models.whole.families import FAMILIES, InputSize
+from headstart.models.whole.network import Whole
+from headstart.progress import silent
+from headstart.readers.formats import open_dataset
+from headstart.recipes.schema import recipe_of
+from headstart.tasks.detect import TASK as DETECT
+from headstart.tasks.transfer import Start, fit
+from support.whole.small import small_network
+
+pytest.importorskip("transformers")
+pytestmark = pytest.mark.nightly
+RACCOONS = Path(__file__).parents[4] / "shared" / "data" / "voc_raccoon"
+SIDE = 128
+UPDATES = {"detr": 1500, "deformable_detr": 800}
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    if not RACCOONS.is_dir():
+        pytest.skip(f"{RACCOONS} is not there")
+    out, size_hw = tmp_path_factory.mktemp("eight"), (SIDE, SIDE)
+    data = open_dataset(RACCOONS)
+    make_image_set(data, range(8), range(8), "detect", size_hw=size_hw, resize="stretch", out=out, progress=silent)
+    return ImageSet.open(out)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_learns_eight_images(eight: ImageSet, name: str, tmp_path: Path) -> None:
+    family, began = FAMILIES[name], time.monotonic()
+    network = small_network(name)
+    torch.manual_seed(0)
+    whole = Whole(network.config, family, InputSize(SIDE))
+    start = Start(whole, "", Path(), family.preprocessing, is_random=True)
+    usual = {"name": "overfit", "batch_size": 8, "lr": 1.0, "own_rate": 1e-3, "warmup": 20, "weight_decay": 0.0}
+    usual |= {"flip": False, "clip_norm": 0.1, "reestimate_batch_norm": False, "head": "whole", "of_family": name}
+    recipe = recipe_of(usual | {"updates": UPDATES.get(name, 400)})
+    model, curve = fit(start, "detect", eight, recipe, seed=0, state_dir=tmp_path, progress=silent)
+    found = DETECT.predict(model, family.preprocessing, eight, silent)
+    ap = DETECT.score([found], [eight], None, "voc-area")[0]["det/voc-area/map@0.5"]
+    seconds = time.monotonic() - began
+    print(f"{name}: AP at 0.5 {ap:.3f}, loss {curve.total[0]:.2f} to {curve.total[-1]:.3f}, {seconds:.0f} s")
+    assert ap >= 0.95
