@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from headstart.report import change, differs
 from headstart.report.build import build
 from headstart.report.run_dir import RunDir
+from headstart.report.words import each_once
 from headstart.store.files import write_json
 from support.reports.fake_run import write_comparison, write_run
 
@@ -63,6 +66,35 @@ def test_the_lead_over_the_last_third_of_the_updates(tmp_path: Path) -> None:
     assert changed(moved)[-1].endswith("it has not settled: --extend trains on.")
 
 
+def test_a_reason_is_told_once() -> None:
+    """The reasons of a pair of arms are those of both, and each arm is in several pairs."""
+    pairs = ["a still rises (1, 2); b still rises", "a still rises (1, 2); the gain of a over c still changes"]
+    assert each_once(["a still rises (1, 2)", *pairs]) == [
+        "a still rises (1, 2)",
+        "b still rises",
+        "the gain of a over c still changes",
+    ]
+
+
+def test_the_answers_of_several_tasks_stand_first(tmp_path: Path) -> None:
+    out = write_run(tmp_path / "run", seeds=(0,))
+    page = build(out).read_text()
+    headings = re.findall(r'<article id="answer-\d">\s*<h3>(.+?) <small>', page)
+    listed = re.findall(r'<li><a href="#answer-\d">(.+?)</a>: ', page)
+    assert len(headings) > 1 and listed == headings
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert ">License</th>" in page
+    for ranking in metrics["rankings"]:
+        for row in ranking["rows"]:
+            row["cost"]["licence"] = ""
+    write_json(out / "metrics.json", metrics)
+    answer = build(out).read_text().partition('id="findings"')[0]
+    assert ">Parameters</th>" in answer and ">License</th>" not in answer, "no column for what nobody knows"
+    one = metrics | {"rankings": [r for r in metrics["rankings"] if r["task"] == metrics["rankings"][0]["task"]]}
+    write_json(out / "metrics.json", one)
+    assert 'class="answers"' not in build(out).read_text(), "one answer needs no list"
+
+
 def test_only_settings_that_differ_are_listed(tmp_path: Path) -> None:
     out = write_comparison(tmp_path / "run")
     run = RunDir.open(out)
@@ -89,6 +121,12 @@ def test_only_settings_that_differ_are_listed(tmp_path: Path) -> None:
         ("Mean of the input", ["0.5, 0", "0.5, 0.125"]),
     ]
     assert found["same"] == 4, "task, rate, updates and kind of weights"
+    made = {"kind": "transfer", "settings": {"seed": 1, "task": "detect", "recipe": {"lr": 0.005, "updates": 300}}}
+    write_json(out / "store" / "transfer-00000000000000b1" / "job.json", made)
+    found = differs.of_task(replace(run, metrics=run.metrics | {"trials": trials, "weights": weights}), "detect")
+    assert found and [what for what, _ in found["rows"]] == ["Learned from", "Kind of supervision"]
+    assert found["same"] == 3, "what is known of one's weights and not of the other's does not differ"
+    write_json(out / "store" / "transfer-00000000000000b1" / "job.json", made | {"settings": settings})
     alone = replace(run, metrics=run.metrics | {"trials": trials[:1], "weights": weights[:1]})
     assert differs.of_task(alone, "detect") is None
     assert "What differs between the candidates" not in build(out).read_text(), "its candidates are alike"

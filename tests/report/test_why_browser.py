@@ -87,6 +87,8 @@ def test_what_is_chosen_stands_in_the_address(chromium, report):
     chromium.evaluate("document.querySelectorAll('.cards > .card')[4].click()")
     assert chromium.evaluate("location.hash") == "#img=i4&sort=order"
     assert chromium.evaluate("document.querySelector('.detail h4').textContent") == "i4"
+    chromium.evaluate(PAINTED)
+    assert chromium.evaluate("document.querySelector('.detail canvas').width") >= 640, "names in it can be read"
     near = chromium.evaluate("[...document.querySelectorAll('.space-of img')].map(i => i.alt.split(',')[0])")
     assert len(near) == 16 and "i4" not in near
     chromium.evaluate("document.querySelector('.space-of .card').click()")

@@ -12,7 +12,7 @@ from headstart.places.times import read_time
 from headstart.report import change, differs
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
-from headstart.report.words import capital, metric_words, task_words
+from headstart.report.words import capital, each_once, metric_words, task_words
 from headstart.study.answer import aside_lines, spent_lines
 
 
@@ -26,8 +26,11 @@ def section(run: RunDir) -> Section | None:
         main, *others = [_ranking(run, r) for r in rankings if r["task"] == task]
         for other in others:
             other["differs"] = (other["best"], other["best_set"]) != (main["best"], main["best_set"])
-        tasks.append({"heading": capital(task_words(run, task)), "main": main, "others": others})
-        tasks[-1] |= {"differs": differs.of_task(run, task)}
+        differing = differs.of_task(run, task)
+        same_as = next((t["heading"] for t in tasks if differing and t["differs"] == differing), None)
+        heading = capital(task_words(run, task))
+        tasks.append({"name": task, "heading": heading, "main": main, "others": others})
+        tasks[-1] |= {"differs": differing, "same_as": same_as}
     ceilings = any(r["has_ceilings"] for t in tasks for r in (t["main"], *t["others"]))
     body = render("answer", tasks=tasks, one_seed=len(run.seeds) == 1, ceilings=ceilings)
     return Section("answer", "Where to start from", body)
@@ -59,12 +62,13 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "change": change.sentences(run, ranking) if len(ranking["rows"]) > 1 else [],
         "test_images": ranking.get("test_images"),
         "has_costs": any(value for row in rows for value in row["cost"].values()),
+        "has_licences": any(row["cost"].get("licence") for row in rows),
         "timed": sorted({row["cost"]["timed"] for row in rows if "timed" in row["cost"]}),
         "margin": ranking.get("margin"),
         "has_published": any(row["published"] for row in rows),
         "has_ceilings": any(row.get("ceiling") is not None for row in rows),
         "at_edge": [row["weights"] for row in rows if row["at_edge"]],
-        "unconverged": list(dict.fromkeys(_why(row) for row in rows if row.get("not_converged"))),
+        "unconverged": each_once(_why(row) for row in rows if row.get("not_converged")),
     }
 
 

@@ -24,7 +24,8 @@ LEFT_OUT = ("seed", "weights.seed", "digest", "checkpoint_key", "key_prefix")
 
 def of_task(run: RunDir, task: str) -> dict[str, Any] | None:
     """`weights`: the candidates; `rows`: (what, values of each); `same`: how many settings of a training are equal.
-    None where there is one candidate only, or nothing is known of them."""
+    None where there is one candidate only, or nothing is known of them. Facts of weights stand there only where all
+    have them: those that the study pre-trains come from a job."""
     entries = {entry["name"]: entry for entry in run.metrics.get("weights") or []}
     names = [name for name in run.weights if run.trials(task, name)]
     if len(names) < 2:
@@ -32,6 +33,7 @@ def of_task(run: RunDir, task: str) -> dict[str, Any] | None:
     rows = [(what, cells) for what, cells in _facts(entries, names) if len(set(cells)) > 1]
     told = _told(run, task, names)
     keys = list(dict.fromkeys(key for of in told.values() for key in of)) if len(told) == len(names) else []
+    keys = [key for key in keys if not key.startswith("weights.") or all(key in of for of in told.values())]
     differ = [key for key in keys if len({_text(told[name].get(key)) for name in names}) > 1]
     rows += [
         (WORDS.get(key, key.replace("_", " ")), [_text(told[name].get(key)) for name in names])

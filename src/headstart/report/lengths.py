@@ -10,7 +10,7 @@ from markupsafe import Markup
 from headstart.page.lines import Axes, Line, line_chart
 from headstart.page.numbers import finite, fixed
 from headstart.report.run_dir import RunDir
-from headstart.report.words import capital, metric_words, task_words
+from headstart.report.words import capital, each_once, metric_words, task_words
 
 
 def charts(run: RunDir) -> list[dict[str, Any]]:
@@ -39,5 +39,5 @@ def _chart(run: RunDir, row: dict[str, Any]) -> dict[str, Any] | None:
     axes = Axes("updates", f"{what}, points", x_ticks=[(u, f"{u:.0f}") for u in updates])
     title = f"{capital(task_words(run, row['task']))}: {words}"
     chart: Markup = line_chart(lines, title, f"On held-out images, {what} by updates: {said}.", axes)
-    whys = list(dict.fromkeys([*row["moving"].values(), *(why for _, _, why in row["unsettled"])]))
+    whys = each_once([*row["moving"].values(), *(why for _, _, why in row["unsettled"])])
     return {"chart": chart, "task": title, "whys": whys}

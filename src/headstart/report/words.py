@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -23,6 +24,11 @@ def metric_unit(name: str) -> str:
     """The unit of a metric: points for fractions, nats for log-losses."""
     parts = parse(name)
     return parts.unit if parts else "points"
+
+
+def each_once(reasons: Iterable[str]) -> list[str]:
+    """Of lines of reasons, each joined by "; ", every reason once: what holds of one arm is told of all its pairs."""
+    return list(dict.fromkeys(reason for line in reasons for reason in line.split("; ")))
 
 
 def capital(text: str) -> str:

@@ -26,9 +26,11 @@ function heatCells(values, [h, w], threshold) {
   return cells;
 }
 
-function box(context, { xyxy: [x1, y1, x2, y2], color, dash, label }, bold) {
-  const { width, height } = context.canvas;
-  const place = [x1 * width / 1000, y1 * height / 1000, (x2 - x1) * width / 1000, (y2 - y1) * height / 1000];
+const placed = ({ xyxy: [x1, y1, x2, y2] }, { width, height }) =>
+  [x1 * width / 1000, y1 * height / 1000, (x2 - x1) * width / 1000, (y2 - y1) * height / 1000];
+
+function box(context, one, bold) {
+  const { color, dash } = one, { width } = context.canvas, place = placed(one, context.canvas);
   const stroke = Math.max(1.2, width / (bold ? 150 : 220));
   for (const [style, times] of [["rgb(0 0 0 / .6)", 2.2], [color, 1]]) {
     context.setLineDash(style === color ? dash.map(d => d * stroke) : []);
@@ -37,29 +39,42 @@ function box(context, { xyxy: [x1, y1, x2, y2], color, dash, label }, bold) {
     context.strokeRect(...place);
   }
   context.setLineDash([]);
-  if (!label) return;
-  const size = Math.max(10, width / 26);
+}
+
+// The label of a box: above it, or at the nearest place further up or down that no label in `taken` has.
+function tag(context, one, taken) {
+  const { width, height } = context.canvas, size = Math.max(10, width / 26), tall = size * 1.25;
   context.font = `600 ${size}px system-ui, sans-serif`;
-  const wide = context.measureText(label).width + size / 2;
-  const top = Math.max(0, place[1] - size * 1.25);
-  context.fillStyle = color;
-  context.fillRect(place[0], top, wide, size * 1.25);
+  const wide = context.measureText(one.label).width + size / 2;
+  const [x, y] = placed(one, context.canvas), left = Math.max(0, Math.min(x, width - wide));
+  const free = top => top >= 0 && top + tall <= height &&
+    taken.every(([l, t, w]) => left + wide <= l || l + w <= left || top + tall <= t || t + tall <= top);
+  const first = Math.max(0, y - tall), steps = [...Array(Math.ceil(height / tall)).keys()];
+  const top = steps.flatMap(k => [first - k * tall, first + k * tall]).find(free);
+  if (top === undefined) return;
+  taken.push([left, top, wide]);
+  context.fillStyle = one.color;
+  context.fillRect(left, top, wide, tall);
   context.fillStyle = "#14161a";
-  context.fillText(label, place[0] + size / 4, top + size);
+  context.fillText(one.label, left + size / 4, top + size);
 }
 
 // What stands over a photograph: {heat: {values, grid, threshold}, boxes: [{xyxy, color, dash, label}], bold}.
 function paint(canvas, image, layers) {
-  canvas.width = image.naturalWidth;
-  canvas.height = image.naturalHeight;
+  // A large view of a small picture has pixels of its own, or lines and names would be as coarse as the picture.
+  const times = layers.bold ? Math.max(1, Math.ceil(640 / image.naturalWidth)) : 1;
+  canvas.width = times * image.naturalWidth;
+  canvas.height = times * image.naturalHeight;
   const context = canvas.getContext("2d");
   if (layers.heat) context.filter = "grayscale(1) brightness(.8)";
-  context.drawImage(image, 0, 0);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   context.filter = "none";
   if (layers.heat) {
     context.imageSmoothingEnabled = false;
     context.drawImage(heatCells(layers.heat.values, layers.heat.grid, layers.heat.threshold),
       0, 0, canvas.width, canvas.height);
   }
-  for (const one of layers.boxes || []) box(context, one, layers.bold);
+  const boxes = layers.boxes || [], taken = [];
+  for (const one of boxes) box(context, one, layers.bold);
+  for (const one of boxes) if (one.label) tag(context, one, taken);
 }
