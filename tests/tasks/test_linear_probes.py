@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from headstart.errors import DataError, UsageError
 from headstart.stats.bootstrap import image_weights
+from headstart.tasks.frozen.solvers import GRADIENT_TOLERANCE
 from headstart.tasks.linear_probes import (
-    GRADIENT_TOLERANCE,
     ProbeFold,
     default_strengths,
     measure,

@@ -43,6 +43,7 @@ def compare(
     explain: bool = True,
     pairs: Literal["best", "all"] = "best",
     full: bool = False,
+    probes: bool = False,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> RunSummary:
@@ -59,15 +60,16 @@ def compare(
     within them; weights that are named and are not are refused.
     explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
     "all" for all candidates, two by two. full: run every seed of every candidate, each with its own search of rates;
-    else candidates that cannot win are dropped, and seeds run where they decide (docs/adaptive.md). out: default
-    `runs/compare-DATA[-TASK]`.
+    else candidates that cannot win are dropped, and seeds run where they decide (docs/adaptive.md). probes: probe
+    frozen features further, by SVM and k-NN, on every stage, on 1 to 16 images of each class (docs/probes.md). out:
+    default `runs/compare-DATA[-TASK]`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip". extend, workers and all
     after it: as in `run_study`.
     """
     options = DataRunOptions(**how)
     if screen is not None:
         weights = shortlist(data, weights, screen, task=task, budget=budget, out=out, how=options)
-    length = _Length(budget, seeds, full=full)
+    length = _Length(budget, seeds, full=full, probes=probes)
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(
         data, weights, task, starts, length=length, explain=pairs if explain else "no", limits=limits, how=options
@@ -93,13 +95,14 @@ def plan_comparison(
     explain: bool = True,
     pairs: Literal["best", "all"] = "best",
     full: bool = False,
+    probes: bool = False,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> Plan:
     """What `compare` would do with the same arguments: how many jobs and minutes, and which differences it could find.
     Runs nothing, and writes nothing into `out`. Raises UsageError and DataError as `compare` does before it starts."""
     options = DataRunOptions(**how)
-    length = _Length(budget, seeds, full=full)
+    length = _Length(budget, seeds, full=full, probes=probes)
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(
         data, weights, task, starts, length=length, explain=pairs if explain else "no", limits=limits, how=options
@@ -111,11 +114,13 @@ def plan_comparison(
 
 @dataclass(frozen=True)
 class _Length:
-    """How long each training is, how many there are at most, and whether all are run: as in `compare`."""
+    """How long each training is, how many there are at most, whether all are run, and whether frozen features are
+    probed further: as in `compare`."""
 
     budget: Literal["quick", "normal"]
     seeds: int | None
     full: bool
+    probes: bool
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ def _made(
             starts=chosen,
             detector=_common_detector(candidates, chosen, tasks, how.offline),
             full=length.full,
+            probes=length.probes,
         )
         return _Made(study, candidates, Path("runs") / (study.name + (f"-{task}" if task else "")))
 

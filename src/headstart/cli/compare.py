@@ -80,6 +80,13 @@ def compare(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it would do: jobs, minutes, what it could find. Runs nothing.")
     ] = False,
+    probes: Annotated[
+        bool,
+        typer.Option(
+            "--probes",
+            help="Probe frozen features further: linear SVM and k-NN, every stage, 1 to 16 images of each class.",
+        ),
+    ] = False,
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -97,6 +104,7 @@ def compare(
         "explain": explain,
         "pairs": pairs,
         "full": full,
+        "probes": probes,
         "out": out,
         **reading.keywords(),
         **running.keywords(),

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from headstart.config.data import DataSource, Origin, Published, data_name
 from headstart.config.pretraining import Pretraining, recipe_in_full
+from headstart.config.probes import FurtherProbes
 from headstart.config.screening import Screening, faults_of_screening
 from headstart.config.sets import AnySet, FolderSet, TableSet, WorldSet
 from headstart.errors import UsageError
@@ -84,6 +85,8 @@ class Task(Settings):
     updates are what there is."""
     protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
     """How detections are scored."""
+    further: FurtherProbes | None = None
+    """Of a probe: other classifiers, every stage, few images of each class."""
 
     @model_validator(mode="before")
     @classmethod
@@ -108,6 +111,8 @@ class Task(Settings):
                 raise ValueError("`own_sizes` is a recipe that trains by boxes, on chips or whole images")
         if len(self.train) != len(self.test) or (self.val and len(self.val) != len(self.train)):
             raise ValueError("train, val and test need one set per fold each")
+        if self.further and self.is_trained:
+            raise ValueError("`further` is of probes, which take no recipe")
         if self.recipe and self.recipe.rates and not self.val:
             raise ValueError("a search over rates needs validation sets (`val`)")
         if self.most_updates and (self.recipe is None or self.most_updates < self.recipe.updates):

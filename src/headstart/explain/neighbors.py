@@ -26,6 +26,7 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.stats.bootstrap import weighted_mean_replicates
+from headstart.tasks.frozen.nearest import nearest_others, unit_rows
 
 MANY = 50
 """Neighbors of the k-neighbor variant. At small k the overlap of two spaces says little about which holds more."""
@@ -70,13 +71,15 @@ def find_neighbors(spaces: Mapping[str, np.ndarray], pairs: Iterable[tuple[str, 
     Raises DataError when the spaces do not hold the same number of images, or fewer than k + 1.
     """
     pairs = list(pairs)
-    units = {name: _unit_rows(name, features) for name, features in spaces.items()}
+    units = {name: unit_rows(features, name) for name, features in spaces.items()}
     counts = {name: len(unit) for name, unit in units.items()}
     n = next(iter(counts.values()))
     if len(set(counts.values())) != 1:
         raise DataError(f"neighbors: the networks saw different numbers of images ({counts}). Give the same images.")
     if n < k + 1:
         raise DataError(f"neighbors: {n} images cannot have {k} neighbors each. Give at least {k + 1} images.")
+    if not pairs:
+        return Neighbors({name: nearest_others(unit, k)[0] for name, unit in units.items()}, {})
     nearest = {name: np.empty((n, k), dtype=np.int64) for name in units}
     ranks = {pair: np.empty((n, k), dtype=np.int64) for pair in pairs}
     targets = {b for _, b in pairs}
@@ -197,16 +200,6 @@ def _with_noise(
     return arrays | {
         k: v for k, v in _agreement("class", classes, {"noisy": found.nearest["noisy"]}).items() if "noisy" in k
     }
-
-
-def _unit_rows(name: str, features: np.ndarray) -> np.ndarray:
-    """Rows of length 1 (a zero row stays zero: as far from everything as an orthogonal one)."""
-    wide = np.asarray(features, dtype=np.float32)
-    if not np.isfinite(wide).all():
-        bad = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
-        raise DataError(f"neighbors: features of {name!r} are not finite (first at image {bad}). Check these weights.")
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.maximum(norms, 1e-12)
 
 
 def _order(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -23,6 +23,8 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
         lines += [*screen_of(found).lines(), ""]
     for ranking in summary["rankings"]:
         lines += [*ranking_lines(ranking, out), *_model_line(ranking, summary, out), ""]
+    for task in summary.get("probes") or []:
+        lines += [*_probe_lines(task), ""]
     for pair in summary.get("pairs") or []:
         first, *others = pair_lines(pair)
         lines += [*_wrapped(first), *(wrapped for line in others for wrapped in _wrapped(f"   {line}")), ""]
@@ -31,6 +33,21 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
         lines += _wrapped(told, 11)
     lines += [""] if summary["findings"] else []
     return [*lines, *_extend_lines(summary), *_pretraining_lines(summary, out)]
+
+
+def _probe_lines(found: dict[str, Any]) -> list[str]:
+    """Top-1 accuracies of further probes: a line for each, candidates side by side."""
+    rows = [row for row in found["rows"] if row["measure"] == "top1"]
+    names = list(dict.fromkeys(name for row in rows for name in row["values"]))
+    lines = [f"{found['task']}: top-1 of probes of frozen features"]
+    for row in rows:
+        cells = [f"{name} {_cell(row['values'][name])}" for name in names if name in row["values"]]
+        lines += _wrapped(f"   {row['kind']}, {row['of'] or 'last stage'}: {'; '.join(cells)}")
+    return lines
+
+
+def _cell(value: dict[str, Any]) -> str:
+    return f"{_points(value['mean'])} [{_points(value['lo'])}, {_points(value['hi'])}]"
 
 
 def _extend_lines(summary: dict[str, Any]) -> list[str]:
@@ -72,7 +89,7 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
     for row in ranking["rows"]:
         mark = "*" if ranking["ranked"] and row["weights"] in ranking["best_set"] else " "
         cost = row["cost"]
-        facts = [f"{_points(row['mean'])} [{_points(row['lo'])}, {_points(row['hi'])}]"]
+        facts = [_cell(row)]
         if row.get("ceiling") is not None:
             facts[0] += f" of {_points(row['ceiling'])} that its grid can reach"
         if row["weights"] != ranking["best"]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headstart.config.probes import FurtherProbes
 from headstart.config.screening import Screening
 from headstart.config.sets import FolderSet
 from headstart.config.study import Study, Task, WeightsEntry, Why
@@ -59,6 +60,7 @@ def comparison(
     starts: Sequence[StartKind] = (),
     detector: DetectorFacts | None = None,
     full: bool = True,
+    probes: bool = False,
 ) -> Study:
     """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
     absolute paths, its facts).
@@ -67,13 +69,16 @@ def comparison(
     candidates are explained for every task, see `headstart.config.study.Why`. starts: of each candidate; none:
     backbones. detector: that all of detection's trainings have, where candidates start from more than a backbone.
     full: train every candidate with every seed, each fold with its own search; else the study is adaptive, the rate of
-    a candidate is searched once, and trainings begin at half the updates (docs/adaptive.md).
+    a candidate is searched once, and trainings begin at half the updates (docs/adaptive.md). probes: frozen features
+    are probed further (docs/probes.md). Raises UsageError where no task is classification.
     """
     effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
     for task in tasks:
         made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {}, full=full)
+    if probes:
+        made = _probed_further(made)
     entries = _entries(candidates, starts)
     if detector:
         backbones = tuple(entry.name for entry in entries if entry.start not in BEYOND)
@@ -172,6 +177,15 @@ def _entries(candidates: list[tuple[str, WeightsSpec]], starts: Sequence[StartKi
         WeightsEntry(name=name, uri=uri, default=k == default, start=start)
         for k, (name, (uri, _), start) in enumerate(zip(names, candidates, starts, strict=True))
     )
+
+
+def _probed_further(tasks: list[Task]) -> list[Task]:
+    """The tasks, every probe with all that is asked of frozen features."""
+    if all(task.is_trained for task in tasks):
+        raise UsageError(
+            "--probes: no task here is classification, so there are no classes to probe for; leave it out."
+        )
+    return [task if task.is_trained else task.model_copy(update={"further": FurtherProbes()}) for task in tasks]
 
 
 def explained_set(task: Task, sets: dict[str, FolderSet]) -> str:

@@ -18,6 +18,7 @@ from headstart.stats.sequential_ranking import sequential_ranking
 from headstart.store.store import Store
 from headstart.study.finished.findings import Findings
 from headstart.study.finished.jobs import FinishedJobs
+from headstart.study.finished.probed import further_probes
 from headstart.study.finished.provenance import Provenance, set_facts, study_digest
 from headstart.study.finished.screened import screened
 from headstart.study.jobs import Expansion, Trial
@@ -75,34 +76,39 @@ class Results:
         trials = [t for t in self.expansion.trials if finished.of(t.evaluate)]
         made_of = Provenance(self.planner, finished, self.expansion)
         screen = {"screen": screened(self.planner.jobs, finished)} if self.study.screen else {}
-        return screen | {
-            "study": self.study.name,
-            "title": self.study.title,
-            "digest": study_digest(self.study),
-            "seeds": list(self.study.seeds),
-            "bootstrap": self.study.bootstrap,
-            "trials": [self._trial(t) for t in trials],
-            "rankings": self._rankings(trials),
-            "convergence": [
-                row
-                for task in self.study.tasks
-                for row in as_rows(task, self.convergence[task.name], self._updates(task))
-            ],
-            "findings": Findings(self.study, finished, self.expansion, self.convergence).of(trials),
-            "pretrainings": made_of.pretrainings(),
-            "weights": [made_of.weights(w, trials) for w in self.study.weights],
-            "starts": made_of.starts(trials),
-            "sets": {name: set_facts(s) for name, s in self.study.sets.items()},
-            "notes": made_of.notes(),
-            "pairs": [
-                f for pair in self.expansion.pairs if (f := pair_facts(pair, finished.metrics, finished.store.path))
-            ],
-            "explain": [
-                {"kind": kind, "seed": seed, "dir": job.name}
-                for kind, seed, job in self.expansion.explain
-                if finished.of(job)
-            ],
-        }
+        probed = [self._probed(task, trials) for task in self.study.tasks if task.further]
+        return (
+            screen
+            | ({"probes": probed} if probed else {})
+            | {
+                "study": self.study.name,
+                "title": self.study.title,
+                "digest": study_digest(self.study),
+                "seeds": list(self.study.seeds),
+                "bootstrap": self.study.bootstrap,
+                "trials": [self._trial(t) for t in trials],
+                "rankings": self._rankings(trials),
+                "convergence": [
+                    row
+                    for task in self.study.tasks
+                    for row in as_rows(task, self.convergence[task.name], self._updates(task))
+                ],
+                "findings": Findings(self.study, finished, self.expansion, self.convergence).of(trials),
+                "pretrainings": made_of.pretrainings(),
+                "weights": [made_of.weights(w, trials) for w in self.study.weights],
+                "starts": made_of.starts(trials),
+                "sets": {name: set_facts(s) for name, s in self.study.sets.items()},
+                "notes": made_of.notes(),
+                "pairs": [
+                    f for pair in self.expansion.pairs if (f := pair_facts(pair, finished.metrics, finished.store.path))
+                ],
+                "explain": [
+                    {"kind": kind, "seed": seed, "dir": job.name}
+                    for kind, seed, job in self.expansion.explain
+                    if finished.of(job)
+                ],
+            }
+        )
 
     def _trial(self, trial: Trial) -> dict[str, Any]:
         found = self.finished.of(trial.evaluate)
@@ -124,6 +130,12 @@ class Results:
             "transfer_keys": [job.name for job in trial.transfers],
             "evaluate_key": trial.evaluate.name,
         }
+
+    def _probed(self, task: Task, trials: list[Trial]) -> dict[str, Any]:
+        """What further probes found."""
+        found = [self.finished.of(t.evaluate) for t in trials if t.task == task.name]
+        names = list(dict.fromkeys(name for f in found if f for name in f.replicates))
+        return further_probes(self.study, task, trials, self.by_weights, names=names)
 
     def _rankings(self, trials: list[Trial]) -> list[dict[str, Any]]:
         found = []

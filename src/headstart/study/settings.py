@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from headstart.config.probes import FurtherProbes
 from headstart.readers.place import DataPlace
 from headstart.recipes.schema import Recipe
 from headstart.weights.starts import CopySettings, StartPlace, StartSettings
@@ -140,12 +141,13 @@ class FeaturesSettings:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """`probe`: linear probes on features."""
+    """`probe`: probes of features."""
 
     seed: int
     limit: int | None
     bootstrap: int
     threads: int
+    further: FurtherProbes | None = None
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
-"""Linear probes: how much of a task can a linear classifier read off frozen features?
+"""Probes: how much of a task can a linear classifier, or a vote of neighbors, read off frozen features?
 
 Letters: n training images, m test images, c features, K classes, B bootstrap resamples.
 
 Features are standardized with the training images' mean and deviation (a constant feature becomes 0). The strength
 of the regularization is chosen on a stratified quarter of the training images, near-duplicates together; then the
-probe is fitted again on all of them. Strengths are per image, so that they mean the same for any n:
+probe is fitted again on all of them; where no class has two, there is nothing to choose it on, and it is `UNCHOSEN`.
+Strengths are per image, so that they mean the same for any n:
 
 - ridge: (1/n) sum |y - x W - b|^2 + strength |W|^2 with y one-hot; closed form, chosen by the validation part's
   mean squared error.
 - logistic: (1/n) sum of multinomial log-losses (nats) + strength / 2 |W|^2; convex, L-BFGS until no entry of the
   preconditioned gradient exceeds `GRADIENT_TOLERANCE`; chosen by the validation part's log-loss.
+- svm: (1/n) sum of squared hinge losses, one class against the rest, + strength / 2 |W|^2; by L-BFGS as well, chosen by
+  the same loss. C of scikit-learn's LinearSVC is 1 / (strength n).
+- knn: votes of the nearest images by cosine (`headstart.tasks.frozen.voting`); what is chosen, by the share of images
+  that are wrong, is their number.
 
 The constant b is not regularized. Nothing is drawn at random but the split. Oracle in the tests: scikit-learn.
 """
@@ -21,26 +26,39 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 from headstart.errors import DataError, UsageError
-from headstart.metrics.accuracy import accuracy, log_losses
+from headstart.metrics.accuracy import accuracy, log_losses, top_k_correct
 from headstart.names import metric
+from headstart.stats.bootstrap import weighted_mean_replicates
+from headstart.tasks.frozen.solvers import Logistic, Ridge, Svm
+from headstart.tasks.frozen.voting import NEIGHBORS, Knn
 
-Kind = Literal["logistic", "ridge"]
+Kind = Literal["logistic", "ridge", "svm", "knn"]
 VALIDATION_SHARE = 0.25
-GRADIENT_TOLERANCE = 1e-6
-"""Largest entry of the gradient of the mean loss (nats) in preconditioned coordinates, where curvature is about 1."""
+UNCHOSEN: dict[Kind, float] = {"logistic": 1e-2, "ridge": 0.1, "svm": 1e-1, "knn": 1}
+"""Strengths, and the number of neighbors, where no image can be held out."""
+MEASURED: tuple[Kind, ...] = ("logistic", "ridge")
+"""Of every trial; further ones (`headstart.tasks.frozen.further`) are asked for."""
+TOP = 5
+"""Classes of the top-5 accuracy; it is measured where there are more."""
 RIDGE_STRENGTH = 0.1
 """Of the ridge probe in `measure`: fixed, so that one of the two probes depends on no choice, split or seed."""
 MAX_EXTENSIONS = 6
 """Strengths that are added beyond each end of the grid while the best stands at it."""
-_MAX_UPDATES = 2000
+_SOLVERS: dict[Kind, type[Logistic | Ridge | Svm | Knn]] = {
+    "logistic": Logistic,
+    "ridge": Ridge,
+    "svm": Svm,
+    "knn": Knn,
+}
 
 
 def default_strengths(kind: Kind) -> tuple[float, ...]:
-    """Strengths tried, ascending by half decades: 1e-6 to 1 (logistic), 1e-4 to 100 (ridge)."""
+    """Strengths tried, ascending by half decades: 1e-6 to 1 (logistic), 1e-4 to 100 (ridge, SVM); numbers of neighbors
+    (k-NN)."""
+    if kind == "knn":
+        return tuple(map(float, NEIGHBORS))
     low, high = (-6, 0) if kind == "logistic" else (-4, 2)
     return tuple(float(s) for s in np.logspace(low, high, 2 * (high - low) + 1))
 
@@ -50,7 +68,8 @@ class ProbeResult:
     """One probe. `logits` (m, K) float64 of the test images (ridge: regression scores).
 
     scores: validation loss per strength, lower is better, extensions included, by rising strength.
-    edge: the best strength is still at an end of the extended grid. converged: False when the updates ran out.
+    strength: of k-NN the number of neighbors. edge: the best strength is still at an end of the extended grid.
+    converged: False when the updates ran out.
     """
 
     kind: Kind
@@ -82,17 +101,17 @@ def probe(
     grid = [float(s) for s in (default_strengths(kind) if strengths is None else strengths)]
     if not grid or grid[0] <= 0 or grid != sorted(set(grid)):
         raise UsageError(f"probe: strengths {grid} must be positive, different and ascending.")
-    solver: type[_Ridge] | type[_Logistic] = _Ridge if kind == "ridge" else _Logistic
+    solver = _SOLVERS[kind]
     scores: dict[float, float] = {}
-    if len(grid) == 1:
-        best = grid[0]
+    held_out = validation_part(train_y, seed, clusters=clusters)
+    if len(grid) == 1 or not held_out.any():
+        best = grid[0] if len(grid) == 1 else UNCHOSEN[kind]
     else:
-        held_out = validation_part(train_y, seed, clusters=clusters)
         part = solver(train_x[~held_out], train_y[~held_out], num_classes)
         x, y = train_x[held_out], train_y[held_out]
-        best, scores = _search(lambda s: part.validation_loss(part.fit(s).predict(x), y), grid)
+        best, scores = _search(lambda s: part.validation_loss(part.fit(s).predict(x), y), grid, kind != "knn")
     final = solver(train_x, train_y, num_classes).fit(best)
-    edge = bool(scores) and best in (min(scores), max(scores))
+    edge = kind != "knn" and bool(scores) and best in (min(scores), max(scores))
     return ProbeResult(
         kind, final.predict(test_x), best, edge, converged=final.converged, scores=dict(sorted(scores.items()))
     )
@@ -143,135 +162,73 @@ def measure(
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Both probes, fitted in every fold, on the test images of all folds together (m in all), under weights (B, m).
 
-    The logistic probe's strength is searched, ridge has a fixed one.
-    Metrics with replicates (B,): `probe/{kind}/top1`, `probe/{kind}/mean_class_accuracy`, `probe/logistic/log_loss`
-    (nats);
-    without: `probe/{kind}/strength` (geometric mean over folds), `probe/{kind}/edge` (a fold's search ended at an
-    end of its grid), `probe/logistic/not_converged`. Predictions: the logistic probe's `log_loss` (m,), `correct`
-    (m,) bool, `label`, `predicted` (m,), and `correct_ridge`.
+    The logistic probe's strength is searched, ridge has a fixed one. Metrics with replicates (B,): see `accuracies`,
+    and `probe/logistic/log_loss` (nats); without: `probe/{kind}/strength` (geometric mean over folds),
+    `probe/{kind}/edge` (a fold's search ended at an end of its grid), `probe/logistic/not_converged`. Predictions: the
+    logistic probe's `log_loss` (m,), `correct` (m,) bool, `label`, `predicted` (m,), and `correct_ridge`.
     """
     for fold in folds:
         labels = np.asarray(fold.test_y)
         if len(labels) != len(fold.test_x) or (len(labels) and not 0 <= labels.min() <= labels.max() < num_classes):
             raise DataError(f"probe: needs {len(fold.test_x)} test labels in 0..{num_classes - 1}. Check the test set.")
-    kinds: tuple[Kind, ...] = ("logistic", "ridge")
-    grids: dict[Kind, Sequence[float] | None] = {"logistic": None, "ridge": (RIDGE_STRENGTH,)}
-    results = {
-        k: [
-            probe(
-                f.train_x, f.train_y, f.test_x, num_classes, kind=k, seed=seed, strengths=grids[k], clusters=f.clusters
-            )
-            for f in folds
-        ]
-        for k in kinds
-    }
     truth = np.concatenate([f.test_y for f in folds])
-    logits = {kind: np.concatenate([r.logits for r in of_kind]) for kind, of_kind in results.items()}
-    losses = {"logistic": log_losses(logits["logistic"], truth), "ridge": None}
-    scored = {k: accuracy(truth, logits[k].argmax(axis=1), num_classes, losses[k]) for k in kinds}
-    metrics = {_name(kind, "top1"): scored[kind].top1 for kind in kinds}
-    metrics |= {_name(kind, "mean_class_accuracy"): scored[kind].mean_class_accuracy for kind in kinds}
-    metrics[_name("logistic", "log_loss")] = scored["logistic"].log_loss
-    for kind, of_kind in results.items():
-        metrics[_name(kind, "strength")] = float(np.exp(np.mean([np.log(r.strength) for r in of_kind])))
-        metrics[_name(kind, "edge")] = float(any(r.edge for r in of_kind))
-    metrics[_name("logistic", "not_converged")] = float(not all(r.converged for r in results["logistic"]))
-    drawn = {kind: scored[kind].replicates(weights) for kind in kinds}
-    of_accuracy = ("top1", "mean_class_accuracy")
-    replicates = {_name(kind, name): drawn[kind][name] for kind in kinds for name in of_accuracy}
-    replicates[_name("logistic", "log_loss")] = drawn["logistic"]["log_loss"]
-    predictions = {"log_loss": losses["logistic"], "label": truth, "predicted": logits["logistic"].argmax(axis=1)}
-    hits = {"correct": scored["logistic"].correct, "correct_ridge": scored["ridge"].correct}
+    metrics: dict[str, float] = {}
+    replicates: dict[str, np.ndarray] = {}
+    logits: dict[Kind, np.ndarray] = {}
+    for kind in MEASURED:
+        results = fitted_in(folds, num_classes, kind, seed)
+        logits[kind] = np.concatenate([r.logits for r in results])
+        found, drawn = accuracies(kind, None, truth, logits[kind], weights=weights)
+        metrics |= found | {_name(kind, "strength"): mean_strength(results)}
+        metrics[_name(kind, "edge")] = float(any(r.edge for r in results))
+        replicates |= drawn
+        if kind == "logistic":
+            metrics[_name(kind, "not_converged")] = float(not all(r.converged for r in results))
+    losses = log_losses(logits["logistic"], truth)
+    metrics[_name("logistic", "log_loss")] = float(losses.mean())
+    replicates[_name("logistic", "log_loss")] = weighted_mean_replicates(losses, weights)
+    predicted = {kind: of_kind.argmax(axis=1) for kind, of_kind in logits.items()}
+    predictions = {"log_loss": losses, "label": truth, "predicted": predicted["logistic"]}
+    hits = {"correct": predicted["logistic"] == truth, "correct_ridge": predicted["ridge"] == truth}
     return metrics, replicates, predictions | hits
 
 
-def _name(kind: Kind, measure: str) -> str:
-    return metric("probe", measure, by=kind)
+def fitted_in(folds: Sequence[ProbeFold], num_classes: int, kind: Kind, seed: int) -> list[ProbeResult]:
+    """One probe, fitted in every fold; of ridge with the fixed strength."""
+    strengths = (RIDGE_STRENGTH,) if kind == "ridge" else None
+    return [
+        probe(
+            f.train_x, f.train_y, f.test_x, num_classes, kind=kind, seed=seed, strengths=strengths, clusters=f.clusters
+        )
+        for f in folds
+    ]
 
 
-@dataclass(frozen=True)
-class _Linear:
-    """x -> (x - mean) / scale @ weight + bias."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    weight: np.ndarray
-    bias: np.ndarray
-    converged: bool = True
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        return (x - self.mean) / self.scale @ self.weight + self.bias
+def mean_strength(results: Sequence[ProbeResult]) -> float:
+    """Geometric mean over folds."""
+    return float(np.exp(np.mean([np.log(r.strength) for r in results])))
 
 
-class _Standardized:
-    """Training features with mean 0, deviation 1, turned onto the eigenvectors of their second moments.
-
-    The turn makes every strength's ridge solution a division, and gives logistic regression its preconditioner.
-    """
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, num_classes: int) -> None:
-        wide = np.asarray(x, dtype=np.float64)
-        self.mean = wide.mean(axis=0)
-        deviation = wide.std(axis=0)
-        alive = deviation > 1e-7 * np.abs(wide).max(axis=0)
-        self.scale = np.where(alive, deviation, np.inf)  # a constant feature is divided to 0
-        standard = (wide - self.mean) / self.scale
-        values, self.vectors = np.linalg.eigh(standard.T @ standard / len(wide))
-        self.values = np.maximum(values, 0.0)
-        self.turned = standard @ self.vectors
-        self.one_hot = np.eye(num_classes)[y]
-
-    def linear(self, turned_weight: np.ndarray, bias: np.ndarray, converged: bool = True) -> _Linear:
-        return _Linear(self.mean, self.scale, self.vectors @ turned_weight, bias, converged=converged)
+def accuracies(
+    kind: Kind, of: str | None, truth: np.ndarray, scores: np.ndarray, *, weights: np.ndarray
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Top-1, mean class accuracy and, of more than `TOP` classes, top-5 of scores (m, K), and replicates (B,) of all;
+    of: what the probe was fitted on, as names say it."""
+    found = accuracy(truth, scores.argmax(axis=1), scores.shape[1])
+    drawn = found.replicates(weights)
+    values = {"top1": found.top1, "mean_class_accuracy": found.mean_class_accuracy}
+    if scores.shape[1] > TOP:
+        hits = top_k_correct(scores, truth, TOP).astype(np.float64)
+        values["top5"], drawn["top5"] = float(hits.mean()), weighted_mean_replicates(hits, weights)
+    names = {measured: _name(kind, measured, of) for measured in values}
+    return {name: values[m] for m, name in names.items()}, {name: drawn[m] for m, name in names.items()}
 
 
-class _Ridge(_Standardized):
-    def fit(self, strength: float) -> _Linear:
-        moments = self.turned.T @ self.one_hot / len(self.turned)  # the features' mean is 0: no need to center y
-        return self.linear(moments / (self.values + strength)[:, None], self.one_hot.mean(axis=0))
-
-    def validation_loss(self, scores: np.ndarray, y: np.ndarray) -> float:
-        return float(np.square(scores - np.eye(scores.shape[1])[y]).sum(axis=1).mean())
+def _name(kind: Kind, measure: str, of: str | None = None) -> str:
+    return metric("probe", measure, by=kind, of=of)
 
 
-class _Logistic(_Standardized):
-    """Consecutive fits start from one another's optimum, so a path over strengths costs little more than one fit."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, num_classes: int) -> None:
-        super().__init__(x, y, num_classes)
-        self.y = y
-        self.weight = np.zeros((self.turned.shape[1], num_classes))
-        self.bias = np.zeros(num_classes)
-
-    def fit(self, strength: float) -> _Linear:
-        n, c = self.turned.shape
-        k = self.one_hot.shape[1]
-        # Curvature at equal probabilities 1/K, by eigenvector: eigenvalue / K + strength (1/K for the constant).
-        # Working in coordinates divided by its root makes all directions about equally steep.
-        step = 1 / np.sqrt(self.values / k + strength)[:, None]
-        bias_step = np.sqrt(k)
-
-        def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            weight = flat[: c * k].reshape(c, k) * step
-            log_p = log_softmax(self.turned @ weight + bias_step * flat[c * k :], axis=1)
-            error = (np.exp(log_p) - self.one_hot) / n
-            loss = -log_p[np.arange(n), self.y].mean() + strength / 2 * np.square(weight).sum()
-            gradient = (self.turned.T @ error + strength * weight) * step
-            return float(loss), np.concatenate([gradient.ravel(), bias_step * error.sum(axis=0)])
-
-        start = np.concatenate([(self.weight / step).ravel(), self.bias / bias_step])
-        options = {"gtol": GRADIENT_TOLERANCE, "ftol": 0.0, "maxiter": _MAX_UPDATES, "maxfun": 2 * _MAX_UPDATES}
-        minimum = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options | {"maxcor": 20})
-        self.weight, self.bias = minimum.x[: c * k].reshape(c, k) * step, bias_step * minimum.x[c * k :]
-        # The search along the line can end at the last bit before the tolerance is met: that is converged, too.
-        converged = float(np.abs(minimum.jac).max()) <= 10 * GRADIENT_TOLERANCE
-        return self.linear(self.weight, self.bias, converged)
-
-    def validation_loss(self, scores: np.ndarray, y: np.ndarray) -> float:
-        return float(-log_softmax(scores, axis=1)[np.arange(len(y)), y].mean())
-
-
-def _search(loss: Callable[[float], float], grid: list[float]) -> tuple[float, dict[float, float]]:
+def _search(loss: Callable[[float], float], grid: list[float], extend: bool = True) -> tuple[float, dict[float, float]]:
     """Best strength (the greatest of equals) and the losses, from strong to weak, going on beyond an end that wins.
 
     Weaker and weaker strengths take longer and longer to fit, so three rises in a row end the way down.
@@ -286,6 +243,8 @@ def _search(loss: Callable[[float], float], grid: list[float]) -> tuple[float, d
     def best() -> float:
         return min(scores, key=lambda s: (scores[s], -s))
 
+    if not extend:
+        return best(), scores
     for end, ratio in ((min, grid[0] / grid[1]), (max, grid[-1] / grid[-2])):
         for _ in range(MAX_EXTENSIONS):
             if best() != end(scores):

@@ -169,7 +169,7 @@ class JobMaker:
         return Job("screen", settings, inputs, place, label=f"screen {entry.name}", cost=cost)
 
     def probe(self, task: Task, entry: WeightsEntry, seed: int) -> Job:
-        """One job for all seeds where the weights are given and no seed draws the training images: a probe draws only
+        """One job for all seeds where the weights are given and no seed draws training images: a probe draws only
         the split that its strength is chosen on, which is then that of the study's first seed."""
         inputs = {}
         seed, whose = self.drawn_by(task, [entry], seed)
@@ -178,13 +178,15 @@ class JobMaker:
             inputs[f"test{k}"] = self.features(entry, test, seed, statistics=train)
             for role, images in (("train", train), ("test", test)):
                 inputs[f"{role}_images{k}"] = self.sets.job(images, seed)
-        settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads)
-        return Job("probe", settings, inputs, None, label=f"{task.name} from {entry.name}{whose}", cost=3.0)
+        settings = ProbeSettings(seed, task.limit, self.study.bootstrap, self.study.threads, task.further)
+        label = f"{task.name} from {entry.name}{whose}"
+        return Job("probe", settings, inputs, None, label=label, cost=30.0 if task.further else 3.0)
 
     def drawn_by(self, task: Task, entries: Iterable[WeightsEntry], seed: int) -> tuple[int, str]:
         """The seed that probes of these weights draw by, and how a label says it; the study's first where all weights
         are given and no seed draws the training images."""
-        if task.limit is None and not self.sets.dealt(task.train) and all(map(self.is_given, entries)):
+        draws = task.limit is not None or (task.further is not None and bool(task.further.per_class))
+        if not draws and not self.sets.dealt(task.train) and all(map(self.is_given, entries)):
             return self.study.seeds[0], ""
         return seed, f", seed {seed}"
 

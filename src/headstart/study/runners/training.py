@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.batches.image_sets import ImageSet
-from headstart.batches.training_part import selected, training_part
+from headstart.batches.training_part import seed_order, selected, training_part
 from headstart.errors import TrainingError
 from headstart.names import ceiling
 from headstart.progress import Progress
 from headstart.stats.bootstrap import image_weights
-from headstart.store.arrays import save_arrays
+from headstart.store.arrays import load_arrays, save_arrays
 from headstart.store.files import read_json, write_json
 from headstart.study.runners.shared import (
     Inputs,
     Metrics,
     curve_metrics,
-    last_stage,
     resume_folder,
     size_of,
     with_masks,
@@ -34,6 +34,9 @@ from headstart.study.settings import (
     TransferSettings,
 )
 from headstart.train.devices import seat
+
+if TYPE_CHECKING:
+    from headstart.tasks.frozen.further import Stages
 
 STATISTICS_BATCH = 32
 """Images of a batch that batch-norm statistics of frozen features are estimated from."""
@@ -172,21 +175,35 @@ def features(settings: FeaturesSettings, place: StartPlace, inputs: Inputs, out:
 
 
 def probe(settings: ProbeSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Linear probes on the pooled last stage: logistic (primary) and ridge."""
-    from headstart.tasks.linear_probes import ProbeFold, measure
+    """Probes on the pooled last stage, logistic (primary) and ridge; and others, where they are asked for."""
+    from headstart.tasks.frozen.further import further
+    from headstart.tasks.linear_probes import measure
 
-    folds, clusters, count, num_classes = [], [], 0, 0
-    for k in range(sum(name.startswith("train_images") for name in inputs)):
-        images = ImageSet.open(inputs[f"train_images{k}"])
-        tested = ImageSet.open(inputs[f"test_images{k}"])
-        rows = training_part(images, "classify", settings.seed, settings.limit, hold_out=False).train
-        count, num_classes = len(rows), len(images.image_classes)
-        train_x, test_x = last_stage(inputs[f"train{k}"])[rows], last_stage(inputs[f"test{k}"])
-        labels, alike = images.image_labels[rows], images.clusters[rows]
-        folds.append(ProbeFold(train_x, labels, test_x, tested.image_labels, clusters=alike))
-        clusters.append(tested.clusters)
-    weights = image_weights(np.concatenate(clusters), settings.bootstrap)
-    metrics, replicates, predictions = measure(folds, num_classes, weights, settings.seed)
+    count = sum(name.startswith("train_images") for name in inputs)
+    folds = [_stages(settings, inputs, k) for k in range(count)]
+    tested = [ImageSet.open(inputs[f"test_images{k}"]) for k in range(count)]
+    num_classes = len(tested[0].image_classes)
+    weights = image_weights(np.concatenate([images.clusters for images in tested]), settings.bootstrap)
+    metrics, replicates, predictions = measure([s.fold for s in folds], num_classes, weights, settings.seed)
+    if settings.further:
+        more = further(settings.further, folds, num_classes, weights, seed=settings.seed, progress=progress)
+        metrics, replicates = metrics | more[0], replicates | more[1]
     save_arrays(out / "replicates.npz", replicates)
     save_arrays(out / "predictions.npz", predictions)
-    return metrics | {"train/images": float(count), "test/images": float(len(predictions["label"]))}
+    trained_on = float(len(folds[-1].fold.train_y))
+    return metrics | {"train/images": trained_on, "test/images": float(len(predictions["label"]))}
+
+
+def _stages(settings: ProbeSettings, inputs: Inputs, fold: int) -> Stages:
+    """Features and labels of a fold; the order is the seed's."""
+    from headstart.tasks.frozen.further import Stages
+    from headstart.tasks.linear_probes import ProbeFold
+
+    images, tested = (ImageSet.open(inputs[f"{role}_images{fold}"]) for role in ("train", "test"))
+    rows = training_part(images, "classify", settings.seed, settings.limit, hold_out=False).train
+    order = seed_order(images, "classify", settings.seed)
+    train = {stage: x[rows] for stage, x in load_arrays(inputs[f"train{fold}"] / "pooled.npz").items()}
+    test = load_arrays(inputs[f"test{fold}"] / "pooled.npz")
+    (_, train_x), (_, test_x) = [*train.items()][-1], [*test.items()][-1]
+    labels = ProbeFold(train_x, images.image_labels[rows], test_x, tested.image_labels, clusters=images.clusters[rows])
+    return Stages(labels, train, test, np.searchsorted(rows, order[np.isin(order, rows)]))

@@ -1,0 +1,1 @@
+"""Probes of frozen features: solvers, nearest neighbors, and what is measured with them."""
