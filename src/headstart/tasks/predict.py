@@ -32,7 +32,8 @@ class Predicted:
     @property
     def lines(self) -> list[str]:
         """The same in a sentence."""
-        return [f"{self.count} images: pictures and predictions.json are in {self.out}"]
+        images = "1 image" if self.count == 1 else f"{self.count} images"
+        return [f"{images}: pictures and predictions.json are in {self.out}"]
 
     def text(self) -> str:
         """As `headstart predict` prints it."""
@@ -63,7 +64,8 @@ def predict_folder(model: Path, images: Path, out: Path, threshold: float, *, sa
         records += [{"image": path.name, **record} for record in of_image]
         with replacing(out / f"{path.stem}.png", durable=False) as part:
             picture.save(part, "PNG")
-        say(f"{number}/{len(paths)} {path.name}: {len(of_image)} found")
+        found = f": {len(of_image)} found" if trained_task(trained.task).target == "detect" else ""
+        say(f"{number}/{len(paths)} {path.name}{found}")
     write_text(out / "predictions.json", json.dumps(records, indent=1))
     return Predicted(out, len(paths) - len(failed), failed)
 
