@@ -242,6 +242,32 @@ class TestTiny:
         }
         assert table.image_classes == ("tench, Tinca tinca", "brambling") and table.boxes_known.tolist()[3] is False
 
+    def test_chosen_classes(self, tmp_path: Path) -> None:
+        """By their ids or a file of them; of the others nothing is said but that they were left aside."""
+        make_tiny_imagenet(tmp_path / "data")
+        text(tmp_path / "list", f"{BIRD} brambling")
+        for chosen in (BIRD, f"\n{BIRD}\n", str(tmp_path / "list")):
+            table = open_dataset(tmp_path / "data", classes=chosen)
+            assert table.image_classes == ("brambling",) and not table.left_out
+            assert rows(table) == {
+                f"{BIRD}_0": (0, [[0, 1, 40, 30]]),
+                "val_0": (0, [[1, 2, 4, 5]]),
+                "test_0": (-1, []),
+            }
+            assert any("1 of 2 classes were not chosen" in note for note in table.notes)
+        with pytest.raises(DataError, match=rf"1 of 2 chosen classes are not in it; first: {CRANE}"):
+            open_dataset(tmp_path / "data", classes=f"{BIRD} {CRANE}")
+
+    def test_a_named_format_is_found_in_the_only_folder_of_an_archive(self, tmp_path: Path) -> None:
+        make_tiny_imagenet(tmp_path / "tiny-imagenet-200")
+        shutil.make_archive(str(tmp_path / "tiny"), "zip", tmp_path, "tiny-imagenet-200")
+        said = open_dataset(tmp_path / "tiny.zip", "tiny-imagenet")
+        assert (
+            rows(said)
+            == rows(open_dataset(tmp_path / "tiny.zip"))
+            == rows(open_dataset(tmp_path / "tiny-imagenet-200"))
+        )
+
     def test_a_box_of_one_pixel(self, tmp_path: Path) -> None:
         make_tiny_imagenet(tmp_path)
         text(tmp_path / f"train/{FISH}/{FISH}_boxes.txt", f"{FISH}_0.JPEG\t39\t0\t39\t5")

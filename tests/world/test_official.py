@@ -19,6 +19,8 @@ SMALL = {
     "imagenet": ("class-folders", ("classify",), {"train": 144, "val": 24}),
     "imagenet-boxes": ("imagenet-fall11", ("detect", "classify"), {"": 48}),
     "imagenet-val": ("imagenet-loc", ("detect", "classify"), {"val": 240}),
+    "tiny-imagenet": ("tiny-imagenet", ("detect", "classify"), {"train": 120}),
+    "tiny-imagenet-novel": ("tiny-imagenet", ("detect", "classify"), {"train": 120}),
     "caltech256": ("caltech256", ("classify",), {"": 120}),
     "sun397": ("sun397", ("classify",), {"train": 50, "test": 50, "": 20}),
     "flowers102": ("flowers102", ("classify",), {"train": 40, "val": 20, "test": 60}),

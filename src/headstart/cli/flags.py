@@ -14,7 +14,10 @@ Budget = Literal["quick", "normal"]
 
 DataArgument = Annotated[str, typer.Argument(help="Folder, archive or URL of a data set; its format is recognized.")]
 StudyArgument = Annotated[
-    str, typer.Argument(help="A study file (TOML), a run directory, or a built-in study: shapes, paper, paper-small.")
+    str,
+    typer.Argument(
+        help="A study file (TOML), a run directory, or a built-in study: shapes, tiny-imagenet, paper, paper-small."
+    ),
 ]
 Format = Annotated[str | None, typer.Option("--format", help="Format of the data; by default it is recognized.")]
 OnBadBox = Annotated[

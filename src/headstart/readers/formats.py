@@ -15,6 +15,7 @@ from headstart.data.table_cache import cached
 from headstart.errors import DataError, UsageError
 from headstart.places.opening import open_place
 from headstart.places.paths import DataPath, Place, as_place
+from headstart.readers.imagenet.wnids import are_wnids
 from headstart.readers.options import ReadOptions
 
 
@@ -109,7 +110,7 @@ READERS = {
         "Annotation/<wnid>/*.xml with <wnid>/, images/<wnid>/ or fall11_whole/<wnid>/",
         ("classes",),
     ),
-    "tiny-imagenet": Reader("imagenet.tiny", "wnids.txt, train/<wnid>/images/, val/val_annotations.txt"),
+    "tiny-imagenet": Reader("imagenet.tiny", "wnids.txt, train/<wnid>/images/, val/val_annotations.txt", ("classes",)),
     "imagenet": Reader(
         "imagenet.classification", "train/<wnid>/ and val/ without folders, with a list of the labels of val"
     ),
@@ -179,7 +180,7 @@ def open_dataset(path: Path | str, format: str | None = None, **options: Any) ->
         "options": asdict(chosen),
         "images": images.address if images else "",
     }
-    if chosen.classes:  # Outside the place, so its changes are not noticed otherwise.
+    if chosen.classes and not are_wnids(chosen.classes):  # Outside the place, so its changes are not noticed otherwise.
         settings["classes"] = _digest(chosen.classes)
     annotations = cached(root.place, settings, read, images)
     if not (annotations.tasks or annotations.multi_label):
@@ -208,12 +209,12 @@ def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str
     if format is not None:
         if format not in READERS:
             raise UsageError(f"format {format!r} is unknown. Known: {', '.join(READERS)}.")
-        return root, format
+        inside = _only_folder(root)
+        packed = inside is not None and not READERS[format].looks_like(root) and READERS[format].looks_like(inside)
+        return recognized(inside, format) if inside and packed else (root, format)
     evidence = recognize(root)
-    if not evidence and root.local() is None:  # Archives often hold everything in one folder.
-        inside = [entry for entry, is_folder in root.iterdir() if is_folder]
-        if len(inside) == 1:
-            return recognized(inside[0])
+    if not evidence and (inside := _only_folder(root)):
+        return recognized(inside)
     if len(evidence) > 1:
         both = "; ".join(f"{name} ({sentence})" for name, sentence in evidence.items())
         raise DataError(
@@ -223,6 +224,14 @@ def recognized(root: DataPath, format: str | None = None) -> tuple[DataPath, str
     if not evidence:
         raise DataError(_unknown(root))
     return root, next(iter(evidence))
+
+
+def _only_folder(root: DataPath) -> DataPath | None:
+    """Of an archive: they often hold everything in one folder. None where there are more, and for folders."""
+    if root.local() is not None or root.is_file():
+        return None
+    inside = [entry for entry, is_folder in root.iterdir() if is_folder]
+    return inside[0] if len(inside) == 1 else None
 
 
 def recognize(root: DataPath) -> dict[str, str]:

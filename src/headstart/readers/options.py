@@ -36,7 +36,7 @@ class ReadOptions:
     """File lists: what the four numbers of a box are (a key of `headstart.data.boxes.CONVENTIONS`); '' is told by the
     names of the columns, and noted."""
     classes: str | None = None
-    """ImageNet: a text file of WordNet ids, one on each line; other classes are left aside."""
+    """ImageNet: a text file of WordNet ids, one on each line, or such ids themselves; other classes are left aside."""
     partition: int = 1
     """SUN-397: which of the ten official partitions makes the splits; 0 for none."""
     shots: int = 0

@@ -117,7 +117,7 @@ class PublicWeights:
     @property
     def parameters(self) -> int | None:
         """Of the backbone alone, without classifier or heads; None: unknown."""
-        return _architectures().get(self.backbone, {}).get("parameters")
+        return parameters_of(self.backbone)
 
     @property
     def gflops(self) -> float | None:
@@ -136,6 +136,11 @@ class PublicWeights:
 
 _FOLDER = Path(__file__).parent / "public"
 _FILES = ("classifiers", "detectors", "segmenters", "selfsupervised", "transformers")
+
+
+def parameters_of(backbone: str) -> int | None:
+    """Of a backbone, by its name, as `PublicWeights.parameters`."""
+    return _architectures().get(backbone, {}).get("parameters")
 
 
 def operations_of(backbone: str) -> float | None:

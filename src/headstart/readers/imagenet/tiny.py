@@ -9,6 +9,7 @@ The numbers are x1, y1, x2, y2 of the 64 x 64 image, count from 0 and include bo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,7 @@ from headstart.readers.imagenet.wnids import (
     ClassImages,
     Synsets,
     annotate_classes,
+    read_class_list,
     read_words,
     synsets,
     wnid_folders,
@@ -43,6 +45,12 @@ class _Images(ClassImages):
 
     boxes: list[Box | None] = field(default_factory=list)
     where: list[tuple[str, str]] = field(default_factory=list)
+
+    def without(self, wnids: Collection[str]) -> _Images:
+        """Those of other classes."""
+        keep = [k for k, wnid in enumerate(self.wnids) if wnid not in wnids]
+        columns = (self.paths, self.splits, self.wnids, self.boxes, self.where)
+        return _Images(*([column[k] for k in keep] for column in columns))
 
 
 def looks_like(root: DataPath) -> str | None:
@@ -63,10 +71,13 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     """
     faults = Faults(options.on_bad_box, options.on_bad_record, options.for_scoring)
     listed = _wnids(root / "wnids.txt")
-    classes = synsets(listed, read_words([root]))
+    chosen = _chosen(root, options, listed)
+    classes = synsets(chosen, read_words([root]))
     images = _Images()
     notes: list[str] = []
     for wnid, folder in wnid_folders(root / "train").items():
+        if wnid in listed - chosen:
+            continue
         if wnid not in listed:
             faults.record(
                 Fault(
@@ -91,12 +102,15 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
             into=images,
             faults=faults,
         )
+    images = images.without(listed - chosen)
+    if listed - chosen:
+        notes.append(f"{root}: {len(listed - chosen)} of {len(listed)} classes were not chosen, and were left aside")
     for image in files_in(root / "test" / "images"):
         _add(images, image, "test", "", box=None, where=("", ""))
-    missing = sorted(listed - set(images.wnids))
+    missing = sorted(chosen - set(images.wnids))
     if missing:
         notes.append(
-            f"{root / 'wnids.txt'}: {len(missing)} of {len(listed)} classes have no images; first: {missing[0]}"
+            f"{root / 'wnids.txt'}: {len(missing)} of {len(chosen)} classes have no images; first: {missing[0]}"
         )
     number_of = classes.number_of
     for k, wnid in enumerate(images.wnids):
@@ -115,6 +129,19 @@ def read(root: DataPath, options: ReadOptions) -> Annotations:
     return annotate_classes(
         root, "tiny-imagenet", images, classes, sizes_hw=sizes, boxes=boxes, notes=notes, faults=faults
     )
+
+
+def _chosen(root: DataPath, options: ReadOptions, listed: set[str]) -> set[str]:
+    """The classes that are read. Raises DataError for one that the data set does not have."""
+    if not options.classes:
+        return listed
+    chosen = read_class_list(options.classes)
+    if lost := sorted(chosen - listed):
+        raise DataError(
+            f"{root / 'wnids.txt'}: {len(lost)} of {len(chosen)} chosen classes are not in it; first: {lost[0]}. Leave "
+            "them out of `classes`, or name the data set that has them."
+        )
+    return chosen
 
 
 def _wnids(path: DataPath) -> set[str]:

@@ -118,8 +118,15 @@ def synsets(wnids: Collection[str], words: Mapping[str, str]) -> Synsets:
     return Synsets(tuple(order), tuple(names))
 
 
+def are_wnids(text: str) -> bool:
+    """Whether a text is WordNet ids with white space between them, and so no path of a list of them."""
+    return bool(text.split()) and all(WNID.fullmatch(word) for word in text.split())
+
+
 def read_class_list(path: str) -> set[str]:
-    """WordNet ids of a text file, the first word of each line. Raises DataError."""
+    """WordNet ids of a text file, the first word of each line, or those that `path` itself is. Raises DataError."""
+    if are_wnids(path):
+        return set(path.split())
     wnids: set[str] = set()
     file = open_place(path)
     if not file.is_file():

@@ -9,7 +9,7 @@ from headstart.config.study import Study
 from headstart.study.miniature.smaller import differences, miniature
 from headstart.study.planning.given_data import named, with_data
 from headstart.world.official.pictures import SIDE
-from headstart.world.official.writers import IMAGES, write_miniatures
+from headstart.world.official.writers import IMAGES, require_miniatures, write_miniatures
 
 
 def in_small(study: Study, folder: Path, told: Callable[[str], None], *, write: bool) -> Study:
@@ -20,6 +20,7 @@ def in_small(study: Study, folder: Path, told: Callable[[str], None], *, write: 
     """
     small = miniature(study)
     wanted = named(small)
+    require_miniatures(wanted)
     images = ", ".join(f"{name} {IMAGES[name]}" for name in wanted if name in IMAGES)
     told(f"{small.name} is {study.name} but for sizes and steps:")
     told(f"  data: drawn images of {SIDE} x {SIDE} pixels in the official layouts: {images}")

@@ -79,6 +79,8 @@ def _small_set(images: WorldSet | FolderSet | TableSet) -> WorldSet | FolderSet 
         raise UsageError("a study of drawn images is small already: it has no miniature.")
     of = data_name(images.path)
     update: dict[str, Any] = {"images": IMAGES.get(of[0]) if of else None}
+    if not isinstance(images, WorldSet) and "classes" in images.read:  # drawn classes have no such ids
+        update["read"] = {name: value for name, value in images.read.items() if name != "classes"}
     if isinstance(images, FolderSet):
         update["size_hw"] = tuple(_pixels(side) for side in images.size_hw)
         for name in ("per_class", "test_per_class"):

@@ -14,6 +14,7 @@ from headstart.config.sets import FolderSet, WorldSet
 from headstart.study.jobs import WANTS_GPU, Job
 from headstart.study.origins import PIXELS_PER_SECOND, Origins
 from headstart.study.planning.keeping import MOST
+from headstart.weights.catalogue import operations_of, parameters_of
 
 MEGAPIXELS_PER_SECOND = 13.0
 """Of a detector on a ResNet-101 in training, on one V100: 50 chips of 512 x 512 a second, the middle of the 41 to 60
@@ -25,6 +26,8 @@ RATE = (
 )
 RELATIVE = {"resnet101": 1.0, "resnet50": 0.53, "resnet18": 0.23}
 """Multiplications of a pixel, in those of a ResNet-101."""
+LARGE = 15.6
+"""GFLOPs of an image of 224 x 224 pixels of a ResNet-101."""
 PARAMETERS = {"resnet101": 42.5e6, "resnet50": 23.5e6, "resnet18": 11.2e6}
 """Of the backbone without its classifier."""
 COPIES = {"pretrain": 4, "finetune": 4, "transfer": 2, "proposals": 0}
@@ -60,8 +63,9 @@ def estimate(origins: Origins, waiting: Sequence[Job], trials: int) -> Estimate:
     """Of the jobs that wait."""
     base = backbone_of(origins)
     pixels = sum(job.cost for job in waiting if job.kind in WANTS_GPU - {"time"}) * PIXELS_PER_SECOND
-    hours = pixels * RELATIVE[base] / (MEGAPIXELS_PER_SECOND * 1e6 * 3600) if base in RELATIVE else None
-    weights = 4 * PARAMETERS.get(base, PARAMETERS["resnet101"])
+    relative = RELATIVE.get(base) or (operations_of(base) or 0.0) / LARGE
+    hours = pixels * relative / (MEGAPIXELS_PER_SECOND * 1e6 * 3600) if relative else None
+    weights = 4 * (PARAMETERS.get(base) or parameters_of(base) or PARAMETERS["resnet101"])
     disk = sum(COPIES.get(job.kind, 0) * weights for job in waiting)
     trained = [job for job in waiting if job.kind in ("transfer", "finetune")]
     dropped = sum(COPIES[job.kind] * weights for job in trained[len(origins.study.tasks) :])

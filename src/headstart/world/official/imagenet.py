@@ -1,8 +1,10 @@
-"""ImageNet in its official layouts, in miniature: classification, CLS-LOC's validation images, Fall 2011 with boxes."""
+"""ImageNet in its official layouts, in miniature: classification, CLS-LOC's validation images, Fall 2011 with boxes,
+Tiny ImageNet."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from headstart.world.official.pictures import by_class, pictures, write_jpeg, write_lines, write_voc_xml
 from headstart.world.worlds import WORLDS
@@ -40,3 +42,28 @@ def write_imagenet_boxes(root: Path) -> None:
         write_jpeg(picture, root / "images" / wnid / f"{wnid}_{k}.JPEG")
         write_voc_xml(picture, WNIDS, root / "Annotation" / wnid / f"{wnid}_{k}.xml", stem=f"{wnid}_{k}", first=0)
     write_lines(root / "words.txt", [f"{w}\t{name}" for w, name in zip(WNIDS, CLASSES, strict=True)])
+
+
+def write_tiny_imagenet(root: Path) -> None:
+    """Training images of the base world, each with the box of its main object."""
+    _write_tiny(root, "base", first=30_000, of_each=10)
+
+
+def write_tiny_imagenet_novel(root: Path) -> None:
+    """The same of the novel world."""
+    _write_tiny(root, "novel", first=30_000, of_each=12)
+
+
+def _write_tiny(root: Path, world: Literal["base", "novel"], *, first: int, of_each: int) -> None:
+    wnids = [f"n{10_000_000 + 1000 * (world == 'novel') + k}" for k in range(len(WORLDS[world].classes))]
+    lines: dict[str, list[str]] = {wnid: [] for wnid in wnids}
+    for k, picture in enumerate(by_class(world, first, of_each)):
+        wnid = wnids[picture.label]
+        write_jpeg(picture, root / "train" / wnid / "images" / f"{wnid}_{k}.JPEG")
+        main = picture.boxes[picture.labels == picture.label][0]
+        corners = "\t".join(f"{value:.0f}" for value in (*main[:2], *(main[2:] - 1)))
+        lines[wnid].append(f"{wnid}_{k}.JPEG\t{corners}")
+    for wnid, of_class in lines.items():
+        write_lines(root / "train" / wnid / f"{wnid}_boxes.txt", of_class)
+    write_lines(root / "wnids.txt", wnids)
+    write_lines(root / "words.txt", [f"{w}\t{name}" for w, name in zip(wnids, WORLDS[world].classes, strict=True)])

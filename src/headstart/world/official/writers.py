@@ -9,7 +9,13 @@ from pathlib import Path
 from headstart.errors import UsageError
 from headstart.world.official.classification import write_caltech256, write_flowers102, write_sun397
 from headstart.world.official.detection import write_coco, write_openimages, write_voc, write_voc_sbd
-from headstart.world.official.imagenet import write_imagenet, write_imagenet_boxes, write_imagenet_val
+from headstart.world.official.imagenet import (
+    write_imagenet,
+    write_imagenet_boxes,
+    write_imagenet_val,
+    write_tiny_imagenet,
+    write_tiny_imagenet_novel,
+)
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "voc": write_voc,
@@ -19,6 +25,8 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "imagenet": write_imagenet,
     "imagenet-boxes": write_imagenet_boxes,
     "imagenet-val": write_imagenet_val,
+    "tiny-imagenet": write_tiny_imagenet,
+    "tiny-imagenet-novel": write_tiny_imagenet_novel,
     "caltech256": write_caltech256,
     "sun397": write_sun397,
     "flowers102": write_flowers102,
@@ -32,11 +40,19 @@ IMAGES = {
     "imagenet": 168,
     "imagenet-boxes": 48,
     "imagenet-val": 240,
+    "tiny-imagenet": 120,
+    "tiny-imagenet-novel": 120,
     "caltech256": 120,
     "sun397": 120,
     "flowers102": 120,
 }
 """How many each has, of `SIDE` x `SIDE` pixels."""
+
+
+def require_miniatures(names: Iterable[str]) -> None:
+    """Raises UsageError for a data set that there is no miniature of."""
+    if unknown := [name for name in names if name not in WRITERS]:
+        raise UsageError(f"there is no miniature of {', '.join(unknown)}; there are {', '.join(WRITERS)}.")
 
 
 def write_miniatures(names: Iterable[str], root: Path, told: Callable[[str], None]) -> dict[str, Path]:
@@ -46,8 +62,7 @@ def write_miniatures(names: Iterable[str], root: Path, told: Callable[[str], Non
     miniature of.
     """
     wanted = list(names)
-    if unknown := [name for name in wanted if name not in WRITERS]:
-        raise UsageError(f"there is no miniature of {', '.join(unknown)}; there are {', '.join(WRITERS)}.")
+    require_miniatures(wanted)
     places = {name: root / name for name in wanted}
     for name, place in places.items():
         if place.is_dir():
