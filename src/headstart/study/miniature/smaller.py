@@ -30,6 +30,8 @@ EPOCHS, LABEL_EPOCHS, UPDATES, BATCH, WARMUP = 1, 6, 16, 4, 4
 """At most so many epochs by boxes and by labels, updates of a task, images of a batch, updates of warm-up."""
 CHANNELS, ROIS, PROPOSALS = 32, 32, 48
 """Widths of heads, and what a detector looks at in an image, at most."""
+FEW = 12
+"""Images that a task with a limit trains on, at least."""
 BOOTSTRAP = 100
 PER_CLASS = {60: 7, 30: 7, 20: 10, 5: 10}
 """Images a class of a draw, by those of the study."""
@@ -105,7 +107,15 @@ def _small_pretraining(wanted: Pretraining, made: Made) -> Pretraining:
 def _small_task(task: Task) -> Task:
     if task.own_sizes:
         return task.model_copy(update={"own_sizes": small_recipe(task.own_sizes)})
-    return task.model_copy(update={"recipe": _small_training(task.recipe)}) if task.recipe else task
+    if task.recipe is None:
+        return task
+    small = _small_training(task.recipe)
+    update: dict[str, Any] = {"recipe": small}
+    if task.most_updates:
+        update["most_updates"] = small.updates * (task.most_updates // task.recipe.updates)
+    if task.limit:
+        update["limit"] = max(FEW, task.limit // SMALLER)
+    return task.model_copy(update=update)
 
 
 def _small_training(recipe: Recipe) -> Recipe:
