@@ -48,9 +48,12 @@ class _Images(ClassImages):
 
     def without(self, wnids: Collection[str]) -> _Images:
         """Those of other classes."""
-        keep = [k for k, wnid in enumerate(self.wnids) if wnid not in wnids]
-        columns = (self.paths, self.splits, self.wnids, self.boxes, self.where)
-        return _Images(*([column[k] for k in keep] for column in columns))
+        kept = _Images()
+        rows = zip(self.paths, self.splits, self.wnids, self.boxes, self.where, strict=True)
+        for path, split, wnid, box, where in rows:
+            if wnid not in wnids:
+                _add(kept, path, split, wnid, box=box, where=where)
+        return kept
 
 
 def looks_like(root: DataPath) -> str | None:
