@@ -183,11 +183,15 @@ def _made(
 
 def _with_starts(weights: Sequence[PathLike], starts: Sequence[str]) -> list[tuple[str, StartKind]]:
     """Every candidate: weights, and what is copied of them. Raises UsageError for fewer than two."""
+    from headstart.weights.detectors.whole import MARK
     from headstart.weights.starts import require_start, split_start
 
     wanted: list[StartKind | None] = [*map(require_start, starts)] or [None]
     named = [split_start(str(uri)) for uri in weights]
-    asked = [(uri, start) for uri, own in named for start in ([own] if own or uri.startswith("random:") else wanted)]
+    plain = [own is not None or uri.startswith("random:") or uri.endswith(MARK) for uri, own in named]
+    asked = [
+        (uri, start) for (uri, own), alone in zip(named, plain, strict=True) for start in ([own] if alone else wanted)
+    ]
     if len(asked) < 2:
         raise UsageError(
             "a comparison needs at least two candidates: repeat -w, for example "

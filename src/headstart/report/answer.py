@@ -14,6 +14,7 @@ from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, each_once, metric_words, task_words
 from headstart.study.answer import aside_lines, spent_lines
+from headstart.study.planning.whole_candidates import NOT_PRETRAINING, PRODUCT
 
 
 def section(run: RunDir) -> Section | None:
@@ -59,6 +60,7 @@ def _ranking(run: RunDir, ranking: dict[str, Any]) -> dict[str, Any]:
         "spent": [capital(line) for line in [*spent_lines(ranking), *aside_lines(ranking)]],
         "unit": ranking.get("unit", "points"),
         "scope": ranking.get("scope", ""),
+        "asks": capital(NOT_PRETRAINING) if ranking.get("question") == PRODUCT else "",
         "change": change.sentences(run, ranking) if len(ranking["rows"]) > 1 else [],
         "test_images": ranking.get("test_images"),
         "has_costs": any(value for row in rows for value in row["cost"].values()),

@@ -17,6 +17,7 @@ from headstart.report import (
     trials,
 )
 from headstart.report.curves import probes
+from headstart.report.products import section as products
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.why import section as why
@@ -26,6 +27,7 @@ from headstart.store.sealing import seal
 
 SECTIONS = (
     answer.section,
+    products.section,
     screens.section,
     probes.section,
     why.section,

@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.places.times import Timed, read_time
 from headstart.screening.result import screen_of
+from headstart.study.planning.whole_candidates import NOT_PRETRAINING, PRODUCT
 from headstart.study.why.told import pair_lines
 from headstart.study.winners import winner
 
@@ -109,6 +110,7 @@ def ranking_lines(ranking: dict[str, Any], out: Path | None = None) -> list[str]
         lines += _wrapped(
             f"   one value for all seeds: {', '.join(same)} (no seed changes given weights or their probe)"
         )
+    lines += _wrapped(f"   {NOT_PRETRAINING}") if ranking.get("question") == PRODUCT else []
     lines += [f"   not ranked: {name}, {why}" for name, why in ranking["not_ranked"].items()]
     lines += [wrapped for line in aside_lines(ranking) for wrapped in _wrapped(f"   {line}")]
     lines += [wrapped for line in _conclusions(ranking) for wrapped in _wrapped(f"   {line}")]

@@ -17,6 +17,14 @@ from headstart.config.study import Study, Task, WeightsEntry, Why
 from headstart.data.annotations import Annotations
 from headstart.data.splits import has_test
 from headstart.errors import UsageError
+from headstart.study.planning.whole_candidates import (
+    WHOLE,
+    others,
+    pixels_of,
+    require_detection,
+    whole_entries,
+    whole_recipe,
+)
 from headstart.tasks.protocol import Budget, TrainedTask
 from headstart.tasks.table import TASKS, trained_task, trained_tasks
 from headstart.weights.cards import WeightsSpec
@@ -68,6 +76,7 @@ def comparison(
     reading: how the data are read, as fields of `FolderSet`: format, read, on_bad_image. explain: which pairs of
     candidates are explained for every task, see `headstart.config.study.Why`. starts: of each candidate; none:
     backbones. detector: that all of detection's trainings have, where candidates start from more than a backbone.
+    Whole detectors have a task of their own (`headstart.study.planning.whole_candidates`), and are not explained.
     full: train every candidate with every seed, each fold with its own search; else the study is adaptive, the rate of
     a candidate is searched once, and trainings begin at half the updates (docs/adaptive.md). probes: frozen features
     are probed further (docs/probes.md). Raises UsageError where no task is classification.
@@ -79,17 +88,28 @@ def comparison(
         made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {}, full=full)
     if probes:
         made = _probed_further(made)
-    entries = _entries(candidates, starts)
+    entries, specs = _entries(candidates, starts), [spec for _, spec in candidates]
+    wholes = whole_entries(entries, specs)
+    require_detection(tasks, wholes)
+    made = others(made, entries, wholes)
     if detector:
-        backbones = tuple(entry.name for entry in entries if entry.start not in BEYOND)
+        backbones = tuple(e.name for e in entries if e.start not in BEYOND and e.name not in wholes)
         fitted = [(task, _fitted(task, detector)) for task in made]
-        others = {"only": backbones}
-        made = [own or task.model_copy(update=others) for task, own in fitted if own or len(backbones) > 1]
+        made = [own or task.model_copy(update={"only": backbones}) for task, own in fitted if own or len(backbones) > 1]
     why = tuple(
         Why(task=task.name, images=explained_set(task, sets), statistics=task.train[0], every=explain == "all")
         for task in (made if explain != "no" else ())
         if task.recipe
     )
+    if wholes:
+        detect = trained_task("detect")
+        size_hw = input_size(annotations.sizes_hw, pixels_of(specs))
+        *_, whole = _tasks_of(
+            detect, data, annotations, budget, sets=sets, reading=reading or {}, full=full, size_hw=size_hw, of=WHOLE
+        )
+        assert whole.recipe
+        made.append(whole.model_copy(update={"recipe": whole_recipe(whole.recipe), "only": wholes}))
+        sets = {name: images for name, images in sets.items() if name in _used(made) | {w.images for w in why}}
     return Study(
         name=_clean(f"compare-{name}"),
         title=f"Starting weights for {name}",
@@ -240,14 +260,18 @@ def _tasks_of(
     sets: dict[str, FolderSet],
     reading: dict[str, Any],
     full: bool = True,
+    size_hw: tuple[int, int] | None = None,
+    of: str = "",
 ) -> list[Task]:
-    """The task, and before it the probes of what it tells apart."""
+    """The task, and before it the probes of what it tells apart. size_hw: of its images, in place of the usual size;
+    of: the end of its name, and of those of its sets."""
     probes = [p for p in TASKS.values() if not isinstance(p, TrainedTask) and p.target == task.target]
     folds = 0 if has_test(annotations, task.target) else FOLDS
-    size_hw = task.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels)
+    size_hw = size_hw or task.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels)
+    kind = f"{task.kind}-{of}" if of else task.kind
     names: dict[str, tuple[str, ...]] = {}
     for role in ("train", "val", "test", *(("trainval",) if probes else ())):
-        names[role] = tuple(f"{task.kind}-{role}" + (f"-{k + 1}" if folds else "") for k in range(folds or 1))
+        names[role] = tuple(f"{kind}-{role}" + (f"-{k + 1}" if folds else "") for k in range(folds or 1))
         for k, name in enumerate(names[role]):
             sets[name] = FolderSet(
                 path=str(data),
@@ -267,7 +291,7 @@ def _tasks_of(
             for probe in probes
         ),
         Task(
-            name=f"{task.kind}-finetune" if probes else task.kind,
+            name=f"{kind}-finetune" if probes else kind,
             kind=task.kind,
             recipe=recipe,
             most_updates=LONGEST * updates,
@@ -276,6 +300,11 @@ def _tasks_of(
             test=names["test"],
         ),
     ]
+
+
+def _used(tasks: Sequence[Task]) -> set[str]:
+    """Names of their sets."""
+    return {name for task in tasks for name in (*task.train, *task.val, *task.test)}
 
 
 def input_size(sizes_hw: np.ndarray, pixels: int) -> tuple[int, int]:

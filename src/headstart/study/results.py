@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.config.study import Task
 from headstart.names import ceiling
+from headstart.recipes.schema import WholeRecipe
 from headstart.stats.contrasts import ranking
 from headstart.stats.convergence import Convergence
 from headstart.stats.sequential import FIRST
@@ -25,6 +26,7 @@ from headstart.study.jobs import Expansion, Trial
 from headstart.study.lengths import as_rows, convergence_of
 from headstart.study.plan import Planner
 from headstart.study.planning.spending import is_adaptive
+from headstart.study.planning.whole_candidates import PRODUCT
 from headstart.study.scope import fixed_of, with_fixed
 from headstart.study.why.change import change
 from headstart.study.why.told import pair_facts
@@ -182,6 +184,8 @@ class Results:
             if row["lo"] is not None:  # these metrics are fractions, and t intervals do not know it
                 row["lo"], row["hi"] = max(0.0, row["lo"]), min(1.0, row["hi"])
         facts: dict[str, Any] = {"task": task.name, "kind": task.kind, "metric": metric, "unit": "points"}
+        if isinstance(task.recipe, WholeRecipe):
+            facts["question"] = PRODUCT
         facts["test_images"] = int(self.finished.images(trials[0])[1] or 0)
         seeds = len(self.study.seeds)
         ranked["scope"] = with_fixed(ranked["scope"], fixed_of(self.study, task, names), seeds)

@@ -73,6 +73,8 @@ def begun(folder: Path, seed: int = 0) -> Any:
     return start_of(StartSettings(spec.identity()), place, None, seed, copied=CopySettings("detector"))
 
 
+SOME = ("rt_detr_v2", "rf_detr")
+"""Families that the slow suite trains; the nightly one all."""
 QUICK = ("rt_detr_v2", "detr")
 """Families that the short suite loads."""
 
@@ -115,8 +117,10 @@ TRUTH = Targets(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
+LATER = [pytest.param(n, marks=pytest.mark.slow if n in SOME else pytest.mark.nightly) for n in FAMILIES]
+
+
+@pytest.mark.parametrize("name", LATER)
 def test_losses_repeat_and_reach_every_parameter(name, tmp_path):
     """What is drawn follows from the images' numbers; torch's own generator is left as it was."""
     network = small_network(name, dropout=0.1)

@@ -46,7 +46,7 @@ class WholeDetector(nn.Module):
         holder.__dict__[name] = self.backbone  # seen there, and registered here: one name a tensor
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As of `Whole`."""
+        """Logits and boxes, as of `Whole`."""
         out = self.rest(pixel_values=resized(images, self.size.of((images.shape[2], images.shape[3]))))
         return out.logits, out.pred_boxes
 

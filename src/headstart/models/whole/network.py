@@ -30,11 +30,11 @@ class Whole(nn.Module):
         self.step = step_of(config, family)
         """Sides of inputs of other sizes are multiples of it."""
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Preprocessed images (B, 3, H, W) -> class logits (B, Q, K or K + 1), boxes (B, Q, 4): center and size as
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Preprocessed images (B, 3, H, W) -> class `logits` (B, Q, K or K + 1), `boxes` (B, Q, 4): center and size as
         parts of the image."""
         out = self.network(pixel_values=resized(images, self.size.of((images.shape[2], images.shape[3]))))
-        return out.logits, out.pred_boxes
+        return {"logits": out.logits, "boxes": out.pred_boxes}
 
 
 def build_whole(name: str, base: Path = Path()) -> Whole:

@@ -151,6 +151,7 @@ class JobMaker:
         images = self.study.sets[wanted.images]
         assert isinstance(images, FolderSet)
         weights, inputs, start = self.start(entry, seed)
+        require_backbone(entry.name, self.origins.architecture(entry)[0])
         settings = ScreenSettings(
             weights=weights,
             data=self.sets.annotations(images).fingerprint,

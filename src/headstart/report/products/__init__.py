@@ -1,0 +1,1 @@
+"""All candidates of a comparison beside each other that has whole detectors."""
