@@ -3,7 +3,8 @@
     PYTHONPATH=tests python tests/support/reports/pictures.py docs/images report=runs/shapes/report.html
 
 writes `report-1440-light.png` and so on; with `#why` after a page the window begins at the element of that id.
-`make pictures` does so for `REPORTS`.
+`make pictures` does so for `REPORTS`. Of each page that has an answer it also writes `report-numbered.png`: the first
+answer at the width of a laptop, with numbers beside what `docs/report.md` explains.
 """
 
 from __future__ import annotations
@@ -20,6 +21,24 @@ from support.reports.browser import Browser, browser
 WINDOWS = ((1440, 900), (768, 1024), (360, 780))
 COLORS = 256
 """Of a palette: text and charts need no more, and a picture is a third as large."""
+NUMBERED = (".answer", ".scope", ".forest-row.strong", ".forest .key", "table", "h4", "h4 ~ h4")
+"""Of the first answer, in the order of `docs/report.md`; each the first that there is."""
+PUT_NUMBERS = """
+(chosen => {
+  const article = document.querySelector('#answer article'), found = chosen.map(one => article.querySelector(one));
+  const last = found.at(-1).nextElementSibling.getBoundingClientRect().bottom + scrollY;
+  found.forEach((element, k) => {
+    const mark = document.createElement('b'), place = element.getBoundingClientRect();
+    mark.textContent = k + 1;
+    Object.assign(mark.style, {position: 'absolute', left: `${place.left - 46}px`, top: `${place.top + scrollY}px`,
+      width: '30px', height: '30px', borderRadius: '15px', background: '#b5500c', color: '#fff', textAlign: 'center',
+      font: '600 17px/30px sans-serif'});
+    document.body.append(mark);
+  });
+  const {left, top, right} = article.getBoundingClientRect();
+  return [top + scrollY - 20, last + 20, left - 60, right + 14];
+})
+"""
 
 
 def small(png: bytes) -> bytes:
@@ -42,6 +61,19 @@ def pictures(opened: Browser, page: Path, place: str = "") -> Iterator[tuple[str
             out.unlink()
 
 
+def numbered(opened: Browser, page: Path) -> bytes | None:
+    """PNG of the first answer with numbers; None of a page without one."""
+    opened.visit(page, *WINDOWS[0])
+    if not opened.evaluate("document.querySelector('#answer article') !== null"):
+        return None
+    top, bottom, left, right = opened.evaluate(f"{PUT_NUMBERS}({list(NUMBERED)})")
+    out = opened.screenshot(page.with_name(f".{page.stem}-picture.png"), top=int(top), height=int(bottom - top))
+    picture, cut = Image.open(out), io.BytesIO()
+    picture.crop((int(left), 0, int(right), picture.height)).save(cut, "PNG")
+    out.unlink()
+    return small(cut.getvalue())
+
+
 def main() -> None:
     """Write them."""
     folder, *named = sys.argv[1:]
@@ -51,7 +83,10 @@ def main() -> None:
         for one in named:
             name, _, page = one.partition("=")
             path, _, place = page.partition("#")
-            for kind, png in pictures(opened, Path(path), place):
+            made = dict(pictures(opened, Path(path), place))
+            if not place and (marked := numbered(opened, Path(path))):
+                made["numbered"] = marked
+            for kind, png in made.items():
                 (Path(folder) / f"{name}-{kind}.png").write_bytes(png)
                 print(f"{folder}/{name}-{kind}.png: {len(png) / 1e3:.0f} kB")
 
