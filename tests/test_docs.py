@@ -1,4 +1,4 @@
-"""The documents name what there is: modules, files, commands, options, pages."""
+"""The documents name what there is: modules, files, commands, options, pages; numbers are those of the records."""
 
 import ast
 import re
@@ -12,6 +12,8 @@ import typer
 import headstart
 import headstart.api
 from headstart.cli.main import app
+from support.documents.records import fault_of as differs
+from support.documents.records import file_of, parts_of, records_of
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "headstart"
@@ -22,6 +24,7 @@ CODE = [*sorted(SOURCE.rglob("*.py")), *sorted(SOURCE.rglob("*.toml")), *sorted(
 DOTTED = re.compile(r"(?<![\w/.-])headstart(?:\.[A-Za-z_]\w*)+")
 PYTHON_FILE = re.compile(r"(?<![\w/.-])(?:[a-z_][\w-]*/)+[\w-]+\.py\b")
 COMMAND = re.compile(r"(?:^|[\s\"/=])headstart ((?:[^\s|]+ *)+)")
+RENEW = "If it was measured again, run: python tests/support/documents/records.py"
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -151,6 +154,22 @@ def test_commands_in_docstrings_and_messages_can_be_given() -> None:
 def test_the_documents_show_commands_at_all() -> None:
     shown = [words for page in WRITTEN_BY_HAND for _, words in commands_of(page)]
     assert len(shown) > 30 and {"pretrain", "compare", "evaluate", "check"} <= {words[0] for words in shown}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if file_of(page).is_file()], ids=lambda p: p.name)
+def test_numbers_are_those_of_the_records(page: Path) -> None:
+    records, parts = records_of(page), [part for part in parts_of(page) if part.kind == "record"]
+    assert {part.name for part in parts} == set(records), "every record is used, and every name is one"
+    assert len(parts) == len(records), "a name stands for one part of a page"
+    assert all(record["from"] for record in records.values()), "what made it"
+    faults = [fault for part in parts if (fault := differs(part, records[part.name]))]
+    assert not faults, f"{faults}. {RENEW} {page.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("page", [page for page in WRITTEN_BY_HAND if page.name != "weights.md"], ids=lambda p: p.name)
+def test_what_looks_measured_has_a_record(page: Path) -> None:
+    bare = [f"{part.heading}: {part.measured[:5]}" for part in parts_of(page) if not part.kind and part.measured]
+    assert not bare, f"{bare}: put `<!-- record: NAME -->` or `<!-- no record: why -->` before them (CONTRIBUTING.md)"
 
 
 @pytest.mark.parametrize(

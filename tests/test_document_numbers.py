@@ -1,4 +1,4 @@
-"""Numbers in the documents are those of their records: one that is changed is found."""
+"""How numbers of documents are held against their records: each one that is changed is found."""
 
 from __future__ import annotations
 
@@ -8,31 +8,7 @@ import pytest
 
 from support.documents.records import RECORDS, ROOT, Part, fault_of, file_of, parts_of, records_of, says
 
-MADE = {"commands.md", "weights.md"}
-"""Pages that commands write from what the code and the catalogue say."""
-PAGES = [
-    page
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-    if page.name not in MADE
-]
-WITH_RECORDS = [page for page in PAGES if file_of(page).is_file()]
-RENEW = "If it was measured again, run: python tests/support/documents/records.py"
-
-
-@pytest.mark.parametrize("page", WITH_RECORDS, ids=lambda p: p.name)
-def test_numbers_are_those_of_the_records(page: Path) -> None:
-    records, parts = records_of(page), [part for part in parts_of(page) if part.kind == "record"]
-    assert {part.name for part in parts} == set(records), "every record is used, and every name is one"
-    assert len(parts) == len(records), "a name stands for one part of a page"
-    assert all(record["from"] for record in records.values()), "what made it"
-    faults = [fault for part in parts if (fault := fault_of(part, records[part.name]))]
-    assert not faults, f"{faults}. {RENEW} {page.relative_to(ROOT)}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_what_looks_measured_has_a_record(page: Path) -> None:
-    bare = [f"{part.heading}: {part.measured[:5]}" for part in parts_of(page) if not part.kind and part.measured]
-    assert not bare, f"{bare}: put `<!-- record: NAME -->` or `<!-- no record: why -->` before them (CONTRIBUTING.md)"
+WITH_RECORDS = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if file_of(page).is_file()]
 
 
 def test_every_number_that_is_changed_is_found() -> None:
