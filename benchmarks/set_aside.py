@@ -1,17 +1,16 @@
-"""How often a candidate is set aside that would have equaled the best, simulated (`headstart.stats.reach`).
+"""How often a candidate is set aside that would have equaled the best, simulated (`headstart.study.durations`).
 
     python benchmarks/set_aside.py [--studies N]
 
-Two candidates are trained with the first seed, at lengths of 1, 2, 4 and 8, while one of them still moves by the rule
-of `headstart.stats.convergence`. The best scores 60 points at any length. The other one learns slowly, along curves of
-several families over updates t: power laws 1 - (1 + t / T)^-p, exponentials 1 - exp(-t / T), logistic curves of log t,
-1 / (1 + (T / t)^p), which start late and rise steeply; T follows from what it scores at length 8. A training's scores
-spread by `sd` points, six tenths of the variance common to all its scores. Percent of the studies in which it is set
-aside at some length, or mean lengths:
+Two candidates are trained with the first seed, at lengths of 1, 2, 4 and 8, by the rule of `compare`. The best scores
+60 points at any length. The other one learns slowly, along curves of several families over updates t: power laws
+1 - (1 + t / T)^-p, exponentials 1 - exp(-t / T), logistic curves of log t, 1 / (1 + (T / t)^p), which start late and
+rise steeply; T follows from what it scores at length 8. A training's scores spread by `sd` points, six tenths of the
+variance common to all its scores. Percent of the studies in which it is set aside, or mean lengths:
 
-- equal: it scores 60 points at length 8 and goes on to 61, 72 and 90;
-- half, 70 %: it scores so much of 60 points at length 8. `to`: the mean length that trainings come to with the rule and
-  without;
+- equal: it scores 60 points at length 8 and would go on to 61, 72 and 90;
+- half, 70 %: it scores so much of 60 points at length 8. `to`: the mean length of the trainings of the best, whose
+  further seeds are as long, with the rule and without;
 - later: it comes to 60 points, but has only seven tenths of them at length 8: it cannot win within the budget.
 """
 
@@ -19,15 +18,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from headstart.stats.convergence import convergence
-from headstart.stats.reach import reach
+from headstart.config.study import Task
+from headstart.names import validation
+from headstart.recipes.schema import recipe_of
+from headstart.study.durations import duration
+from headstart.study.jobs import Job
 
 Curve = Callable[[np.ndarray, float], np.ndarray]
 """Share of its plateau after t updates, with the time constant T."""
 BEST, MARGIN, DOUBLINGS = 0.6, 0.01, 3
+METRIC = "seg/miou"
+RECIPE = recipe_of({"name": "r", "updates": 1, "batch_size": 1, "lr": 0.1, "head": "pixel"})
+TASK = Task(name="t", kind="segment", train=("a",), test=("b",), recipe=RECIPE, most_updates=2**DOUBLINGS)
 THIRDS = np.array([1 / 3, 2 / 3, 1])
 
 
@@ -61,28 +67,38 @@ def constant_of(curve: Curve, share: float) -> float:
     return 2.0**low
 
 
-def study(curve: Curve, constant: float, plateau: float, sd: float, rng: np.random.Generator, rule: bool = True):
-    """Whether the slow candidate was set aside, and the length that trainings came to."""
+def study(
+    curve: Curve, constant: float, plateau: float, *, sd: float, rng: np.random.Generator, rule: bool
+) -> tuple[bool, int]:
+    """Whether the slow candidate was set aside, and the length that trainings of the other came to."""
     luck = np.sqrt(0.6) * sd * rng.normal(size=(2, 1))
-    for doubled in range(DOUBLINGS + 1):
-        noise = luck + np.sqrt(0.4) * sd * rng.normal(size=(2, 3))
-        slow = (plateau * curve(THIRDS * 2.0**doubled, constant) + noise[0])[:, None]
-        best = (BEST + noise[1])[:, None]
-        moving = convergence({"slow": slow, "best": best}, {"slow": [True], "best": [False]}, MARGIN).moving
-        if doubled == DOUBLINGS or not moving:
-            break
-        if rule and "slow" in moving and slow[2] < best[2]:
-            forecast = reach(slow, best, DOUBLINGS - doubled)
-            if forecast is not None and forecast.is_out:
-                return True, 2**doubled
-    return False, 2**doubled
+    noise = luck + np.sqrt(0.4) * sd * rng.normal(size=(DOUBLINGS + 1, 2, 3))
+
+    def found(job: Job) -> dict[str, float | None]:
+        name, doubled = job.settings
+        shown = plateau * curve(THIRDS * 2.0**doubled, constant) if name == "slow" else BEST
+        scores = shown + noise[doubled, int(name == "best")]
+        falling = {"train/not_converged": float(name == "slow")}
+        return falling | {validation(METRIC, thirds): scores[thirds - 1] for thirds in (1, 2, 3)}
+
+    def trained(name: str, doubled: int) -> tuple[Job, ...]:
+        return (Job("transfer", (name, doubled)),)
+
+    arms = {name: partial(trained, name) for name in ("best", "slow")}
+    ranked = set(arms) if rule else set[str]()
+    told = duration(TASK, arms, found, margin=MARGIN, lost=lambda job: False, ranked=ranked)
+    assert told.doublings is not None
+    return bool(told.aside), 2**told.doublings
 
 
 def row(curve: Curve, sd: float, studies: int) -> str:
     def of(share: float, plateau: float, rule: bool = True) -> np.ndarray:
         """Of a candidate that scores `share` of the best at the longest length: percent set aside, and length."""
         rng, constant = np.random.default_rng(0), constant_of(curve, share * BEST / plateau)
-        return np.mean([study(curve, constant, plateau, sd, rng, rule) for _ in range(studies)], axis=0) * [100, 1]
+        return np.mean([study(curve, constant, plateau, sd=sd, rng=rng, rule=rule) for _ in range(studies)], axis=0) * [
+            100,
+            1,
+        ]
 
     equal = [of(1.0, rise * BEST)[0] for rise in (61 / 60, 1.2, 1.5)]
     shown = "".join(f"{value:6.1f}" for value in equal)

@@ -65,9 +65,9 @@ def test_who_was_set_aside_has_no_verdict_and_that_is_said(tmp_path: Path) -> No
     facts["rankings"][0]["set_aside"] = ranking["set_aside"] = {"dino-small": why}
     (tmp_path / "run/metrics.json").write_text(json.dumps(facts))
     lines = " ".join(" ".join(ranking_lines(ranking)).split())
-    assert f"set aside, not converged, no verdict: dino-small; {why} what was set aside is trained" in lines
+    assert f"set aside without a verdict: dino-small; {why} what was set aside is trained" in lines
     page = api.build_report(tmp_path / "run").read_text()
-    assert f'<p class="note">Set aside, not converged, no verdict: dino-small; {why}.</p>' in page
+    assert f'<p class="note">Set aside without a verdict: dino-small; {why}.</p>' in page
     assert "<strong>dino-small</strong>, which have not converged" in page
     alone = ranking | {"rows": ranking["rows"][:1], "best_set": [ranking["best"]]}
     assert f"left: {ranking['best']}" in " ".join(ranking_lines(alone)) and "nothing else" not in str(

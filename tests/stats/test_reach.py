@@ -20,15 +20,15 @@ def test_three_times_the_gain_of_each_doubling_is_added_to_the_highest_score() -
     assert found is not None
     assert found.gain == pytest.approx(0.03 / math.log2(1.5))
     assert found.most == pytest.approx(0.27 + 6 * 0.0513, abs=1e-3) and found.behind == pytest.approx(0.33)
-    assert found.best == pytest.approx(0.55) and not found.is_out, ".578 is above what luck may have made of .60"
+    assert found.best == pytest.approx(0.52) and not found.is_out, ".578 is above what luck may have made of .60"
     nearer = reach(of(0.20, 0.24, 0.27), BEST, 1)
     assert nearer is not None and nearer.most == pytest.approx(0.4239, abs=1e-4) and nearer.is_out
 
 
 def test_what_falls_is_taken_at_its_highest_and_to_gain_what_it_gained_in_all() -> None:
-    found = reach(of(0.40, 0.50, 0.42), BEST, 1)
+    found = reach(of(0.38, 0.48, 0.40), BEST, 1)
     assert found is not None and found.gain == pytest.approx(0.02 / math.log2(3))
-    assert found.most == pytest.approx(0.50 + 3 * 0.02 / math.log2(3)) and found.is_out
+    assert found.most == pytest.approx(0.48 + 3 * 0.02 / math.log2(3)) and found.is_out
     none = reach(of(0.40, 0.50, 0.39), BEST, 3)
     assert none is not None and (none.gain, none.most) == (0.0, 0.5)
 
@@ -40,4 +40,4 @@ def test_an_arm_that_has_not_begun_or_has_no_scores_is_not_judged() -> None:
 
 def test_luck_is_less_over_several_seeds() -> None:
     found = reach(np.repeat(of(0.3, 0.3, 0.3), 4, axis=1), np.repeat(BEST, 4, axis=1), 2)
-    assert found is not None and found.best == pytest.approx(0.575) and found.most == 0.3
+    assert found is not None and found.best == pytest.approx(0.56) and found.most == 0.3

@@ -19,9 +19,9 @@ GENEROUS = 3.0
 """Times the gain per doubling of updates that an arm has shown: what it is taken to gain by each further one."""
 BEGUN = 0.25
 """Of the best's score: an arm below it may not have begun to learn, and its gains say nothing of those to come."""
-LUCK = 0.05
-"""Of a score: by how much a single training may have come out too low beside another, by seed; 2.4 standard deviations
-of a difference where trainings spread by 1.5 points."""
+LUCK = 0.08
+"""Of a score: by how much a single training may have come out too low beside another; 2.8 standard deviations of a
+difference where trainings spread by 2 points."""
 LAST, ALL = math.log2(3 / 2), math.log2(3)
 """Doublings of updates from two thirds of them to the end, and from a third."""
 

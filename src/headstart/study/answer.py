@@ -144,7 +144,7 @@ def _conclusions(ranking: dict[str, Any]) -> list[str]:
 def aside_lines(ranking: dict[str, Any]) -> list[str]:
     """Candidates that were set aside without a verdict, and why; none of most rankings."""
     aside = ranking.get("set_aside") or {}
-    told = [f"set aside, not converged, no verdict: {name}; {why}" for name, why in aside.items()]
+    told = [f"set aside without a verdict: {name}; {why}" for name, why in aside.items()]
     return [*told, "what was set aside is trained like all others by --full, and by --extend"] if told else []
 
 

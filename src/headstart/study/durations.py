@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from headstart.config.study import Task
-from headstart.stats.convergence import Convergence, convergence
-from headstart.stats.reach import GENEROUS, reach
+from headstart.stats.convergence import convergence
+from headstart.stats.reach import GENEROUS, LUCK, reach
 from headstart.study.jobs import Job
 from headstart.study.lengths import Found, scores_of, still_falling
 from headstart.tasks.table import trained_task
@@ -31,11 +31,14 @@ class Aside:
 @dataclass(frozen=True)
 class Duration:
     """doublings: how often all trainings of the task go on for as many updates again; None while that is not known.
-    jobs: those of the first seed that it is told from. aside: candidates that no longer count."""
+    jobs: those of the first seed that it is told from. aside: candidates that no longer count. near: while it is not
+    known, those that are trained with further seeds in any case, as often doubled as `least`, at least."""
 
     doublings: int | None
     jobs: tuple[Job, ...]
     aside: Mapping[str, Aside] = field(default_factory=dict)
+    near: Set[str] = frozenset()
+    least: int = 0
 
 
 def duration(
@@ -51,25 +54,114 @@ def duration(
     is ranked by first), all are doubled, as long as they stay within the task's `most_updates`.
 
     All candidates are asked at the same length, and one that needs longer makes it longer for all, but for those of
-    `ranked` that cannot win however long they are trained: they are set aside. A candidate that failed (`lost`) is not
-    waited for.
+    `ranked` that are far behind. Where only such ones are moving, they go on alone: all are doubled if one comes near,
+    and who does not is set aside. A candidate that failed (`lost`) is not waited for.
     """
-    assert task.recipe
-    metric, seen, doubled, aside = trained_task(task.kind).ranked_by(task.protocol)[0], [], 0, dict[str, Aside]()
-    while doublings_left(task, doubled):
-        jobs = {name: arm(doubled) for name, arm in arms.items() if name not in aside}
-        known = {name: of_folds for name, of_folds in jobs.items() if of_folds and not any(map(lost, of_folds))}
-        seen += [job for of_folds in known.values() for job in of_folds]
-        if None in jobs.values() or any(found(job) is None for of_folds in known.values() for job in of_folds):
-            return Duration(None, tuple(seen), aside)
-        scores = {name: scores_of([of_folds], metric, found) for name, of_folds in known.items()}
-        falling = {name: [still_falling(of_folds, found)] for name, of_folds in known.items()}
-        of = convergence(scores, falling, margin)
-        aside |= beyond_reach(task, of, ranked & of.moving.keys(), ranked, doublings=doubled)
-        if of.moving.keys() <= aside.keys():
+    asked = _Asked(task, arms, found, margin, lost, ranked)
+    near: Set[str] = frozenset()
+    doubled, most = 0, doublings_left(task, 0)
+    while doubled < most:
+        curves = asked.curves(doubled, [name for name in arms if name not in asked.aside])
+        if curves is None:
+            return Duration(None, tuple(asked.seen), asked.aside, near, doubled)
+        moving = asked.moving(curves, doubled)
+        far = asked.far(curves)
+        near = curves.keys() & ranked - far
+        asked.set_aside(curves, moving, doubled)
+        left = moving.keys() - asked.aside.keys()
+        if not left:
             break
-        doubled += 1
-    return Duration(doubled, tuple(seen), aside)
+        needed = [doubled + 1]
+        if left <= far:
+            alone = [asked.alone(name, curves, doubled) for name in sorted(left)]
+            if None in alone:
+                return Duration(None, tuple(asked.seen), asked.aside, near, doubled)
+            needed = [length for length in alone if length]
+        if not needed:
+            break
+        doubled = min(needed)
+    return Duration(doubled, tuple(asked.seen), asked.aside)
+
+
+Curves = dict[str, np.ndarray]
+"""Candidate -> its scores (3, 1) with the first seed."""
+
+
+@dataclass
+class _Asked:
+    """Looks at trainings of the first seed; remembers which (`seen`), and who was set aside."""
+
+    task: Task
+    arms: Mapping[str, Transfers]
+    found: Found
+    margin: float
+    lost: Callable[[Job], bool]
+    ranked: Set[str]
+    seen: list[Job] = field(default_factory=list)
+    aside: dict[str, Aside] = field(default_factory=dict)
+    falling: dict[tuple[str, int], bool] = field(default_factory=dict)
+
+    def curves(self, doubled: int, names: Sequence[str]) -> Curves | None:
+        """Of those that did not fail; None while one is not known."""
+        metric = trained_task(self.task.kind).ranked_by(self.task.protocol)[0]
+        jobs = {name: self.arms[name](doubled) for name in names}
+        known = {name: of_folds for name, of_folds in jobs.items() if of_folds and not any(map(self.lost, of_folds))}
+        self.seen += [job for of_folds in known.values() for job in of_folds]
+        if None in jobs.values() or any(self.found(job) is None for of_folds in known.values() for job in of_folds):
+            return None
+        for name, of_folds in known.items():
+            self.falling[name, doubled] = still_falling(of_folds, self.found)
+        return {name: scores_of([of_folds], metric, self.found) for name, of_folds in known.items()}
+
+    def moving(self, curves: Curves, doubled: int) -> Mapping[str, str]:
+        return convergence(curves, {name: [self.falling[name, doubled]] for name in curves}, self.margin).moving
+
+    def far(self, curves: Curves) -> set[str]:
+        """Those of `ranked` that are further behind the best than luck may have made."""
+        best = self._best(curves)
+        return {name for name in curves.keys() & self.ranked if best and _end(curves[name]) < _end(curves[best]) - LUCK}
+
+    def set_aside(self, curves: Curves, moving: Mapping[str, str], doubled: int) -> None:
+        """Set aside those that are moving and cannot win by their forecast."""
+        if best := self._best(curves):
+            others = sorted(moving.keys() & self.ranked - {best})
+            self.aside |= beyond_reach(
+                self.task, curves, {name: moving[name] for name in others}, best=best, doublings=doubled
+            )
+
+    def alone(self, name: str, curves: Curves, doubled: int) -> int | None:
+        """How often the trainings of a candidate that goes on alone are doubled when it comes near the best of the
+        others; 0 where it does not, and is set aside, or failed. None while that is not known."""
+        best, now = self._best(curves), doubled
+        while True:
+            now += 1
+            own = self.curves(now, [name])
+            if not own:
+                return None if own is None else 0
+            behind = _end(curves[best]) - _end(own[name])
+            if not behind > LUCK:
+                return now
+            left = doublings_left(self.task, now)
+            forecast = reach(own[name], curves[best], left)
+            if left and not (forecast and forecast.is_out):
+                continue
+            scores = ", ".join(f"{score:.1f}" for score in 100 * own[name].mean(1))
+            self.aside[name] = Aside(
+                now,
+                f"with the first seed it was trained on alone, to {2 ** (now - doubled)} times the updates of the "
+                f"others, and on held-out images it still scores {100 * behind:.1f} points less than {best} does with "
+                f"theirs ({scores} at a third, two thirds and the end)",
+            )
+            return 0
+
+    def _best(self, curves: Curves) -> str:
+        """The candidate with the highest score; "" where none is known."""
+        known = [name for name in curves if name in self.ranked and not np.isnan(_end(curves[name]))]
+        return max(known, key=lambda name: _end(curves[name]), default="")
+
+
+def _end(curve: np.ndarray) -> float:
+    return float(curve[2].mean())
 
 
 def doublings_left(task: Task, doublings: int) -> int:
@@ -82,22 +174,15 @@ def doublings_left(task: Task, doublings: int) -> int:
 
 
 def beyond_reach(
-    task: Task, of: Convergence, asked: Set[str], ranked: Set[str], *, doublings: int, best: str | None = None
+    task: Task, curves: Mapping[str, np.ndarray], whys: Mapping[str, str], *, best: str, doublings: int
 ) -> dict[str, Aside]:
-    """Those of the candidates `asked` that cannot win, by their scores at this length. best: that of `ranked` which
-    they would have to reach; None: the one with the highest score."""
-    known = {name: float(of.scores[name].mean(1)[2]) for name in of.scores if name in ranked}
-    known = {name: score for name, score in known.items() if not np.isnan(score)}
-    if best is None:
-        best = max(known, key=lambda name: known[name], default=None)
-    if best not in known or task.recipe is None:
-        return {}
+    """Those candidates that cannot win by the forecast from their scores (3, S) at this length. whys: candidate -> why
+    it has not converged; of those that are asked. best: who they would have to reach."""
     left, aside = doublings_left(task, doublings), {}
-    for name in sorted(asked - {best}):
-        forecast = reach(of.scores[name], of.scores[best], left)
+    for name, why in whys.items():
+        forecast = reach(curves[name], curves[best], left) if {name, best} <= curves.keys() else None
         if forecast is None or not forecast.is_out:
             continue
-        why = of.of_pair(name, best) or of.moving.get(name, "")
         by = f"to reach {best} it would have to gain {100 * forecast.behind:.1f} points"
         if left:
             rise = f"gained {100 * forecast.gain:.1f} at most with each doubling of its updates"

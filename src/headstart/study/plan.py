@@ -197,7 +197,8 @@ class Planner:
             if rates is None and self._lost_search(task, entry, first, lookup):
                 continue
             if rates is None or length.doublings is None:
-                return Spending({arm.name: FIRST for arm in arms} | gone, (), True)
+                sooner = self._sooner(task, [arm for arm in arms if arm.name in length.near], length.least, lookup)
+                return Spending({arm.name: FIRST for arm in arms} | gone, sooner, True)
             own = partial(self._trial, task, entry, rates=rates, edge=edge, doublings=length.doublings)
             trial_of[entry.name] = own
         found = spending(
@@ -210,6 +211,16 @@ class Planner:
             sets_aside=task.name not in self.extended,
         )
         return replace(found, seeds={**found.seeds, **gone})
+
+    def _sooner(self, task: Task, arms: list[WeightsEntry], doublings: int, lookup: Lookup) -> tuple[Job, ...]:
+        """Trainings of further seeds that are needed whatever the first seed says yet: they need not wait for it."""
+        found: list[Job] = []
+        for entry in arms:
+            rates, _ = self._rates(task, entry, self.study.seeds[0], lookup, known={})
+            if rates is not None:
+                for seed in self.study.seeds[1:FIRST]:
+                    found += self.jobs.transfers(task, entry, seed, rates, doublings=doublings)
+        return tuple(found)
 
     def _trials(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class Ranking:
     """Weights on one task by one metric, best first.
 
     ranked: False with one seed, which shows none to be worse than another. best_set: the best, and all that are not
-    shown to be worse. cheapest_adequate, cheapest_not_worse, overstated: see docs/statistics.md.
+    shown to be worse. set_aside: weights of which nothing is said, and why (docs/adaptive.md). cheapest_adequate,
+    cheapest_not_worse, overstated: see docs/statistics.md.
     """
 
     task: str
@@ -56,6 +58,7 @@ class Ranking:
     cheapest_not_worse: str | None
     overstated: float | None
     standings: tuple[Standing, ...]
+    set_aside: Mapping[str, str]
     facts: dict[str, Any]
     """All of it as `metrics.json` has it."""
     run: Path | None = None
@@ -76,6 +79,7 @@ class Ranking:
             cheapest_not_worse=facts["cheapest_not_worse"],
             overstated=facts["overstated"],
             standings=tuple(_standing(row, facts, run) for row in facts["rows"]),
+            set_aside=facts.get("set_aside", {}),
             facts=facts,
             run=run,
         )

@@ -72,9 +72,9 @@ def spending(
         own = [trial for name in left for trial in trials[name]]
         by_metric = convergence_of(task, own, found, seeds=study.seeds[:now], margin=study.margin)
         of = by_metric[job.settings.metric]
-        unsettled = {name for name in dropped if of.of_pair(name, best)}
+        unsettled = {name: why for name in dropped if (why := of.of_pair(name, best))}
         if sets_aside:
-            aside |= beyond_reach(task, of, unsettled, set(left), doublings=doublings, best=best)
+            aside |= beyond_reach(task, of.scores, unsettled, best=best, doublings=doublings)
         left = [name for name in left if name not in aside and (name not in dropped or name in unsettled)]
         if len(left) < 2 or (verdict["chance"] or 0.0) < UNLIKELY:
             break
