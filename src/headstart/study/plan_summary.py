@@ -108,6 +108,8 @@ class Plan:
     trainings: tuple[int, int] | None = None
     """At most, of an adaptive study: those of all seeds and folds, and further ones that search rates. None: others are
     known."""
+    longest: float = 1.0
+    """Times the updates that they begin with, that trainings of seeds go on to at most."""
     needs: tuple[str, ...] = ()
     """Lines: what has to be there, what it costs; settings and published numbers with their sources."""
 
@@ -143,8 +145,10 @@ class Plan:
             more = f" and {searching} more that search rates" if searching else ""
             known = f"  at most {most} trainings (a job for each length){more}"
             if count := self.jobs.get("transfer", (0, 0.0))[0]:
-                whole = (most + searching) * self.jobs["transfer"][1] / count
-                known += f", {_cpu_minutes(whole)} at the length that they begin with"
+                each = self.jobs["transfer"][1] / count / 60
+                known += f", {each * (most + searching):.1f} CPU minutes at the length that they begin with"
+                if self.longest > 1:
+                    known += f", {each * (most * self.longest + searching):.1f} if all go on to the longest"
             lines.append(f"{known}: after {FIRST} seeds of each candidate, only those that decide")
         if self.explaining:
             said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
@@ -213,6 +217,7 @@ def plan_summary(
         stays=_staying(study, waiting, rates) if measured and keep != "all" else None,
         tree=tree,
         trainings=_most_trainings(study),
+        longest=max((t.most_updates / t.recipe.updates for t in study.tasks if t.recipe and t.most_updates), default=1),
         needs=needs,
     )
 
