@@ -144,6 +144,8 @@ def test_what_is_not_there_is_said(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(HF))
     with pytest.raises(WeightsError, match=r"no model\.safetensors and no model\.safetensors\.index\.json"):
         resolve(f"file:{tmp_path}#whole")
+    with pytest.raises(WeightsError, match=r"is a folder of transformers\. Give its model\.safetensors as a backbone"):
+        resolve(f"file:{tmp_path}")
     with pytest.raises(WeightsError, match="#whole is of file:FOLDER"):
         resolve("timm:resnet50#whole")
     with pytest.raises(WeightsError, match="not the settings of an image processor"):

@@ -29,10 +29,11 @@ from typing import Any, Literal
 from headstart.errors import WeightsError
 from headstart.models.backbones.naming import split_options, with_options
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
+from headstart.models.whole.families import CONFIG
 from headstart.weights import catalogue, hub, libraries, native
 from headstart.weights.card_files import read_card
 from headstart.weights.choices import Choices, FirstConvolution, split_choices
-from headstart.weights.detectors.whole import MARK, is_whole, whole_facts
+from headstart.weights.detectors.whole import MARK, OF_FOLDER, is_whole, whole_facts
 from headstart.weights.wrappers import Variant
 
 OPTIONAL = ("layout", "variant", "first_convolution")
@@ -130,8 +131,7 @@ def resolve(uri: str, base: Path = Path(), trust_pickle: bool = False, offline: 
 
 def uri_of(weights: str) -> str:
     """The path of a file, of a folder with a native checkpoint, or of a run, as a URI; a card and a URI as they are."""
-    path = Path(weights.removesuffix(MARK))
-    if weights.endswith(MARK) and path.is_dir():
+    if weights.endswith(MARK) and Path(weights.removesuffix(MARK)).is_dir():
         return f"file:{weights}"
     path = Path(weights)
     if not path.exists() or weights.endswith(".toml"):
@@ -332,6 +332,8 @@ def _existing(path: Path, where: str) -> Path:
             f"{where}: the file {path!s:.300} cannot be looked for ({error!s:.80}). Correct the path."
         ) from None
     if not there:
+        if (path / CONFIG).is_file():
+            raise WeightsError(f"{where}: {path} is a folder of transformers. {OF_FOLDER}")
         what = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsError(
             f"{where}: the file {path} {what}. Correct the path; it is relative to the file that names it."

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from headstart.errors import WeightsError
 from headstart.models.detection.targets import Targets
 from headstart.models.whole.augmenting import Changes
 from headstart.models.whole.detector import WholeDetector
@@ -108,6 +111,34 @@ def test_every_tensor_is_copied_or_fresh(name, tmp_path):
     layer = f"rest.{family.classes[0][0]}"
     same = [torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items() if k.startswith(layer)]
     assert same and all(same)
+
+
+@pytest.mark.slow
+def test_a_file_of_another_network_is_refused(tmp_path):
+    """Whatever its `config.json` says, every tensor has to be there, in its shape, and be a number."""
+    folder = small_folder(tmp_path, "detr")
+    told = json.loads((folder / "config.json").read_text())
+    for change, said in (
+        (
+            {"decoder_layers": 3},
+            r"lacks \d+ tensors \(model\.decoder\.layers\.2\..*json beside it describes",
+        ),
+        ({"num_queries": 21}, r"has 1 of another shape \(model\.query_position_embeddings\.weight\)"),
+        ({"activation_function": "none such"}, "no DETR can be built of this configuration"),
+        ({"d_model": "wide"}, "a configuration that no DETR can have"),
+    ):
+        (folder / "config.json").write_text(json.dumps(told | change))
+        with pytest.raises(WeightsError, match=said):
+            begun(folder)
+    (folder / "config.json").write_text(json.dumps(told))
+    values = load_file(folder / "model.safetensors")
+    values["class_labels_classifier.bias"][0] = float("nan")
+    save_file(values, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"class_labels_classifier\.bias holds NaN"):
+        begun(folder)
+    (folder / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(WeightsError, match="cannot be read as a DETR"):
+        begun(folder)
 
 
 TRUTH = Targets(

@@ -27,6 +27,7 @@ MARK = "#whole"
 LAYOUT = "transformers-whole"
 PROCESSOR = "preprocessor_config.json"
 FILES = ("model.safetensors", "model.safetensors.index.json")
+OF_FOLDER = f"Give its model.safetensors as a backbone, or the folder with {MARK} as a whole detector."
 HOW = "Give the folder that save_pretrained wrote, or hf:ORG/NAME#whole."
 
 
