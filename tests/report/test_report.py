@@ -162,7 +162,7 @@ def test_gain_against_training_length_is_drawn(full):
 def test_provenance_says_what_was_run(full):
     words = full[1].words
     for said in (
-        "1 000 resamples",
+        "1,000 resamples",
         "shapes-resnet",
         "2.14.0",
         "images 160 to 1659",

@@ -148,6 +148,9 @@ def test_tables_are_copied_whole(chromium, report):
     assert {row[1] for row in rows[1:]} <= {HOSTILE, '"quoted" & <b>bold</b>', "c", ""}
     chromium.evaluate("document.querySelector('#answer .copying').children[1].click()")
     latex = chromium.evaluate("window.copied")
+    chromium.evaluate("document.querySelector('#answer td.num').textContent = '\u22121,234,500.5'")
+    chromium.evaluate("document.querySelector('#answer .copying').children[0].click()")
+    assert ",-1234500.5," in chromium.evaluate("window.copied"), "as other programs read numbers"
     assert latex.startswith("\\begin{tabular}{l") and " & " in latex and "−" not in latex
 
 

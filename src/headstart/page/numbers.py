@@ -67,9 +67,9 @@ def p_value(value: object) -> str:
 
 
 def count(value: object) -> str:
-    """A whole number with thin groups of thousands."""
+    """A whole number with groups of thousands."""
     number = finite(value)
-    return NO_VALUE if number is None else f"{round(number):,}".replace(",", "\u202f")
+    return NO_VALUE if number is None else f"{round(number):,}"
 
 
 def magnitude(value: object) -> str:

@@ -1,6 +1,12 @@
 // Tables as text for other programs: every table in a `.scroll` gets buttons that copy it as CSV or as LaTeX.
 
-const plain = text => text.replace(/\u2212/g, "-").replace(/[\u202f\u00a0]/g, " ").replace(/\s+/g, " ").trim();
+const GROUPED = /^[-+]?\d{1,3}(,\d{3})+(\.\d+)?$/;
+
+// What other programs read: a minus sign of theirs, plain spaces, numbers without groups of thousands.
+function plain(shown) {
+  const text = shown.replace(/\u2212/g, "-").replace(/\u00a0/g, " ").replace(/\s+/g, " ").trim();
+  return GROUPED.test(text) ? text.replace(/,/g, "") : text;
+}
 
 const rowsOf = table => [...table.rows].map(row =>
   [...row.cells].flatMap(cell => [plain(cell.textContent), ...Array(cell.colSpan - 1).fill("")]));
