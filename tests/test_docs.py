@@ -162,6 +162,8 @@ def test_numbers_are_those_of_the_records(page: Path) -> None:
     assert {part.name for part in parts} == set(records), "every record is used, and every name is one"
     assert len(parts) == len(records), "a name stands for one part of a page"
     assert all(record["from"] for record in records.values()), "what made it"
+    files = {name for record in records.values() for name in PYTHON_FILE.findall(record["from"])}
+    assert not [name for name in files if not (ROOT / name).is_file()]
     faults = [fault for part in parts if (fault := differs(part, records[part.name]))]
     assert not faults, f"{faults}. {RENEW} {page.relative_to(ROOT)}"
 
