@@ -41,6 +41,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return ImageSet.open(root / "prepared")
 
 
+def test_a_share_is_so_many_of_what_is_not_held_out(prepared: ImageSet) -> None:
+    for hold_out in (False, True):
+        whole = training_part(prepared, "classify", 1, None, hold_out=hold_out)
+        part = training_part(prepared, "classify", 1, 0.25, hold_out=hold_out)
+        number = training_part(prepared, "classify", 1, round(len(whole.train) / 4), hold_out=hold_out)
+        assert part.train.tolist() == number.train.tolist() and part.held_out.tolist() == whole.held_out.tolist()
+    assert len(training_part(prepared, "classify", 1, 0.001, hold_out=False).train) == 1
+
+
 @pytest.mark.parametrize("seed", [0, 1, 7])
 @pytest.mark.parametrize("limit", [4, 8, 12, 24])
 def test_every_limit_has_its_share_of_each_class(prepared: ImageSet, limit: int, seed: int) -> None:

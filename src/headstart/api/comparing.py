@@ -44,6 +44,7 @@ def compare(
     pairs: Literal["best", "all"] = "best",
     full: bool = False,
     probes: bool = False,
+    curve: bool = False,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> RunSummary:
@@ -61,15 +62,15 @@ def compare(
     explain: say why the best candidate is better than the default one, or than the second (docs/explain.md); pairs:
     "all" for all candidates, two by two. full: run every seed of every candidate, each with its own search of rates;
     else candidates that cannot win are dropped, and seeds run where they decide (docs/adaptive.md). probes: probe
-    frozen features further, by SVM and k-NN, on every stage, on 1 to 16 images of each class (docs/probes.md). out:
-    default `runs/compare-DATA[-TASK]`.
+    frozen features further, by SVM and k-NN, on every stage, on 1 to 16 images of each class (docs/probes.md).
+    curve: train on a quarter and a half of the data, too (docs/axes.md). out: default `runs/compare-DATA[-TASK]`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip". extend, workers and all
     after it: as in `run_study`.
     """
     options = DataRunOptions(**how)
     if screen is not None:
         weights = shortlist(data, weights, screen, task=task, budget=budget, out=out, how=options)
-    length = _Length(budget, seeds, full=full, probes=probes)
+    length = _Length(budget, seeds, full=full, probes=probes, curve=curve)
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(
         data, weights, task, starts, length=length, explain=pairs if explain else "no", limits=limits, how=options
@@ -96,13 +97,14 @@ def plan_comparison(
     pairs: Literal["best", "all"] = "best",
     full: bool = False,
     probes: bool = False,
+    curve: bool = False,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> Plan:
     """What `compare` would do with the same arguments: how many jobs and minutes, and which differences it could find.
     Runs nothing, and writes nothing into `out`. Raises UsageError and DataError as `compare` does before it starts."""
     options = DataRunOptions(**how)
-    length = _Length(budget, seeds, full=full, probes=probes)
+    length = _Length(budget, seeds, full=full, probes=probes, curve=curve)
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(
         data, weights, task, starts, length=length, explain=pairs if explain else "no", limits=limits, how=options
@@ -115,12 +117,13 @@ def plan_comparison(
 @dataclass(frozen=True)
 class _Length:
     """How long each training is, how many there are at most, whether all are run, and whether frozen features are
-    probed further: as in `compare`."""
+    probed further, and whether parts of the data are trained on, too: as in `compare`."""
 
     budget: Literal["quick", "normal"]
     seeds: int | None
     full: bool
     probes: bool
+    curve: bool
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ def _made(
             detector=_common_detector(candidates, chosen, tasks, how.offline),
             full=length.full,
             probes=length.probes,
+            curve=length.curve,
         )
         return _Made(study, candidates, Path("runs") / (study.name + (f"-{task}" if task else "")))
 

@@ -27,9 +27,9 @@ class TrainingPart:
     held_out: NDArray[np.int64]
 
 
-def training_part(images: ImageSet, target: Target, seed: int, limit: int | None, *, hold_out: bool) -> TrainingPart:
-    """The images of `seed`: in its stratified order the first `limit` train (None: all), and from the end of the order
-    a fifth of the set, 200 at most, is held out where `hold_out`.
+def training_part(images: ImageSet, target: Target, seed: int, limit: float | None, *, hold_out: bool) -> TrainingPart:
+    """The images of `seed`: in its stratified order the first `limit` train (below 1 a share of them; None: all), and
+    from the end of the order a fifth of the set, 200 at most, is held out where `hold_out`.
 
     So a smaller limit is a part of a larger one of the same seed, and all limits hold out the same images. What is
     held out are whole clusters of near-duplicates; where these would be half of the images, single images. A set of
@@ -37,7 +37,9 @@ def training_part(images: ImageSet, target: Target, seed: int, limit: int | None
     """
     order = seed_order(images, target, seed)
     out = _last(order, images.clusters) if hold_out else order[:0]
-    train = order[~np.isin(order, out)][:limit]
+    train = order[~np.isin(order, out)]
+    if limit is not None:
+        train = train[: int(limit) if limit >= 1 else max(1, round(limit * len(train)))]
     return TrainingPart(np.sort(train), np.sort(out))
 
 

@@ -87,6 +87,13 @@ def compare(
             help="Probe frozen features further: linear SVM and k-NN, every stage, 1 to 16 images of each class.",
         ),
     ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Label more, or change weights? Repeat trainings on a quarter and half of the data: thrice the work.",
+        ),
+    ] = False,
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -105,6 +112,7 @@ def compare(
         "pairs": pairs,
         "full": full,
         "probes": probes,
+        "curve": curve,
         "out": out,
         **reading.keywords(),
         **running.keywords(),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, model_validator
 
+from headstart.config.axes import Axis, Factorial, faults_of_axes, with_axes
 from headstart.config.data import DataSource, Origin, Published, data_name
 from headstart.config.pretraining import Pretraining, recipe_in_full
 from headstart.config.probes import FurtherProbes
@@ -57,6 +58,9 @@ class WeightsEntry(Settings):
         return None if self.start == "random" else self.pretraining
 
 
+Limit = Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, lt=1)]
+
+
 class Task(Settings):
     """One task on one data set. With folds, `train`, `val` and `test` name one set per fold."""
 
@@ -76,9 +80,9 @@ class Task(Settings):
     """Of `own_sizes`, as those of a pre-training."""
     only: tuple[Name, ...] = ()
     """Candidates that this task is run for; empty: all."""
-    limit: int | None = Field(default=None, gt=0)
-    """Train on `limit` images of each training set only: a stratified part, another one for each seed, which holds the
-    seed's part of every smaller limit (`headstart.batches.training_part`)."""
+    limit: Limit | None = None
+    """Train on so many images of each training set only, or below 1 on a share of them: a stratified part, another one
+    for each seed, which holds the seed's part of every smaller limit (`headstart.batches.training_part`)."""
     most_updates: int | None = Field(default=None, gt=0)
     """Training goes on, for as many updates again each time, while a candidate is still moving on held-out images with
     the first seed, for so many updates at most; all candidates and seeds are trained for as long. None: the recipe's
@@ -191,6 +195,9 @@ class Study(Settings):
     explain: Explain | None = None
     why: tuple[Why, ...] = ()
     screen: Screening | None = None
+    axes: tuple[Axis, ...] = ()
+    """Settings that tasks and pre-trainings are repeated along; what they add stands among these."""
+    factorial: Factorial | None = None
     data: dict[Name, DataSource] = Field(default={})
     """Public data sets that its sets name (`path = "data:NAME"`)."""
     stand_ins: dict[str, Pretraining] = Field(default={})
@@ -199,6 +206,11 @@ class Study(Settings):
     """Where its settings are from."""
     published: tuple[Published, ...] = ()
     """Numbers that its results stand beside."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _axes_added(cls, values: Any) -> Any:
+        return with_axes(values)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:
@@ -226,6 +238,7 @@ class Study(Settings):
             faults.append('adaptive: seeds cannot search rates of their own then; `search = "shared"`, or "first"')
         faults += _overlap_faults(self) + _explain_faults(self) + _why_faults(self) + _naming_faults(self)
         faults += faults_of_screening(self.screen, self.sets)
+        faults += faults_of_axes(self.axes, self.factorial, self.tasks, self.pretraining, weights=names_of_weights)
         for what, names in (("weights", [w.name for w in self.weights]), ("tasks", [t.name for t in self.tasks])):
             faults += [f"{what}: the name {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})]
         if not self.pretraining and not (self.weights and (self.tasks or self.why or self.screen)):

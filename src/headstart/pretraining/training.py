@@ -65,7 +65,7 @@ def pretrain(
             steps.setdefault(early, []).append(partial(_keep_early, result, model, out))
         look_at_start(start.backbone, source.batches, start.preprocessing, training)
         if training.reestimate_batch_norm:
-            reestimate_batch_norm(start.backbone, source.batches, start.preprocessing)
+            reestimate_batch_norm(start.backbone, source.batches, start.preprocessing, training.freeze)
         curve = train(
             model,
             trained_task(source.kind).losses,

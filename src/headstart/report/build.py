@@ -16,7 +16,7 @@ from headstart.report import (
     screens,
     trials,
 )
-from headstart.report.curves import probes
+from headstart.report.curves import axes, probes
 from headstart.report.products import section as products
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
@@ -29,6 +29,7 @@ SECTIONS = (
     answer.section,
     products.section,
     screens.section,
+    axes.section,
     probes.section,
     why.section,
     findings.section,

@@ -135,7 +135,8 @@ def _stages(load: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:
 
 def _train_sets(task: dict[str, Any]) -> str:
     sets = ", ".join(task.get("train") or ())
-    return f"{sets}, {task['limit']} images of each" if task.get("limit") else sets
+    limit = task.get("limit") or 0
+    return f"{sets}, {f'{100 * limit:g} %' if limit < 1 else f'{limit} images'} of each" if limit else sets
 
 
 def _training(name: str, recipe: dict[str, Any], what: str) -> dict[str, str]:

@@ -82,6 +82,12 @@ class Arms:
             return Interval(effect, effect, effect, p, 0.0, math.inf, ())
         return self._interval({a: 1, b: -1}, effect, level, ())
 
+    def combination(self, factors: Mapping[str, float], level: float = LEVEL) -> Interval:
+        """Interval of the sum of factor x mean over these arms, such as an effect of a table of arms. Its `per_seed` is
+        empty: seeds are no pairs."""
+        effect = float(sum(factor * self.arms[name].values.mean() for name, factor in factors.items()))
+        return self._interval(factors, effect, level, ())
+
     def errors(self, names: Sequence[str], count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """(count, K) errors of the means of these arms, drawn together; (K, K) their covariance. All have values."""
         draws = np.stack([self.arms[name].replicates.mean(0) for name in names])
@@ -98,28 +104,32 @@ class Arms:
             covariance[k, k] += max(estimates[place] - own, 0.0) / len(arm.values)
         return errors, covariance
 
-    def error(self, signs: Mapping[str, int]) -> tuple[Error, Parts] | None:
-        """Of the sum of sign x mean over one or two arms, and the parts of its variance; None without values."""
-        arms = {name: self.arms[name] for name in signs}
-        draws = {name: sign * arms[name].replicates for name, sign in signs.items()}
+    def error(self, factors: Mapping[str, float]) -> tuple[Error, Parts] | None:
+        """Of the sum of factor x mean over some arms, and the parts of its variance; None without values."""
+        arms = {name: self.arms[name] for name in factors}
+        draws = {name: factor * arms[name].replicates for name, factor in factors.items()}
         kept = ~np.logical_or.reduce([np.isnan(d).any(0) for d in draws.values()])
         draws = {name: d[:, kept] for name, d in draws.items()}
         known = all(arm.known for arm in arms.values()) and all(np.isfinite(d).all() for d in draws.values())
         if not known or kept.sum() < 2:
             return None
         of_images = float(sum(d.mean(0) for d in draws.values()).var(ddof=1))
-        return self._error(arms, of_images, {name: of_one_seed(d) for name, d in draws.items()})
+        return self._error(factors, of_images, {name: of_one_seed(d) for name, d in draws.items()})
 
-    def _interval(self, signs: Mapping[str, int], effect: float, level: float, per_seed: tuple[float, ...]) -> Interval:
-        found = self.error(signs)
+    def _interval(
+        self, factors: Mapping[str, float], effect: float, level: float, per_seed: tuple[float, ...]
+    ) -> Interval:
+        found = self.error(factors)
         if found is None:
             return Interval(effect, math.nan, math.nan, None, math.nan, math.nan, per_seed)
         error, parts = found
         return error.interval(effect, level, per_seed, parts)
 
-    def _error(self, arms: Mapping[str, Arm], of_images: float, own: Mapping[str, float]) -> tuple[Error, Parts]:
+    def _error(self, factors: Mapping[str, float], of_images: float, own: Mapping[str, float]) -> tuple[Error, Parts]:
+        """own: what the images do to one seed of each arm, by the factor already."""
+        arms = {name: self.arms[name] for name in factors}
         seeds = min(len(arm.values) for arm in arms.values())
-        shares = {name: 1 / len(arm.values) for name, arm in arms.items() if name in self._varying}
+        shares = {name: factors[name] ** 2 / len(arm.values) for name, arm in arms.items() if name in self._varying}
         alone = max(len(arm.values) for arm in self.arms.values()) <= FEW
         names = list(shares) if alone else self._varying
         spread = self._spread_of(names) if alone else self._spread
@@ -127,7 +137,7 @@ class Arms:
             df = 0 if seeds == 1 else math.inf
             error = Error(math.sqrt(of_images), np.array([math.sqrt(of_images)]), np.ones(1), df)
             return error, Parts(of_images, 0.0, 0.0, seeds, df)
-        shared = sum(share * own[name] for name, share in shares.items())
+        shared = sum(1 / len(arms[name].values) * own[name] for name in shares)
         places = {names.index(name): share for name, share in shares.items()}
         estimates = spread.estimates()
         of_seeds = float(sum(share * estimates[place] for place, share in places.items()))

@@ -24,6 +24,8 @@ from headstart.stats.mixtures import chi_squared_factors
 
 PRIOR = {math.inf: 0.3, 2.0: 0.35, 0.5: 0.35}
 """d0 -> probability before anything is seen."""
+DRAWS = 5_000
+"""Of the variances of three arms or more, for which no sum over a grid is worth its time."""
 STEP = 0.3
 """Of the grid in the logarithm of a variance. Sums over equal steps of smooth functions are exact to many digits."""
 BINS = 600
@@ -79,8 +81,11 @@ class Spread:
         return np.exp(self.alike * math.log(self.pooled) + self.weights @ np.log(scale / (self.d0[:, None] + self.df)))
 
     def combination(self, terms: dict[int, float]) -> tuple[Floats, Floats]:
-        """Values (N,) of sum of share x variance over one or two arms, and the probability of each. terms: arm ->
-        share, all above 0."""
+        """Values (N,) of sum of share x variance over some arms, and the probability of each. terms: arm -> share, all
+        above 0. Of more than two arms they are `DRAWS` draws, the same ones each time."""
+        if len(terms) > 2:
+            drawn = self.drawn(DRAWS, np.random.default_rng(0))
+            return drawn[:, list(terms)] @ np.array([*terms.values()]), np.full(DRAWS, 1 / DRAWS)
         factors, chances = chi_squared_factors(float(self.df.sum()))
         values, weights = [sum(terms.values()) * self.pooled * factors], [self.alike * chances]
         if len(self.weights):

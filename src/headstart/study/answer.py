@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.places.times import Timed, read_time
 from headstart.screening.result import screen_of
+from headstart.study.finished.told_axes import effect_words, question_words
 from headstart.study.planning.whole_candidates import NOT_PRETRAINING, PRODUCT
 from headstart.study.why.told import pair_lines
 from headstart.study.winners import winner
@@ -26,6 +27,10 @@ def answer_lines(summary: dict[str, Any], out: Path) -> list[str]:
         lines += [*ranking_lines(ranking, out), *_model_line(ranking, summary, out), ""]
     for task in summary.get("probes") or []:
         lines += [*_probe_lines(task), ""]
+    for row in summary.get("axes") or []:
+        lines += [*_wrapped(told), ""] if (told := question_words(row)) else []
+    for row in summary.get("factorial") or []:
+        lines += [*_factorial_lines(row), ""]
     for pair in summary.get("pairs") or []:
         first, *others = pair_lines(pair)
         lines += [*_wrapped(first), *(wrapped for line in others for wrapped in _wrapped(f"   {line}")), ""]
@@ -44,6 +49,14 @@ def _probe_lines(found: dict[str, Any]) -> list[str]:
     for row in rows:
         cells = [f"{name} {_cell(row['values'][name])}" for name in names if name in row["values"]]
         lines += _wrapped(f"   {row['kind']}, {row['of'] or 'last stage'}: {'; '.join(cells)}")
+    return lines
+
+
+def _factorial_lines(row: dict[str, Any]) -> list[str]:
+    """Effects of two factors, with their intervals."""
+    lines = [f"{row['task']}: {row['metric']}, {' x '.join(row['factors'])}, points"]
+    for effect in row["effects"]:
+        lines += _wrapped(f"   {effect_words(row, effect)}: {_cell(effect | {'mean': effect['effect']})}")
     return lines
 
 

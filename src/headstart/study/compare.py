@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headstart.config.axes import Axis
 from headstart.config.probes import FurtherProbes
 from headstart.config.screening import Screening
 from headstart.config.sets import FolderSet
@@ -32,6 +33,8 @@ from headstart.weights.detectors.facts import DetectorFacts, facts_of
 from headstart.weights.starts import BEYOND, StartKind
 
 FOLDS = 3
+SHARES = (0.25, 0.5)
+"""Of the data, beside all of them."""
 LONGEST = 4
 """Times the updates that a task begins with: what training at most comes to while held-out scores still rise."""
 
@@ -69,6 +72,7 @@ def comparison(
     detector: DetectorFacts | None = None,
     full: bool = True,
     probes: bool = False,
+    curve: bool = False,
 ) -> Study:
     """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
     absolute paths, its facts).
@@ -79,7 +83,8 @@ def comparison(
     Whole detectors have a task of their own (`headstart.study.planning.whole_candidates`), and are not explained.
     full: train every candidate with every seed, each fold with its own search; else the study is adaptive, the rate of
     a candidate is searched once, and trainings begin at half the updates (docs/adaptive.md). probes: frozen features
-    are probed further (docs/probes.md). Raises UsageError where no task is classification.
+    are probed further (docs/probes.md). curve: every training is repeated on a quarter and a half of the data
+    (docs/axes.md). Raises UsageError where no task is classification.
     """
     effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
@@ -121,6 +126,7 @@ def comparison(
         weights=entries,
         tasks=tuple(made),
         why=why,
+        axes=tuple(Axis(task=t.name, setting="limit", values=SHARES) for t in made if curve and t.recipe),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from headstart.config import data, pretraining, probes, sets, study
+from headstart.config import axes, data, pretraining, probes, sets, study
 from headstart.config.study import Study, builtin_studies_folder
 from headstart.errors import StudyError
 from headstart.places.paths import absolute
@@ -96,7 +96,7 @@ def _sentence(error: Any, text: str, path: Path) -> str:
 
 
 def _known_keys() -> set[str]:
-    modules = (sets, data, pretraining, probes, study)
+    modules = (axes, sets, data, pretraining, probes, study)
     models = [m for mod in modules for m in vars(mod).values() if isinstance(m, type) and issubclass(m, BaseModel)]
     return {key for model in models for key in model.model_fields}
 

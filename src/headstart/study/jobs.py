@@ -19,7 +19,7 @@ VERSIONS = {
     "resize": 1,
     "proposals": 1,
     "pretrain": 3,
-    "transfer": 5,
+    "transfer": 6,
     "evaluate": 4,
     "decide": 1,
     "finetune": 1,

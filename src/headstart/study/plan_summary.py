@@ -322,7 +322,7 @@ def family_sizes(study: Study) -> dict[str, int]:
         return {}
     both = [task for task in study.tasks if task.trains_both(study.explain)]
     of = {finding: [t for t in both if TASKS[t.kind].finding == finding] for finding in ("F1", "F2a", "F2b")}
-    sizes: dict[tuple[str, str], set[int | None]] = {}
+    sizes: dict[tuple[str, str], set[float | None]] = {}
     for task in of["F1"]:
         sizes.setdefault((task.test[0], task.protocol), set()).add(task.limit)
     probes = [t for t in of["F2b"] if t.name != study.explain.probe or len(of["F2b"]) == 1]

@@ -17,6 +17,7 @@ from headstart.stats.convergence import Convergence
 from headstart.stats.sequential import FIRST
 from headstart.stats.sequential_ranking import sequential_ranking
 from headstart.store.store import Store
+from headstart.study.finished.along import Along
 from headstart.study.finished.findings import Findings
 from headstart.study.finished.jobs import FinishedJobs
 from headstart.study.finished.probed import further_probes
@@ -79,9 +80,11 @@ class Results:
         made_of = Provenance(self.planner, finished, self.expansion)
         screen = {"screen": screened(self.planner.jobs, finished)} if self.study.screen else {}
         probed = [self._probed(task, trials) for task in self.study.tasks if task.further]
+        along = Along(self.study, trials, self.by_weights, self._wanted)
+        asked = {"probes": probed, "axes": along.axes(), "factorial": along.factorial()}
         return (
             screen
-            | ({"probes": probed} if probed else {})
+            | {name: found for name, found in asked.items() if found}
             | {
                 "study": self.study.name,
                 "title": self.study.title,

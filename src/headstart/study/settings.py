@@ -85,7 +85,7 @@ class TransferSettings:
     recipe: Recipe
     """With the rate that is used as its `lr`, and no `rates`: a longer search keeps its first results."""
     seed: int
-    limit: int | None
+    limit: float | None
     """Images that the seed trains on (`headstart.batches.training_part`)."""
     protocol: str
     """How held-out images are scored."""
@@ -144,7 +144,7 @@ class ProbeSettings:
     """`probe`: probes of features."""
 
     seed: int
-    limit: int | None
+    limit: float | None
     bootstrap: int
     threads: int
     further: FurtherProbes | None = None
@@ -163,7 +163,7 @@ class CompositionSettings:
     """`composition`: F4b and F4c. seed, limit: of the probes, as in `ProbeSettings`."""
 
     seed: int
-    limit: int | None
+    limit: float | None
     bootstrap: int
     threads: int
 

@@ -89,7 +89,7 @@ def fit(
     if not before and not isinstance(start.backbone, Whole):  # of one all is loaded, or all is random
         look_at_start(start.backbone, batches, start.preprocessing, recipe)
     if recipe.reestimate_batch_norm and not before:
-        reestimate_batch_norm(start.backbone, batches, start.preprocessing)
+        reestimate_batch_norm(start.backbone, batches, start.preprocessing, recipe.freeze)
     steps = at_step(model) if at_step else None
     curve = train(
         model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,14 +187,19 @@ def set_mode(model: nn.Module, recipe: Recipe) -> None:
 
 
 @torch.no_grad()
-def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessing: Preprocessing) -> int:
+def reestimate_batch_norm(
+    backbone: nn.Module, batches: BatchSource, preprocessing: Preprocessing, frozen: Sequence[str] = ()
+) -> int:
     """Replace running statistics by the averages over up to 512 target images (the first batches, as trained on), on
     the backbone's device.
 
     Statistics estimated on other pictures under another preprocessing would put some weights at a disadvantage that
-    has nothing to do with what they learnt. Returns the number of norms changed.
+    has nothing to do with what they learnt. frozen: parts that stay as they are, as in `Recipe.freeze`. Returns the
+    number of norms changed.
     """
-    norms = [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kept = frozen_parts(backbone, frozen)
+    still = {id(m) for part in kept for m in part.modules()}
+    norms = [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and id(m) not in still]
     if not norms:
         return 0
     momenta = [m.momentum for m in norms]
@@ -202,6 +207,8 @@ def reestimate_batch_norm(backbone: nn.Module, batches: BatchSource, preprocessi
         norm.reset_running_stats()
         norm.momentum = None
     backbone.train()
+    for part in kept:
+        part.eval()
     wanted = min(REESTIMATION_IMAGES, batches.count)
     device = next(backbone.parameters()).device
     for t in range(-(-wanted // batches.batch_size)):

@@ -25,7 +25,7 @@ def section(run: RunDir) -> Section | None:
         return None
     names = [(name, run.series(name)) for name in run.weights]
     tasks = [_task(run, task) for task in found]
-    return Section("probes", "Frozen features", render("probes", tasks=tasks, legend=legend(names)))
+    return Section("probes", "Frozen features", render("curves/probes", tasks=tasks, legend=legend(names)))
 
 
 def _task(run: RunDir, found: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.config.study import Explain, Study, Task
 from headstart.explain.findings import Measured, TaskFacts, findings
 from headstart.stats.convergence import Convergence
+from headstart.study.finished.along import added_tasks
 from headstart.study.finished.jobs import Finished, FinishedJobs
 from headstart.study.jobs import Expansion, Trial
 from headstart.study.scope import fixed_of, with_fixed
@@ -35,7 +36,9 @@ class Findings:
         found = {role: self._role(role, name, trials) for role, name in roles.items() if name}
         found["pair"] = measured([self._explained(seed, "") for seed in self.study.seeds], len(self.study.seeds))
         arms = explain.boxes, explain.labels
+        ablations = added_tasks(self.study)
         told = [t for t in self.study.tasks if t.trains_both(explain) and not self._only_explains(t)]
+        told = [t for t in told if t.name not in ablations]
         tasks = [facts for t in told if (facts := self._facts(t, trials, arms))]
         answers = [dict(f) for f in findings(found, tasks, self._origins(explain))]
         for finding in answers:  # F1 and F2 are of tasks, the others of the weights alone

@@ -133,7 +133,7 @@ def _answers(folder: Path, settings: CompositionSettings, trained_on: ImageSet) 
     return Answers(np.asarray(tested["correct"]), np.asarray(tested["log_loss"]), count)
 
 
-def _rows(images: ImageSet, settings: CompositionSettings, limit: int | None) -> NDArray[np.int64]:
+def _rows(images: ImageSet, settings: CompositionSettings, limit: float | None) -> NDArray[np.int64]:
     """The images that the seed's probe is fitted on, which hold those of every smaller limit."""
     return training_part(images, "classify", settings.seed, limit, hold_out=False).train
 
