@@ -113,7 +113,7 @@ def test_what_jobs_are_told() -> None:
     drawn_often = {"bootstrap": 150, "threads": 2}
     tested = as_json(jobs["test find from boxes, seed 5"].settings)
     assert tested == drawn_often | {"task": "detect", "protocol": "coco", "device": "cpu"}
-    assert as_json(jobs["probe from boxes, seed 5"].settings) == drawn_often | {"seed": 5, "limit": 7}
+    assert as_json(jobs["probe from boxes, seed 5"].settings) == drawn_often | {"seed": 5, "limit": 7, "further": None}
     assert as_json(jobs["neighbors, seed 5"].settings) == drawn_often
     assert as_json(jobs["composition, seed 5"].settings) == drawn_often | {"seed": 5, "limit": 7}  # as the probe
     maps = as_json(jobs["activation maps, seed 5"].settings)
