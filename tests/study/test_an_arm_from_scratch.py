@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headstart.config.study import Study
+from headstart.study.files import load_study
 from headstart.study.jobs import Job
 from support.small_studies import drawn, planner
 
@@ -24,3 +25,17 @@ def test_an_arm_from_nothing_is_trained_for_longer() -> None:
     assert trials["scratch"].transfers[0].cost == pytest.approx(2.5 * trials["boxes"].transfers[0].cost)
     with pytest.raises(ValueError, match=r"explain\.scratch: no weights named 'nothing'"):
         Study.model_validate(values | {"explain": values["explain"] | {"scratch": "nothing"}})
+
+
+def test_shapes_full_is_shapes_with_more_arms_seeds_and_images() -> None:
+    """Its boxes arm and its dose arm differ in what they are told alone."""
+    (small, _), (full, _) = load_study("shapes"), load_study("shapes-full")
+    assert full.sets == small.sets and full.seeds[:3] == small.seeds and len(full.seeds) == 5
+    assert full.pretraining["labels"] == small.pretraining["labels"]
+    assert full.pretraining["labels-boxes"] == small.pretraining["boxes"]
+    longer = {task.name: task.model_copy(update={"most_updates": None}) for task in full.tasks}
+    assert all(longer.pop(task.name) == task for task in small.tasks) and [*longer] == ["detect-640"]
+    boxes, dose = full.pretraining["labels-boxes"].recipe, full.pretraining["labels-labels"].recipe
+    assert boxes.epochs == dose.epochs and boxes.training.lr == dose.training.lr
+    assert (boxes.training.batch_size, boxes.sampling) == (dose.training.batch_size, dose.sampling)
+    assert {w.name: w.times for w in full.weights if w.times > 1} == {"scratch": 6}
