@@ -5,8 +5,8 @@
 20,000 images of 2,048 channels, 100 classes: factors that depend on the class and noise, cut at 0 as average-pooled
 activations are. One strength; standardizing the features is counted for both. The objective is the mean log-loss (nats)
 plus strength / 2 |W|^2, computed in double precision; f* is that of the probe fitted to a gradient of 1e-5. PyTorch
-(single precision, history 20, strong Wolfe) starts at zeros and is stopped at the first evaluation that is within 1e-3 f* of
-f*; the probe is timed to the first of a few tolerances that is as near.
+(single precision, history 20, strong Wolfe) starts at zeros and is stopped at the first evaluation that is within 1e-3
+f* of f*; the probe is timed to the first of a few tolerances that is as near.
 
 Goal: at most half of PyTorch's CPU seconds at an objective within 1e-3.
 """
