@@ -136,7 +136,7 @@ LEARNERS: dict[str, dict] = {
 }
 
 
-SLOW = ("DCNv2", "DCNv1, R-FCN-3000")
+SLOW = ("DCNv2", "DCNv1, R-FCN-3000", "Faster R-CNN C4")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in LEARNERS])

@@ -51,9 +51,9 @@ class Whole:
         return "\n".join([trial.said, *warnings])
 
 
-IN_SHORT = ("run", "chips")
-"""Subjects that are tried in every run of the tests; the others in the nightly suite."""
-PARAMETERS = [pytest.param(s, marks=() if s.name in IN_SHORT else pytest.mark.nightly, id=s.name) for s in SUBJECTS]
+MARKS = {"run": (), "chips": pytest.mark.slow}
+"""The study is tried in every run of the tests; of the pre-trainings one in the slow suite, the others by hand."""
+PARAMETERS = [pytest.param(s, marks=MARKS.get(s.name, pytest.mark.nightly), id=s.name) for s in SUBJECTS]
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
