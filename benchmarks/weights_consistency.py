@@ -29,6 +29,10 @@ from headstart.weights.checks.consistency import MOVED, SPREAD, consistency
 from headstart.weights.photographs import photographs
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.references.calibrated import calibrated  # noqa: E402
+
 OUT = ROOT / "src" / "headstart" / "weights" / "public" / "consistency.md"
 CAFFE = Preprocessing("bgr", 1.0, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0))
 PLAIN = Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -46,22 +50,6 @@ def folder_of_photographs(folder: Path, count: int = 32, side: int = 128) -> np.
         left, top = (image.width - side) // 2, (image.height - side) // 2
         images.append(np.asarray(image.crop((left, top, left + side, top + side))))
     return np.stack(images)
-
-
-def calibrated(name: str, preprocessing: Preprocessing, images: np.ndarray) -> nn.Module:
-    """A random network whose statistics are those of the images, layer by layer, with scales as training leaves."""
-    torch.manual_seed(3)
-    net = build_backbone(name)
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None
-            part.weight.data.uniform_(0.3, 1.2)
-            part.bias.data.normal_(0, 0.3)
-            part.reset_running_stats()
-    net.train()
-    with torch.no_grad():
-        net(preprocessing.apply(torch.from_numpy(images.copy()).permute(0, 3, 1, 2)))
-    return net.eval()
 
 
 def moved_into(state: dict[str, Any], name: str) -> nn.Module:
@@ -135,11 +123,11 @@ RIGHT += ("densenet121", "vgg11_bn", "hgnetv2_b0", "ghostnet_100", "tv-shufflene
 
 def calibrated_rows(images: np.ndarray) -> Iterator[Row]:
     for source, target, words in PAIRS:
-        net = calibrated(source, IMAGENET, images)
+        net = calibrated(source, images)
         yield source, True, net, IMAGENET
         yield f"{source} as {target}: {words}", False, moved_into(net.state_dict(), target), IMAGENET
     for name in RIGHT:
-        net = calibrated(name, IMAGENET, images)
+        net = calibrated(name, images)
         yield name, True, net, IMAGENET
         yield f"{name}: 0..255 for normalized", False, net, PLAIN if name == "resnet18" else CAFFE
         if name in ("resnet18", "resnet50", "mobilenetv2_100", "densenet121"):

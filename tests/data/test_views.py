@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,30 +47,17 @@ def boxes_table(
         convention="edges",
         class_ids=(10, 20, 30, 40),
     )
-    ids = [f"i{k}" for k in range(len(labels))]
-    return annotate(
-        DataPath(Folder("/nowhere")),
-        "drawn",
-        ids,
-        [f"{i}.jpg" for i in ids],
-        sizes_hw=[(100, 200)] * len(ids),
-        splits=["train"] * len(ids),
-        boxes=columns,
-    )
+    return table_of(len(labels), sizes_hw=[(100, 200)] * len(labels), boxes=columns)
+
+
+def table_of(count: int, **columns: Any) -> Annotations:
+    ids = [f"i{k}" for k in range(count)]
+    files = [f"{i}.jpg" for i in ids]
+    return annotate(DataPath(Folder("/nowhere")), "drawn", ids, files, splits=["train"] * count, **columns)
 
 
 def labels_table(labels: list[int]) -> Annotations:
-    ids = [f"i{k}" for k in range(len(labels))]
-    return annotate(
-        DataPath(Folder("/nowhere")),
-        "drawn",
-        ids,
-        [f"{i}.jpg" for i in ids],
-        sizes_hw=np.zeros((len(ids), 2)),
-        splits=["train"] * len(ids),
-        image_labels=labels,
-        image_classes=CLASSES,
-    )
+    return table_of(len(labels), sizes_hw=np.zeros((len(labels), 2)), image_labels=labels, image_classes=CLASSES)
 
 
 several = st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=60).map(boxes_table)

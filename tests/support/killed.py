@@ -15,9 +15,10 @@ from headstart.store.files import TEMPORARY
 from support.drawn_layouts import as_coco, drawn_images
 from support.forked import Forks
 from support.kill_points import Chosen, Trial, run
-from support.small_studies import task_text
+from support.small_studies import LABELS_AND_RANDOM, task_text
 
-STUDY = """\
+STUDY = (
+    """\
 name = "small"
 seeds = [0]
 backbone = "shapes-resnet"
@@ -33,17 +34,11 @@ early = 0.5
 recipe = "shapes-labels"
 changes = { epochs = 1, sampling.size = 32, training.batch_size = 4 }
 
-[[weights]]
-name = "labels"
-pretraining = "labels"
-default = true
-
-[[weights]]
-name = "random"
-uri = "random:shapes-resnet"
-
-""" + task_text(
-    "classify", "classify", 'name = "c", updates = 2, batch_size = 4, lr = 1e-3, head = "linear"', train="images"
+"""
+    + LABELS_AND_RANDOM
+    + task_text(
+        "classify", "classify", 'name = "c", updates = 2, batch_size = 4, lr = 1e-3, head = "linear"', train="images"
+    )
 )
 
 ABOUT = """\

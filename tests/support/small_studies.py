@@ -13,11 +13,7 @@ DETECT = {"name": "d", "updates": 30, "batch_size": 8, "head": "fcos", "channels
 BOXES = {"epochs": 5, "sampling.size": 64, "training": {"batch_size": 8, "lr": 1e-3, "channels": 16}}
 """Changes: 30 updates on 48 images."""
 LABELS = {"epochs": 1.6, "sampling.size": 64, "training": {"batch_size": 4, "lr": 2e-3}}
-ARMS = """\
-[[weights]]
-name = "boxes"
-pretraining = "boxes"
-
+LABELS_AND_RANDOM = """\
 [[weights]]
 name = "labels"
 pretraining = "labels"
@@ -26,8 +22,16 @@ default = true
 [[weights]]
 name = "random"
 uri = "random:shapes-resnet"
+
 """
-"""Weights in a study file, of two pre-trainings `boxes` and `labels` and a control."""
+"""Weights in a study file, of a pre-training `labels` and a control."""
+ARMS = f"""\
+[[weights]]
+name = "boxes"
+pretraining = "boxes"
+
+{LABELS_AND_RANDOM}"""
+"""The same, and before them of a pre-training `boxes`."""
 PROBE_AND_EXPLAIN = """\
 [[tasks]]
 name = "probe"

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from headstart.batches.image_sets import ImageSet, make_image_set
+from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.progress import silent
-from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks.copying import BACKBONE_ONLY, Copying
 from headstart.tasks.detect import TASK as DETECT
@@ -20,9 +19,9 @@ from headstart.tasks.transfer import Start, fit, save_model, saved_tensors
 from headstart.weights.detectors.reading import read_pretrained
 from headstart.weights.starts import STARTS, CopyProof, CopySettings
 from headstart.world.shapes import draw_set
+from support.references.raccoons import eight_raccoons
 
 pytestmark = pytest.mark.nightly
-RACCOONS = Path(__file__).parents[3] / "shared" / "data" / "voc_raccoon"
 SIDE = 128
 PYRAMID = {"neck": "fpn", "levels": ("C3", "C4", "C5"), "channels": 64}
 HEADS: dict[str, dict[str, Any]] = {
@@ -39,12 +38,7 @@ def recipe_with(head: str, updates: int) -> Recipe:
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    if not RACCOONS.is_dir():
-        pytest.skip(f"{RACCOONS} is not there")
-    out, size_hw = tmp_path_factory.mktemp("eight"), (SIDE, SIDE)
-    data = open_dataset(RACCOONS)
-    make_image_set(data, range(8), range(8), "detect", size_hw=size_hw, resize="stretch", out=out, progress=silent)
-    return ImageSet.open(out)
+    return eight_raccoons(tmp_path_factory.mktemp("eight"), SIDE)
 
 
 @pytest.fixture(scope="module", params=HEADS)

@@ -12,31 +12,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from headstart.batches.image_sets import ImageSet, make_image_set
+from headstart.batches.image_sets import ImageSet
 from headstart.models.whole.families import FAMILIES, InputSize
 from headstart.models.whole.network import Whole
 from headstart.progress import silent
-from headstart.readers.formats import open_dataset
 from headstart.recipes.schema import recipe_of
 from headstart.tasks.detect import TASK as DETECT
 from headstart.tasks.transfer import Start, fit
+from support.references.raccoons import eight_raccoons
 from support.whole.small import small_network
 
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.nightly
-RACCOONS = Path(__file__).parents[4] / "shared" / "data" / "voc_raccoon"
 SIDE = 128
 UPDATES = {"rt_detr_v2": 400, "rf_detr": 800}
 
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    if not RACCOONS.is_dir():
-        pytest.skip(f"{RACCOONS} is not there")
-    out, size_hw = tmp_path_factory.mktemp("eight"), (SIDE, SIDE)
-    data = open_dataset(RACCOONS)
-    make_image_set(data, range(8), range(8), "detect", size_hw=size_hw, resize="stretch", out=out, progress=silent)
-    return ImageSet.open(out)
+    return eight_raccoons(tmp_path_factory.mktemp("eight"), SIDE)
 
 
 @pytest.mark.parametrize("name", UPDATES)
