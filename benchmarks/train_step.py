@@ -4,7 +4,7 @@
     python benchmarks/train_step.py --throughput resnet50 resnet101 --device cuda --batch 32 [--precision bf16]
 
 The first: CPU seconds an update on one thread (on a GPU: seconds), in turns over the same batches made beforehand; the
-ratio is the median over rounds. Goal: at most 1.05 on the CPU, 1.03 on a GPU. The second: chips a second of Faster
+ratio is the median over rounds. Goal: at most 1.02 on the CPU, 1.03 on a GPU. The second: chips a second of Faster
 R-CNN with SNIPER's settings on 512-pixel chips, with batches at hand, compiled or not, and with the loader; peak memory
 on GPUs; and the hours that an epoch count of Open Images V4 (1.74 M images) would take on 8 of them.
 """
