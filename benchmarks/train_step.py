@@ -34,8 +34,9 @@ from headstart.recipes.pretraining import load_recipe
 from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks.detect import TASK as DETECT
 from headstart.train.distributed import World
-from headstart.train.loop import make_optimizer, rate_factor, train
+from headstart.train.loop import make_optimizer, train
 from headstart.train.saving import Keeping
+from headstart.train.schedule import rate_factor
 from headstart.world.shapes import draw_set
 
 OPENIMAGES_IMAGES, OPENIMAGES_EPOCHS, GPUS = 1.74e6, 14, 8

@@ -20,6 +20,8 @@ MEASURED_IN_SEVERAL_WAYS = ("det", "probe")
 LOSSES = ("log_loss",)
 """Measures that are better when they are lower, in nats; all others are fractions."""
 _HELD_OUT = re.compile(r"val(?:-([12])of3)?/")
+COUNT = "number_of_"
+"""Begins the names of what a model counts beside its losses, such as its positives; these are not trained on."""
 CEILING = "ceiling/"
 """Before the name of a score: what the grid of a network's outputs could reach if it knew the truth."""
 

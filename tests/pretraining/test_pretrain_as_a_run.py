@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headstart import api
 from headstart.errors import UsageError
+from headstart.study.executors.curves import last_updates
 from headstart.study.executors.telling import Line
 from support.pretrain_tiny import options
 
@@ -23,7 +25,7 @@ def pretrain(data: Path, out: Path, **more: Any) -> Any:
 
 def test_two_runs_of_a_store_train_once_and_tell_what_happens(data: Path, tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
-    first = pretrain(data, tmp_path / "first", store=tmp_path / "shared", events=events)
+    first = pretrain(data, tmp_path / "first", store=tmp_path / "shared", events=events, tensorboard=True)
     made = len(events.read_text().splitlines())
     second = pretrain(data, tmp_path / "second", store=tmp_path / "shared", events=events)
     assert second.weights.resolve() == first.weights.resolve()
@@ -37,6 +39,10 @@ def test_two_runs_of_a_store_train_once_and_tell_what_happens(data: Path, tmp_pa
     assert {line.job for line in told if line.event == "finished"} >= {first.folder.name}
     assert [(line.event, line.message) for line in again if line.event != "known"] == [("ended", "complete")]
     assert again[0].known == again[0].done == told[-2].known
+    (curves,) = (tmp_path / "first" / "tensorboard").glob(f"*({first.folder.name})/events*")
+    with np.load(first.folder / "curve.npz") as curve:
+        assert last_updates(curves.parent)["loss"] == len(curve["loss"]) == first.metrics["train/updates"]
+    assert not (tmp_path / "second" / "tensorboard").exists()
 
 
 def test_a_third_run_goes_on_in_the_store_that_it_began_with(data: Path, tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from headstart.tasks.held_out import HeldOut
 from headstart.tasks.table import trained_task
 from headstart.tasks.transfer import Start, fit, model_facts, save_curve, save_model
 from headstart.train.ends import FILE
-from headstart.train.loop import rate_factor
-from headstart.train.schedule import resumed, warmup_cosine
+from headstart.train.schedule import rate_factor, resumed, warmup_cosine
 from headstart.train.state import model_tensors
 from headstart.world.shapes import draw_set
 

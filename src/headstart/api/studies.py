@@ -48,6 +48,7 @@ def run_study(
     trainings that `extend` would go on from), "winner" (without those) or "all"; what was dropped is made again where
     it is needed. None: as before, else "needed". executor: "ray" for the cluster at `address` (docs/cluster.md); None:
     one that is started on this machine. events: a file for what happens, a line of JSON each.
+    tensorboard: write the curves of all trainings into `tensorboard/` of `out` (docs/events.md).
 
     Raises StudyError for faults in the file, or when `out` holds another study; `Interrupted` after Ctrl-C.
     """

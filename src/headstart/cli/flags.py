@@ -89,6 +89,10 @@ Address = Annotated[
 Events = Annotated[
     Path | None, typer.Option("--events", help="Add what happens to this file, a line of JSON each (docs/events.md).")
 ]
+Tensorboard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write the curves of trainings into tensorboard/ of the run directory."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

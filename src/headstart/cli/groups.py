@@ -27,6 +27,7 @@ from headstart.cli.flags import (
     Quiet,
     Read,
     SharedStore,
+    Tensorboard,
     TrustCode,
     Workers,
 )
@@ -126,6 +127,7 @@ class Executed(Group):
     executor: Executor = "local"
     address: Address = None
     events: Events = None
+    tensorboard: Tensorboard = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from headstart.models.backbones.naming import trained_by
+from headstart.names import COUNT
 from headstart.pretraining.images import facts_of, inference_scales
 from headstart.pretraining.settings import PretrainPlace, PretrainSettings
 from headstart.pretraining.sources import Source
@@ -96,7 +97,7 @@ class Result:
     def metrics(self, curve: LossCurve) -> dict[str, float]:
         """Of the training itself."""
         tenth = max(1, len(curve.total) // 10)
-        counts = {f"train/{n}": float(curve.of(n).mean()) for n in curve.names if n.startswith("number_of_")}
+        counts = {f"train/{n}": float(curve.of(n).mean()) for n in curve.names if n.startswith(COUNT)}
         return {
             "train/updates": float(self.training.updates),
             "train/images_seen": float(self.images_seen),

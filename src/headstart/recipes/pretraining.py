@@ -259,6 +259,8 @@ class PretrainingOptions:
     """Of the cluster; None: one that is started on this machine."""
     events: str | Path | None = None
     """A file for what happens, a line of JSON each (docs/events.md)."""
+    tensorboard: bool = False
+    """Write the curves of the training into `tensorboard/` of the run, for TensorBoard."""
 
 
 def builtin_names(supervision: Supervision | None = None) -> list[str]:

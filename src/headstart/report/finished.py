@@ -98,6 +98,7 @@ def ran(
     """Run a study into `out`, or go on with it there: shown and told of while it works; and what was warned of.
     Arguments as in `summarized`."""
     from headstart.places.network import no_network
+    from headstart.study.executors.curves import with_curves
     from headstart.study.executors.pools import default_workers
     from headstart.study.executors.telling import told_to
     from headstart.study.executors.warned import keep_warnings
@@ -115,6 +116,7 @@ def ran(
             no_network(how.offline),
         ):
             try:
+                on_event = with_curves(on_event, out, how.tensorboard)
                 result = run(
                     study,
                     source,

@@ -168,8 +168,13 @@ def _plain(value: Any) -> Any:
 
 def append_line(path: Path, line: str) -> None:
     """Add a line to a file that grows, such as the run's log. Raises StoreError where it cannot be written."""
+    append_bytes(path, f"{line}\n".encode())
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """The same of bytes."""
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with path.open("ab") as file:
+            file.write(content)
     except OSError as fault:
         raise unwritable(path, fault) from fault

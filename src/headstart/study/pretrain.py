@@ -21,6 +21,7 @@ from headstart.store.sealing import damage, discard_damaged, recorded, seal
 from headstart.store.shared import close_store, open_store
 from headstart.store.store import Store
 from headstart.study.environment import environment
+from headstart.study.executors.curves import with_curves
 from headstart.study.executors.local import Event
 from headstart.study.files import resolved
 from headstart.study.finished.pretraining import Pretrained, finished
@@ -97,6 +98,7 @@ def run_pretraining(
     out = run_directory(study, recipe, options)
     if options.executor == "local" and options.address:
         raise UsageError("--address goes with --executor ray")
+    on_event = with_curves(on_event, out, options.tensorboard and not options.dry_run)
     with no_network(options.offline):
         if options.executor != "local" and not options.dry_run:
             return _on_cluster(study, recipe, options, out, on_event=on_event)

@@ -28,6 +28,7 @@ from headstart.store.shared import chosen_store, close_store, open_store
 from headstart.store.store import Store
 from headstart.study.environment import environment
 from headstart.study.executors.cluster import Cluster
+from headstart.study.executors.curves import FOLDER as CURVES
 from headstart.study.executors.events import Event, Outcome
 from headstart.study.executors.local import run_jobs
 from headstart.study.executors.options import Keep
@@ -302,7 +303,7 @@ def _with_recipes_as_written(study: Any) -> Any:
 def empty_run(out: Path, source: Path) -> None:
     """Delete what a run writes, and nothing else. study.json stays, so that it is a run throughout: another one takes
     its place."""
-    for name in ("store", "partial", "logs"):
+    for name in ("store", "partial", "logs", CURVES):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in (*RESULTS, EXTENDED, KEEP, SHARED, "report.html", DIGESTS, "log.txt", "study.toml"):
         if (out / name).resolve() != source.resolve():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from headstart.batches.batch import Batch
 from headstart.errors import TrainingError
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.models.detection.targets import COUNT
+from headstart.names import COUNT
 from headstart.recipes.schema import Recipe
 from headstart.train.devices import precision_on
 from headstart.train.distributed import World

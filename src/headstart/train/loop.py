@@ -14,7 +14,7 @@ from headstart.errors import Interrupted, WeightsError
 from headstart.models.backbones.freezing import frozen_parts
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.models.backbones.stages import fresh_prefixes
-from headstart.models.detection.targets import COUNT
+from headstart.names import COUNT
 from headstart.processes import asked_to_stop
 from headstart.progress import Progress
 from headstart.recipes.schema import Recipe
@@ -23,8 +23,9 @@ from headstart.train.ends import End, save_end
 from headstart.train.forward import Forward, Losses, NotFinite
 from headstart.train.loaders import BatchSource, fetched
 from headstart.train.memory import memory_for_images
+from headstart.train.pace import Pace
 from headstart.train.saving import USUAL, Keeping, Saver
-from headstart.train.schedule import resumed, warmup_cosine, warmup_steps
+from headstart.train.schedule import rate_factor
 from headstart.train.sentinel import NOTHING, Known, Sentinel
 from headstart.train.state import WeightAverage, averaged
 
@@ -99,6 +100,7 @@ def train(
     saver = Saver(state_dir, keeping, world, model, optimizer=optimizer, average=average, key=key, before=before)
     set_mode(model, recipe)
     sentinel = Sentinel(forward, batches, saver, known)
+    pace = Pace(recipe.updates, recipe.batch_size, world.device)
     for step, batch in saver.through(fetched(batches, saver.step, recipe.updates, world, workers=workers)):
         factor = rate_factor(recipe, step, before.step if before else 0)
         for group in optimizer.param_groups:
@@ -128,21 +130,14 @@ def train(
             raise Interrupted(f"stopped after update {step + 1} of {recipe.updates}; the same command goes on there")
         if world.leads and (step % 10 == 0 or step + 1 == recipe.updates):
             loss = LossCurve(tuple(losses), saver.history.losses[-1][None].numpy()).total[0]
-            progress((step + 1) / recipe.updates, f"update {step + 1}/{recipe.updates}, loss {loss:.3f}")
+            told = pace.told(step + 1, float(loss))
+            progress(told.fraction, str(told))
     if end and world.leads:
         save_end(end, recipe.updates, model, optimizer, average=average)
     if average:
         average.copy_to(model)
     model.eval()
     return LossCurve(saver.history.names, torch.stack(saver.history.losses).float().numpy())
-
-
-def rate_factor(recipe: Recipe, step: int, begun: int = 0) -> float:
-    """Of the learning rate at `step` (0-based), in a training that goes on from another's end at `begun`."""
-    climb = resumed(step, begun, recipe.updates)
-    if recipe.schedule == "steps":
-        return climb * warmup_steps(step, recipe.updates, recipe.warmup_updates, recipe.drops)
-    return climb * warmup_cosine(step, recipe.updates, recipe.warmup_updates)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

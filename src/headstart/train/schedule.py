@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from headstart.recipes.schema import Recipe
+
 
 def warmup_cosine(step: int, updates: int, warmup: int) -> float:
     """Factor of the rate at `step` (0-based): linear up over `warmup` updates, then half a cosine down to 0."""
@@ -29,3 +31,11 @@ def warmup_steps(step: int, updates: int, warmup: int, drops: Sequence[float], *
     if step < warmup:
         return (step + 1) / warmup
     return factor ** sum(step >= drop * updates for drop in drops)
+
+
+def rate_factor(recipe: Recipe, step: int, begun: int = 0) -> float:
+    """Of the learning rate at `step` (0-based), in a training that goes on from another's end at `begun`."""
+    climb = resumed(step, begun, recipe.updates)
+    if recipe.schedule == "steps":
+        return climb * warmup_steps(step, recipe.updates, recipe.warmup_updates, recipe.drops)
+    return climb * warmup_cosine(step, recipe.updates, recipe.warmup_updates)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from headstart.batches.batch import Batch
 from headstart.errors import HeadstartError, TrainingError
 from headstart.models.backbones.preprocessing import Preprocessing
-from headstart.models.detection.targets import COUNT, POSITIVES
+from headstart.models.detection.targets import POSITIVES
+from headstart.names import COUNT
 from headstart.recipes.schema import Recipe
 from headstart.train.forward import Forward, NotFinite
 from headstart.train.loaders import BatchSource

@@ -18,7 +18,7 @@ from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.preprocessing import IMAGENET, Preprocessing
-from headstart.models.detection.targets import COUNT
+from headstart.names import COUNT
 from headstart.progress import silent
 from headstart.recipes.schema import Recipe, recipe_of
 from headstart.tasks import transfer

@@ -16,8 +16,9 @@ from torchvision.ops import box_iou, roi_align
 from headstart.models.backbones.deformable import DeformRoIPool
 from headstart.models.detection.anchors import BACKGROUND, IGNORED, decode, encode, leave_out, match, sample
 from headstart.models.detection.roi_classes import DecoupledClasses, SoftmaxClasses, background_weight
-from headstart.models.detection.targets import COUNT, Detected, Targets, full, in_range, select_each
+from headstart.models.detection.targets import Detected, Targets, full, in_range, select_each
 from headstart.models.normalizers import over_processes
+from headstart.names import COUNT
 
 DEVIATIONS = (0.1, 0.2)
 """Usual deviations of centers and sides; boxes are told in these."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
-COUNT = "number_of_"
-"""Begins the names of what a model counts beside its losses, such as its positives; these are not trained on."""
+from headstart.names import COUNT
+
 POSITIVES = COUNT + "positives"
 """Places (locations, anchors, RoIs) of a batch that answer for a box."""
 CANDIDATES = 400

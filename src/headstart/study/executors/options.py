@@ -39,6 +39,8 @@ class RunOptions:
     """Of the cluster; None: one that is started on this machine."""
     events: str | Path | None = None
     """A file for what happens, a line of JSON each (docs/events.md)."""
+    tensorboard: bool = False
+    """Write the curves of all trainings into `tensorboard/` of the run, for TensorBoard."""
 
 
 class RunKeywords(TypedDict, total=False):
@@ -55,3 +57,4 @@ class RunKeywords(TypedDict, total=False):
     executor: ExecutorName
     address: str | None
     events: str | Path | None
+    tensorboard: bool
