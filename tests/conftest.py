@@ -4,7 +4,9 @@ What it may ask for: a command line.
 """
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
 
 # Before anything imports numpy or torch. More threads than cores wait for each other in busy loops.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -23,10 +25,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Removed after the test: five thousand caches with drawn images and features filled a disk."""
+    own = tmp_path_factory.mktemp("own")
+    for name, variable in (("cache", "HEADSTART_CACHE"), ("config", "XDG_CONFIG_HOME")):
+        (own / name).mkdir()
+        monkeypatch.setenv(variable, str(own / name))
     monkeypatch.delenv(trust.SOME, raising=False)
+    yield
+    shutil.rmtree(own, ignore_errors=True)
 
 
 @pytest.fixture
