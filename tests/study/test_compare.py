@@ -69,10 +69,13 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
     plan = api.plan_comparison(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert (plan.weights, plan.tasks, plan.seeds, plan.done, plan.foreseen[0].test_images) == (2, 1, 3, 0, 8)
     assert plan.out == tmp_path / "run" and not plan.out.exists(), "a plan writes nothing"
-    (most, searching), (count, seconds) = plan.trainings, plan.jobs["transfer"]
-    begin, longest = re.search(r"rates, ([\d.]+) CPU minutes at .*, ([\d.]+) if all go on", plan.text()).groups()
-    assert float(begin) == pytest.approx((most + searching) * seconds / count / 60, abs=0.051)
-    assert float(longest) == pytest.approx((most * 3 + searching) * seconds / count / 60, abs=0.051), "3 updates for 1"
+    of, (count, seconds) = plan.trainings, plan.jobs["transfer"]
+    told = re.search(
+        r"about ([\d.]+) CPU minutes \(([\d.]+) if .*, ([\d.]+) if all are run, ([\d.]+) if all go", plan.text()
+    )
+    all_on = of.most * 3 + of.searching  # 3 updates for 1
+    counts = (of.middle, of.fewest, of.most + of.searching, all_on)
+    assert [float(n) for n in told.groups()] == pytest.approx([n * seconds / count / 60 for n in counts], abs=0.051)
     done = api.compare(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert done.failed == []
     summary = json.loads((tmp_path / "run" / "metrics.json").read_text())

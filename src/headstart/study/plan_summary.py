@@ -18,16 +18,14 @@ from headstart.config.study import Study, Task
 from headstart.stats.arms import FEW, Arms
 from headstart.stats.parts import Parts
 from headstart.stats.power import detectable, power
-from headstart.stats.sequential import FIRST
 from headstart.stats.spread import foreseen_df
 from headstart.store.store import Store
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.planning.measured import Rate
 from headstart.study.planning.operations import heavier
-from headstart.study.planning.spending import is_adaptive
+from headstart.study.planning.spending import Trainings, trainings_of
 from headstart.study.results import Results
-from headstart.study.search import MOST_EXTENSIONS
 from headstart.tasks.table import TASKS
 from headstart.train.devices import ON_CPU, Devices, precision_on, usual_precision
 
@@ -105,9 +103,8 @@ class Plan:
     """Bytes of these that stay once all is done; None where all do."""
     tree: tuple[str, ...] = ()
     """The jobs as a tree, where that was asked for."""
-    trainings: tuple[int, int] | None = None
-    """At most, of an adaptive study: those of all seeds and folds, and further ones that search rates. None: others are
-    known."""
+    trainings: Trainings | None = None
+    """Of an adaptive study; None: those of others are known."""
     longest: float = 1.0
     """Times the updates that they begin with, that trainings of seeds go on to at most."""
     needs: tuple[str, ...] = ()
@@ -121,7 +118,8 @@ class Plan:
         """CPU seconds of all waiting jobs. Those that are not known yet are taken to be trainings and tests as long as
         the known ones, and as many as there can be at most."""
         trainings, seconds = self.jobs.get("transfer", (0, 0.0))
-        most = sum(self.trainings) if self.trainings else trainings + self.hidden
+        of = self.trainings
+        most = of.most + of.searching if of else trainings + self.hidden
         each = (seconds + self.jobs.get("evaluate", (0, 0.0))[1]) / max(trainings, 1)
         return sum(s for _, s in self.jobs.values()) + self.explaining + each * max(0, most - trainings)
 
@@ -141,15 +139,8 @@ class Plan:
         if self.hidden:
             lines.append(f"  and at least {self.hidden} jobs more once rates and lengths are chosen on held-out images")
         if self.trainings:
-            most, searching = self.trainings
-            more = f" and {searching} more that search rates" if searching else ""
-            known = f"  at most {most} trainings (a job for each length){more}"
-            if count := self.jobs.get("transfer", (0, 0.0))[0]:
-                each = self.jobs["transfer"][1] / count / 60
-                known += f", {each * (most + searching):.1f} CPU minutes at the length that they begin with"
-                if self.longest > 1:
-                    known += f", {each * (most * self.longest + searching):.1f} if all go on to the longest"
-            lines.append(f"{known}: after {FIRST} seeds of each candidate, only those that decide")
+            count, seconds = self.jobs.get("transfer", (0, 0.0))
+            lines.append(self.trainings.text(seconds / count if count else 0.0, self.longest))
         if self.explaining:
             said = "once the best is known, its explanations (compare: --no-explain leaves them out)"
             lines.append(f"  {said}: {_cpu_minutes(self.explaining)}")
@@ -216,25 +207,10 @@ def plan_summary(
         disk=sum(rates[kind].size * jobs[kind][0] for kind in measured) if measured else None,
         stays=_staying(study, waiting, rates) if measured and keep != "all" else None,
         tree=tree,
-        trainings=_most_trainings(study),
+        trainings=trainings_of(study),
         longest=max((t.most_updates / t.recipe.updates for t in study.tasks if t.recipe and t.most_updates), default=1),
         needs=needs,
     )
-
-
-def _most_trainings(study: Study) -> tuple[int, int] | None:
-    """See `Plan.trainings`. One that goes on for more updates counts once."""
-    tasks = [task for task in study.tasks if is_adaptive(study, task)]
-    if not tasks:
-        return None
-    of_seeds, searching = 0, 0
-    for task in tasks:
-        assert task.recipe
-        candidates, folds = len(task.only or study.weights), len(task.train)
-        of_seeds += candidates * folds * len(study.seeds)
-        tried = len(task.recipe.rates) + MOST_EXTENSIONS - 1 if task.recipe.rates else 0
-        searching += candidates * tried * (1 if study.search == "shared" else folds)
-    return of_seeds, searching
 
 
 def _staying(study: Study, waiting: Sequence[Job], rates: Mapping[str, Rate]) -> float:

@@ -20,6 +20,7 @@ from headstart.study.extending import extend
 from headstart.study.jobs import Expansion, Job
 from headstart.study.plan import Planner
 from headstart.study.plan_summary import plan_summary
+from headstart.study.planning.spending import Trainings
 from headstart.study.rankings import Ranking
 from headstart.study.results import Results
 from headstart.study.run import lookup
@@ -139,12 +140,15 @@ def test_nobody_waits_for_a_candidate_that_failed() -> None:
     assert seeds_of(plan) == dict.fromkeys(NAMES, 2) and not plan.complete
 
 
-def test_a_plan_says_how_many_trainings_there_are_at_most() -> None:
+def test_a_plan_says_how_many_trainings_there_are() -> None:
     """Three candidates, five seeds; of three rates and two further ones all but the best are only searched by."""
     of = study()
     plan = plan_summary(of, Path("run"), plan_of(Finished(0, {})))
-    assert plan.trainings == (15, 12)
-    assert "  at most 15 trainings (a job for each length) and 12 more that search rates: after 2" in plan.text()
+    assert plan.trainings == Trainings(fewest=12, most=15, searching=12), "6 of the first two seeds, 6 more by rates"
+    assert "  12 to 27 trainings (a job for each length), searches of rates among them\n" in plan.text()
+    said = plan.trainings.text(each=60, longest=4)
+    minutes = "(12.0 if 2 seeds of each candidate decide, 27.0 if all are run, 72.0 if all go on to the longest)"
+    assert said.endswith(f": about 19.5 CPU minutes {minutes}")
     assert (
         plan_summary(of.model_copy(update={"adaptive": False}), Path("run"), plan_of(Finished(0, {}))).trainings is None
     )

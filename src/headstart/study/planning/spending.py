@@ -15,6 +15,7 @@ from headstart.stats.sequential import FIRST, UNLIKELY, levels
 from headstart.study.durations import Aside, beyond_reach
 from headstart.study.jobs import Job, Trial
 from headstart.study.lengths import Found, convergence_of
+from headstart.study.search import MOST_EXTENSIONS
 from headstart.study.settings import DecideSettings
 from headstart.tasks.table import trained_task
 
@@ -33,9 +34,56 @@ class Spending:
     aside: Mapping[str, Aside] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """How many an adaptive study has, one that goes on for more updates counted once.
+
+    fewest: where the first seeds of each candidate decide and no search goes on beyond its rates. most: those of all
+    seeds and folds. searching: at most, further ones that search rates.
+    """
+
+    fewest: int
+    most: int
+    searching: int
+
+    @property
+    def middle(self) -> float:
+        """Of the fewest and all there can be: what is expected while nothing is known."""
+        return (self.fewest + self.most + self.searching) / 2
+
+    def text(self, each: float, longest: float) -> str:
+        """One line for the terminal. each: CPU seconds of one, 0 where that is not known. longest: times the updates
+        that they begin with, that those of seeds go on to at most."""
+        all_run = self.most + self.searching
+        counts = f"  {self.fewest} to {all_run} trainings (a job for each length), searches of rates among them"
+        if not each:
+            return counts
+        numbers = (self.middle, self.fewest, all_run, self.most * longest + self.searching)
+        middle, fewest, most, all_on = (f"{number * each / 60:.1f}" for number in numbers)
+        said = f"{middle} CPU minutes ({fewest} if {FIRST} seeds of each candidate decide, {most} if all are run"
+        return f"{counts}: about {said}" + (f", {all_on} if all go on to the longest)" if longest > 1 else ")")
+
+
 def is_adaptive(study: Study, task: Task) -> bool:
     """Whether candidates of a task may get unlike numbers of seeds."""
     return study.adaptive and task.recipe is not None and len(study.seeds) > FIRST
+
+
+def trainings_of(study: Study) -> Trainings | None:
+    """Of all adaptive tasks; None where there is none."""
+    tasks = [task for task in study.tasks if is_adaptive(study, task)]
+    if not tasks:
+        return None
+    fewest, most, searching = 0, 0, 0
+    for task in tasks:
+        assert task.recipe
+        runs = len(task.only or study.weights) * len(task.train)  # candidates and folds
+        searches = runs // (len(task.train) if study.search == "shared" else 1)
+        rates = task.recipe.rates
+        fewest += runs * FIRST + searches * max(0, len(rates) - 1)
+        most += runs * len(study.seeds)
+        searching += searches * (len(rates) + MOST_EXTENSIONS - 1) if rates else 0
+    return Trainings(fewest, most, searching)
 
 
 def spending(
