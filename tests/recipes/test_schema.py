@@ -97,6 +97,7 @@ def test_what_is_misspelt_is_told_with_the_nearest_right_name(more: dict[str, An
         ({"head": "faster-rcnn", "neck": "c4", "levels": ("C4",)}, 'levels: not read: `neck = "c4"` reads C4 alone'),
         ({"head": "linear", "drops": (0.5,)}, 'drops: not read: it needs `schedule = "steps"`'),
         ({"head": "linear", "trainable": "heads", "backbone_rate": 0.1}, "backbone_rate: not read: `trainable ="),
+        ({"head": "fcn", "scale_jitter": (2.0, 0.5)}, "`scale_jitter` is the least and the greatest factor"),
         ({"head": "fcos", "neck": "dc5"}, "neck: it should be 'plain' or 'fpn'; 'dc5' is for head \"faster-rcnn\""),
     ],
 )
@@ -122,10 +123,16 @@ def test_what_is_written_out_is_read_again_and_holds_what_is_read_alone(more: di
     assert type(recipe) is Recipe.family[more["head"]]
     assert recipe_of(recipe.model_dump()) == recipe_of(recipe.model_dump(mode="json")) == recipe
     assert recipe_of(recipe.model_dump(exclude_defaults=True)) == recipe
-    assert set(recipe.model_dump()) == set(type(recipe).model_fields) - set(recipe.idle()) - recipe.tacit
+    assert set(recipe.model_dump()) == set(type(recipe).model_fields) - set(recipe.idle()) - recipe.tacit - recipe.later
     held = Holder(recipe=recipe)
     assert Holder.model_validate_json(held.model_dump_json()) == held
     assert held.recipe is recipe
+
+
+def test_settings_of_windows_are_in_no_key_of_a_training_without() -> None:
+    assert not {"crop", "scale_jitter"} & set(recipe_of(PLAIN | {"head": "deeplab"}).identity())
+    cut = recipe_of(PLAIN | {"head": "deeplab", "crop": 513, "scale_jitter": [0.5, 2]})
+    assert cut.identity()["crop"] == 513 and recipe_of(cut.model_dump(mode="json")) == cut
 
 
 def test_recipes_that_were_written_with_the_settings_of_all_heads_are_read() -> None:

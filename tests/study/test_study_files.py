@@ -92,6 +92,16 @@ def test_kinds_of_task_and_their_heads_are_checked_with_line_and_nearest_name(tm
     assert found and text.splitlines()[int(found[1]) - 1] == new
 
 
+def test_only_masks_are_looked_for_more_than_once(tmp_path):
+    several = GOOD.replace("[tasks.recipe]", "inference = { flip = true }\n[tasks.recipe]")
+    (tmp_path / "s.toml").write_text(several)
+    assert load_study(str(tmp_path / "s.toml"))[0].tasks[0].inference.flip
+    message = faults(tmp_path, several.replace('kind = "segment"', 'kind = "detect"').replace("pixel", "fcos"))
+    assert "a task of kind 'detect' looks at its images once; `inference` is of segment" in message
+    message = faults(tmp_path, several.replace("flip = true", "stride = 3"))
+    assert re.search(r"tasks\.0\.inference\.stride: not read: it needs `window`", message)
+
+
 def test_a_recipe_is_for_tasks_that_train(tmp_path):
     assert "tasks.0: a task of kind 'segment' needs a recipe" in faults(tmp_path, GOOD[: GOOD.index("[tasks.recipe]")])
     probe = GOOD.replace('kind = "segment"', 'kind = "probe"')

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,11 +14,13 @@ import pytest
 
 from headstart.errors import DataError, UsageError
 from headstart.readers.suites import open_suite
+from headstart.recipes.schema import recipe_of
 from headstart.study.files import resolved
 from headstart.study.suites.answer import read_pairs, suite_answer
 from headstart.study.suites.planning import Fixed, Suite, choose_kind, extends, short_names, suite_study
 from headstart.study.suites.published import published
 from headstart.weights.cards import resolve
+from headstart.weights.detectors.facts import facts_of
 from support.drawn_layouts import as_coco, drawn_images
 
 CANDIDATES = ["random:shapes-resnet", "random:resnet18"]
@@ -49,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return suite
 
 
-def made(folder: Path, candidates: list[str] = CANDIDATES, seeds: int = 2) -> Suite:
+def made(folder: Path, candidates: list[str] = CANDIDATES, seeds: int = 2, **starts: Any) -> Suite:
     specs = [(uri, resolve(uri, folder)) for uri in candidates]
     return suite_study(
         "mine",
@@ -61,6 +64,7 @@ def made(folder: Path, candidates: list[str] = CANDIDATES, seeds: int = 2) -> Su
         seeds=seeds,
         fixed=Fixed(updates=2, rate=1e-3),
         reading={},
+        **starts,
     )
 
 
@@ -81,6 +85,26 @@ def test_each_set_is_a_task_and_what_cannot_be_used_is_named(folder: Path) -> No
         assert task.recipe.name.endswith("fixed-lr") and task.most_updates is None
         for name in (*task.train, *task.val, *task.test):
             assert suite.study.sets[name].path == str(folder / suite.sets[task.name])  # type: ignore[union-attr]
+
+
+def test_starts_are_candidates_and_all_train_the_same_detector(folder: Path) -> None:
+    recipe = {
+        "name": "r",
+        "updates": 9,
+        "batch_size": 2,
+        "lr": 1e-3,
+        "head": "retinanet",
+        "neck": "fpn",
+        "channels": 24,
+    }
+    suite = made(folder, CANDIDATES[1:] * 2, starts=["backbone", "detector"], detector=facts_of(recipe_of(recipe)))
+    assert [(w.name, w.start) for w in suite.study.weights] == [
+        ("random-resnet18-backbone", "backbone"),
+        ("random-resnet18-detector", "detector"),
+    ]
+    for task in suite.study.tasks:
+        assert task.recipe and (task.recipe.head, task.recipe.updates, task.recipe.lr) == ("retinanet", 2, 1e-3)
+        assert task.recipe.channels == 24 and not task.only  # type: ignore[attr-defined]
 
 
 def test_names_stay_apart() -> None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from headstart.api.candidates import candidates_of, opened, written
+from headstart.api.candidates import candidates_of, common_detector_of, opened, with_starts, written
 from headstart.api.options import DataRunKeywords, DataRunOptions, spelled
 from headstart.api.paths import PathLike, as_path
 from headstart.api.proposing import Limits, proposed, require_within
 from headstart.api.screening import shortlist
 from headstart.api.studies import plan_study
-from headstart.errors import UsageError
 from headstart.report.finished import RunSummary, summarized
 from headstart.terminal import tell
 from headstart.train.devices import chosen_devices
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from headstart.config.study import Study
     from headstart.study.plan_summary import Plan
     from headstart.weights.cards import WeightsSpec
-    from headstart.weights.detectors.facts import DetectorFacts
-    from headstart.weights.starts import StartKind
 
 
 @spelled(DataRunOptions)
@@ -151,14 +148,14 @@ def _made(
     from headstart.study.compare import choose_tasks, comparison
 
     if weights:
-        _with_starts(weights, starts)  # what is wrong there is said before the data are read
+        with_starts(weights, starts)  # what is wrong there is said before the data are read
     annotations = opened(data, how, how.offline)
     tasks = choose_tasks(annotations, task)
     if not how.quiet:
         tell("\n".join(annotations.summary()))
 
     def compared(uris: Sequence[PathLike]) -> _Made:
-        asked = _with_starts(uris, starts)
+        asked = with_starts(uris, starts)
         candidates = candidates_of([uri for uri, _ in asked], how.offline)
         chosen = [start for _, start in asked]
         study = comparison(
@@ -171,7 +168,7 @@ def _made(
             reading=how.settings(),
             explain=explain,
             starts=chosen,
-            detector=_common_detector(candidates, chosen, tasks, how.offline),
+            detector=common_detector_of(candidates, chosen, tasks, how.offline),
             full=length.full,
             probes=length.probes,
             curve=length.curve,
@@ -183,39 +180,3 @@ def _made(
     made = compared(weights)
     require_within(limits, [spec for _, spec in made.candidates], lambda: made.study)
     return made
-
-
-def _with_starts(weights: Sequence[PathLike], starts: Sequence[str]) -> list[tuple[str, StartKind]]:
-    """Every candidate: weights, and what is copied of them. Raises UsageError for fewer than two."""
-    from headstart.weights.detectors.whole import MARK
-    from headstart.weights.starts import require_start, split_start
-
-    wanted: list[StartKind | None] = [*map(require_start, starts)] or [None]
-    named = [split_start(str(uri)) for uri in weights]
-    plain = [own is not None or uri.startswith("random:") or uri.endswith(MARK) for uri, own in named]
-    asked = [
-        (uri, start) for (uri, own), alone in zip(named, plain, strict=True) for start in ([own] if alone else wanted)
-    ]
-    if len(asked) < 2:
-        raise UsageError(
-            "a comparison needs at least two candidates: repeat -w, for example "
-            "-w tv:ResNet50_Weights.IMAGENET1K_V2 -w tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1 -w random:resnet50. "
-            "`headstart weights list` shows what is known."
-        )
-    return [(uri, start or "backbone") for uri, start in asked]
-
-
-def _common_detector(
-    candidates: Sequence[tuple[str, WeightsSpec]], starts: Sequence[StartKind], tasks: Sequence[str], offline: bool
-) -> DetectorFacts | None:
-    """The one detector that all can be parts of, where some start from more than a backbone. Raises UsageError."""
-    from headstart.tasks.possible_starts import common_detector
-    from headstart.weights.starts import BEYOND
-
-    if not set(starts) & set(BEYOND):
-        return None
-    specs = [spec for _, spec in candidates]
-    detector = common_detector(list(zip(specs, starts, strict=True)), offline)
-    if detector and "detect" not in tasks:
-        raise UsageError("only detection copies more than a backbone; these data, or --task, are of other tasks")
-    return detector

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from headstart.api.candidates import candidates_of, written
+from headstart.api.candidates import candidates_of, common_detector_of, with_starts, written
 from headstart.api.options import spelled
 from headstart.api.paths import PathLike, as_path
-from headstart.errors import DataError, UsageError
+from headstart.errors import DataError
 from headstart.report.finished import RunSummary, summarized
 from headstart.study.executors.options import RunKeywords, RunOptions
 from headstart.terminal import tell
@@ -47,6 +47,7 @@ def suite(
     task: Literal["detect", "segment", "classify"] | str | None = None,
     seeds: int | None = None,
     *,
+    starts: Sequence[str] = (),
     budget: Literal["quick", "normal"] = "normal",
     updates: int | None = None,
     rate: float | None = None,
@@ -63,7 +64,8 @@ def suite(
     """Which of these weights should I start from, over data sets like those in `folder`?
 
     folder: a folder of data sets (RF100-VL, ODinW, your own); one that cannot be used is named and left out. weights:
-    two or more weights URIs or cards. task: the one that most data sets serve where None. updates, rate: one length,
+    two or more weights URIs or cards. task: the one that most data sets serve where None. starts: what is copied of
+    each of the weights, as in `compare`: each is a candidate on every data set. updates, rate: one length,
     one rate of the heads for every candidate, in place of lengths that follow the data and of a search; a labelled
     variant. size: height and width that images are brought to, in pixels. protocol: how detections are scored
     (`voc-area`, `coco`, `voc07-11pt`). groups: a CSV file with the columns `dataset,group`, such as domains. seen: one
@@ -81,23 +83,25 @@ def suite(
     from headstart.study.suites.published import published as known
 
     options = RunOptions(**how)
-    if len(weights) < 2:
-        raise UsageError("a suite needs at least two weights: repeat -w. `headstart weights list` shows what is known.")
+    asked = with_starts(weights, starts)
     root = Path(folder).resolve()
     beside = known(published, root.name)
-    candidates = candidates_of(weights, options.offline)
+    candidates, chosen = candidates_of([uri for uri, _ in asked], options.offline), [start for _, start in asked]
     with no_network(options.offline):
         sets = open_suite(root)
+    kind = choose_kind(sets, task)
     made = suite_study(
         root.name,
         sets,
         candidates,
-        choose_kind(sets, task),
+        kind,
         root=str(root),
         budget=budget,
         seeds=seeds,
         fixed=Fixed(updates, rate, protocol, size),
         reading={"on_bad_image": on_bad_image},
+        starts=chosen,
+        detector=common_detector_of(candidates, chosen, [kind], options.offline),
     )
     told = _about(seen, "weights", "dataset", weights=[w.name for w in made.study.weights], made=made)
     of_group = dict(_about(groups, "dataset", "group", weights=[], made=made))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headstart.cli.finish import finish
-from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out
+from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Starts, words_of
 from headstart.cli.groups import ReadingImages, Running, with_groups
 from headstart.errors import UsageError
 from headstart.tasks.table import trained_tasks
@@ -35,14 +35,7 @@ def compare(
         int | None,
         typer.Option(min=1, help="Trainings of each candidate, at most; by default what the budget allows."),
     ] = None,
-    starts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="backbone,detector,..",
-            help="What is copied of each -w: random, backbone, backbone+neck, detector; each is a candidate. A -w may "
-            "name its own: W#detector.",
-        ),
-    ] = None,
+    starts: Starts = None,
     screen: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +96,7 @@ def compare(
     from headstart import api
 
     asked: dict[str, Any] = {
-        "starts": [word.strip() for word in starts.split(",")] if starts else (),
+        "starts": words_of(starts),
         "budget": budget,
         "license": license,
         "max_ms": max_ms,

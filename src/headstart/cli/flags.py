@@ -99,6 +99,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+Starts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="backbone,detector,..",
+        help="What is copied of each -w: random, backbone, backbone+neck, detector; each is a candidate. A -w may "
+        "name its own: W#detector.",
+    ),
+]
 Extend = Annotated[
     bool, typer.Option("--extend", help="Train on where a comparison has not converged: as many updates again.")
 ]
@@ -108,3 +116,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show more of wha
 OnBadImage = Annotated[
     OnBad, typer.Option("--on-bad-image", help="An image that cannot be decoded: stop, or leave it out and list it.")
 ]
+
+
+def words_of(listed: str | None) -> tuple[str, ...]:
+    """Of an option with words between commas; none where it was not given."""
+    return tuple(word.strip() for word in listed.split(",")) if listed else ()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from headstart.cli.finish import end_with_failures
-from headstart.cli.flags import AsJson, Budget, Extend, OnBadImage, Out
+from headstart.cli.flags import AsJson, Budget, Extend, OnBadImage, Out, Starts, words_of
 from headstart.cli.groups import Group, Running, with_groups
 from headstart.errors import UsageError
 from headstart.terminal import say
@@ -53,6 +53,7 @@ def suite(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Trainings of each candidate on each data set; by default the budget's.")
     ] = None,
+    starts: Starts = None,
     budget: Annotated[Budget, typer.Option(help="How long each training is.")] = "normal",
     fixed: Fixed,
     groups: Annotated[
@@ -79,6 +80,7 @@ def suite(
         weights,
         task,
         seeds,
+        starts=words_of(starts),
         budget=budget,
         **fixed.keywords(),
         groups=groups,

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from headstart.config.axes import Axis, Factorial, faults_of_axes, with_axes
 from headstart.config.data import DataSource, Origin, Published, data_name
+from headstart.config.inference import MaskInference
 from headstart.config.pretraining import Pretraining, recipe_in_full
 from headstart.config.probes import FurtherProbes
 from headstart.config.screening import Screening, faults_of_screening
@@ -91,6 +92,8 @@ class Task(Settings):
     """How detections are scored."""
     further: FurtherProbes | None = None
     """Of a probe: other classifiers, every stage, few images of each class."""
+    inference: MaskInference | None = None
+    """Of segmentation: how test images are looked at; None: each once, whole. Held-out images always are."""
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -114,13 +114,32 @@ class FasterRcnnHead(PyramidHead):
 BACKBONE_NAMES = {"deformable": "Name the backbone so: resnet50[deformable=C3+C4+C5]"}
 
 
-class PixelHead(MapsHead):
+class MasksHead(ReadSettings):
+    """Of heads that are trained by masks."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"crop", "scale_jitter"})
+
+    crop: int = Field(default=0, ge=0)
+    """Side of the square windows, pixels, that images are trained on, each at a random place; where an image is
+    smaller, the rest is gray, and ignored in its mask. 0: images as large as they are."""
+    scale_jitter: tuple[Annotated[float, Field(gt=0, le=8)], Annotated[float, Field(gt=0, le=8)]] = (1.0, 1.0)
+    """Least and greatest factor that images are enlarged by at random before (DeepLab: 0.5, 2); without `crop`, a
+    window as large as the image is cut then."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> MasksHead:
+        if self.scale_jitter[0] > self.scale_jitter[1]:
+            raise ValueError("`scale_jitter` is the least and the greatest factor, such as [0.5, 2.0]")
+        return self
+
+
+class PixelHead(MasksHead, MapsHead):
     """Semantic segmentation."""
 
     elsewhere: ClassVar[Mapping[str, str]] = BACKBONE_NAMES
 
 
-class DilatedHead(ReadSettings):
+class DilatedHead(MasksHead):
     """Semantic segmentation on a ResNet's C5, dilated to the stride of C4."""
 
     channels: int = Field(default=64, ge=1)

@@ -66,13 +66,15 @@ SAVES_STATE = frozenset({"proposals", "pretrain", "transfer", "finetune"})
 def as_json(value: Any) -> Any:
     """Settings as JSON has them: dataclasses and pydantic models as objects with all their fields, tuples as lists.
 
-    What has an `identity()` is that: fields that only describe it are no part of a key.
+    What has an `identity()` is that: fields that only describe it are no part of a key, nor are those that came later
+    (`headstart.study.settings.LATER`) and have their default.
     """
     if isinstance(value, BaseModel):
         identity = getattr(value, "identity", None)
         return identity() if callable(identity) else value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
+        told = [f for f in fields(value) if not (f.metadata.get("later") and getattr(value, f.name) == f.default)]
+        return {f.name: as_json(getattr(value, f.name)) for f in told}
     if isinstance(value, Mapping):
         return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, tuple | list):

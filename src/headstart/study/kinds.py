@@ -28,6 +28,9 @@ def _faults(entry: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]
     if not isinstance(kind, str):
         return
     task = TASKS.get(kind)
+    if entry.get("inference") is not None and task is not None and not getattr(task, "has_looks", False):
+        said = " or ".join(name for name, other in TASKS.items() if getattr(other, "has_looks", False))
+        yield ("inference",), f"a task of kind {kind!r} looks at its images once; `inference` is of {said}", None
     if task is None:
         yield ("kind",), f"there is no such task; {nearest(kind)}", kind
     elif entry.get("own_sizes") is not None:

@@ -8,15 +8,18 @@ set or a run may be moved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from headstart.config.inference import MaskInference
 from headstart.config.probes import FurtherProbes
 from headstart.readers.place import DataPlace
 from headstart.recipes.schema import Recipe
 from headstart.weights.starts import CopySettings, StartPlace, StartSettings
 
 Target = Literal["detect", "segment", "classify"]
+LATER = {"later": True}
+"""Metadata of settings that came later: in no key while they have their default, so that finished jobs stay."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class EvaluateSettings:
     bootstrap: int
     threads: int
     device: str
+    inference: MaskInference | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,10 @@ class TrainedTask(Task, Protocol):
     trains_on: Literal["boxes", "masks", "labels"] | None = None
     """What of a batch its losses read as it is, so that it can be checked (`headstart.train.sentinel`)."""
 
+    has_looks: bool = False
+    """Whether its model gives logits on a grid, so that images may be looked at more than once
+    (`headstart.config.inference`)."""
+
     def chosen_by(self, protocol: str) -> tuple[str, ...]:
         """Metrics that a rate is chosen by on validation images, ties by the next."""
         ...

@@ -39,6 +39,7 @@ class Segment(MapsTask):
     of_class = "IoU"
     updates: Mapping[Budget, int] = {"quick": 100, "normal": 600}
     trains_on = "masks"
+    has_looks = True
 
     def ranked_by(self, protocol: str) -> tuple[str, ...]:
         return (metric(self.family, "miou"),)

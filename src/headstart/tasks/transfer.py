@@ -16,6 +16,7 @@ from torch import nn
 from headstart.batches.chips.scales import Scale
 from headstart.batches.image_batches import Batches
 from headstart.batches.image_sets import ImageSet
+from headstart.batches.windows import WHOLE, Windows
 from headstart.errors import WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.models.backbones.norms import set_norms
@@ -25,6 +26,7 @@ from headstart.models.whole.families import CONFIG, split_whole
 from headstart.models.whole.network import Whole
 from headstart.processes import asked_to_stop
 from headstart.progress import Progress
+from headstart.recipes.heads import MasksHead
 from headstart.recipes.schema import Recipe, as_written, recipe_of
 from headstart.store.arrays import save_arrays
 from headstart.store.files import read_json, write_json
@@ -85,7 +87,15 @@ def fit(
     if told:
         told(copied)
     model.to(world.device)
-    batches = Batches(images, recipe.batch_size, seed, recipe.flip, quarter_turns=recipe.quarter_turns, rows=rows)
+    batches = Batches(
+        images,
+        recipe.batch_size,
+        seed,
+        recipe.flip,
+        quarter_turns=recipe.quarter_turns,
+        rows=rows,
+        windows=_windows(recipe),
+    )
     if not before and not isinstance(start.backbone, Whole):  # of one all is loaded, or all is random
         look_at_start(start.backbone, batches, start.preprocessing, recipe)
     if recipe.reestimate_batch_norm and not before:
@@ -109,6 +119,11 @@ def fit(
         known=Known(trained.trains_on, searched),
     )
     return model, curve
+
+
+def _windows(recipe: Recipe) -> Windows:
+    """What of the images is trained on."""
+    return Windows(recipe.crop, recipe.scale_jitter) if isinstance(recipe, MasksHead) else WHOLE
 
 
 def _end_of(folder: Path) -> End:

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from headstart.config.data import data_name
+from headstart.config.inference import MaskInference
 from headstart.config.pretraining import Pretraining
 from headstart.config.sets import FolderSet, TableSet, WorldSet
 from headstart.config.study import Study, Task, WeightsEntry
 from headstart.errors import UsageError
 from headstart.recipes.changes import changed
+from headstart.recipes.heads import MasksHead
 from headstart.recipes.pretraining import PretrainingRecipe
 from headstart.recipes.sampling import ScaledSampling, ScaleSettings
 from headstart.recipes.schema import Recipe, recipe_of
@@ -33,9 +35,9 @@ CHANNELS, ROIS, PROPOSALS = 32, 32, 48
 FEW = 12
 """Images that a task with a limit trains on, at least."""
 BOOTSTRAP = 100
-PER_CLASS = {60: 7, 30: 7, 20: 10, 5: 10}
+PER_CLASS = {60: 7, 30: 4, 20: 10, 5: 10}
 """Images a class of a draw, by those of the study."""
-PIXELS = ("anchors", "hi", "limit", "lo", "size", "size_hw", "value")
+PIXELS = ("anchors", "crop", "hi", "limit", "lo", "size", "size_hw", "stride", "value", "window")
 UNREAD = (".images", ".megabytes", ".pretraining", ".start", ".uri")
 
 
@@ -105,12 +107,18 @@ def _small_pretraining(wanted: Pretraining, made: Made) -> Pretraining:
 
 
 def _small_task(task: Task) -> Task:
+    update: dict[str, Any]
     if task.own_sizes:
         return task.model_copy(update={"own_sizes": small_recipe(task.own_sizes)})
+    if task.further:
+        update = {"per_class": tuple(sorted({PER_CLASS.get(n, n) for n in task.further.per_class}))}
+        return task.model_copy(update={"further": task.further.model_copy(update=update)})
     if task.recipe is None:
         return task
     small = _small_training(task.recipe)
-    update: dict[str, Any] = {"recipe": small}
+    update = {"recipe": small}
+    if task.inference:
+        update["inference"] = _small_inference(task.inference)
     if task.most_updates:
         update["most_updates"] = small.updates * (task.most_updates // task.recipe.updates)
     if task.limit:
@@ -124,9 +132,19 @@ def _small_training(recipe: Recipe) -> Recipe:
     values |= {"updates": min(recipe.updates, UPDATES), "batch_size": batch}
     if recipe.warmup is not None:
         values["warmup"] = min(recipe.warmup, WARMUP)
+    if isinstance(recipe, MasksHead) and recipe.crop:
+        values["crop"] = _pixels(recipe.crop)
     if hasattr(recipe, "channels"):
         values["channels"] = min(recipe.channels, CHANNELS)
     return recipe_of(values)
+
+
+def _small_inference(inference: MaskInference) -> MaskInference:
+    values = inference.model_dump(exclude_unset=True)
+    pixels = ("window", "stride")
+    return MaskInference.model_validate(
+        {name: -(-value // SMALLER) if name in pixels and value else value for name, value in values.items()}
+    )
 
 
 def small_recipe(recipe: PretrainingRecipe) -> PretrainingRecipe:

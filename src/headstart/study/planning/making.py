@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from headstart.config.sets import FolderSet
+from headstart.config.sets import FolderSet, TableSet
 from headstart.config.study import Study, Task, WeightsEntry
 from headstart.places.speeds import Speed
 from headstart.recipes.schema import Recipe
@@ -124,7 +124,12 @@ class JobMaker:
         inputs = {f"model{k}": job for k, job in enumerate(transfers)}
         inputs |= {f"test{k}": self.sets.job(name, seed) for k, name in enumerate(task.test)}
         settings = EvaluateSettings(
-            task.kind, task.protocol, self.study.bootstrap, self.study.threads, device=self.device
+            task.kind,
+            task.protocol,
+            self.study.bootstrap,
+            self.study.threads,
+            device=self.device,
+            inference=task.inference,
         )
         cost = sum(self._test_cost(task, entry, name) for name in task.test)
         label = f"test {task.name} from {entry.name}, seed {seed}"
@@ -223,12 +228,20 @@ class JobMaker:
         images = task.train[fold]
         speed = self._speed(task, entry, images)
         if speed is None:
-            return recipe.updates * recipe.batch_size * self.sets.pixels(images) / PIXELS_PER_SECOND
+            pixels = getattr(recipe, "crop", 0) ** 2 or self.sets.pixels(images)
+            return recipe.updates * recipe.batch_size * pixels / PIXELS_PER_SECOND
         held_out = self.sets.count(task.val[fold]) if task.val else min(MOST_HELD_OUT, self.sets.count(images) // 5)
         return recipe.updates * speed.update + SCORES * held_out * speed.image
 
+    def _looks(self, task: Task, images: str) -> float:
+        """How often the network sees each test image."""
+        tested = self.study.sets[images]
+        if task.inference is None or isinstance(tested, TableSet):
+            return 1.0
+        return task.inference.looks(tested.size_hw if isinstance(tested, FolderSet) else (tested.size, tested.size))
+
     def _test_cost(self, task: Task, entry: WeightsEntry, images: str) -> float:
-        speed = self._speed(task, entry, task.train[0])
+        speed, looks = self._speed(task, entry, task.train[0]), self._looks(task, images)
         if speed is None:
-            return self._pixels(images) / (3 * PIXELS_PER_SECOND) + SCORING / len(task.test)
-        return self.sets.count(images) * (speed.image + speed.score)
+            return looks * self._pixels(images) / (3 * PIXELS_PER_SECOND) + SCORING / len(task.test)
+        return self.sets.count(images) * (looks * speed.image + speed.score)

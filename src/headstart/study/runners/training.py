@@ -107,6 +107,7 @@ def evaluate(
     settings: EvaluateSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
     """Test metrics of one trial, means over its folds, with bootstrap replicates over the test images."""
+    from headstart.models.several_looks import SeveralLooks
     from headstart.tasks.folds import score_folds
     from headstart.tasks.table import trained_task
     from headstart.tasks.transfer import load_model
@@ -126,7 +127,8 @@ def evaluate(
         trained = load_model(inputs[f"model{k}"], assigned_world().device)
         show = partial(_of_fold, progress, k, folds)
         with memory_for_images("predictions on images", size_of(images)):
-            predictions.append(task.predict(trained.model, trained.preprocessing, images, show))
+            model = SeveralLooks(trained.model, settings.inference) if settings.inference else trained.model
+            predictions.append(task.predict(model, trained.preprocessing, images, show))
             reachable.append(task.reachable(trained.model, trained.preprocessing, images))
     weights = image_weights(np.concatenate([s.clusters for s in sets]), settings.bootstrap)
     progress(0.85, f"{settings.bootstrap} resamples of the test images")
@@ -202,8 +204,10 @@ def _stages(settings: ProbeSettings, inputs: Inputs, fold: int) -> Stages:
     images, tested = (ImageSet.open(inputs[f"{role}_images{fold}"]) for role in ("train", "test"))
     rows = training_part(images, "classify", settings.seed, settings.limit, hold_out=False).train
     order = seed_order(images, "classify", settings.seed)
-    train = {stage: x[rows] for stage, x in load_arrays(inputs[f"train{fold}"] / "pooled.npz").items()}
-    test = load_arrays(inputs[f"test{fold}"] / "pooled.npz")
+    train, test = (load_arrays(inputs[f"{role}{fold}"] / "pooled.npz") for role in ("train", "test"))
+    if not (settings.further and settings.further.stages):  # ten folds of all stages are gigabytes
+        train, test = dict([[*train.items()][-1]]), dict([[*test.items()][-1]])
+    train = {stage: x[rows] for stage, x in train.items()}
     (_, train_x), (_, test_x) = [*train.items()][-1], [*test.items()][-1]
     labels = ProbeFold(train_x, images.image_labels[rows], test_x, tested.image_labels, clusters=images.clusters[rows])
     return Stages(labels, train, test, np.searchsorted(rows, order[np.isin(order, rows)]))

@@ -16,6 +16,8 @@ from headstart.study.compare import comparison
 from headstart.tasks.protocol import Budget
 from headstart.tasks.table import trained_task, trained_tasks
 from headstart.weights.cards import WeightsSpec
+from headstart.weights.detectors.facts import DetectorFacts
+from headstart.weights.starts import StartKind
 
 GROWS = ("sets", "tasks", "weights", "seeds")
 """Parts of a suite's study that may get more."""
@@ -76,24 +78,27 @@ def suite_study(
     seeds: int | None,
     fixed: Fixed,
     reading: dict[str, Any],
+    starts: Sequence[StartKind] = (),
+    detector: DetectorFacts | None = None,
 ) -> Suite:
     """A study with a task for every data set that serves `kind`; the others are named with the reason.
 
-    root: absolute path of the suite. candidates, reading: as in `headstart.study.compare.comparison`. Raises UsageError
-    where fewer than two sets are left: how differences vary from set to set cannot be told from one.
+    root: absolute path of the suite. candidates and what follows: as in `headstart.study.compare.comparison`. Raises
+    UsageError where fewer than two sets are left: how differences vary from set to set cannot be told from one.
     """
     names = short_names([s.name for s in sets])
+    told: dict[str, Any] = {"budget": budget, "seeds": seeds, "starts": starts, "detector": detector}
     parts: dict[str, Study] = {}
     left_out: list[LeftOut] = []
     for short, one in zip(names, sets, strict=True):
         try:
-            parts[short] = _part(one, candidates, kind, root=root, budget=budget, seeds=seeds, reading=reading)
+            parts[short] = _part(one, candidates, kind, root=root, reading=reading, **told)
         except (DataError, UsageError, StudyError) as fault:
             left_out.append(LeftOut(one.name, str(fault)))
     if len(parts) < 2:
-        told = "; ".join(f"{o.name}: {o.why}" for o in left_out[:3])
+        why = "; ".join(f"{o.name}: {o.why}" for o in left_out[:3])
         raise UsageError(
-            f"{root}: a suite needs two data sets that can be used for {kind!r}. Left out: {told or 'none'}"
+            f"{root}: a suite needs two data sets that can be used for {kind!r}. Left out: {why or 'none'}"
         )
     first = next(iter(parts.values()))
     prefixed = [_prefixed(short, part, fixed) for short, part in parts.items()]
@@ -115,9 +120,8 @@ def _part(
     kind: str,
     *,
     root: str,
-    budget: Budget,
-    seeds: int | None,
     reading: dict[str, Any],
+    **told: Any,
 ) -> Study:
     """The comparison on one data set. Raises DataError, UsageError, StudyError with why it cannot be."""
     target = trained_task(kind).target
@@ -127,7 +131,7 @@ def _part(
         raise UsageError(f"its annotations serve {', '.join(one.table.tasks) or 'no task'}, not {kind}")
     assign(one.table, target, 0 if has_test(one.table, target) else DEFAULT_FOLDS)
     place = f"{root}/{one.name}"
-    return comparison(place, one.table, candidates, [kind], budget=budget, seeds=seeds, reading=reading, explain="no")
+    return comparison(place, one.table, candidates, [kind], reading=reading, explain="no", **told)
 
 
 def _prefixed(short: str, part: Study, fixed: Fixed) -> tuple[dict[str, Any], Task]:
