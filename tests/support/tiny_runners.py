@@ -120,6 +120,7 @@ RUNNERS = {
     "naps": naps,
     "time": naps,
     "counts": counts,
+    "pretrain": counts,
 }
 
 

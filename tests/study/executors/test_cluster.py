@@ -79,7 +79,7 @@ def test_metrics_equal_those_of_this_machine_and_outlive_all_nodes(nodes, study,
         assert run_study(study, tmp_path / "lossy", there, lose_nodes) == local
     workers.extend(fresh)
     retried = [event.job.kind for event in events if event.what == "retried"]
-    assert retried == ["pretrain"]
+    assert retried.count("pretrain") == 1 and set(retried) <= {"pretrain", "transfer"}
     log = (tmp_path / "lossy" / "log.txt").read_text()
     assert (log.count(" retried pretrain-") == 1 and "its node was lost" in log) or "its process or its node" in log
     assert log.count(" finished pretrain-") == 1

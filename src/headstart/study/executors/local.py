@@ -19,9 +19,10 @@ from pathlib import Path
 from headstart.errors import Interrupted, StoreError
 from headstart.store.files import append_line, unwritable
 from headstart.store.store import Store
-from headstart.study.executors.cluster import Cluster, RayPool
+from headstart.study.executors.cluster import Cluster
 from headstart.study.executors.events import Event, Expansion, Outcome
 from headstart.study.executors.pools import Pool, pools_for, terminate_as_interrupt, threads_in_environment
+from headstart.study.executors.ray_pool import RayPool
 from headstart.study.executors.worker import RUNNERS, JobOrder, JobReport, note_path, read_note
 from headstart.study.jobs import ALONE, SAVES_STATE, Job
 from headstart.terminal import printable, tell
@@ -82,6 +83,12 @@ def _let_states_be_saved(pools: list[Pool | RayPool]) -> None:
         pool.ask_to_stop()
     with suppress(KeyboardInterrupt):
         wait(saving, timeout=SAVE_SECONDS)
+
+
+def _not_begun(fault: BaseException) -> JobReport:
+    """Of a job that never got to its runner, as on a node without Headstart."""
+    last = next((line for line in reversed(str(fault).splitlines()) if line.strip()), type(fault).__name__)
+    return JobReport(0.0, f"it could not be begun ({last.strip()}); see log.txt", str(fault))
 
 
 @dataclass
@@ -218,7 +225,7 @@ class _Dispatcher:
                 elif fault and (why := pool.lost(fault)):
                     self._lost(job, why)
                 else:
-                    self._take(job, future.result())
+                    self._take(job, _not_begun(fault) if fault else future.result())
         if broken:
             self._survive(broken)
 
