@@ -104,6 +104,23 @@ def test_ignored_detections_are_no_errors_and_boxes_that_do_not_count_make_none(
     assert result.counts["missed"] == 0 and np.isnan(result.ap)
 
 
+def test_under_image_weights_as_if_the_images_stood_there_so_often():
+    """Three images, each with another kind of error: none, one and two of them."""
+    truth = [(k, 0, 0, *A) for k in range(3)] + [(2, 1, 0, *B)]
+    found = [(0, 0, 0.9, *A), (0, 0, 0.8, *NOWHERE), (1, 0, 0.7, *NEAR), (2, 1, 0.6, *A), (2, 0, 0.5, *A)]
+    shape = {"num_images": 3, "num_classes": 2}
+    weights = np.array([[1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 0, 0]])
+    result = detection_errors(truth_of(truth, **shape), detections_of(found), "voc-area", image_weights=weights)
+    for row, times in enumerate(weights[:3]):
+        copies = [(image, sum(times[:image]) + k) for image in range(3) for k in range(times[image])]
+        again = [(to, *of[1:]) for of_image, to in copies for of in truth if of[0] == of_image]
+        said = [(to, *of[1:]) for of_image, to in copies for of in found if of[0] == of_image]
+        alone = errors_of(again, said, num_images=max(len(copies), 1), num_classes=2)
+        assert {kind: values[row] for kind, values in result.weighted.items()} == pytest.approx(alone.given_back)
+    assert result.given_back == {kind: values[0] for kind, values in result.weighted.items()}
+    assert all(np.isnan(values[3]) for values in result.weighted.values()), "no object has weight"
+
+
 def test_nothing_and_thresholds_that_make_no_sense():
     assert errors_of([(0, 0, 0, *A)], []).given_back["missed"] == 1.0
     assert np.isnan(errors_of([], []).given_back["missed"])

@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 
 from headstart.page.embedded import data_block, script, script_source
+from headstart.page.numbers import fixed
 from headstart.report.build import build
+from headstart.report.why.choices import choices
 from headstart.report.why.images import cells, pictures
 from headstart.report.why.words import numbers, sentences
+from headstart.report.why.wrong import errors
 from headstart.store.arrays import load_arrays
 from support.reports.fake_pair import write_pair
 from support.reports.fake_run import HOSTILE, write_run
@@ -51,6 +54,7 @@ def test_the_explorer_reads_what_is_in_the_store(run: Path) -> None:
     assert pair["near"][0][0] == near["nearest_a"].tolist() and pair["near"][1][1] == near["ranks_b"].tolist()
     assert pair["arms"] == list(ARMS) and pair["names"][0] == HOSTILE and images["classes"][0] == HOSTILE
     assert sum(map(len, pair["found"][0])) == 6 * len(of["found_a/index"])
+    assert pair["cams"][0]["grid"] == [3, 4] and pair["cams"][0]["values"] != pair["maps"][0]["values"]
     assert pair["maps"][0]["grid"] == [3, 4] and len(base64.b64decode(pair["maps"][1]["values"])) == 30 * 12
 
 
@@ -117,6 +121,53 @@ def test_sentences_say_what_intervals_decide(run: Path) -> None:
         "0.300 [0.200, 0.400]",
         "0.100 [−0.100, 0.300]",
     )
+
+
+def test_what_each_gets_wrong_is_said_and_shown(run: Path) -> None:
+    """b misses a fifth more, of two seeds that hardly differ; one seed is not tested, and other tasks have no kinds."""
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    found = errors(facts)
+    assert found and "labels loses most by “missed” (22." in found["sentence"]
+    assert "Shown to differ: “missed” costs labels 20." in found["sentence"]
+    assert found["rows"][-1][0] == "missed" and len(found["rows"]) == 6 and found["rows"][-1][4].startswith("−20.")
+    page = build(run).read_text()
+    assert "What each gets wrong" in page and page.count("Kinds of errors in numbers") == 1
+    costs = json.loads(json.dumps(facts["errors"]["given_back"]))
+    for of_kind in costs.values():
+        of_kind["difference"]["p_adjusted"] = None
+    said = errors(facts | {"errors": facts["errors"] | {"given_back": costs}})
+    assert said and said["sentence"].endswith("it is not tested which of them costs one more than the other.")
+    assert errors(facts | {"errors": None}) is None
+
+
+def test_other_ways_to_measure_nearness(run: Path) -> None:
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    found = choices(facts)
+    assert (
+        found
+        and found["stages"] == ["C4", "C5"]
+        and [name for name, _ in found["rows"]][:2] == ["raw, cosine", "raw, euclidean"]
+    )
+    effects = facts["effects"]
+    value, lo, hi = effects["choice/C5/whitened/euclidean/a_less_b"]
+    assert found["rows"][-1][1][1] == (
+        fixed(value, 3, True),
+        f"[{fixed(lo, 3, True)}, {fixed(hi, 3, True)}]",
+        lo > 0 or hi < 0,
+    )
+
+    def said(*values: tuple[float, float]) -> str:
+        ends = [(scaling, distance) for scaling in ("raw", "whitened") for distance in ("cosine", "euclidean")]
+        of = {f"choice/C5/{s}/{d}/a_less_b": [sum(v) / 2, *v] for (s, d), v in zip(ends, values, strict=False)}
+        return choices(facts | {"effects": of | {"imbalance/n_images": [99.0, None, None]}})["sentence"]  # type: ignore[index]
+
+    assert (
+        said((0.1, 0.3), (0.2, 0.4)) == "However nearness is measured, neighbors for labels tell more of the other’s."
+    )
+    assert said((-0.1, 0.3), (-0.2, 0.4)).endswith("(2 ways), neither’s neighbors tell more of the other’s.")
+    mixed = said((0.1, 0.3), (-0.2, -0.1), (-0.1, 0.1))
+    assert "for boxes tell more of the other’s in 1 of 3 ways, those for labels in 1; the others are open" in mixed
+    assert choices(facts | {"effects": {}}) is None
 
 
 def test_without_its_images_the_pair_stays_and_the_explorer_goes(run: Path, tmp_path: Path) -> None:

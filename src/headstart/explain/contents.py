@@ -17,7 +17,7 @@ import numpy as np
 
 from headstart.batches.image_sets import ImageSet
 from headstart.stats.bootstrap import weighted_mean_replicates
-from headstart.tasks.folds import score_folds
+from headstart.tasks.folds import errors_of_folds, score_folds
 from headstart.tasks.protocol import Arrays, Task, TrainedTask
 
 BINS = 5
@@ -73,6 +73,12 @@ class Answers:
             return weighted_mean_replicates(self._predictions[0]["correct"], weights)
         _, drawn = score_folds(self._task, self._predictions, self._sets, weights, protocol=self._protocol)
         return drawn[self._metric]
+
+    def errors(self, weights: np.ndarray) -> Arrays:
+        """(R,) what errors of each kind come to under image weights (R, N); empty where kinds are not told apart."""
+        if not isinstance(self._task, TrainedTask):
+            return {}
+        return errors_of_folds(self._task, self._predictions, self._sets, weights, protocol=self._protocol)
 
     def of_each(self) -> np.ndarray:
         """(N,) of each image by itself; nan where an image alone has no value."""

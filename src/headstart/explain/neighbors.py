@@ -107,7 +107,7 @@ def equal_dimension(a: np.ndarray, b: np.ndarray, variance: float = PCA_VARIANCE
 
     d is the number of components that keep `variance` in the set that needs fewer: a control for unequal width.
     """
-    (scores_a, share_a), (scores_b, share_b) = _principal(a), _principal(b)
+    (scores_a, share_a), (scores_b, share_b) = principal(a), principal(b)
     d = min(int(np.searchsorted(share, variance)) + 1 for share in (share_a, share_b))
     d = max(2, min(d, scores_a.shape[1], scores_b.shape[1]))
     return scores_a[:, :d].astype(np.float32), scores_b[:, :d].astype(np.float32)
@@ -216,7 +216,7 @@ def _ranks_of(order: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores on all principal components, by falling variance, and the running share of the variance."""
     wide = np.asarray(features, dtype=np.float64)
     centered = wide - wide.mean(axis=0)

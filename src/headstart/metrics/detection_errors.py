@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from headstart.metrics.average_precision import Detections, Protocol, Rules, Truth, average_precision
 from headstart.metrics.averages import mean_of_present
@@ -62,7 +62,9 @@ class DetectionErrors:
     class_given_back: NDArray[np.float64]
     class_counts: NDArray[np.int64]
     kinds: NDArray[np.int8] = field(repr=False)
+    counted: NDArray[np.bool_] = field(repr=False)
     missed: NDArray[np.bool_] = field(repr=False)
+    weighted: dict[str, NDArray[np.float64]] = field(repr=False)
 
 
 def detection_errors(
@@ -72,8 +74,11 @@ def detection_errors(
     foreground: float = 0.5,
     *,
     background: float = 0.1,
+    image_weights: ArrayLike | None = None,
 ) -> DetectionErrors:
-    """Errors by kind. Raises as `average_precision`, and ValueError unless 0 < background < foreground <= 1."""
+    """Errors by kind. image_weights (R, n): a detection's kind, and what fixing it makes of it, is up to its own image,
+    so nothing is matched again for them. Raises as `average_precision`, and ValueError unless 0 < background <
+    foreground <= 1."""
     if not 0 < background < foreground <= 1:
         raise ValueError(f"background is {background}, foreground {foreground}; 0 < background < foreground <= 1")
     result = average_precision(truth, detections, protocol, (foreground,))
@@ -92,7 +97,11 @@ def detection_errors(
     missed = counted & ~found & ~pointed
     surest = _surest(object_of, found, detections.scores)
 
-    given_back = np.full((len(KINDS), truth.num_classes), np.nan)
+    weights = np.ones((1, truth.num_images))
+    if image_weights is not None:
+        weights = np.concatenate([weights, result.matches.weight_rows(image_weights)])
+    before = result.ap_replicates(weights)[:, 0]
+    given_back = np.full((len(KINDS), len(weights), truth.num_classes), np.nan)
     for k, kind in enumerate(KINDS):
         labels, fixed, still = detections.labels, fate.copy(), counted
         if kind == "missed":
@@ -103,8 +112,8 @@ def detection_errors(
             fixed[right], labels = HIT, labels.copy()
             labels[right] = truth.labels[object_of[right]]
         table = _refated(result.matches, truth, replace(detections, labels=labels), fixed, counted=still, rules=rules)
-        ap = table.ap(np.ones((1, truth.num_images)), rules.levels())[0][0, 0, 0, 0]
-        given_back[k] = np.where(np.isnan(ap), 1.0, ap) - result.ap[0]
+        ap = table.ap(weights, rules.levels())[0][:, 0, 0, 0]
+        given_back[k] = np.where(np.isnan(ap), 1.0, ap) - before
 
     class_counts = np.stack(
         [np.bincount(detections.labels[kinds == k], minlength=truth.num_classes) for k in range(len(KINDS))]
@@ -112,12 +121,14 @@ def detection_errors(
     class_counts[-1] = np.bincount(truth.labels[missed], minlength=truth.num_classes)
     return DetectionErrors(
         ap=float(result.map[0]),
-        given_back=dict(zip(KINDS, mean_of_present(given_back).tolist(), strict=True)),
+        given_back=dict(zip(KINDS, mean_of_present(given_back[:, 0]).tolist(), strict=True)),
         counts=dict(zip(KINDS, class_counts.sum(1).tolist(), strict=True)),
-        class_given_back=given_back,
+        class_given_back=given_back[:, 0],
         class_counts=class_counts,
         kinds=kinds,
+        counted=counted,
         missed=missed,
+        weighted=dict(zip(KINDS, mean_of_present(given_back[:, 1:]), strict=True)),
     )
 
 

@@ -29,9 +29,9 @@ VERSIONS = {
     "neighbors": 3,
     "activations": 1,
     "composition": 3,
-    "look": 2,
-    "pair": 3,
-    "contents": 2,
+    "look": 3,
+    "pair": 4,
+    "contents": 3,
     "screen": 1,
     "time": 1,
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from headstart.batches.batch import Batch
     from headstart.batches.image_sets import ImageSet
+    from headstart.metrics.average_precision import Detections
     from headstart.models.backbones.preprocessing import Preprocessing
     from headstart.progress import Progress
     from headstart.recipes.schema import AnyDetectorRecipe, Recipe, WholeRecipe
@@ -121,26 +122,28 @@ class Detect(MapsTask):
     def score(
         self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray | None, protocol: str
     ) -> Scores:
-        import numpy as np
-
-        from headstart.metrics.average_precision import COCO_THRESHOLDS, Detections
+        from headstart.metrics.average_precision import COCO_THRESHOLDS
         from headstart.tasks.detection_scores import score_detections
         from headstart.tasks.truth import truth_of_sets
 
-        starts = np.cumsum([0, *(len(s) for s in sets[:-1])])
-        moved = [p | {"image_index": p["image_index"] + k} for p, k in zip(predictions, starts, strict=True)]
-        detections = Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})  # type: ignore[arg-type]
-        truth, classes = truth_of_sets(sets), self.classes_of(sets[0])
         scored = score_detections(
-            truth,
-            detections,
+            truth_of_sets(sets),
+            _joined(predictions, sets),
             protocol,
-            classes,
+            self.classes_of(sets[0]),
             iou_thresholds=COCO_THRESHOLDS,
             image_weights=image_weights,
             per_class_at=(0.5,),
         )
         return scored.metrics, scored.replicates
+
+    def errors(
+        self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray, protocol: str
+    ) -> Arrays:
+        from headstart.tasks.detection_mistakes import mistakes
+        from headstart.tasks.truth import truth_of_sets
+
+        return mistakes(truth_of_sets(sets), _joined(predictions, sets), protocol, image_weights)
 
     def show(
         self, trained: TaskModel, pixels: np.ndarray, threshold: float
@@ -171,6 +174,17 @@ class Detect(MapsTask):
             )
         ]
         return draw_boxes(pixels, records), records
+
+
+def _joined(predictions: Sequence[Arrays], sets: Sequence[ImageSet]) -> Detections:
+    """Of all sets, one after the other."""
+    import numpy as np
+
+    from headstart.metrics.average_precision import Detections
+
+    starts = np.cumsum([0, *(len(s) for s in sets[:-1])])
+    moved = [p | {"image_index": p["image_index"] + k} for p, k in zip(predictions, starts, strict=True)]
+    return Detections(**{name: np.concatenate([p[name] for p in moved]) for name in moved[0]})  # type: ignore[arg-type]
 
 
 def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, size_hw: tuple[int, int]) -> nn.Module:

@@ -132,6 +132,15 @@ class TrainedTask(Task, Protocol):
         """Metrics of all folds together, and their replicates where image weights (B, n) are given."""
         ...
 
+    def errors(
+        self, predictions: Sequence[Arrays], sets: Sequence[ImageSet], image_weights: np.ndarray, protocol: str
+    ) -> Arrays:
+        """What its errors of each kind come to, `MEASURE/KIND` -> (R,) under image weights (R, n).
+
+        Empty where kinds of errors are not told apart.
+        """
+        return {}
+
     def show(
         self, trained: TaskModel, pixels: np.ndarray, threshold: float
     ) -> tuple[Image.Image, list[dict[str, Any]]]:

@@ -106,5 +106,10 @@ def test_folds_of_every_seed_come_together_by_the_names_of_images(tmp_path: Path
         np.testing.assert_allclose(of[f"score_{role}"], np.stack([expected, expected]))
     assert of["curve/count/n"].tolist() == [8, 8, 8] and of["curve/count/edges"].tolist() == [1, 2, 3, np.inf]
     assert (of["curve/count/a"] > of["curve/count/b"]).all()
+    wrong = load_arrays(tmp_path / "out" / "errors.npz")
+    assert wrong["errors/background/a"].shape == (2, 401)
+    # Boxes that were moved lie where nothing is: a quarter of a's, three quarters of b's, one an image.
+    for role, right in (("a", 18), ("b", 6)):
+        np.testing.assert_allclose(wrong[f"errors/background/{role}"][:, 0], (COUNT - right) / objects.sum(), rtol=0.25)
     assert sorted(of["found_a/index"].tolist()) == list(range(COUNT)), "of the first seed, over its folds"
     assert json.loads((tmp_path / "out" / "said.json").read_text()) == []

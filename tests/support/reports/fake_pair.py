@@ -12,11 +12,14 @@ import numpy as np
 from headstart.explain.contents import bins_of, contents_of, curves, outcomes
 from headstart.explain.likeness import likeness
 from headstart.explain.similarity import stage_similarity
+from headstart.explain.spaces import imbalances
+from headstart.metrics.detection_errors import KINDS
 from headstart.stats.bootstrap import image_weights, weighted_mean_replicates
 from headstart.store.arrays import save_arrays
 from headstart.store.files import write_json
 from headstart.study.jobs import Job, Pair
-from headstart.study.why.told import pair_facts
+from headstart.study.why.told import WRONG, pair_facts
+from headstart.study.why.wrong import MEASURES
 from support.by_hand.sets import image_set
 
 SIZE_HW = (48, 64)
@@ -63,15 +66,18 @@ def write_pair(
     spaces[1].append(spaces[0][1] * 2 + 1)
     alike = stage_similarity(*spaces)
     similar = {"cka": alike.cka, "procrustes": alike.procrustes, "chance": alike.chance}
+    other = {"C4": spaces[1][1], "C5": spaces[0][1] + 0.5 * rng.normal(size=spaces[0][1].shape)}
+    chosen, drawn_of_chosen = imbalances(dict(zip(("C4", "C5"), spaces[0], strict=True)), other, weights)
     names = {"stages_a": np.array(["C4", "C5"]), "stages_b": np.array(["C3", "C4", "C5"])}
     save_arrays(folder["pair"] / "stages.npz", similar | names)
-    metrics = {jobs["pair"].key: dict(found.metrics)}
-    replicates = dict(found.replicates)
+    metrics = {jobs["pair"].key: found.metrics | chosen}
+    replicates = found.replicates | drawn_of_chosen
     firing = {role: rng.uniform(0, 0.4, count) for role in "ab"}
     for role in "ab":
         name, values = "auroc/standardized", firing[role]
         energy = rng.uniform(0, 9, (count, *GRID)).astype(np.float16)
-        save_arrays(folder[f"look_{role}"] / "energy.npz", {"energy": energy, name: values})
+        maps = {"energy": energy, "grad_cam": energy[::-1] / energy.max()}
+        save_arrays(folder[f"look_{role}"] / "energy.npz", maps | {name: values})
         save_arrays(folder[f"look_{role}"] / "replicates.npz", {name: weighted_mean_replicates(values, weights)})
         metrics[jobs[f"look_{role}"].key] = {"look/images": float(count), name: float(values.mean())}
     apart = firing["a"] - firing["b"]
@@ -80,6 +86,7 @@ def write_pair(
     save_arrays(folder["pair"] / "replicates.npz", replicates)
     arrays, scores = _contents(rng, images, count)
     save_arrays(folder["contents"] / "contents.npz", arrays)
+    save_arrays(folder["contents"] / WRONG, _errors(rng))
     metrics[jobs["contents"].key] = outcomes(scores["a"], scores["b"])
     for kind in ("pair", "contents"):
         write_json(folder[kind] / "said.json", [f"{{a}} has a sentence of {kind}."])
@@ -94,6 +101,13 @@ def _photographs(rng: np.random.Generator, count: int) -> np.ndarray:
     """Smooth ones: a JPEG file of noise is no guide to its size."""
     coarse = rng.integers(0, 256, (count, 6, 8, 3))
     return coarse.repeat(SIZE_HW[0] // 6, axis=1).repeat(SIZE_HW[1] // 8, axis=2).astype(np.uint8)
+
+
+def _errors(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Of two seeds, by kind; b misses more."""
+    names = [(measure, kind, role) for measure in MEASURES for kind in KINDS for role in "ab"]
+    lead = {(kind, role): 0.2 * (kind == "missed" and role == "b") for _, kind, role in names}
+    return {f"{m}/{k}/{r}": rng.uniform(0.02, 0.03, (2, 41)) + lead[k, r] for m, k, r in names}
 
 
 def _contents(rng: np.random.Generator, images: Any, count: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -21,7 +21,8 @@ const element = (name, text, kind) => {
 class Explorer {
   constructor(root, images, pair, number) {
     Object.assign(this, { root, images, pair, number });
-    this.maps = pair.maps.map(map => map && { grid: map.grid, values: bytes(map.values) });
+    const unpacked = maps => maps.map(map => map && { grid: map.grid, values: bytes(map.values) });
+    this.maps = { maps: unpacked(pair.maps), cams: unpacked(pair.cams) };  // by what is shown
     this.pictures = new Map();
     this.controls = Object.fromEntries([...root.querySelectorAll("[data-control]")].map(c => [c.dataset.control, c]));
     this.defaults = {};
@@ -65,7 +66,7 @@ class Explorer {
     for (const name of classes) this.controls.class.append(new Option(name, name));
     const drop = (control, values) => [...this.controls[control].options].forEach(o => values.includes(o.value) && o.remove());
     if (!this.pair.found) drop("show", ["boxes"]);
-    if (!this.maps.some(Boolean)) drop("show", ["maps"]);
+    for (const kind of ["maps", "cams"]) if (!this.maps[kind].some(Boolean)) drop("show", [kind]);
     const known = this.images.ids.some((_, k) => this.difference(k) !== null);
     if (!known) { drop("sort", ["apart", "a", "b"]); this.controls.ahead.closest("label").hidden = true; }
     if (!this.pair.counts || !this.pair.counts.some(Boolean)) {
@@ -150,12 +151,13 @@ class Explorer {
     const [a, b] = this.pair.arms;
     const who = this.pair.scores ? `; ${a} is ahead on ${ahead[0]}, ${b} on ${ahead[1]}` : "";
     this.part("said").textContent = `${this.view.length} of ${this.images.ids.length} images${who}`;
-    const maps = this.controls.show.value === "maps";
+    const show = this.controls.show.value, maps = show in this.maps;
     const value = Number(this.controls.threshold.value);
     this.part("threshold-said").textContent = maps ? `cells from ${value} % of the map’s range on` : `scores from ${(value / 100).toFixed(2)} on`;
-    this.controls.threshold.closest("label").hidden = this.controls.show.value === "plain";
+    this.controls.threshold.closest("label").hidden = show === "plain";
     this.part("key-maps").hidden = !maps;
-    this.part("key-boxes").hidden = this.controls.show.value !== "boxes";
+    this.part("what-maps").textContent = show === "cams" ? "what speaks for the image’s class to a linear probe (Grad-CAM)" : "energy";
+    this.part("key-boxes").hidden = show !== "boxes";
   }
 
   // The image element of a picture, decoded once.
@@ -195,10 +197,10 @@ class Explorer {
     const show = arm === null ? "plain" : this.controls.show.value;
     const layers = { boxes: this.truth(k), bold: named };
     let words = "photograph";
-    if (show === "maps" && this.maps[arm]) {
-      const { grid, values } = this.maps[arm], cells = grid[0] * grid[1];
+    if (this.maps[show]?.[arm]) {
+      const { grid, values } = this.maps[show][arm], cells = grid[0] * grid[1];
       layers.heat = { grid, values: values.subarray(k * cells, (k + 1) * cells), threshold: this.controls.threshold.value / 100 };
-      words = `where ${this.pair.arms[arm]} fires`;
+      words = show === "cams" ? `what speaks for its class to ${this.pair.arms[arm]}` : `where ${this.pair.arms[arm]} fires`;
     } else if (show === "boxes") {
       const found = this.found(arm, k, named);
       layers.boxes = [...layers.boxes, ...found];

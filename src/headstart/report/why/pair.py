@@ -19,13 +19,14 @@ def pair_data(run: RunDir, facts: dict[str, Any], ids: list[str]) -> dict[str, A
     """Of a pair of `metrics.json`; what is missing in the store is null.
 
     `arms`: both names; `series`: which colors of the page they have. `near`: of each arm the nearest images of every
-    image and their ranks for the other. `maps`: of each arm, see `cells`. `counts`, `areas`, `labels`, `names`: number
-    of objects, their mean share of the image, class and names of classes. `scores`: of each arm, fractions or null.
-    `found`: of each arm and image x1, y1, x2, y2 in thousandths, class, score in hundredths, one after the other.
+    image and their ranks for the other. `maps`, `cams`: energy and Grad-CAM of each arm, see `cells`. `counts`,
+    `areas`, `labels`, `names`: number of objects, their mean share of the image, class and names of classes. `scores`:
+    of each arm, fractions or null. `found`: of each arm and image x1, y1, x2, y2 in thousandths, class, score in
+    hundredths, one after the other.
     """
     n = len(ids)
     near = run.arrays(facts["pair_dir"], "neighbors.npz", ())
-    maps = [run.arrays(job, "energy.npz", ("energy",)) for job in facts["look_dirs"]]
+    maps = [run.arrays(job, "energy.npz", ("energy",)) or {} for job in facts["look_dirs"]]
     of = run.arrays(facts["contents_dir"], "contents.npz", ()) if facts.get("contents_dir") else None
     return {
         "arms": [facts["a"], facts["b"]],
@@ -33,7 +34,8 @@ def pair_data(run: RunDir, facts: dict[str, Any], ids: list[str]) -> dict[str, A
         "near": [[_rows(near[f"nearest_{r}"], n), _rows(near[f"ranks_{r}"], n)] for r in "ab"]
         if near and "nearest_a" in near
         else None,
-        "maps": [None if m is None or not m["energy"].any() else cells(m["energy"][:n]) for m in maps],
+        "maps": [_cells(m, "energy", n) for m in maps],
+        "cams": [_cells(m, "grad_cam", n) for m in maps],
         "counts": None if of is None else of["counts"][:n].tolist(),
         "areas": None if of is None else [round(float(v), 4) for v in of["mean_area"][:n]],
         "labels": None if of is None else of["label"][:n].tolist(),
@@ -41,6 +43,10 @@ def pair_data(run: RunDir, facts: dict[str, Any], ids: list[str]) -> dict[str, A
         "scores": None if of is None else [_scores(of[f"score_{r}"][:, :n]) for r in "ab"],
         "found": [_found(of, r, n) for r in "ab"] if of and "found_a/index" in of else None,
     }
+
+
+def _cells(maps: dict[str, np.ndarray], name: str, n: int) -> dict[str, Any] | None:
+    return cells(maps[name][:n]) if name in maps and maps[name].any() else None
 
 
 def _rows(table: np.ndarray, n: int) -> list[list[int]]:

@@ -15,9 +15,11 @@ from headstart.report.composition import bin_names
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.why.alike import stages_alike
+from headstart.report.why.choices import choices
 from headstart.report.why.images import PICTURES, image_data, open_images
 from headstart.report.why.pair import pair_data
 from headstart.report.why.words import numbers, sentences
+from headstart.report.why.wrong import errors
 from headstart.report.words import capital, metric_words, primary_metric, task_words
 
 BINNINGS = (("count", "objects in the image"), ("area", "mean share of the image that an object covers"))
@@ -62,6 +64,8 @@ def _pair(run: RunDir, facts: dict[str, Any], blocks: dict[str, Any], there: lis
         "sentences": sentences(facts),
         "said": facts.get("said") or [],
         "numbers": numbers(facts),
+        "wrong": errors(facts),
+        "choices": choices(facts),
         "alike": stages_alike(run, facts),
         "binned": by_content(run, facts),
         "ranked": ranks(run, facts),

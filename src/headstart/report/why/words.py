@@ -41,6 +41,8 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         )
     if "auroc/standardized/a_less_b" in effects:
         said.append(_firing(effects, a, b))
+    if "auroc/grad_cam/a_less_b" in effects:
+        said.append(_speaking(effects, a, b))
     return said
 
 
@@ -48,7 +50,7 @@ def _neighbors(effects: dict[str, Effect], a: str, b: str) -> str:
     there, back = (fixed(effects[f"imbalance/{way}"][0], 2) for way in ("a_to_b", "b_to_a"))
     value = effects["imbalance/a_less_b"][0]
     both = f"information imbalance {there} from {a} to {b}, {back} back; 1 is chance"
-    if _open(effects, "imbalance/a_less_b"):
+    if is_open(effects, "imbalance/a_less_b"):
         return f"Neither network’s neighbors tell more of the other’s than the reverse ({both})."
     more, less = (b, a) if (value or 0) > 0 else (a, b)
     return (
@@ -57,7 +59,7 @@ def _neighbors(effects: dict[str, Effect], a: str, b: str) -> str:
     )
 
 
-def _open(effects: dict[str, Effect], name: str) -> bool:
+def is_open(effects: dict[str, Effect], name: str) -> bool:
     """Whether the interval of an effect holds 0, or there are too few images for one."""
     _, lo, hi = effects[name]
     images = effects.get("imbalance/n_images", [None])[0] or 0
@@ -68,10 +70,20 @@ def _firing(effects: dict[str, Effect], a: str, b: str) -> str:
     of_a, of_b = (fixed(effects[f"auroc/standardized/{key}"][0], 2) for key in "ab")
     value = effects["auroc/standardized/a_less_b"][0]
     both = f"AUROC above chance {of_a} for {a}, {of_b} for {b}"
-    if _open(effects, "auroc/standardized/a_less_b"):
+    if is_open(effects, "auroc/standardized/a_less_b"):
         return f"Neither is shown to fire on objects more than the other ({both})."
     more, less = (a, b) if (value or 0) > 0 else (b, a)
     return f"The features of {more} tell objects from what is beside them better than those of {less} ({both})."
+
+
+def _speaking(effects: dict[str, Effect], a: str, b: str) -> str:
+    of_a, of_b = (fixed(effects[f"auroc/grad_cam/{key}"][0], 2) for key in "ab")
+    right = " and ".join(fixed(100 * (effects[f"grad_cam/probe_right/{key}"][0] or 0), 0) for key in "ab")
+    both = f"Grad-CAM’s AUROC above chance {of_a} for {a}, {of_b} for {b}; the probes are right on {right} %"
+    if is_open(effects, "auroc/grad_cam/a_less_b"):
+        return f"What speaks for the image’s class lies on objects no more for one than for the other ({both})."
+    more, less = (a, b) if (effects["auroc/grad_cam/a_less_b"][0] or 0) > 0 else (b, a)
+    return f"What speaks for the image’s class lies on objects more for {more} than for {less} ({both})."
 
 
 ROWS = (
@@ -95,6 +107,20 @@ ROWS = (
         "",
         "place/center/a_less_b",
     ),
+    (
+        "Grad-CAM on objects: AUROC less that on other images’ objects",
+        "auroc/grad_cam/{}",
+        "",
+        "auroc/grad_cam/a_less_b",
+    ),
+    (
+        "Grad-CAM’s highest cell is on an object, less another’s",
+        "grad_cam/pointing/{}",
+        "",
+        "grad_cam/pointing/a_less_b",
+    ),
+    ("Grad-CAM on objects, less another image’s: share", "grad_cam/inside/{}", "", "grad_cam/inside/a_less_b"),
+    ("Images whose class a linear probe says, share", "grad_cam/probe_right/{}", "", ""),
     ("Spread of the energy: diagonals", "place/spread/{}", "", "place/spread/a_less_b"),
     ("Share of the object that lights up", "area/standardized/{}", "", ""),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +16,32 @@ from headstart.study.runners.shared import Inputs, Metrics, last_stage, size_of,
 from headstart.study.runners.training import STATISTICS_BATCH
 from headstart.study.settings import ContentsSettings, DataPlace, LookSettings, PairSettings, StartPlace
 
+if TYPE_CHECKING:
+    from headstart.explain.firing import Classes
+
 STATISTICS = 500
 """Images, at most, that channels are standardized by."""
 BOXES_SHOWN, LEAST_SCORE = 30, 0.05
 """Detections of an image that are kept for the report."""
+ERROR_RESAMPLES = 400
+"""Of the images, for the spread of what errors come to."""
+WRONG = "errors.npz"
+"""MEASURE/KIND/ROLE -> (S, 1 + B): of each seed what errors of the kind come to, then its replicates; empty for tasks
+that tell no kinds apart."""
+Stages = dict[str, np.ndarray]
+"""Pooled features of each (n, c)."""
+COMPARED = (
+    *(f"auroc/{kind}" for kind in ("standardized", "raw", "grad_cam")),
+    *(f"{of}/{where}" for of in ("place", "grad_cam") for where in ("pointing", "inside", "center", "spread")),
+)
+"""What looks measured of every image, whose differences are said where both have the same grid."""
 SAID = "said.json"
 """What could not be measured, in sentences; `{a}` and `{b}` stand for the names of the candidates."""
 
 
 def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-    """Pooled features of every stage, and the energy of the last one, against objects where they are annotated; batch
-    norms re-estimated as a transfer does."""
+    """Pooled features of every stage, and the energy and Grad-CAM of the last one, against objects where they are
+    annotated; batch norms re-estimated as a transfer does."""
     from headstart.batches.image_batches import Batches
     from headstart.explain.firing import firing
     from headstart.models.backbones.features import MapsOnDemand
@@ -46,9 +62,10 @@ def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, p
             for pixels in (images.images[:count], others.images[:STATISTICS])
         ]
         progress(0.1, f"maps of {count} images")
-        found = firing(maps_of[0], maps_of[1], images)  # type: ignore[arg-type]
+        found = firing(maps_of[0], maps_of[1], images, _classes(images, others, count))  # type: ignore[arg-type]
     save_arrays(out / "pooled.npz", maps_of[0].pooled)
-    save_arrays(out / "energy.npz", {"energy": found.energy.astype(np.float16)} | found.per_image)
+    drawn = {"energy": found.energy} | ({} if found.grad_cam is None else {"grad_cam": found.grad_cam})
+    save_arrays(out / "energy.npz", {name: m.astype(np.float16) for name, m in drawn.items()} | found.per_image)
     write_json(out / SAID, found.said)
     weights = image_weights(images.clusters[:count], settings.bootstrap)
     metrics: Metrics = {"look/images": float(count)}
@@ -57,10 +74,21 @@ def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, p
         if np.isfinite(values).any():
             metrics[name] = float(np.nanmean(values))
             replicates[name] = weighted_mean_replicates(values, weights)
+    if found.grad_cam is not None and np.isfinite(found.probe_right):
+        metrics["grad_cam/probe_right"] = found.probe_right
     if found.per_image:
         metrics["auroc/n_images"] = float(np.isfinite(found.per_image["auroc/standardized"]).sum())
     save_arrays(out / "replicates.npz", replicates)
     return metrics
+
+
+def _classes(images: ImageSet, others: ImageSet, count: int) -> Classes | None:
+    """Of the first `count` images and those that channels are standardized by; None where they have other classes."""
+    from headstart.explain.contents import contents_of
+    from headstart.explain.firing import Classes
+
+    own, of_others = contents_of(images, count), contents_of(others, STATISTICS)
+    return Classes(own.label, of_others.label, len(own.classes)) if own.classes == of_others.classes else None
 
 
 def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
@@ -69,6 +97,7 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
     from headstart.explain.contents import contents_of
     from headstart.explain.likeness import likeness
     from headstart.explain.similarity import stage_similarity
+    from headstart.explain.spaces import imbalances
 
     images = ImageSet.open(inputs["images"])
     features = {role: last_stage(inputs[role]) for role in ("a", "b")}
@@ -83,14 +112,7 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
     said += [f"{{{role}}}: {s}" for role, other in (("a", "b"), ("b", "a")) for s in told[role] if s not in told[other]]
     grids = [of[role]["energy"].shape[1:] for role in ("a", "b")]
     if grids[0] == grids[1]:
-        for name in (
-            "auroc/standardized",
-            "auroc/raw",
-            "place/pointing",
-            "place/inside",
-            "place/center",
-            "place/spread",
-        ):
+        for name in COMPARED:
             if name in of["a"] and name in of["b"]:
                 difference = of["a"][name] - of["b"][name]
                 if np.isfinite(difference).any():
@@ -110,6 +132,10 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
     for name, values in (("cka", alike.cka), ("procrustes", alike.procrustes), ("procrustes_chance", alike.chance)):
         if np.isfinite(values[-1, -1]):
             metrics[f"{name}/last"] = float(values[-1, -1])
+    if found.metrics:
+        progress(0.9, "other distances and scalings")
+        numbers, drawn = imbalances(*_of_same_stages(*pooled), weights)
+        metrics, replicates = metrics | numbers, replicates | drawn
     save_arrays(
         out / "stages.npz",
         {"cka": alike.cka, "procrustes": alike.procrustes, "chance": alike.chance}
@@ -121,10 +147,15 @@ def pair(settings: PairSettings, place: None, inputs: Inputs, out: Path, progres
     return metrics
 
 
+def _of_same_stages(a: Stages, b: Stages) -> tuple[Stages, Stages]:
+    """Of networks of other architectures the last stage alone, as `last`."""
+    return (a, b) if [*a] == [*b] else ({"last": [*a.values()][-1]}, {"last": [*b.values()][-1]})
+
+
 def contents(
     settings: ContentsSettings, place: DataPlace | None, inputs: Inputs, out: Path, progress: Progress
 ) -> Metrics:
-    """Scores of every image under both candidates' models, by seed; and by number and size of objects."""
+    """Scores of every image under both candidates' models, by seed; by number and size of objects; kinds of errors."""
     from headstart.explain.contents import RESAMPLES, Answers, bins_of, contents_of, curves, outcomes, strongest
     from headstart.tasks.table import TASKS
 
@@ -132,21 +163,25 @@ def contents(
     of = contents_of(images, settings.most)
     place_of = {str(name): k for k, name in enumerate(images.image_ids[: settings.most])}
     bins = bins_of(of)
-    weights = image_weights(images.clusters[: settings.most], RESAMPLES)
+    weights = image_weights(images.clusters[: settings.most], ERROR_RESAMPLES)
     arrays = {"counts": of.counts, "mean_area": of.mean_area, "label": of.label, "classes": np.array(of.classes)}
     scores = {role: np.full((len(settings.seeds), len(place_of)), np.nan) for role in ("a", "b")}
     binned: dict[str, list[np.ndarray]] = {f"{name}/{role}": [] for name in bins for role in ("a", "b")}
+    wrong: dict[str, list[np.ndarray]] = {}
     for k, seed in enumerate(settings.seeds):
         sets = [with_masks(ImageSet.open(inputs[f"test{seed}_{fold}"]), place) for fold in range(settings.folds)]
         rows = np.array([place_of.get(str(name), -1) for s in sets for name in s.image_ids])
+        drawn = weights[:, np.maximum(rows, 0)] * (rows >= 0)
         for j, role in enumerate(("a", "b")):
             progress((2 * k + j) / (2 * len(settings.seeds)), f"seed {seed}")
             said = _predictions(inputs[f"{role}{seed}"])
             answers = Answers(task, said, sets, settings.protocol)
             scores[role][k, rows[rows >= 0]] = answers.of_each()[rows >= 0]
             for name, (edges, of_images) in bins.items():
-                of_rows, drawn = np.where(rows >= 0, of_images[rows], -1), weights[:, np.maximum(rows, 0)]
-                binned[f"{name}/{role}"].append(answers.in_bins(of_rows, len(edges) - 1, drawn))
+                of_rows = np.where(rows >= 0, of_images[rows], -1)
+                binned[f"{name}/{role}"].append(answers.in_bins(of_rows, len(edges) - 1, drawn[:RESAMPLES]))
+            for name, values in answers.errors(np.concatenate([(rows >= 0)[None], drawn]).astype(np.uint16)).items():
+                wrong.setdefault(f"{name}/{role}", []).append(values)
             if k == 0 and "boxes_xyxy" in said[0]:
                 parts = [strongest(p, s.sizes_hw, BOXES_SHOWN, LEAST_SCORE) for p, s in zip(said, sets, strict=True)]
                 starts = np.cumsum([0, *map(len, sets)])
@@ -160,6 +195,7 @@ def contents(
         drawn_of = curves(pair_of[0], pair_of[1], counts) | {"edges": edges}
         arrays |= {f"curve/{name}/{key}": v for key, v in drawn_of.items()}
     save_arrays(out / "contents.npz", arrays)
+    save_arrays(out / WRONG, {name: np.stack(of_seeds) for name, of_seeds in wrong.items()})
     none = "There are no boxes here, so neither the number nor the size of objects is known."
     write_json(out / SAID, [] if (of.counts > 0).any() else [none])
     return outcomes(scores["a"], scores["b"])

@@ -11,8 +11,10 @@ import numpy as np
 from headstart.store.arrays import load_arrays
 from headstart.store.files import read_json
 from headstart.study.jobs import Job, Pair
+from headstart.study.why.wrong import wrong, wrong_lines
 
 SAID = "said.json"
+WRONG = "errors.npz"
 
 
 def pair_facts(pair: Pair, found: Callable[[Job], dict[str, Any] | None], folder: Callable[[str], Path]) -> dict | None:
@@ -42,6 +44,7 @@ def pair_facts(pair: Pair, found: Callable[[Job], dict[str, Any] | None], folder
         "contents_dir": contents.name if contents else None,
         "effects": effects,
         "outcomes": (found(contents) if contents else None) or {},
+        "errors": wrong(load_arrays(folder(contents.name) / WRONG)) if contents else None,
         "said": list(dict.fromkeys(sentence.format(a=pair.a, b=pair.b) for sentence in said)),
     }
 
@@ -78,6 +81,8 @@ def pair_lines(facts: dict[str, Any]) -> list[str]:
     if out.get("images/scored"):
         ahead = [int(out[f"images/ahead_{who}"]) for who in ("a", "b")]
         lines.append(f"{a} is ahead on {ahead[0]} of {int(out['images/scored'])} images, {b} on {ahead[1]}")
+    if facts.get("errors"):
+        lines += wrong_lines(facts["errors"]["given_back"], a, b)
     return lines + facts["said"]
 
 
