@@ -24,26 +24,8 @@ from headstart.study.files import load_study
 from headstart.tasks.table import trained_tasks
 from headstart.weights.cards import resolve
 from headstart.weights.detectors.facts import DetectorFacts
-from headstart.world.shapes import draw
-from support.miniatures import image, make_index_masks, mask, text, voc_object, voc_xml
+from support.miniatures import image, make_index_masks, mask, voc_folder
 from support.small_studies import CARD
-
-
-def voc_folder(root: Path, count: int, lists: dict[str, range]) -> Path:
-    for k in range(count):
-        drawing = draw("novel", k, 64)
-        (root / "JPEGImages").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(drawing.image).save(root / "JPEGImages" / f"{k:03d}.png")
-        names = ["disc" if label % 2 else "ring" for label in drawing.labels]
-        objects = [
-            voc_object(n, int(b[0]) + 1, int(b[1]) + 1, int(b[2]), int(b[3]))
-            for n, b in zip(names, drawing.boxes_xyxy, strict=True)
-        ]
-        size = "<size><width>64</width><height>64</height><depth>3</depth></size>"
-        voc_xml(root / "Annotations" / f"{k:03d}.xml", *objects, filename=f"{k:03d}.png", size=size)
-    for name, rows in lists.items():
-        text(root / "ImageSets" / "Main" / f"{name}.txt", *(f"{k:03d}" for k in rows))
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from headstart.world.shapes import draw
 from support.miniatures_coco import COCO_MAKERS
 from support.miniatures_voc import VOC_MAKERS
 
@@ -43,6 +44,24 @@ def voc_object(name: str, xmin: object, ymin: object, xmax: object, ymax: object
 def text(path: Path, *lines: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
+
+
+def voc_folder(root: Path, count: int, lists: dict[str, range]) -> Path:
+    """Drawn objects of two classes on images of 64 pixels, `count` of them, in the layout of VOC, with these lists."""
+    for k in range(count):
+        drawing = draw("novel", k, 64)
+        (root / "JPEGImages").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawing.image).save(root / "JPEGImages" / f"{k:03d}.png")
+        names = ["disc" if label % 2 else "ring" for label in drawing.labels]
+        objects = [
+            voc_object(n, int(b[0]) + 1, int(b[1]) + 1, int(b[2]), int(b[3]))
+            for n, b in zip(names, drawing.boxes_xyxy, strict=True)
+        ]
+        size = "<size><width>64</width><height>64</height><depth>3</depth></size>"
+        voc_xml(root / "Annotations" / f"{k:03d}.xml", *objects, filename=f"{k:03d}.png", size=size)
+    for name, rows in lists.items():
+        text(root / "ImageSets" / "Main" / f"{name}.txt", *(f"{k:03d}" for k in rows))
+    return root
 
 
 def make_voc(root: Path) -> None:
