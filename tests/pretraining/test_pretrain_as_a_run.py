@@ -65,9 +65,10 @@ def test_torchrun_and_a_cluster_are_one_too_many(data: Path, tmp_path: Path, mon
 
 @pytest.mark.ray
 def test_on_a_cluster_it_makes_the_same_weights(data: Path, tmp_path: Path) -> None:
-    here = pretrain(data, tmp_path / "here")
-    there = pretrain(data, tmp_path / "there", executor="ray")
+    """By two processes, here and there."""
+    here = pretrain(data, tmp_path / "here", processes=2)
+    there = pretrain(data, tmp_path / "there", executor="ray", processes=2)
     assert there.weights.read_bytes() == here.weights.read_bytes() and there.weights != here.weights
     assert there.folder.name == here.folder.name
-    again = pretrain(data, tmp_path / "there", executor="ray")
+    again = pretrain(data, tmp_path / "there", executor="ray", processes=2)
     assert again.lines[0] == "nothing to do: it was finished before"

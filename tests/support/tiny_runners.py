@@ -41,6 +41,14 @@ class Pace:
     nap: float
 
 
+@dataclass(frozen=True)
+class Together:
+    """Of a job of several processes, as the place of a pre-training is."""
+
+    processes: int
+    devices: tuple[str, ...] = ()
+
+
 def add(settings, place, inputs, out: Path, progress):
     """Its own number and those of its inputs."""
     progress(0.5, "adding")
@@ -71,6 +79,16 @@ def dies(settings, place, inputs, out: Path, progress):
         (folder / str(deaths)).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return {"deaths": deaths}
+
+
+def assigned(settings, place, inputs, out, progress):
+    """What Ray gave the job, and the GPUs that it was told and sees."""
+    import ray
+
+    given = ray.get_runtime_context().get_assigned_resources()
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    told = {"told": len(place.devices), "seen": len([name for name in seen.split(",") if name])}
+    return {"cpus": given.get("CPU", 0), "gpus": given.get("GPU", 0), **told}
 
 
 def naps(settings, place, inputs, out, progress):
@@ -120,8 +138,10 @@ RUNNERS = {
     "naps": naps,
     "time": naps,
     "counts": counts,
-    "pretrain": counts,
 }
+
+
+ON_RAY = RUNNERS | {"pretrain": counts, "proposals": assigned}
 
 
 def seated(settings, place, inputs, out, progress):

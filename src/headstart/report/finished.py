@@ -105,7 +105,10 @@ def ran(
     from headstart.study.progress import ProgressDisplay
     from headstart.study.run import run
 
-    with placed(how.executor, how.address, how.device, threads=study.threads, workers=how.workers) as place:
+    most = max((wanted.processes for wanted in study.pretraining.values()), default=1)
+    with placed(
+        how.executor, how.address, how.device, threads=study.threads, workers=how.workers, processes=most
+    ) as place:
         cluster, devices = place
         at_a_time = (how.workers or default_workers(study.threads)) + len(devices.names)
         if cluster is not None:

@@ -183,7 +183,10 @@ def _on_cluster(
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("--executor ray: torchrun has started processes already. Leave one of the two out.")
-    with placed(options.executor, options.address, options.device, threads=study.threads, workers=1) as place:
+    wanted = study.pretraining[recipe.name]
+    with placed(
+        options.executor, options.address, options.device, threads=study.threads, workers=1, processes=wanted.processes
+    ) as place:
         cluster, devices = place
         _begin(study, out, options, empty=False)
         result = run(

@@ -17,9 +17,9 @@ from headstart.study.jobs import Job
 from headstart.study.run import run
 from headstart.train.devices import ON_CPU
 from support.killed import STUDY
-from support.tiny_runners import Adding, Counting, Dying, Pace, expansion_of
+from support.tiny_runners import Adding, Counting, Dying, Pace, Together, expansion_of
 
-TINY = "support.tiny_runners:RUNNERS"
+TINY = "support.tiny_runners:ON_RAY"
 TESTS = Path(__file__).parents[2]
 
 with_ray = pytest.mark.ray
@@ -55,8 +55,9 @@ def run_study(study, out, cluster=None, on_event=lambda event: None):
     return (out / "metrics.json").read_bytes()
 
 
-def run_tiny(jobs, store, cluster, on_event=lambda event: None):
-    return run_jobs(lambda: expansion_of(jobs, store), store, 1, 1, on_event=on_event, runners=TINY, cluster=cluster)
+def run_tiny(jobs, store, cluster, on_event=lambda event: None, devices=ON_CPU):
+    how = {"runners": TINY, "cluster": cluster, "devices": devices}
+    return run_jobs(lambda: expansion_of(jobs, store), store, 1, 1, on_event=on_event, **how)
 
 
 @with_ray
@@ -132,6 +133,20 @@ def test_threads_and_words_of_a_node_are_those_of_a_worker(nodes, tmp_path):
         assert run_tiny([job], store, there).complete
     assert json.loads((store.path(job.name) / "metrics.json").read_text())["threads"] == 1
     assert "said by a runner" in (tmp_path / "logs" / f"{job.name}.txt").read_text()
+
+
+@with_ray
+def test_processes_that_train_together_have_what_each_needs_on_one_node(nodes, tmp_path):
+    """The other nodes have one CPU. Ray is told of GPUs that there are not; nobody computes on them."""
+    cluster, store = nodes[0], Store(tmp_path)
+    node = cluster.add_node(num_cpus=2, num_gpus=2)
+    for device, gpus in (("cpu", 0), ("auto", 2)):
+        job = Job("proposals", {"device": device}, {}, Together(2), label="together")
+        with connected(cluster.address, 1, 2) as there:
+            assert run_tiny([job], store, there, devices=there.devices(device)).complete
+        given = json.loads((store.path(job.name) / "metrics.json").read_text())
+        assert given == {"cpus": 2, "gpus": gpus, "told": gpus, "seen": gpus}
+    cluster.remove_node(node)
 
 
 @with_ray

@@ -26,7 +26,7 @@ from support.small_studies import LABELS_AND_RANDOM
 from support.tiny_runners import Adding, Counting, Pace, expansion_of
 
 TESTS = Path(__file__).parents[2]
-TINY = "support.tiny_runners:RUNNERS"
+TINY = "support.tiny_runners:ON_RAY"
 MOUNT = 'mount -t tmpfs none "$0" && exec "$@"'
 UNSHARE = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
 

@@ -37,21 +37,23 @@ class Cluster:
 
     def pool(self, devices: Devices) -> RayPool:
         """Where the jobs of a run go."""
-        of_gpu = max(1, min(1 + LOADERS, self.cpus // max(1, self.gpus)))
-        return RayPool(self._ray, self.threads, devices, of_gpu, far=self._far)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+        of_gpu = min((int(node.get("CPU", 0) // node["GPU"]) for node in nodes), default=1)
+        return RayPool(self._ray, self.threads, devices, max(1, min(1 + LOADERS, of_gpu)), far=self._far)
 
 
 @contextmanager
 def placed(
-    executor: str, address: str | None, device: str, *, threads: int, workers: int | None
+    executor: str, address: str | None, device: str, *, threads: int, workers: int | None, processes: int = 1
 ) -> Iterator[tuple[Cluster | None, Devices]]:
     """Where jobs run: the cluster, None for this machine's own processes; and the devices of networks there.
 
     executor: "local" or "ray". address, device: as on the command line. workers: jobs at a time of a cluster that is
-    started here.
+    started here. processes: of one job, at most.
     """
     if executor == "ray":
-        with connected(address, threads, (workers or default_workers(threads)) * threads) as cluster:
+        at_a_time = max(workers or default_workers(threads), processes)
+        with connected(address, threads, at_a_time * threads) as cluster:
             yield cluster, cluster.devices(device)
     elif executor == "local" and not address:
         yield None, chosen_devices(device)

@@ -74,7 +74,7 @@ class RayPool:
         inputs = {role: path.absolute() for role, path in order.inputs.items()}
         order = replace(order, inputs=inputs, out=order.out.absolute(), log=order.log.absolute())
         gpu = self._on_gpu and job.kind in WANTS_GPU
-        processes = getattr(job.place, "processes", 1)
+        processes = getattr(job.place, "processes", 1)  # that train together, on one node, a GPU each
         if gpu and processes > 1:
             order = replace(order, place=replace(job.place, devices=tuple(f"cuda:{k}" for k in range(processes))))
         seat = Seat("cuda:0", self._cpus_of_gpu - 1) if gpu else Seat()
