@@ -37,8 +37,8 @@ def together(
     devices = place.devices or ("cpu",) * processes
     if len(devices) < processes or (here.device.type != "cpu" and not place.devices):
         raise UsageError(
-            f"{processes} processes need a GPU each; this job has {len(place.devices) or 1}. On one machine a study gives "
-            "each job one: pre-train with `headstart pretrain --processes N --device cuda:0,1,..`, on a cluster "
+            f"{processes} processes need a GPU each; this job has {len(place.devices) or 1}. On one machine a study "
+            "gives each job one: pre-train with `headstart pretrain --processes N --device cuda:0,1,..`, on a cluster "
             "(--executor ray), or with one process."
         )
     with tempfile.TemporaryDirectory(prefix="headstart-group-") as folder:
