@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         show_chips,
         suite,
         verify_weights,
+        write_figures,
     )
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "show_chips",
     "suite",
     "verify_weights",
+    "write_figures",
 ]
 
 

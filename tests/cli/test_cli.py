@@ -213,7 +213,8 @@ def test_plan_predict_report_weights_and_env(api, command):
     told = Said("study shapes\n2 jobs on auto, noise 0.5")
     api.plan_study = taken(planned, real.plan_study, told)
     api.predict = lambda *given, **_: Summary(lines=[repr(given[3])], failed=[("a.jpg", "not an image")])
-    api.build_report = lambda run: run / "report.html"
+    api.build_report = lambda run, format="html": run / f"report.{format}"
+    api.write_figures = lambda run, out, format: [out / f"{run.name}.{format}"]
     api.describe_weights = lambda weights, trust_code: Said(f"{weights}\nlicense: MIT")
     asked = []
     row = {"weights": "random:resnet50", "lineage": "none", "license": "mit", "published": "70.1 top-1, ImageNet"}
@@ -225,6 +226,8 @@ def test_plan_predict_report_weights_and_env(api, command):
     assert planned == [{"study": "shapes", "noise": 0.5}, {"study": "paper"} | places]
     assert command("predict", "m", "i", "--threshold", "0.25") == (1, "0.25\n", "failed: a.jpg: not an image\n")
     assert command("report", "runs/x") == (0, "runs/x/report.html\n", "")
+    assert command("report", "runs/x", "--format", "pdf") == (0, "runs/x/report.pdf\n", "")
+    assert command("report", "runs/x", "runs/y", "--figures", "f", "--figures-as", "png")[1] == "f/x/x.png\nf/y/y.png\n"
     assert command("weights", "show", "random:x") == (0, "random:x\nlicense: MIT\n", "")
     listed = "weights          lineage  license  published\nrandom:resnet50  none     mit      70.1 top-1\n"
     assert command("weights", "list") == (0, listed, "")

@@ -7,7 +7,7 @@ from headstart.api.explaining import explain_weights
 from headstart.api.judging import judge
 from headstart.api.models import load_model, predict, pretrain, show_chips
 from headstart.api.screening import screen
-from headstart.api.studies import build_report, environment, plan_study, report_table, run_study
+from headstart.api.studies import build_report, environment, plan_study, report_table, run_study, write_figures
 from headstart.api.suites import SuiteSummary, suite
 from headstart.api.weights import (
     describe_weights,
@@ -52,4 +52,5 @@ __all__ = [
     "show_chips",
     "suite",
     "verify_weights",
+    "write_figures",
 ]

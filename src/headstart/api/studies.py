@@ -151,14 +151,28 @@ def _with(
     return settings if noise is None else with_noise(settings, noise)
 
 
-def build_report(run: PathLike) -> Path:
-    """Build `report.html` of a run again."""
+def build_report(run: PathLike, format: Literal["html", "pdf"] = "html") -> Path:
+    """Build `report.html` of a run again; with "pdf" also print it into `report.pdf`, by a Chromium or Chrome of this
+    machine (`$CHROMIUM`, or one on the path). Returns the path of what was asked for."""
     from headstart.report.build import build
+    from headstart.report.printed.pdf import print_page
 
-    run = Path(run)
+    page = build(_with_results(Path(run)))
+    return page if format == "html" else print_page(page, page.with_suffix(".pdf"))
+
+
+def write_figures(run: PathLike, out: PathLike, format: Literal["pdf", "png"] = "pdf") -> list[Path]:
+    """The rankings of a run, and what detectors get wrong, as figures in the folder `out` (extra `plots`)."""
+    from headstart.report.printed.figures import figures
+    from headstart.report.run_dir import RunDir
+
+    return figures(RunDir.open(_with_results(Path(run))), Path(out), format)
+
+
+def _with_results(run: Path) -> Path:
     if not (run / "metrics.json").is_file():
         raise StudyError(f"{run}: not a run directory with results (no metrics.json). Run the study first.")
-    return build(run)
+    return run
 
 
 def report_table(

@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import tempfile
 import time
@@ -22,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from headstart.report.printed.pdf import find_chromium
+
 FLAGS = (
     "--headless",
     "--disable-gpu",
@@ -36,11 +36,6 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-
-
-def find_chromium() -> str | None:
-    """Path of a Chromium or Chrome on this machine ($CHROMIUM first), or None."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass

@@ -24,6 +24,8 @@ class Explorer {
     const unpacked = maps => maps.map(map => map && { grid: map.grid, values: bytes(map.values) });
     this.maps = { maps: unpacked(pair.maps), cams: unpacked(pair.cams) };  // by what is shown
     this.pictures = new Map();
+    this.apart = images.ids.map((_, k) => this.difference(k));  // once: a filter of many images asks for it again and again
+    this.names = images.ids.map(id => id.toLowerCase());
     this.controls = Object.fromEntries([...root.querySelectorAll("[data-control]")].map(c => [c.dataset.control, c]));
     this.defaults = {};
     this.panel = this.part("detail");
@@ -118,24 +120,24 @@ class Explorer {
 
   update() {
     const is = name => this.controls[name].value;
-    const many = { "": () => true, 0: n => n === 0, 1: n => n === 1, 2: n => n >= 2 && n <= 4, 5: n => n >= 5 }[is("count")];
+    const many = { "": null, 0: n => n === 0, 1: n => n === 1, 2: n => n >= 2 && n <= 4, 5: n => n >= 5 }[is("count")];
+    const ahead = { "": null, a: d => d > TIE, b: d => d < -TIE, level: d => Math.abs(d) <= TIE }[is("ahead")];
     const words = is("find").trim().toLowerCase();
-    this.view = this.images.ids.map((_, k) => k).filter(k => {
-      const d = this.difference(k);
-      return (!is("class") || this.label(k) === is("class"))
-        && (!this.pair.counts || many(this.pair.counts[k]))
-        && (!is("ahead") || (d !== null && { a: d > TIE, b: d < -TIE, level: Math.abs(d) <= TIE }[is("ahead")]))
-        && (!words || this.images.ids[k].toLowerCase().includes(words));
-    });
+    this.view = this.images.ids.map((_, k) => k).filter(k => (!is("class") || this.label(k) === is("class"))
+      && (!many || !this.pair.counts || many(this.pair.counts[k]))
+      && (!ahead || (this.apart[k] !== null && ahead(this.apart[k])))
+      && (!words || this.names[k].includes(words)));
     const key = {
-      apart: k => this.difference(k) === null ? 1 : -Math.abs(this.difference(k)),
-      a: k => -(this.difference(k) ?? -9),
-      b: k => this.difference(k) ?? 9,
+      apart: k => this.apart[k] === null ? 1 : -Math.abs(this.apart[k]),
+      a: k => -(this.apart[k] ?? -9),
+      b: k => this.apart[k] ?? 9,
       count: k => -this.pair.counts[k],
       area: k => this.pair.areas[k] || 9,
       order: k => k,
     }[is("sort")];
-    this.view.sort((p, q) => key(p) - key(q) || p - q);
+    const keys = new Float64Array(this.images.ids.length);
+    for (const k of this.view) keys[k] = key(k);
+    this.view.sort((p, q) => keys[p] - keys[q] || p - q);
     this.gallery();
     this.table();
     this.detail();
@@ -145,7 +147,7 @@ class Explorer {
   said() {
     const ahead = [0, 0];
     for (const k of this.view) {
-      const d = this.difference(k);
+      const d = this.apart[k];
       if (d !== null && Math.abs(d) > TIE) ahead[d > 0 ? 0 : 1] += 1;
     }
     const [a, b] = this.pair.arms;
