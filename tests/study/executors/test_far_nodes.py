@@ -120,7 +120,7 @@ def test_a_study_gives_the_same_metrics(cluster, hidden, tmp_path):
 def test_a_training_of_a_lost_node_goes_on_from_what_was_sent(cluster, hidden):
     """Its states come every second here; the node that takes over has never seen it."""
     head, nodes, (first,) = cluster
-    store, job = Store(hidden / "lossy"), Job("pretrain", Counting(60), {}, Pace(0.1), label="count to 60")
+    store, job = Store(hidden / "lossy"), Job("pretrain", Counting(40), {}, Pace(0.1), label="count to 40")
     state, retried = store.partial(job.name) / "resume" / "count", []
 
     def lose_its_node(event):
