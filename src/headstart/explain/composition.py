@@ -30,6 +30,7 @@ import numpy as np
 from headstart.errors import DataError
 from headstart.explain.log_odds import slopes
 from headstart.explain.matching import Answers, mixture, share_right
+from headstart.explain.smooth import smooth
 
 COUNT_EDGES = (1.0, 2.0, 3.0, 4.0, 5.0, np.inf)
 AREA_EDGES = (0.0, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, np.inf)
@@ -108,8 +109,9 @@ def measure(
     e-fold of instance area), `odds_matched/...`, `odds_p/...` of both, `odds_same_size/count`; absent when they cannot
     be told apart, or matched (a replicate is NaN where that is so in its resample). Without replicates:
     `odds/n_images`, `odds/top1`, `odds_matched/top1` (of both), `odds_matched/train_images`.
-    Examples: `curve/{count|area}/edges`, `.../n`, `.../top1_{arm}`, `.../log_loss_{arm}` (NaN: empty bin), and the
-    regressors per image, `count`, `mean_area`, `used`.
+    Examples: `curve/{count|area}/edges`, `.../n`, `.../top1_{arm}`, `.../log_loss_{arm}` (NaN: empty bin); smooth
+    curves (`headstart.explain.smooth`); `table/{mean|total}/{n|arm}`, share right by count (rows) and by the mean area
+    of an instance, or by their total area (columns); and the regressors per image, `count`, `mean_area`, `used`.
     Raises DataError when the arrays are not of one length.
     """
     n = len(classes)
@@ -139,6 +141,11 @@ def measure(
                     metrics[f"{arm}/{prefix}/{name}"] = float(point)
                     replicates[f"{arm}/{prefix}/{name}"] = drawn
     examples = _curves({arm: ladder[0] for arm, ladder in arms.items()}, counts, composition.mean_area)
+    if used.any() and len(arms) > 1:
+        right = {arm: np.asarray(ladder[0].correct)[used] for arm, ladder in arms.items()}
+        areas = composition.mean_area[used], composition.total_area[used]
+        examples |= smooth(right, classes[used], counts[used], areas, weights=weights[:, used])
+    examples |= _tables({arm: ladder[0] for arm, ladder in arms.items()}, counts, composition)
     examples |= {"count": counts, "mean_area": np.asarray(composition.mean_area), "used": used}
     return metrics, replicates, examples
 
@@ -178,6 +185,23 @@ def _mixed(parts: Sequence[tuple[float, dict[str, _Slope]]]) -> dict[str, _Slope
         )
         for name in parts[0][1]
     }
+
+
+def _tables(answers: Mapping[str, Answers], counts: np.ndarray, of: Composition) -> dict[str, np.ndarray]:
+    """Two-way, (counts, areas): images, and share right of each arm, nan in an empty cell."""
+    arrays: dict[str, np.ndarray] = {}
+    shape = len(COUNT_EDGES) - 1, len(AREA_EDGES) - 1
+    row = np.searchsorted(COUNT_EDGES, counts, side="right") - 1
+    for name, areas in (("mean", of.mean_area), ("total", of.total_area)):
+        column = np.searchsorted(AREA_EDGES, areas, side="right") - 1
+        known = (row >= 0) & (row < shape[0]) & (column < shape[1])
+        cell = (row * shape[1] + column)[known]
+        n = np.bincount(cell, minlength=shape[0] * shape[1])
+        arrays[f"table/{name}/n"] = n.reshape(shape)
+        for arm, answered in answers.items():
+            right = np.bincount(cell, np.asarray(answered.correct, np.float64)[known], minlength=len(n))
+            arrays[f"table/{name}/{arm}"] = np.divide(right, n, out=np.full(len(n), np.nan), where=n > 0).reshape(shape)
+    return arrays
 
 
 def _curves(answers: Mapping[str, Answers], counts: np.ndarray, areas: np.ndarray) -> dict[str, np.ndarray]:

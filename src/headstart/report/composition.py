@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
+from headstart.explain.composition import AREA_EDGES, COUNT_EDGES
 from headstart.page.lines import Axes, Line, legend, line_chart
 from headstart.page.numbers import count, finite, mean, measured
 from headstart.report.arms import arm, arm_words, numbers_of
+from headstart.report.curves.composed import smooth_charts, two_way
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 
 BINNINGS = (("count", "instances of the class"), ("area", "mean area of an instance, share of the image"))
+EDGES = {"count": COUNT_EDGES, "area": AREA_EDGES}
 MEASURES = (("top1", "Top-1 accuracy", "points"), ("log_loss", "Log-loss", "nats"))
 
 
 def section(run: RunDir) -> Section | None:
     """The mean over seeds with the range of seeds; None without curves."""
-    curves = [of_seed for _, job in run.explained("composition") if (of_seed := _curves(run, job))]
+    seeds = [run.arrays(job, "examples.npz", ()) or {} for _, job in run.explained("composition")]
+    curves = [of_seed for arrays in seeds if (of_seed := _curves(arrays))]
     charts = [
         chart
         for binning, x_label in BINNINGS
@@ -35,6 +39,9 @@ def section(run: RunDir) -> Section | None:
     body = render(
         "composition",
         charts=charts,
+        smooth=smooth_charts(run, seeds),
+        tables=two_way(seeds, {key: bin_names(edges, key) for key, edges in EDGES.items()}),
+        arms=[words for words, _ in items],
         legend=legend(items),
         several=len(curves) > 1,
         numbers=numbers_of(run, "composition"),
@@ -42,12 +49,11 @@ def section(run: RunDir) -> Section | None:
     return Section("composition", "How many, and how large", body)
 
 
-def _curves(run: RunDir, job: str) -> dict[str, Any]:
+def _curves(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Curves of one seed: {binning: {"names", "n", "boxes": {measure: [..]}, "labels": ..}}, None in empty bins."""
-    arrays = run.arrays(job, "examples.npz", ())
     curves: dict[str, Any] = {}
     for binning, _ in BINNINGS:
-        columns = {k.split("/")[2]: v for k, v in (arrays or {}).items() if k.startswith(f"curve/{binning}/")}
+        columns = {k.split("/")[2]: v for k, v in arrays.items() if k.startswith(f"curve/{binning}/")}
         if "edges" not in columns or "n" not in columns:
             continue
         filled = np.flatnonzero(columns["n"])

@@ -28,7 +28,7 @@ VERSIONS = {
     "probe": 5,
     "neighbors": 3,
     "activations": 1,
-    "composition": 3,
+    "composition": 4,
     "look": 3,
     "pair": 4,
     "contents": 3,

@@ -297,4 +297,17 @@ def _curves(rng: np.random.Generator) -> dict[str, np.ndarray]:
             top1[arrays[f"curve/{name}/n"] == 0] = np.nan
             arrays[f"curve/{name}/top1_{arm}"] = np.clip(top1, 0, 1)
             arrays[f"curve/{name}/log_loss_{arm}"] = 2.2 * (1 - top1) + 0.05
+    for name, lowest, highest in (("count", 0, 3), ("count_free", 0, 3), ("area", -7, -1)):
+        x = np.linspace(lowest, highest, 25)
+        arrays[f"smooth/{name}/x"] = 2.0**x
+        slopes = {"boxes": rng.normal(1, 0.1), "labels": 0.5}
+        for whose, slope in (slopes | {"difference": slopes["boxes"] - slopes["labels"]}).items():
+            middle = slope * (x - x.mean())
+            arrays[f"smooth/{name}/{whose}"] = np.stack([middle, middle - 0.2, middle + 0.2])
+    for name in ("mean", "total"):
+        n = rng.integers(0, 30, (5, 8))
+        n[:, 0] = 0
+        arrays |= {f"table/{name}/n": n} | {
+            f"table/{name}/{arm}": np.where(n > 0, rng.uniform(size=(5, 8)), np.nan) for arm in ("boxes", "labels")
+        }
     return arrays
