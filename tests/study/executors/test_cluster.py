@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import UsageError
+from headstart.places.trust import trusting
 from headstart.store.store import Store
 from headstart.study.executors.cluster import connected, placed
 from headstart.study.executors.local import run_jobs
@@ -137,15 +138,16 @@ def test_threads_and_words_of_a_node_are_those_of_a_worker(nodes, tmp_path):
 
 @with_ray
 def test_processes_that_train_together_have_what_each_needs_on_one_node(nodes, tmp_path):
-    """The other nodes have one CPU. Ray is told of GPUs that there are not; nobody computes on them."""
+    """The other nodes have one CPU. Ray is told of GPUs that there are not; nobody computes on them. The second time
+    they may run code of others, as the command's own processes may then."""
     cluster, store = nodes[0], Store(tmp_path)
     node = cluster.add_node(num_cpus=2, num_gpus=2)
     for device, gpus in (("cpu", 0), ("auto", 2)):
         job = Job("proposals", {"device": device}, {}, Together(2), label="together")
-        with connected(cluster.address, 1, 2) as there:
+        with connected(cluster.address, 1, 2) as there, trusting(gpus > 0):
             assert run_tiny([job], store, there, devices=there.devices(device)).complete
         given = json.loads((store.path(job.name) / "metrics.json").read_text())
-        assert given == {"cpus": 2, "gpus": gpus, "told": gpus, "seen": gpus}
+        assert given == {"cpus": 2, "gpus": gpus, "told": gpus, "seen": gpus, "trusts": gpus > 0}
     cluster.remove_node(node)
 
 

@@ -6,9 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,16 @@ def pools_for(devices: Devices, workers: int, log: Path) -> list[Pool]:
     return [*gpus, Pool(Seat(), workers, log, on_cpu=True, on_gpu=not gpus)]
 
 
-@contextmanager
-def threads_in_environment(threads: int) -> Iterator[None]:
+def threads_in_environment(threads: int) -> AbstractContextManager[None]:
     """BLAS and OpenMP read their number of threads once, when a worker loads them."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    return with_variables(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+
+
+@contextmanager
+def with_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Within it, this process and those that it starts have these variables of the environment."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ of that, too (`far`, `keeper`). Nothing here schedules.
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headstart.places.network import OFFLINE_VARIABLES
+from headstart.places.trust import ALL, SOME
 from headstart.processes import ask_to_stop, forget_stop
 from headstart.store.files import write_text
 from headstart.study.executors.far import Far, leave, node_folder
 from headstart.study.executors.keeper import Keeper, Sight
+from headstart.study.executors.pools import with_variables
 from headstart.study.executors.worker import JobOrder, JobReport, Note, execute
 from headstart.study.jobs import WANTS_GPU, Job
 from headstart.terminal import tell
@@ -33,6 +37,8 @@ STOP_SECONDS = 1.0
 AT_ONCE = 16
 """Nodes that the command's own one serves at a time with files that they do not see."""
 END_SECONDS = 10.0
+CARRIED = (ALL, SOME, OFFLINE_VARIABLES[0])
+"""Environment variables that processes inherit where they are started here: whose code may run, and no downloads."""
 UNSEEN = (
     "node {node} does not see {path}, which the job reads: data and weights must be on every node under the same path. "
     "Copy them there, or put them on a file system that all nodes share; for downloads, HF_HOME and TORCH_HOME name one"
@@ -108,7 +114,8 @@ class RayPool:
                 here = there.NodeAffinitySchedulingStrategy(context.get_node_id(), soft=False)
                 actor = self._ray.remote(Keeper).options(num_cpus=0, max_concurrency=AT_ONCE, scheduling_strategy=here)
                 self._keeper = actor.remote(self._sight)
-        return Surroundings(self._sight, self._keeper, tuple(named_paths(order.place)))
+        said = {name: os.environ[name] for name in CARRIED if name in os.environ}
+        return Surroundings(self._sight, self._keeper, tuple(named_paths(order.place)), said)
 
     def lost(self, fault: BaseException) -> str:
         """What happened where a job ended by no fault of its own; "" for all else."""
@@ -167,6 +174,8 @@ class Surroundings:
     """Handle of the actor (`Keeper`); None where all nodes are this machine."""
     needs: tuple[str, ...]
     """Files and folders of the user's that the job may read."""
+    variables: Mapping[str, str]
+    """What the command lets its own processes do (`CARRIED`), where it is said."""
 
 
 def named_paths(place: Any) -> Iterator[str]:
@@ -196,8 +205,12 @@ def work(order: JobOrder, seat: Seat, around: Surroundings) -> JobReport:
         return JobReport(0.0, UNSEEN.format(node=platform.node(), path=unseen[0]), exit_code=2)
     take_seat(seat)
     forget_stop()
-    if not (around.sight.here and all(folder.is_dir() for folder in (order.out, *order.inputs.values()))):
-        return _far_work(order, around)
+    seen = around.sight.here and all(folder.is_dir() for folder in (order.out, *order.inputs.values()))
+    with with_variables(around.variables):
+        return _near_work(order) if seen else _far_work(order, around)
+
+
+def _near_work(order: JobOrder) -> JobReport:
     ended = threading.Event()
     threading.Thread(target=_stop_when_asked, args=(stop_path(order.out), ended), daemon=True).start()
     try:
