@@ -110,7 +110,9 @@ def test_the_plan_says_what_explaining_costs() -> None:
     summary = plan_summary(plan.study, plan.base, plan.expand(nothing), explaining=plan.pairs.cost())
     assert summary.explaining > 8 and "its explanations (compare: --no-explain leaves them out)" in summary.text()
     assert plan_summary(plan.study, plan.base, plan.expand(scored), explaining=9.0).explaining == 0
-    assert plan.pairs.cost() == pytest.approx(2 * plan.pairs.look_cost(plan.study.why[0]) + 2 + 8)
+    [why] = plan.study.why
+    assert plan.pairs.cost() == pytest.approx(2 * plan.pairs.look_cost(why) + plan.pairs.pair_cost(why) + 8)
+    assert plan.pairs.pair_cost(why) == pytest.approx(2 + 30 * (plan.pairs.sets.count(why.images) / 2000) ** 2)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ const NAMED = 10;
 const TRUTH = "#ffffff";
 const points = value => value === null || value === undefined ? "–" : (100 * value).toFixed(1);
 const percent = value => value === null || value === undefined ? "–" : (100 * value).toPrecision(2) + " %";
+const grouped = count => count.toLocaleString("en");  // as everywhere else in the report
 const element = (name, text, kind) => {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;  // never as markup: it may come from data
@@ -151,8 +152,8 @@ class Explorer {
       if (d !== null && Math.abs(d) > TIE) ahead[d > 0 ? 0 : 1] += 1;
     }
     const [a, b] = this.pair.arms;
-    const who = this.pair.scores ? `; ${a} is ahead on ${ahead[0]}, ${b} on ${ahead[1]}` : "";
-    this.part("said").textContent = `${this.view.length} of ${this.images.ids.length} images${who}`;
+    const who = this.pair.scores ? `; ${a} is ahead on ${grouped(ahead[0])}, ${b} on ${grouped(ahead[1])}` : "";
+    this.part("said").textContent = `${grouped(this.view.length)} of ${grouped(this.images.ids.length)} images${who}`;
     const show = this.controls.show.value, maps = show in this.maps;
     const value = Number(this.controls.threshold.value);
     this.part("threshold-said").textContent = maps ? `cells from ${value} % of the map’s range on` : `scores from ${(value / 100).toFixed(2)} on`;

@@ -89,7 +89,7 @@ class Pairs:
         of = why.task or why.images
         inputs = {"a": looks[0], "b": looks[1], "images": images}
         settings = PairSettings(self.study.bootstrap, self.study.threads)
-        pair = Job("pair", settings, inputs, None, label=f"neighbors of {a} and {b} ({of})", cost=2)
+        pair = Job("pair", settings, inputs, None, label=f"neighbors of {a} and {b} ({of})", cost=self.pair_cost(why))
         contents = self._contents(why, a, b, trials) if why.task else None
         return Pair(of, a, b, images, looks, pair=pair, contents=contents)
 
@@ -123,9 +123,16 @@ class Pairs:
         images = min(self.sets.count(why.images), MOST) + min(self.sets.count(why.statistics), STATISTICS)
         return images * self.sets.pixels(why.images) / (3 * PIXELS_PER_SECOND) + 0.01 * images
 
+    def pair_cost(self, why: Why) -> float:
+        """Expected CPU seconds of one pair: of many images mostly for principal components and for who is near whom."""
+        return 2 + 30 * (min(self.sets.count(why.images), MOST) / MOST) ** 2
+
     def cost(self) -> float:
         """Expected CPU seconds of all explanations that are not known yet, at least one pair for each."""
-        return sum(2 * self.look_cost(why) + 2 + 4.0 * len(self.study.seeds) * bool(why.task) for why in self.study.why)
+        seeds = len(self.study.seeds)
+        return sum(
+            2 * self.look_cost(why) + self.pair_cost(why) + 4.0 * seeds * bool(why.task) for why in self.study.why
+        )
 
 
 @dataclass(frozen=True)
