@@ -6,10 +6,10 @@ All three are strictly convex in the weights, so that there is one optimum and n
 span of the images (the penalty sees to that), so fewer images than features are turned onto that span first: exact, and
 as fast as the images are few.
 
-Logistic regression and the SVM run L-BFGS in coordinates in which curvature is about 1: those of the Cholesky factor of
-`curvature * second moments + strength`. The curvature is that at zero weights for a few updates, then what it has come
-down to by then (images that are right with certainty have none). Large problems descend in single precision first and
-are finished in double.
+Logistic regression and the SVM run L-BFGS (`headstart.tasks.frozen.descent`) in coordinates in which curvature is about
+1: those of the Cholesky factor of `curvature * second moments + strength`. The curvature is that at zero weights for a
+few updates, then what it has come down to by then (images that are right with certainty have none). Large problems
+descend in single precision first and are finished in double.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
 from scipy.special import log_softmax
+
+from headstart.tasks.frozen.descent import minimized
 
 Floats = NDArray[np.floating]
 GRADIENT_TOLERANCE = 1e-6
@@ -33,8 +34,9 @@ FIRST = 10
 """Updates at the curvature of zero weights."""
 LEAST_CURVATURE = 1e-3
 """Of what it is at zero weights."""
+ROUNDING = 1e-4
+"""Of the second moments of standardized features in single precision, as a part of their diagonal, and more."""
 _MAX_UPDATES = 2000
-_HISTORY = 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ class _Standardized:
         standard = (x - self.mean) / self.scale
         self.turn = _span(standard) if len(standard) < standard.shape[1] else None
         self.x: Floats = standard if self.turn is None else standard @ self.turn
-        self.second = self.x.T @ self.x / len(self.x)
 
     def linear(self, weight: Floats, bias: Floats, converged: bool = True) -> Linear:
         """The classifier of the features as they came."""
@@ -88,8 +89,9 @@ class Ridge(_Standardized):
     def fit(self, strength: float) -> Linear:
         """The optimum."""
         one_hot = np.eye(self.num_classes)[self.y]
+        second = self.x.T @ self.x / len(self.x)
         moments = self.x.T @ one_hot / len(self.x)  # the features' mean is 0: no need to center y
-        factor = cho_factor(self.second + strength * np.eye(len(self.second)))
+        factor = cho_factor(second + strength * np.eye(len(second)))
         return self.linear(cho_solve(factor, moments), one_hot.mean(axis=0))
 
     def validation_loss(self, scores: np.ndarray, y: np.ndarray) -> float:
@@ -110,6 +112,10 @@ class _Descended(_Standardized):
         self.bias: Floats = np.zeros(num_classes)
         self.curvature = 0.0
         self.is_large = self.x.size * num_classes >= LARGE
+        self.coarse: Floats = self.x.astype(np.float32) if self.is_large else self.x
+        self.second = (self.coarse.T @ self.coarse / len(self.x)).astype(np.float64)
+        if self.is_large:
+            self.second.flat[:: len(self.second) + 1] += ROUNDING  # it shapes the way down, not where it ends
 
     def losses(self, scores: Floats) -> tuple[float, Floats, float]:
         """Mean loss; its gradient by the scores (n, K), which are written over; mean second derivative."""
@@ -117,7 +123,7 @@ class _Descended(_Standardized):
 
     def fit(self, strength: float, tolerance: float = GRADIENT_TOLERANCE) -> Linear:
         """The optimum, to the tolerance on the gradient."""
-        x = self.x.astype(np.float32) if self.is_large else self.x
+        x = self.coarse
         coarse = max(tolerance, COARSE_TOLERANCE) if self.is_large else tolerance
         if not self.curvature:
             self.curvature = self.at_zero
@@ -133,28 +139,27 @@ class _Descended(_Standardized):
         factor = cholesky(self.curvature * self.second + strength * np.eye(c), lower=True).astype(x.dtype)
         stretch, now = 1 / np.sqrt(self.curvature), 0.0
 
-        def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
             nonlocal now
-            turned = flat[: c * k].reshape(c, k).astype(x.dtype, copy=False)
+            turned = flat[: c * k].reshape(c, k)
             weight = solve_triangular(factor, turned, lower=True, trans=1, check_finite=False)
             scores = x @ weight
-            scores += (stretch * flat[c * k :]).astype(x.dtype, copy=False)
+            scores += x.dtype.type(stretch) * flat[c * k :]
             loss, error, now = self.losses(scores)
             gradient = x.T @ error
             gradient += x.dtype.type(strength) * weight
             turned = solve_triangular(factor, gradient, lower=True, check_finite=False)
             penalty = strength / 2 * float(np.vdot(weight, weight))
-            return loss + penalty, np.concatenate([turned.ravel(), stretch * error.sum(axis=0)]).astype(np.float64)
+            return loss + penalty, np.concatenate([turned.ravel(), x.dtype.type(stretch) * error.sum(axis=0)])
 
-        start = np.concatenate([(factor.T @ self.weight).ravel(), self.bias / stretch])
-        options = {"gtol": tolerance, "ftol": 0.0, "maxiter": updates, "maxfun": 2 * updates}
-        found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options | {"maxcor": _HISTORY})
-        turned = found.x[: c * k].reshape(c, k)
+        start = np.concatenate([(factor.T @ self.weight).ravel(), self.bias / stretch]).astype(x.dtype)
+        found = minimized(loss_and_gradient, start, tolerance, updates)
+        turned = found.x[: c * k].reshape(c, k).astype(np.float64)
         self.weight = solve_triangular(factor.astype(np.float64), turned, lower=True, trans=1, check_finite=False)
-        self.bias = stretch * found.x[c * k :]
+        self.bias = stretch * found.x[c * k :].astype(np.float64)
         self.curvature = max(now, LEAST_CURVATURE * self.at_zero)
         # The search along the line can end at the last bit before the tolerance is met: that is converged, too.
-        return float(np.abs(found.jac).max()) <= 10 * tolerance
+        return found.gradient <= 10 * tolerance
 
 
 class Logistic(_Descended):
