@@ -164,10 +164,27 @@ def test_other_ways_to_measure_nearness(run: Path) -> None:
     assert (
         said((0.1, 0.3), (0.2, 0.4)) == "However nearness is measured, neighbors for labels tell more of the other’s."
     )
-    assert said((-0.1, 0.3), (-0.2, 0.4)).endswith("(2 ways), neither’s neighbors tell more of the other’s.")
+    assert said((-0.1, 0.3), (-0.2, 0.4)).endswith("(2 ways), neither’s neighbors are shown to tell more.")
     mixed = said((0.1, 0.3), (-0.2, -0.1), (-0.1, 0.1))
     assert "for boxes tell more of the other’s in 1 of 3 ways, those for labels in 1; the others are open" in mixed
     assert choices(facts | {"effects": {}}) is None
+
+
+def test_the_sentence_on_grad_cam_says_what_always_saying_one_class_would_get(run: Path) -> None:
+    facts = json.loads((run / "metrics.json").read_text())["pairs"][0]
+    effects = {
+        f"auroc/grad_cam/{key}": [v, v - 0.05, v + 0.05] for key, v in (("a", 0.3), ("b", 0.1), ("a_less_b", 0.2))
+    }
+    effects |= {f"grad_cam/probe_right/{key}": [0.96, None, None] for key in "ab"} | {
+        "imbalance/n_images": [99.0, 0, 0]
+    }
+    [said] = [s for s in sentences(facts | {"effects": effects}) if "Grad-CAM" in s]
+    assert said.startswith("What speaks for the image’s class lies on objects more for boxes than for labels (")
+    assert said.endswith("the probes are right on 96 and 96 %).")
+    effects |= {"grad_cam/largest_class/a": [0.94, None, None], "auroc/grad_cam/a_less_b": [0.2, -0.1, 0.5]}
+    [said] = [s for s in sentences(facts | {"effects": effects}) if "Grad-CAM" in s]
+    assert said.startswith("What speaks for the image’s class is not shown to lie on objects more")
+    assert said.endswith("and would be on 94 % by always saying the largest class).")
 
 
 def test_without_its_images_the_pair_stays_and_the_explorer_goes(run: Path, tmp_path: Path) -> None:

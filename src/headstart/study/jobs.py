@@ -29,7 +29,7 @@ VERSIONS = {
     "neighbors": 3,
     "activations": 1,
     "composition": 4,
-    "look": 3,
+    "look": 4,
     "pair": 4,
     "contents": 3,
     "screen": 1,

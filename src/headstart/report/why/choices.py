@@ -45,7 +45,7 @@ def _sentence(effects: dict[str, Effect], stage: str, facts: dict[str, Any]) -> 
     if total in (of_a, of_b):
         return f"However nearness is measured, neighbors for {a if of_a else b} tell more of the other’s."
     if not of_a and not of_b:
-        return f"However nearness is measured ({total} ways), neither’s neighbors tell more of the other’s."
+        return f"However nearness is measured ({total} ways), neither’s neighbors are shown to tell more."
     return (
         f"It matters how nearness is measured: neighbors for {a} tell more of the other’s in {of_a} of {total} ways, "
         f"those for {b} in {of_b}; the others are open."

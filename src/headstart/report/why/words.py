@@ -80,8 +80,10 @@ def _speaking(effects: dict[str, Effect], a: str, b: str) -> str:
     of_a, of_b = (fixed(effects[f"auroc/grad_cam/{key}"][0], 2) for key in "ab")
     right = " and ".join(fixed(100 * (effects[f"grad_cam/probe_right/{key}"][0] or 0), 0) for key in "ab")
     both = f"Grad-CAM’s AUROC above chance {of_a} for {a}, {of_b} for {b}; the probes are right on {right} %"
+    if largest := effects.get("grad_cam/largest_class/a"):
+        both += f", and would be on {fixed(100 * (largest[0] or 0), 0)} % by always saying the largest class"
     if is_open(effects, "auroc/grad_cam/a_less_b"):
-        return f"What speaks for the image’s class lies on objects no more for one than for the other ({both})."
+        return f"What speaks for the image’s class is not shown to lie on objects more for one than the other ({both})."
     more, less = (a, b) if (effects["auroc/grad_cam/a_less_b"][0] or 0) > 0 else (b, a)
     return f"What speaks for the image’s class lies on objects more for {more} than for {less} ({both})."
 

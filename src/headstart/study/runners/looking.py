@@ -62,7 +62,8 @@ def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, p
             for pixels in (images.images[:count], others.images[:STATISTICS])
         ]
         progress(0.1, f"maps of {count} images")
-        found = firing(maps_of[0], maps_of[1], images, _classes(images, others, count))  # type: ignore[arg-type]
+        classes = _classes(images, others, count)
+        found = firing(maps_of[0], maps_of[1], images, classes)  # type: ignore[arg-type]
     save_arrays(out / "pooled.npz", maps_of[0].pooled)
     drawn = {"energy": found.energy} | ({} if found.grad_cam is None else {"grad_cam": found.grad_cam})
     save_arrays(out / "energy.npz", {name: m.astype(np.float16) for name, m in drawn.items()} | found.per_image)
@@ -74,8 +75,10 @@ def look(settings: LookSettings, place: StartPlace, inputs: Inputs, out: Path, p
         if np.isfinite(values).any():
             metrics[name] = float(np.nanmean(values))
             replicates[name] = weighted_mean_replicates(values, weights)
-    if found.grad_cam is not None and np.isfinite(found.probe_right):
-        metrics["grad_cam/probe_right"] = found.probe_right
+    if classes is not None and found.grad_cam is not None and np.isfinite(found.probe_right):
+        known = classes.of_images[classes.of_images >= 0]
+        largest = float(np.bincount(known).max() / len(known))
+        metrics |= {"grad_cam/probe_right": found.probe_right, "grad_cam/largest_class": largest}
     if found.per_image:
         metrics["auroc/n_images"] = float(np.isfinite(found.per_image["auroc/standardized"]).sum())
     save_arrays(out / "replicates.npz", replicates)
