@@ -44,11 +44,15 @@ def errors(facts: dict[str, Any]) -> dict[str, Any] | None:
 
 def sentence(costs: dict[str, Any], a: str, b: str) -> str:
     """Which kinds are shown to cost one more than the other."""
-    most = {name: max(costs, key=lambda kind: costs[kind][role] or 0.0) for name, role in ((a, "a"), (b, "b"))}
-    said = [
-        f"{name} loses most by “{WORDS[kind][0]}” ({measured(costs[kind][role])} points come back where that is mended)"
-        for (name, kind), role in zip(most.items(), "ab", strict=True)
-    ]
+    of_a, of_b = (max(costs, key=lambda kind: costs[kind][role] or 0.0) for role in "ab")
+    back = [f"{measured(costs[kind][role])} points" for kind, role in ((of_a, "a"), (of_b, "b"))]
+    if of_a == of_b:
+        lost = f"Both lose most by “{WORDS[of_a][0]}”: mended, {back[0]} come back to {a}, {back[1]} to {b}"
+    else:
+        lost = (
+            f"{a} loses most by “{WORDS[of_a][0]}” ({back[0]} come back where that is mended), "
+            f"{b} by “{WORDS[of_b][0]}” ({back[1]})"
+        )
     tested = {kind: p for kind in costs if (p := costs[kind]["difference"]["p_adjusted"]) is not None}
     sure = [kind for kind, p in tested.items() if p < SURE]
     if not tested:
@@ -58,7 +62,7 @@ def sentence(costs: dict[str, Any], a: str, b: str) -> str:
     else:
         parts = [f"“{WORDS[kind][0]}” costs {_more(costs[kind], a, b)} (p {p_value(tested[kind])})" for kind in sure]
         end = f"Shown to differ: {listed(parts)}; p for all kinds together, by Holm."
-    return f"{'; '.join(said)}. {end}"
+    return f"{lost}. {end}"
 
 
 def _more(of_kind: dict[str, Any], a: str, b: str) -> str:
