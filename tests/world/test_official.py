@@ -64,6 +64,13 @@ def test_boxes_are_where_they_were_drawn(name: str, places: dict[str, Path]) -> 
     assert np.abs(boxes.xyxy - drawn.boxes).max() <= 1e-3
 
 
+def test_a_year_of_voc_has_masks_as_the_official_one_has(places: dict[str, Path]) -> None:
+    """`paper-small` reads them there."""
+    table = open_dataset(places["voc"] / "VOC2012", "voc-segmentation")
+    assert {split: int((table.splits == split).sum()) for split in ("train", "val")} == {"train": 16, "val": 16}
+    assert table.supports("segment").all() and len(table) == 32
+
+
 def test_what_is_there_is_not_drawn_again_and_unknown_names_are_refused(places: dict[str, Path]) -> None:
     root, heard = places["voc"].parent, []
     assert writers.write_miniatures(["voc", "coco"], root, heard.append) == {n: root / n for n in ("voc", "coco")}

@@ -54,10 +54,19 @@ def test_a_part_of_it_runs_to_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
-def test_all_of_it_runs_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "trials", "made"),
+    [
+        ("paper", 120, {"imagenet", "coco", "openimages", "imagenet-boxes"}),
+        ("paper-small", 54, {"imagenet", "coco"}),
+    ],
+)
+def test_all_of_it_runs_to_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trials: int, made: set[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    done = api.run_study("paper", miniature=True, device="cpu", offline=True, quiet=True)
-    assert not done.failed and len(done.metrics["trials"]) == 120
-    assert {row["name"] for row in done.metrics["pretrainings"]} == {"imagenet", "coco", "openimages", "imagenet-boxes"}
+    done = api.run_study(name, miniature=True, device="cpu", offline=True, quiet=True)
+    assert not done.failed and len(done.metrics["trials"]) == trials
+    assert {row["name"] for row in done.metrics["pretrainings"]} == made
     assert {f["id"][:2] for f in done.metrics["findings"]} == {"F1", "F2", "F3", "F4"}
     assert done.report.is_file()

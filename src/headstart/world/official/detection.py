@@ -25,23 +25,31 @@ OPEN_IMAGES = (
 
 
 def write_voc(root: Path) -> None:
-    """VOC2007 with train, val and test, VOC2012 with train and val, of ten of VOC's classes."""
+    """VOC2007 with train, val and test, VOC2012 with train, val and masks of these, of ten of VOC's classes."""
     _write_year(root / "VOC2007", "{:06d}", 0, {"train": 16, "val": 16, "test": 24})
-    _write_year(root / "VOC2012", "2008_{:06d}", 100, {"train": 16, "val": 16})
+    _write_year(root / "VOC2012", "2008_{:06d}", 100, {"train": 16, "val": 16}, masks=True)
 
 
-def _write_year(root: Path, stem: str, first: int, parts: dict[str, int]) -> None:
+def _write_year(root: Path, stem: str, first: int, parts: dict[str, int], *, masks: bool = False) -> None:
     lists: dict[str, list[str]] = {}
     for part, count in parts.items():
         for k, picture in enumerate(pictures("novel", first, count), first + 1):
             name = stem.format(k)
             write_jpeg(picture, root / f"JPEGImages/{name}.jpg")
             write_voc_xml(picture, VOC_CLASSES, root / f"Annotations/{name}.xml", stem=f"{name}.jpg")
+            if masks:
+                _write_masks(picture, root, name)
             lists.setdefault(part, []).append(name)
         first += count
     lists["trainval"] = sorted(lists["train"] + lists["val"])
     for part, names in lists.items():
-        write_lines(root / f"ImageSets/Main/{part}.txt", names)
+        for kind in ("Main", "Segmentation") if masks else ("Main",):
+            write_lines(root / f"ImageSets/{kind}/{part}.txt", names)
+
+
+def _write_masks(picture: Picture, root: Path, name: str) -> None:
+    write_mask(picture, root / f"SegmentationClass/{name}.png", what="classes")
+    write_mask(picture, root / f"SegmentationObject/{name}.png", what="objects")
 
 
 def write_voc_sbd(root: Path) -> None:
@@ -53,8 +61,7 @@ def write_voc_sbd(root: Path) -> None:
         write_jpeg(picture, root / f"JPEGImages/{name}.jpg")
         write_voc_xml(picture, VOC_CLASSES, root / f"Annotations/{name}.xml", stem=f"{name}.jpg")
         if name in (*train, *val):
-            write_mask(picture, root / f"SegmentationClass/{name}.png", what="classes")
-            write_mask(picture, root / f"SegmentationObject/{name}.png", what="objects")
+            _write_masks(picture, root, name)
         if name not in val:
             write_mask(picture, root / f"SegmentationClassAug/{name}.png", what="classes")
     lists = {"train": train, "val": val, "trainval": [*train, *val], "train_aug": names[:-24]}
