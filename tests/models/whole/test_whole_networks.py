@@ -59,6 +59,21 @@ def test_what_transformers_has_is_what_it_had():
             assert differing == set(classes_of(kind(published(name)(num_labels=3)), family)), name
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_images_reach_the_end_of_a_fresh_backbone_and_all_of_it_trains(name: str):
+    """transformers begins D-FINE's convolutions so small that frozen norms end at 1e-12, and freezes its own ResNets in
+    DETR and Deformable DETR: random values found the same in all images, and no backbone of these two was trained."""
+    network = small_network(name)
+    backbone = network.get_submodule(FAMILIES[name].inner).eval()
+    assert all(parameter.requires_grad for parameter in backbone.parameters())
+    last = [module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)][-1]
+    seen: list[Tensor] = []
+    last.register_forward_hook(lambda module, taken, given: seen.append(given))
+    with torch.no_grad():
+        backbone(torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert seen[0].std(0).mean() > 0.01
+
+
 @pytest.mark.slow
 def test_classes_begin_in_transformers_as_they_did():
     """With other priors than ours, which is why ours are set."""

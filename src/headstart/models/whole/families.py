@@ -67,6 +67,9 @@ class Family:
     """As its own image processor has it; weights may say otherwise in a `preprocessor_config.json`."""
     softmax: bool = False
     """Classes exclude each other, and one more stands for none; else each has a sigmoid of its own."""
+    faint: bool = False
+    """transformers begins the convolutions of its backbone at .02, each some twenty times weaker than the one before,
+    and behind frozen norms: 1e-12 of an image is left at the end of a published network (1 of others)."""
 
     @property
     def module(self) -> str:
@@ -89,7 +92,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         family.name: family
         for family in (
             Family("rt_detr_v2", "RT-DETRv2", "RTDetrV2", "model.backbone.model", _REFINING, UNIT, _SQUARE),
-            Family("d_fine", "D-FINE", "DFine", "model.backbone.model", _REFINING, UNIT, _SQUARE),
+            Family("d_fine", "D-FINE", "DFine", "model.backbone.model", _REFINING, UNIT, _SQUARE, faint=True),
             Family("rf_detr", "RF-DETR", "RfDetr", "model.backbone.backbone", _GROUPS, IMAGENET, InputSize(560)),
             Family("lw_detr", "LW-DETR", "LwDetr", "model.backbone.backbone", _GROUPS, IMAGENET, _SQUARE),
             Family(

@@ -86,9 +86,16 @@ def network_of(config: Any, family: Family) -> nn.Module:
     """A network with fresh random values. Raises WeightsError."""
     kind = getattr(module_of(family), f"{family.network}ForObjectDetection")
     try:
-        return kind(config)
+        network: nn.Module = kind(config)
     except Exception as error:  # a configuration may ask for what cannot be
         raise WeightsError(f"no {family.words} can be built of this configuration: {error!s:.300}") from error
+    backbone = network.get_submodule(family.inner)
+    for parameter in backbone.parameters():  # of transformers' own ResNets DETR freezes all, though it means the first
+        parameter.requires_grad_(True)
+    for module in backbone.modules():
+        if family.faint and isinstance(module, nn.Conv2d):  # else what is found is the same in all images
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return network
 
 
 def step_of(config: Any, family: Family) -> int:
