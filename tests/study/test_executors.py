@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -187,6 +188,25 @@ def test_a_waiting_worker_that_is_killed_does_not_stop_the_others_for_ever(store
     assert killed and (outcome.finished, outcome.complete, outcome.failed) == (2, True, [])
     assert metrics(store, slow)["first"] > 0
     assert (store.root / "log.txt").read_text().count("slow is tried again, alone") == 1
+
+
+def test_a_pool_whose_waiting_worker_was_killed_takes_further_jobs(store, monkeypatch):
+    """From Python 3.12 on it would wait for the other worker for ever, which waits at the queue."""
+    monkeypatch.setattr(pools, "END_SECONDS", 1.0)
+    first = [Job("naps", Napping(0.2 + k / 100), label=f"first {k}") for k in range(2)]
+    last, killed = Job("naps", Napping(0.3), label="last"), []
+
+    def expand():
+        known = [*first, *([last] if killed else [])]
+        if not killed and all(store.find(job.name, job.key) for job in first):
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.5)  # the pool sees it
+            known.append(last)
+        return expansion_of(known, store)
+
+    outcome = run_jobs(expand, store, 2, 1, on_event=lambda event: None, runners=TINY)
+    assert killed and (outcome.finished, outcome.failed) == (3, [])
 
 
 def test_a_job_that_always_kills_its_process_fails_and_its_neighbor_does_not(store):

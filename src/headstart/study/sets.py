@@ -147,6 +147,15 @@ class Sets:
             return self.count(name)
         return num_tested(self.annotations(settings), settings.task, settings.folds)
 
+    def classes(self, name: str) -> int:
+        """Of a data set in a folder, those that its task tells apart; 0 of other sets."""
+        settings = self.study.sets[name]
+        if not isinstance(settings, FolderSet):
+            return 0
+        known = self.annotations(settings)
+        of = {"detect": known.box_classes, "segment": known.mask_classes, "classify": known.image_classes}
+        return len(of[settings.task])
+
     def pixels(self, name: str) -> float:
         """Pixels of an image of a set, as tasks see it."""
         settings = self.study.sets[name]

@@ -4,16 +4,25 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from headstart.batches.image_sets import ImageSet
 from headstart.config.study import Study
 from headstart.places import speeds as kept
 from headstart.places.cache import cache_folder
 from headstart.places.speeds import Speed
+from headstart.progress import silent
+from headstart.readers.formats import open_dataset
 from headstart.study.plan import Planner
+from headstart.study.planning.calibrating import with_classes
 from headstart.study.planning.speeds import Speeds
+from headstart.tasks.table import trained_tasks
 from headstart.train.devices import ON_CPU
-from support.small_studies import drawn, everything
+from headstart.world.shapes import draw_set
+from support.miniatures import make_pets
+from support.small_studies import drawn, everything, photos
+from support.small_studies import planner as planner_of
 
 SPEED = Speed(update=0.5, image=0.25, score=0.125, measured="2026-11-30")
 
@@ -60,6 +69,23 @@ def test_speeds_are_of_a_device_threads_and_recipe_and_damage_is_no_speed():
 
 
 @pytest.mark.slow
+def test_a_training_is_timed_on_as_many_classes_as_the_data_have(tmp_path: Path) -> None:
+    make_pets(tmp_path / "photos")
+    of = planner_of(photos(), tmp_path)
+    of.expand(everything)
+    [(training, _)] = of.speeds.asked.values()
+    assert training.classes == len(open_dataset(tmp_path / "photos").box_classes) > 1
+    draw_set("novel", 3, 0, 64, out=tmp_path / "drawn", progress=silent)
+    images = ImageSet.open(tmp_path / "drawn")
+    assert with_classes(images, 0) is images
+    for count in (1, 2, 30):
+        changed = with_classes(images, count)
+        for kind, task in trained_tasks().items():
+            assert len(task.classes_of(changed)) == count, kind
+        values = set(np.unique(changed.masks)) - {255}
+        assert max(changed.box_labels) < count and max(values) < count and len(values) == min(count, len(values))
+
+
 def test_timing_measures_updates_and_images():
     from headstart.study.planning.calibrating import calibrate
 

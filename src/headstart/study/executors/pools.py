@@ -66,6 +66,8 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def _submitted(self, order: JobOrder) -> Future[JobReport]:
+        if self._processes and connection.wait([worker.sentinel for worker in workers_of(self._processes)], 0):
+            self._end()  # one has ended: from Python 3.12 on `submit` may wait for the others for ever
         if self._processes is not None:
             try:
                 return self._processes.submit(execute, order)
@@ -86,7 +88,7 @@ class Pool:
 
     def ask_to_stop(self) -> None:
         """Let the jobs at work know, those that look."""
-        for process in list(self._processes._processes.values()) if self._processes else []:
+        for process in workers_of(self._processes) if self._processes else []:
             process.terminate()
 
     def close(self) -> None:
@@ -94,7 +96,7 @@ class Pool:
         if self._processes is None:
             return
         if self.running:
-            for process in list(self._processes._processes.values()):
+            for process in workers_of(self._processes):
                 process.kill()
             self.running.clear()
         self._end()
@@ -106,17 +108,25 @@ class Pool:
             return
         pool, self._processes = self._processes, None
         manager: Any = pool._executor_manager_thread
-        workers = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
+        workers = workers_of(pool)
+        # From Python 3.12 on the manager of a broken pool holds the lock of `shutdown` while it waits for the others.
+        ending = threading.Thread(target=pool.shutdown, kwargs={"wait": False, "cancel_futures": True}, daemon=True)
+        ending.start()
         until = time.monotonic() + END_SECONDS
         waiting = {worker.sentinel: worker for worker in workers}
         while waiting and (left := until - time.monotonic()) > 0:
             for sentinel in connection.wait(list(waiting), left):
-                del waiting[sentinel]  # type: ignore[arg-type]  # sentinels are numbers here
+                del waiting[sentinel]
         for worker in waiting.values():
             worker.kill()
+        ending.join()
         if manager is not None:
             manager.join()
+
+
+def workers_of(pool: ProcessPoolExecutor) -> list[Any]:
+    """Its processes, as multiprocessing has them."""
+    return list((pool._processes or {}).values())
 
 
 def pools_for(devices: Devices, workers: int, log: Path) -> list[Pool]:

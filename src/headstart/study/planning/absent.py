@@ -17,6 +17,10 @@ class AbsentTable:
     """What a planner asks of a table, as the study declares it. Its fingerprint is that of no data."""
 
     settings: FolderSet | TableSet
+    box_classes: tuple[str, ...] = ()
+    mask_classes: tuple[str, ...] = ()
+    image_classes: tuple[str, ...] = ()
+    """Not known."""
 
     @property
     def fingerprint(self) -> str:

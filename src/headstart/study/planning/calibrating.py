@@ -1,8 +1,8 @@
 """Times the first updates of each kind of training of a study, and a test, on the device that they would run on.
 
 Each is begun as a job begins it (`headstart.tasks.transfer.fit`), from random values, on drawn images of as many
-pixels: values and contents change little of the time. An update is the difference of two lengths, so that what a
-training does once is left out. On the CPU seconds of the process count, elsewhere those of the clock.
+pixels and classes: values and contents change little of the time. An update is the difference of two lengths, so that
+what a training does once is left out. On the CPU seconds of the process count, elsewhere those of the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from headstart.batches.image_sets import ImageSet
+from headstart.data.flags import IGNORED
 from headstart.places.speeds import Speed, keep
 from headstart.progress import silent
 from headstart.stats.bootstrap import image_weights
@@ -77,7 +80,7 @@ def measured(training: Training, planner: Planner, kind: str) -> Speed:
 
     with tempfile.TemporaryDirectory() as folder:
         draw_set("novel", max(TESTED, training.recipe.batch_size), 0, side, out=Path(folder), progress=silent)
-        images = ImageSet.open(Path(folder))
+        images = with_classes(ImageSet.open(Path(folder)), training.classes)
         update = _update(training, images, begun, Path(folder), clock=_clock(kind))
         start = begun()
         model, _ = _fitted(training, images, start, Path(folder) / "tested", updates=1)
@@ -89,6 +92,25 @@ def measured(training: Training, planner: Planner, kind: str) -> Speed:
             runs.append((clock() - began) / len(images))
         score = _score(training, task.predict(model, start.preprocessing, images, silent), images, clock)
     return Speed(scale * update, scale * min(runs), score, date.today().isoformat())
+
+
+def with_classes(images: ImageSet, count: int) -> ImageSet:
+    """Drawn images told apart by so many classes, of whatever; 0: by their own. A map of ten classes takes longer than
+    one of two: an update of a segmentation 216 ms in place of 150."""
+    if not count:
+        return images
+    assert images.masks is not None
+    names = np.array([f"class {k}" for k in range(count)])
+    masks = np.where(images.masks == IGNORED, IGNORED, images.masks % count).astype(np.uint8)
+    return replace(
+        images,
+        box_classes=names,
+        box_labels=images.box_labels % count,
+        image_classes=names,
+        image_labels=images.image_labels % count,
+        mask_classes=names,
+        masks=masks,
+    )
 
 
 def _score(training: Training, predictions: Arrays, images: ImageSet, clock: Callable[[], float]) -> float:

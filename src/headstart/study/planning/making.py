@@ -221,7 +221,8 @@ class JobMaker:
         recipe = recipe.model_copy(update={"precision": precision_on(self.device, recipe.precision)})
         pixels = float(self.sets.pixels(images))
         backbone, digest = self.origins.architecture(entry)
-        return speeds.of(Training(backbone, digest, task.kind, recipe, pixels, task.protocol, self.study.bootstrap))
+        bootstrap, classes = self.study.bootstrap, self.sets.classes(images)
+        return speeds.of(Training(backbone, digest, task.kind, recipe, pixels, task.protocol, bootstrap, classes))
 
     def _train_cost(self, task: Task, entry: WeightsEntry, recipe: Recipe, fold: int) -> float:
         """Expected seconds, with the scores of held-out images on the way where the network was measured."""

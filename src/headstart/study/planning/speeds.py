@@ -15,7 +15,7 @@ OF_LENGTH = ("name", "version", "updates", "lr", "rates", "warmup", "sentinel", 
 @dataclass(frozen=True)
 class Training:
     """What decides how fast a training and its test are. pixels: of an image. protocol, bootstrap: how its test is
-    scored, and by how many resamples; none where there is none."""
+    scored, and by how many resamples; none where there is none. classes: of the data; 0: those of drawn images."""
 
     backbone: str
     backbone_digest: str
@@ -24,12 +24,13 @@ class Training:
     pixels: float
     protocol: str = ""
     bootstrap: int = 0
+    classes: int = 0
 
     def what(self, device: str, threads: int) -> dict[str, Any]:
         """All of it as JSON, by which it is kept."""
         recipe = {name: value for name, value in self.recipe.identity().items() if name not in OF_LENGTH}
         facts = {"backbone": self.backbone, "digest": self.backbone_digest, "task": self.task, "recipe": recipe}
-        scored = {"protocol": self.protocol, "bootstrap": self.bootstrap}
+        scored = {"protocol": self.protocol, "bootstrap": self.bootstrap, "classes": self.classes}
         return facts | scored | {"pixels": self.pixels, "device": device, "threads": threads}
 
 
