@@ -25,7 +25,7 @@ OF_CLUSTERS = {
     *("--nodes", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-node", "--time", "--signal", "--overlap"),
 }
 """Options of Ray and of SLURM."""
-OF_OTHERS = {"--si", "--nproc-per-node", "--upgrade"}
+OF_OTHERS = {"--si", "--nproc-per-node", "--upgrade", "--logdir"}
 """Of du, torchrun and pip."""
 SCRIPTS = [
     path for folder in ("benchmarks", "tests", "examples", "src") for path in sorted((ROOT / folder).rglob("*.py"))

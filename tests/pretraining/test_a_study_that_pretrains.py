@@ -108,6 +108,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_labels_then_boxes_then_transfer_ends_in_a_report_that_says_so(folder: Path) -> None:
     run = folder / "run"
     summary = json.loads((run / "metrics.json").read_text())
@@ -128,6 +129,7 @@ def test_labels_then_boxes_then_transfer_ends_in_a_report_that_says_so(folder: P
     assert {"proposals", "pretrain", "transfer", "evaluate"} <= kinds
 
 
+@pytest.mark.slow
 def test_boxes_start_from_what_the_labels_made(folder: Path) -> None:
     labels, boxes = (
         native.read_facts(Path(resolve(f"run:{folder / 'run'}#{n}").file or "")) for n in ("labels", "boxes")
@@ -140,6 +142,7 @@ def test_boxes_start_from_what_the_labels_made(folder: Path) -> None:
     assert changed and all((stem[0][name] != stem[1][name]).any() for name in changed)
 
 
+@pytest.mark.slow
 def test_the_command_finds_the_job_of_the_study_done(folder: Path) -> None:
     run = folder / "run"
     study, _ = load_study(str(folder / "paper.toml"))
@@ -156,6 +159,7 @@ def test_the_command_finds_the_job_of_the_study_done(folder: Path) -> None:
         api.pretrain(folder / "coco", "imagenet-classification", options, changes=[*changes, "epochs=2"])
 
 
+@pytest.mark.slow
 def test_what_a_run_made_is_taken_by_its_uri_wherever_weights_are(folder: Path, tmp_path: Path) -> None:
     run = folder / "run"
     uri = f"run:{run}#boxes"
