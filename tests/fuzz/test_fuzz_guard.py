@@ -42,9 +42,9 @@ def hang() -> None:
 
 
 def hang_in_a_library() -> None:
-    """Where no signal is heard before it returns."""
-    end = time.perf_counter() + 0.3
-    while time.perf_counter() < end:
+    """Where no signal is heard before it returns. Of the processor's time, since others may have most of the clock's."""
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
         pass
 
 
@@ -57,7 +57,7 @@ def test_outcomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kinds(hang, tmp_path) == "hang"
     with watching(tmp_path):
         signalled = outcome(hang_in_a_library)
-    assert signalled.kind == "hang" and signalled.seconds < 5
+    assert signalled.kind == "hang" and signalled.seconds < 30
 
 
 def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def boundary_sums(
         raise ValueError(f"the masks have shape {true.shape}; give one image, (height, width)")
     steps = max(1, round(dilation_ratio * float(np.hypot(*true.shape))))
     scored = true != ignore
-    classes = [np.where(scored, mask, NO_CLASS).astype(np.int32) for mask in (true, guess)]
+    classes = [np.where(scored, mask.astype(np.int32), NO_CLASS) for mask in (true, guess)]
     edges = [_edge(mask, steps) & scored for mask in classes]
     common = edges[0] & edges[1] & (classes[0] == classes[1])
     counted = (classes[0][common], classes[0][edges[0]], classes[1][edges[1]])
