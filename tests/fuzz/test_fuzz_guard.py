@@ -42,7 +42,7 @@ def hang() -> None:
 
 
 def hang_in_a_library() -> None:
-    """Where no signal is heard before it returns. Of the processor's time, since others may have most of the clock's."""
+    """Where no signal is heard before it returns. Counted in processor time, since others may have most of it."""
     end = time.process_time() + 0.3
     while time.process_time() < end:
         pass
