@@ -15,6 +15,7 @@ from headstart.errors import TrainingError
 from headstart.models.backbones.preprocessing import Preprocessing
 from headstart.names import COUNT
 from headstart.recipes.schema import Recipe
+from headstart.train.depthwise import keep_depthwise
 from headstart.train.devices import precision_on
 from headstart.train.distributed import World
 from headstart.train.memory import memory_for_update
@@ -41,6 +42,8 @@ class Forward:
         if recipe.compile:
             model.backbone.compile()  # type: ignore[union-attr]
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        if self.dtype is torch.bfloat16 and world.device.type == "cpu" and not recipe.compile:
+            keep_depthwise(model)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
         self.model = model
         self.losses: nn.Module = _LossesOf(model, losses_of)
