@@ -56,7 +56,7 @@ def test_compare_ranks_writes_its_study_and_leaves_a_model(tmp_path, card, tiny_
         r"about ([\d.]+) CPU minutes \(([\d.]+) if .*, ([\d.]+) if all are run, ([\d.]+) if all go", plan.text()
     )
     all_on = of.most * 3 + of.searching  # 3 updates for 1
-    counts = (of.middle, of.fewest, of.most + of.searching, all_on)
+    counts = (of.middle, of.least, of.all_run, all_on)
     assert [float(n) for n in told.groups()] == pytest.approx([n * seconds / count / 60 for n in counts], abs=0.051)
     done = api.compare(data, uris, seeds=3, budget="quick", out=tmp_path / "run", quiet=True)
     assert done.failed == []
@@ -191,6 +191,9 @@ def test_search_is_the_same_for_every_candidate(tmp_path, card):
         assert (study.adaptive, quicker.adaptive, quicker.search) == (False, True, "shared")
         assert quicker.tasks[0].recipe.updates == study.tasks[0].recipe.updates // 2
         assert quicker.tasks[0].most_updates == study.tasks[0].most_updates
+        assert [t.tasks[0].least_updates for t in (study, quicker)] == [
+            2 * t.tasks[0].recipe.updates for t in (study, quicker)
+        ]
         (task,) = study.tasks
         assert task.recipe is not None and len(task.recipe.rates) >= 3 and task.only == () and task.val
         assert [w.name for w in study.weights] == ["pretrained", "random-shapes-resnet-1", "random-shapes-resnet-2"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headstart.config.study import Study
+from headstart.config.study import Study, Task
 from headstart.recipes.schema import recipe_of
 from headstart.study.jobs import Job
 from headstart.study.plan import Planner
@@ -140,3 +140,45 @@ def test_extending_goes_on_from_there() -> None:
 def test_the_limit_is_not_below_the_recipe() -> None:
     with pytest.raises(ValueError, match="`most_updates` must be at least the updates of the task's recipe"):
         study(29)
+
+
+def least(updates: int, most: int | None = 120) -> Study:
+    """As `study`, trained for so many updates in any case."""
+    of = study(most)
+    return of.model_copy(update={"tasks": (of.tasks[0].model_copy(update={"least_updates": updates}),)})
+
+
+class Gaining:
+    """Finished transfers that are flat within themselves, and end at a score that depends on their updates."""
+
+    def __init__(self, **ends: dict[int, float]) -> None:
+        self.ends = ends
+
+    def __call__(self, job: Job) -> dict[str, float | None] | None:
+        if job.kind != "transfer":
+            return {}
+        end = self.ends[job.label.split()[2].rstrip(",")][job.settings.recipe.updates]
+        return {f"{part}/{METRIC}": end for part in ("val-1of3", "val-2of3", "val")}
+
+
+@pytest.mark.parametrize(
+    ("ends", "updates"),
+    [
+        ({30: 0.40, 60: 0.40, 120: 0.40}, 60),
+        ({30: 0.40, 60: 0.44, 120: 0.50}, 60),  # 9 % of itself
+        ({30: 0.40, 60: 0.45, 120: 0.50}, 120),  # 11 %
+        ({30: 0.001, 60: 0.004, 120: 0.5}, 60),  # below the margin of a point
+    ],
+)
+def test_a_length_is_enough_when_twice_as_long_was_hardly_better(ends: dict[int, float], updates: int) -> None:
+    flat = {30: 0.40, 60: 0.41, 120: 0.41}
+    plan = planner(least(60)).expand(Gaining(boxes=flat, labels=ends, random=flat))
+    assert set(lengths(plan).values()) == {updates}
+    assert set(lengths(planner(study()).expand(Gaining(boxes=flat, labels=ends, random=flat))).values()) == {30}
+
+
+def test_at_least_so_many_updates_need_a_limit_above_them() -> None:
+    for most in (None, 60):
+        values = study(most).tasks[0].model_dump() | {"least_updates": 61}
+        with pytest.raises(ValueError, match="`least_updates` needs `most_updates`, which must be at least as many"):
+            Task.model_validate(values)

@@ -88,6 +88,10 @@ class Task(Settings):
     """Training goes on, for as many updates again each time, while a candidate is still moving on held-out images with
     the first seed, for so many updates at most; all candidates and seeds are trained for as long. None: the recipe's
     updates are what there is."""
+    least_updates: int | None = Field(default=None, gt=0)
+    """Training goes on for so many updates in any case, and a candidate is still moving, too, while its held-out score
+    at the end gained more than a tenth of itself with the last doubling of its updates. Rates fall to 0 at the end of a
+    training of any length, so one length alone cannot tell whether it was enough."""
     protocol: Literal["voc07-11pt", "voc-area", "coco"] = "voc-area"
     """How detections are scored."""
     further: FurtherProbes | None = None
@@ -124,6 +128,8 @@ class Task(Settings):
             raise ValueError("a search over rates needs validation sets (`val`)")
         if self.most_updates and (self.recipe is None or self.most_updates < self.recipe.updates):
             raise ValueError("`most_updates` must be at least the updates of the task's recipe")
+        if self.least_updates and self.least_updates > (self.most_updates or 0):
+            raise ValueError("`least_updates` needs `most_updates`, which must be at least as many")
         return self
 
 

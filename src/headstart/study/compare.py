@@ -301,6 +301,7 @@ def _tasks_of(
             name=f"{kind}-finetune" if probes else kind,
             kind=task.kind,
             recipe=recipe,
+            least_updates=min(2 * recipe.updates, LONGEST * updates),
             most_updates=LONGEST * updates,
             train=names["train"],
             val=names["val"],

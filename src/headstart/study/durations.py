@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from headstart.config.study import Task
-from headstart.stats.convergence import convergence
+from headstart.stats.convergence import ARM_SHARE, convergence
 from headstart.stats.reach import GENEROUS, LUCK, reach
 from headstart.study.jobs import Job
 from headstart.study.lengths import Found, scores_of, still_falling
@@ -51,7 +52,8 @@ def duration(
     ranked: Set[str] = frozenset(),
 ) -> Duration:
     """While a candidate is still moving with the first seed (`headstart.stats.convergence`, by the metric that the task
-    is ranked by first), all are doubled, as long as they stay within the task's `most_updates`.
+    is ranked by first), all are doubled, as long as they stay within the task's `most_updates`. So they are below its
+    `least_updates`; with these a candidate is moving, too, while it still gains with every doubling.
 
     All candidates are asked at the same length, and one that needs longer makes it longer for all, but for those of
     `ranked` that are far behind. Where only such ones are moving, they go on alone: all are doubled if one comes near,
@@ -59,16 +61,18 @@ def duration(
     """
     asked = _Asked(task, arms, found, margin, lost, ranked)
     near: Set[str] = frozenset()
-    doubled, most = 0, doublings_left(task, 0)
+    doubled, least, most = 0, doublings_needed(task), doublings_left(task, 0)
     while doubled < most:
         curves = asked.curves(doubled, [name for name in arms if name not in asked.aside])
         if curves is None:
             return Duration(None, tuple(asked.seen), asked.aside, near, doubled)
         moving = asked.moving(curves, doubled)
+        if least and doubled:
+            moving = asked.gaining(curves, doubled) | moving
         far = asked.far(curves)
         near = curves.keys() & ranked - far
         asked.set_aside(curves, moving, doubled)
-        left = moving.keys() - asked.aside.keys()
+        left = (moving.keys() if doubled >= least else curves.keys()) - asked.aside.keys()
         if not left:
             break
         needed = [doubled + 1]
@@ -116,6 +120,16 @@ class _Asked:
     def moving(self, curves: Curves, doubled: int) -> Mapping[str, str]:
         return convergence(curves, {name: [self.falling[name, doubled]] for name in curves}, self.margin).moving
 
+    def gaining(self, curves: Curves, doubled: int) -> dict[str, str]:
+        """Those whose last doubling still gained much, and why that is said of them."""
+        before = self.curves(doubled - 1, list(curves)) or {}
+        gains = {name: (_end(before[name]), _end(now)) for name, now in curves.items() if name in before}
+        return {
+            name: f"{name} still gains with the last doubling of its updates ({100 * first:.1f} to {100 * last:.1f})"
+            for name, (first, last) in gains.items()
+            if last - first > max(self.margin, ARM_SHARE * abs(last))
+        }
+
     def far(self, curves: Curves) -> set[str]:
         """Those of `ranked` that are further behind the best than luck may have made."""
         best = self._best(curves)
@@ -162,6 +176,12 @@ class _Asked:
 
 def _end(curve: np.ndarray) -> float:
     return float(curve[2].mean())
+
+
+def doublings_needed(task: Task) -> int:
+    """How often trainings are doubled in any case, for the task's `least_updates`."""
+    assert task.recipe
+    return math.ceil(math.log2(max(1.0, (task.least_updates or 0) / task.recipe.updates)))
 
 
 def doublings_left(task: Task, doublings: int) -> int:

@@ -119,7 +119,7 @@ class Plan:
         the known ones, and as many as there can be at most."""
         trainings, seconds = self.jobs.get("transfer", (0, 0.0))
         of = self.trainings
-        most = of.most + of.searching if of else trainings + self.hidden
+        most = of.all_run if of else trainings + self.hidden
         each = (seconds + self.jobs.get("evaluate", (0, 0.0))[1]) / max(trainings, 1)
         return sum(s for _, s in self.jobs.values()) + self.explaining + each * max(0, most - trainings)
 

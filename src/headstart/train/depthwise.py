@@ -1,8 +1,8 @@
 """Convolutions that a CPU trains in fp32 when all else is in bf16.
 
-Measured with torch 2.14 on a CPU with bf16 instructions, forward and backward: ordinary and grouped convolutions take 0.3
-to 0.8 of their time in fp32, depthwise 3x3 ones at stride 1 take 0.35 to 0.95; but depthwise ones at stride 2 take 4 to
-17 times as long, and those of 5x5 and 7x7 at stride 1 take 1.2 to 2.3 times.
+Measured with torch 2.14 on a CPU with bf16 instructions, forward and backward: ordinary and grouped convolutions
+take 0.3 to 0.8 of their time in fp32, depthwise 3x3 ones at stride 1 take 0.35 to 0.95; but depthwise ones at stride 2
+take 4 to 17 times as long, and those of 5x5 and 7x7 at stride 1 take 1.2 to 2.3 times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def keep_depthwise(model: nn.Module) -> None:
-    """Under autocast on the CPU, the depthwise convolutions that bf16 slows down compute in fp32 from now on. Twice is once."""
+    """From now on, depthwise convolutions that bf16 slows down compute in fp32 under autocast. Twice is once."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and slow_in_bf16(module) and _enter not in module._forward_pre_hooks.values():
             module.register_forward_pre_hook(_enter)

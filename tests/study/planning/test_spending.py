@@ -144,7 +144,9 @@ def test_a_plan_says_how_many_trainings_there_are() -> None:
     """Three candidates, five seeds; of three rates and two further ones all but the best are only searched by."""
     of = study()
     plan = plan_summary(of, Path("run"), plan_of(Finished(0, {})))
-    assert plan.trainings == Trainings(fewest=12, most=15, searching=12), "6 of the first two seeds, 6 more by rates"
+    assert plan.trainings == Trainings(fewest=12, most=15, searching=12, tried=6), (
+        "6 of the first two seeds, 6 more by rates"
+    )
     assert "  12 to 27 trainings (a job for each length), searches of rates among them\n" in plan.text()
     said = plan.trainings.text(each=60, longest=4)
     minutes = "(12.0 if 2 seeds of each candidate decide, 27.0 if all are run, 72.0 if all go on to the longest)"

@@ -119,8 +119,9 @@ def _small_task(task: Task) -> Task:
     update = {"recipe": small}
     if task.inference:
         update["inference"] = _small_inference(task.inference)
-    if task.most_updates:
-        update["most_updates"] = small.updates * (task.most_updates // task.recipe.updates)
+    for name in ("most_updates", "least_updates"):
+        if wanted := getattr(task, name):
+            update[name] = small.updates * (wanted // task.recipe.updates)
     if task.limit:
         update["limit"] = max(FEW, task.limit // SMALLER)
     return task.model_copy(update=update)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from headstart.config.study import Study, Task
 from headstart.stats.sequential import FIRST, UNLIKELY, levels
-from headstart.study.durations import Aside, beyond_reach
+from headstart.study.durations import Aside, beyond_reach, doublings_needed
 from headstart.study.jobs import Job, Trial
 from headstart.study.lengths import Found, convergence_of
 from headstart.study.search import MOST_EXTENSIONS
@@ -39,29 +39,43 @@ class Trainings:
     """How many an adaptive study has, one that goes on for more updates counted once.
 
     fewest: where the first seeds of each candidate decide and no search goes on beyond its rates. most: those of all
-    seeds and folds. searching: at most, further ones that search rates.
+    seeds and folds. searching: at most, further ones that search rates; tried: those of `fewest`. shortest: times the
+    updates that trainings begin with, that those of seeds go on to at least.
     """
 
     fewest: int
     most: int
     searching: int
+    tried: int = 0
+    shortest: float = 1.0
+
+    @property
+    def least(self) -> float:
+        """The fewest, as so many of the length that trainings begin with."""
+        return (self.fewest - self.tried) * self.shortest + self.tried
+
+    @property
+    def all_run(self) -> float:
+        """All there can be, none longer than `shortest`, as so many of the length that trainings begin with."""
+        return self.most * self.shortest + self.searching
 
     @property
     def middle(self) -> float:
-        """Of the fewest and all there can be: what is expected while nothing is known."""
-        return (self.fewest + self.most + self.searching) / 2
+        """Between the two: what is expected while nothing is known."""
+        return (self.least + self.all_run) / 2
 
     def text(self, each: float, longest: float) -> str:
         """One line for the terminal. each: CPU seconds of one, 0 where that is not known. longest: times the updates
         that they begin with, that those of seeds go on to at most."""
-        all_run = self.most + self.searching
-        counts = f"  {self.fewest} to {all_run} trainings (a job for each length), searches of rates among them"
+        counts = f"  {self.fewest} to {self.most + self.searching} trainings (a job for each length), searches of rates among them"
         if not each:
             return counts
-        numbers = (self.middle, self.fewest, all_run, self.most * longest + self.searching)
+        numbers = (self.middle, self.least, self.all_run, self.most * longest + self.searching)
         middle, fewest, most, all_on = (f"{number * each / 60:.1f}" for number in numbers)
         said = f"{middle} CPU minutes ({fewest} if {FIRST} seeds of each candidate decide, {most} if all are run"
-        return f"{counts}: about {said}" + (f", {all_on} if all go on to the longest)" if longest > 1 else ")")
+        return f"{counts}: about {said}" + (
+            f", {all_on} if all go on to the longest)" if longest > self.shortest else ")"
+        )
 
 
 def is_adaptive(study: Study, task: Task) -> bool:
@@ -74,16 +88,18 @@ def trainings_of(study: Study) -> Trainings | None:
     tasks = [task for task in study.tasks if is_adaptive(study, task)]
     if not tasks:
         return None
-    fewest, most, searching = 0, 0, 0
+    fewest, most, searching, tried, shortest = 0, 0, 0, 0, 0.0
     for task in tasks:
         assert task.recipe
         runs = len(task.only or study.weights) * len(task.train)  # candidates and folds
         searches = runs // (len(task.train) if study.search == "shared" else 1)
         rates = task.recipe.rates
-        fewest += runs * FIRST + searches * max(0, len(rates) - 1)
+        tried += searches * max(0, len(rates) - 1)
+        fewest += runs * FIRST
         most += runs * len(study.seeds)
+        shortest += runs * len(study.seeds) * 2 ** doublings_needed(task)
         searching += searches * (len(rates) + MOST_EXTENSIONS - 1) if rates else 0
-    return Trainings(fewest, most, searching)
+    return Trainings(fewest + tried, most, searching, tried, shortest / most)
 
 
 def spending(

@@ -144,7 +144,7 @@ def _prefixed(short: str, part: Study, fixed: Fixed) -> tuple[dict[str, Any], Ta
     if fixed.updates or fixed.rate:
         changes["recipe"] = _fixed(task.recipe, fixed)
     if fixed.updates:
-        changes["most_updates"] = None
+        changes |= {"most_updates": None, "least_updates": None}
     if fixed.protocol:
         changes["protocol"] = fixed.protocol
     sized = {"size_hw": fixed.size_hw} if fixed.size_hw else {}
