@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 MARKED := test-slow test-browser test-ray test-nightly test-gpu
 
-.PHONY: help install study test $(MARKED) lint docs site pictures axe bench mutants lock audit
+.PHONY: help install study test $(MARKED) lint docs site pictures drive axe bench mutants lock audit
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make docs     write docs/commands.md from the commands' own help, docs/weights.md from the catalogue, docs/events.schema.json, and the site"
 	@echo "make site     build the documentation as a site into build/site, by mkdocs and by Zensical (in .site/)"
 	@echo "make pictures renew the pictures of docs/images from finished runs (REPORTS=\"shapes=runs/shapes/report.html\")"
+	@echo "make drive    use finished runs' reports in a browser and say what is wrong (REPORTS=runs/shapes/report.html)"
 	@echo "make axe      fetch axe-core into .axe/, by npm: make test-browser then asks it about the pages, too"
 	@echo "make bench    run the scripts in benchmarks/"
 	@echo "make mutants  change the code one place at a time and see whether tests notice (an hour; ROOMS=\"stats\" SAMPLE=100)"
@@ -67,6 +68,9 @@ site: .site/.installed
 
 pictures: install
 	@PYTHONPATH=tests $(BIN)/python tests/support/reports/pictures.py docs/images $(REPORTS)
+
+drive: install
+	@PYTHONPATH=tests $(BIN)/python tests/support/reports/driven.py $(REPORTS)
 
 axe:
 	@npm --silent --prefix .axe install --no-save --ignore-scripts axe-core@4.14.1

@@ -62,6 +62,14 @@ def test_jobs_run_after_their_inputs_and_are_stored_with_their_facts(store):
     assert known[0] == 0 and known[-1] == 4 and known == sorted(set(known))
 
 
+def test_what_the_longest_chain_waits_for_starts_first(store):
+    """With one worker: 3 + 4 seconds hang on the first of the chain, so it goes before the single job of 5."""
+    first, single = adds(1, cost=3.0), adds(2, cost=5.0)
+    events = []
+    run(store, [adds(10, cost=4.0, left=first), single, adds(3, cost=1.0)], workers=1, events=events)
+    assert [e.job.label for e in events if e.what == "finished"] == ["add 1", "add 2", "add 10", "add 3"]
+
+
 def test_nothing_left_to_do_starts_no_process(store, monkeypatch):
     job = adds(1)
     run(store, [job], workers=1)

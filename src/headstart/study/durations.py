@@ -68,7 +68,7 @@ def duration(
             return Duration(None, tuple(asked.seen), asked.aside, near, doubled)
         moving = asked.moving(curves, doubled)
         if least and doubled:
-            moving = asked.gaining(curves, doubled) | moving
+            moving = asked.gaining(curves, doubled) | dict(moving)
         far = asked.far(curves)
         near = curves.keys() & ranked - far
         asked.set_aside(curves, moving, doubled)

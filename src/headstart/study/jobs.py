@@ -199,3 +199,13 @@ class Expansion:
     """Keys of finished jobs."""
     again: frozenset[str] = frozenset()
     """Names of jobs that were finished and are made again, since files of theirs were dropped that are needed."""
+
+    @cached_property
+    def to_the_end(self) -> Mapping[str, float]:
+        """Key of a known job -> CPU seconds of it and of the longest chain of known jobs that wait for it."""
+        after: dict[str, float] = {}
+        for job in reversed(self.known):  # each after its inputs
+            after[job.key] = after.get(job.key, 0.0) + job.cost
+            for needed in job.inputs.values():
+                after[needed.key] = max(after.get(needed.key, 0.0), after[job.key])
+        return after

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,8 +50,9 @@ def run_jobs(
 ) -> Outcome:
     """Run every job that can be run and put it into the store.
 
-    next_jobs: called at the start and after every finished job. workers: processes at a time on the CPU; the longest
-    of the ready jobs start first. threads: of each worker (PyTorch, BLAS, numba). on_event: called in this thread.
+    next_jobs: called at the start and after every finished job. workers: processes at a time on the CPU; those of
+    the ready jobs that the longest chain waits for start first. threads: of each worker (PyTorch, BLAS, numba).
+    on_event: called in this thread.
     runners: `module:name` of the table of runners. devices: where there are GPUs, one more process for each does the
     jobs of the kinds in `WANTS_GPU`, and those of the CPU do all others at the same time. cluster: run them all there.
 
@@ -118,7 +119,7 @@ class _Dispatcher:
         began = time.monotonic()
         expansion = self._expand()
         while True:
-            if not self._start(expansion.ready):
+            if not self._start(expansion):
                 expansion = self._expand()
                 continue
             if not self.running and not self.elsewhere:
@@ -150,12 +151,12 @@ class _Dispatcher:
         """Whether a job is finished and lacks nothing."""
         return self.store.find(job.name, job.key) is not None and not self.store.lacks(job.name)
 
-    def _start(self, ready: Sequence[Job]) -> bool:
-        """Give free workers the longest of the waiting jobs; a job whose process died before runs alone. False when
-        jobs have to be asked for again: an input proved damaged, or another run has finished one."""
+    def _start(self, expansion: Expansion) -> bool:
+        """Give free workers those of the waiting jobs that the most work hangs on; a job whose process died before runs
+        alone. False when jobs have to be asked for again: an input proved damaged, or another run has finished one."""
         busy = {job.name for job in self.running}
-        waiting = [job for job in ready if job.name not in busy and job.name not in self.failed]
-        waiting.sort(key=lambda job: (-job.cost, job.name))
+        waiting = [job for job in expansion.ready if job.name not in busy and job.name not in self.failed]
+        waiting.sort(key=lambda job: (-expansion.to_the_end.get(job.key, job.cost), job.name))
         suspects = [job for job in waiting if job.name in self.crashes]
         if any(name in self.crashes for name in busy) or (suspects and busy):
             return True

@@ -67,12 +67,13 @@ class Trainings:
     def text(self, each: float, longest: float) -> str:
         """One line for the terminal. each: CPU seconds of one, 0 where that is not known. longest: times the updates
         that they begin with, that those of seeds go on to at most."""
-        counts = f"  {self.fewest} to {self.most + self.searching} trainings (a job for each length), searches of rates among them"
+        most = self.most + self.searching
+        counts = f"  {self.fewest} to {most} trainings (a job for each length), searches of rates among them"
         if not each:
             return counts
         numbers = (self.middle, self.least, self.all_run, self.most * longest + self.searching)
-        middle, fewest, most, all_on = (f"{number * each / 60:.1f}" for number in numbers)
-        said = f"{middle} CPU minutes ({fewest} if {FIRST} seeds of each candidate decide, {most} if all are run"
+        middle, fewest, all_run, all_on = (f"{number * each / 60:.1f}" for number in numbers)
+        said = f"{middle} CPU minutes ({fewest} if {FIRST} seeds of each candidate decide, {all_run} if all are run"
         return f"{counts}: about {said}" + (
             f", {all_on} if all go on to the longest)" if longest > self.shortest else ")"
         )
