@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -31,6 +31,10 @@ class Expansion(Protocol):
     @property
     def again(self) -> frozenset[str]:
         """Names of jobs that were finished and are made again."""
+
+    @property
+    def to_the_end(self) -> Mapping[str, float]:
+        """Key of a known job -> CPU seconds of it and of the longest chain of known jobs that wait for it."""
 
 
 @dataclass(frozen=True)
