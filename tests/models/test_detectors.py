@@ -98,6 +98,16 @@ def test_images_without_boxes_have_no_positives_and_finite_losses():
     assert losses["boxes"].item() == 0
 
 
+def test_the_weight_of_classes_is_that_of_their_loss_alone():
+    model = FcosDetector(build_backbone("shapes-resnet"), 3, ("C5",), 16, class_weight=1.0)
+    images, truth = torch.randn(2, 3, 64, 64), targets([[4, 4, 40, 40]], [[10, 10, 30, 30]])
+    light = model.losses(images, truth)
+    model.class_weight = 4.0
+    usual = model.losses(images, truth)
+    assert usual["classes"].item() == pytest.approx(4 * light["classes"].item())
+    assert usual["boxes"].item() == pytest.approx(light["boxes"].item())
+
+
 def test_centerness_and_giou_by_hand():
     # left 2, top 3, right 8, bottom 3: sqrt(2/8 * 3/3) = 0.5
     assert centerness_of(torch.tensor([[2.0, 3, 8, 3]])).item() == pytest.approx(0.5)

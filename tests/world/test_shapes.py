@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
+from scipy import ndimage
 
 from headstart.errors import UsageError
 from headstart.progress import silent
@@ -78,7 +79,7 @@ def test_worlds_share_no_class_glyph_or_hue() -> None:
 
 
 def test_glyphs_differ_even_when_turned_or_mirrored() -> None:
-    glyphs = [glyph for world in WORLDS for glyph in shapes._glyphs(world)]
+    glyphs = [glyph for world in ("base", "novel") for glyph in shapes._glyphs(world)]
     for i, glyph in enumerate(glyphs):
         turned = [np.rot90(side, k) for side in (glyph, glyph.T) for k in range(4)]
         for other in glyphs[:i]:
@@ -223,7 +224,7 @@ def test_coco_run_lengths_by_hand() -> None:
 
 
 def test_faults_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match=r"no world is named 'moon'\. Choose one of: base, novel\."):
+    with pytest.raises(UsageError, match=r"no world is named 'moon'\. Choose one of: base, novel, .*-gray\."):
         draw("moon", 0, 96)
     with pytest.raises(UsageError, match=r"world 'base' has no image -1\. Indices start at 0\."):
         draw("base", -1, 96)
@@ -237,3 +238,18 @@ def test_faults_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str
     target.write_text(json.dumps({}))
     assert main([str(tmp_path), "--count", "1"]) == 2
     assert f"error: {target} exists already. Name another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("world", ["base", "novel"])
+def test_a_gray_world_is_its_twin_but_for_the_colors_of_parts(world: str) -> None:
+    """What is drawn where is the same; pixels differ in parts alone, whose colors are gone but for noise."""
+    for index in range(6):
+        colored, gray = draw(world, index, 96), draw(f"{world}-gray", index, 96)
+        assert np.array_equal(colored.instances, gray.instances) and np.array_equal(colored.parts, gray.parts)
+        assert np.array_equal(colored.labels, gray.labels)
+        away = ndimage.distance_transform_edt(colored.parts == 0)
+        assert np.array_equal(colored.image[away > 2], gray.image[away > 2])
+        inside = ndimage.distance_transform_edt(colored.parts > 0) > 2
+        if inside.sum() > 20:
+            spread = [np.ptp(d.image[inside].astype(int), axis=1).mean() for d in (colored, gray)]
+            assert spread[1] < 30 < 45 < spread[0]

@@ -16,8 +16,9 @@ further on than its set says. So sets end below it."""
 class WorldSet(Settings):
     """Images drawn by the embedded world (`headstart.world.shapes`)."""
 
-    world: Literal["base", "novel"]
-    """`base`: the classes that are pre-trained on. `novel`: other classes, glyphs, hues and backgrounds."""
+    world: Literal["base", "novel", "base-gray", "novel-gray"]
+    """`base`: the classes that are pre-trained on. `novel`: other classes, glyphs, hues and backgrounds. The images of
+    `base-gray` and `novel-gray` are theirs but for the parts, which have no colors there."""
     count: int = Field(gt=0)
     """Number of images."""
     first: int = Field(default=0, ge=0)

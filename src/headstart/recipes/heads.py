@@ -70,6 +70,16 @@ class TowerHead(PyramidHead):
     """Convolutions before the outputs; as published: 4."""
 
 
+class FcosHead(TowerHead):
+    """FCOS."""
+
+    later: ClassVar[frozenset[str]] = TowerHead.later | {"class_weight"}
+
+    class_weight: float = Field(default=4.0, gt=0)
+    """Of the classes' focal loss against the other two. At 1, as published, a short training learns where objects are
+    and hardly what they are: after 15,000 drawn images a probe read .48 of the classes off the backbone, .72 at 4."""
+
+
 class FasterRcnnHead(PyramidHead):
     """Faster R-CNN."""
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
 from headstart.errors import UsageError
-from headstart.recipes.heads import FasterRcnnHead, LinearHead, TowerHead
+from headstart.recipes.heads import FasterRcnnHead, FcosHead, LinearHead, TowerHead
 from headstart.recipes.sampling import AnySampling, ChipSampling, CropSampling, FixedSampling, ScaleSettings
 from headstart.recipes.schema import HEADS, Recipe, Training, recipe_of
 from headstart.recipes.settings import Name, ReadSettings, Settings, Supervision, faults_of
@@ -38,7 +38,7 @@ class PretrainingTraining(Training):
     head: str
 
 
-class FcosTraining(TowerHead, PretrainingTraining):
+class FcosTraining(FcosHead, PretrainingTraining):
     """FCOS."""
 
     head: Literal["fcos"]

@@ -7,7 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from headstart.recipes.heads import DeepLabHead, FasterRcnnHead, FcnHead, LinearHead, PixelHead, TowerHead, WholeHead
+from headstart.recipes.heads import (
+    DeepLabHead,
+    FasterRcnnHead,
+    FcnHead,
+    FcosHead,
+    LinearHead,
+    PixelHead,
+    TowerHead,
+    WholeHead,
+)
 from headstart.recipes.settings import Name, ReadSettings
 
 
@@ -116,7 +125,7 @@ class Recipe(Training):
         return self.lr * (self.batch_size / self.reference_batch if self.reference_batch else 1.0)
 
 
-class FcosRecipe(TowerHead, Recipe):
+class FcosRecipe(FcosHead, Recipe):
     """FCOS."""
 
     head: Literal["fcos"]

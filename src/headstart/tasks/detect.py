@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -195,14 +196,15 @@ def _detector(backbone: nn.Module, recipe: AnyDetectorRecipe, num_classes: int, 
     if recipe.head == "faster-rcnn":
         settings = TwoStageSettings(**{field.name: getattr(recipe, field.name) for field in fields(TwoStageSettings)})
         return TwoStageDetector(backbone, num_classes, settings, max(size_hw))
-    kind = RetinaNetDetector if recipe.head == "retinanet" else FcosDetector
-    coarser = 2 if recipe.neck == "fpn" else 0
+    kind = RetinaNetDetector
+    if recipe.head == "fcos":
+        kind = partial(FcosDetector, class_weight=recipe.class_weight)  # type: ignore[assignment]
     return kind(
         backbone,
         num_classes,
         recipe.levels,
         recipe.channels,
-        coarser=coarser,
+        coarser=2 if recipe.neck == "fpn" else 0,
         depth=recipe.tower,
         published=recipe.published,
     )

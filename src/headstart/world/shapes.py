@@ -201,6 +201,8 @@ def _look(world: World, label: int, shape: Floats, dice: Iterator[float]) -> Flo
     class_hue = world.hues[label]
     disc = _color(class_hue + 0.5 + _between(dice, -0.01, 0.01), _between(dice, 0.6, 0.7), _between(dice, 0.9, 1.0))
     glyph = _color(class_hue, _between(dice, 0.7, 1.0), _between(dice, 0.15, 0.35))
+    if world.gray_parts:
+        disc, glyph = np.full(3, disc.mean()), np.full(3, glyph.mean())
     return np.concatenate([first, second, [texture, period], shading, rim, disc, glyph])
 
 

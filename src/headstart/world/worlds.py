@@ -7,7 +7,7 @@ finer, more colorful and crossed by thicker strokes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class World:
     """Range of the background's saturation."""
     stroke_width: tuple[float, float]
     """Range of the half width of strokes, as a fraction of the image's side."""
+    gray_parts: bool = False
+    """Parts have no colors: the glyph alone tells the class."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,4 +89,5 @@ NOVEL = World(
     saturation=(0.2, 0.5),
     stroke_width=(0.012, 0.03),
 )
-WORLDS = {world.name: world for world in (BASE, NOVEL)}
+GRAY = tuple(replace(world, name=f"{world.name}-gray", gray_parts=True) for world in (BASE, NOVEL))
+WORLDS = {world.name: world for world in (BASE, NOVEL, *GRAY)}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from headstart.batches.batch import Batch
 from headstart.models.classification import Classifier
-from headstart.models.detection.fcos import CLASS_WEIGHT, PRIOR, FcosDetector
+from headstart.models.detection.fcos import PRIOR, FcosDetector
 from headstart.models.detection.mimicking import WEIGHT
 from headstart.models.detection.proposing import ProposalDetector
 from headstart.models.detection.retinanet import RetinaNetDetector
@@ -68,7 +68,7 @@ def expected_losses(
     positives = losses.get(POSITIVES, 0.0) / parts
     k = num_classes_of(model) or 1
     if isinstance(model, FcosDetector):
-        classes = CLASS_WEIGHT * focal(outputs, positives)
+        classes = model.class_weight * focal(outputs, positives)
         return {"classes": classes, "centerness": math.log(2), "boxes": 1.0}
     if isinstance(model, RetinaNetDetector):
         return {"classes": focal(outputs, positives)}
