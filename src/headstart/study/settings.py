@@ -26,7 +26,7 @@ LATER = {"later": True}
 class DrawSettings:
     """`draw`: images `first`.. of a drawn world, `size` pixels a side."""
 
-    world: Literal["base", "novel"]
+    world: Literal["base", "novel", "base-gray", "novel-gray"]
     count: int
     first: int
     size: int
