@@ -11,7 +11,7 @@ import pytest
 from headstart.data.annotate import annotate
 from headstart.data.annotations import Annotations
 from headstart.data.columns import BoxColumns
-from headstart.data.splits import assign, divide, has_test, num_tested
+from headstart.data.splits import assign, divide, has_test, num_of_role
 from headstart.errors import DataError
 from headstart.readers.formats import open_dataset
 
@@ -77,12 +77,19 @@ class TestOfficial:
         (fold,) = assign(annotations, "classify")
         assert (len(fold.train), len(fold.val), len(fold.test)) == (8, 2, 5)
 
-    def test_how_many_are_tested_is_known_beforehand(self) -> None:
+    def test_how_many_there_are_is_known_beforehand(self) -> None:
+        def known(of, folds=0) -> list[int]:
+            return [num_of_role(of, "classify", role, folds) for role in ("train", "val", "test", "trainval", "all")]
+
         own = table(["train"] * 3 + ["val"] * 2 + ["test"] * 4 + [""], [0, 1] * 5)
-        assert num_tested(own, "classify") == len(assign(own, "classify")[0].test) == 4
+        (fold,) = assign(own, "classify")
+        assert known(own) == [len(fold.train), len(fold.val), len(fold.test), 5, 10] == [3, 2, 4, 5, 10]
+        assert known(table(["trainval"] * 10 + ["test"] * 5, [k % 2 for k in range(15)])) == [8, 2, 5, 10, 15]
         dealt = table(["trainval"] * 30 + [""] * 3, [0, 1, 2] * 11)
-        assert num_tested(dealt, "classify", 3) == 10
-        assert [len(fold.test) for fold in assign(dealt, "classify", 3)] == [10, 10, 10]
+        assert known(dealt, 3) == [16, 4, 10, 20, 33]
+        folds = assign(dealt, "classify", 3)
+        assert [len(fold.test) for fold in folds] == [10, 10, 10]
+        assert all(len(fold.train) + len(fold.val) == 20 and 3 <= len(fold.val) <= 6 for fold in folds)
 
     def test_twins_across_the_split_are_told(self) -> None:
         annotations = table(["train"] * 8 + ["test"] * 2, [0, 1] * 5)

@@ -17,6 +17,7 @@ from PIL import Image
 from headstart.page.embedded import data_block, script, script_source
 from headstart.page.numbers import fixed
 from headstart.report.build import build
+from headstart.report.why import pair
 from headstart.report.why.choices import choices
 from headstart.report.why.images import cells, pictures
 from headstart.report.why.words import numbers, sentences
@@ -210,6 +211,21 @@ def test_pictures_keep_to_their_bytes() -> None:
     assert pictures(noise[:0], 100) == []
     least = pictures(noise, 100)
     assert Image.open(io.BytesIO(base64.b64decode(least[0]))).size == (72, 54), "no smaller, whatever it takes"
+
+
+@pytest.mark.parametrize(
+    ("scores", "objects", "shown"),
+    [
+        ([90, 80, 62, 40], 1, 65),  # two of both arms are allowed: those from .65 on
+        ([90, 80, 60, 40], 1, 65),  # a score on a step stays out with it
+        ([90, 80, 60, 40], 2, 5),
+        ([99, 98, 97], 1, 95),
+        ([], 0, 5),
+    ],
+)
+def test_as_many_boxes_are_shown_at_first_as_there_are_objects(scores, objects, shown) -> None:
+    arms = [[[v for score in half for v in (0, 0, 9, 9, 1, score)]] for half in (scores[::2], scores[1::2])]
+    assert pair._threshold(arms, objects) == shown
 
 
 def test_maps_are_bytes_from_their_lowest_to_their_highest() -> None:

@@ -59,11 +59,18 @@ def has_test(annotations: Annotations, task: Target) -> bool:
     return _official(annotations, task) is not None
 
 
-def num_tested(annotations: Annotations, task: Target, folds: int = 0) -> int:
-    """Images that `assign` tests: the source's own, or of one of `folds` a part of the others. Their near-duplicates
-    are not known yet, so of folds it is about so many."""
+def num_of_role(annotations: Annotations, task: Target, role: str, folds: int = 0) -> int:
+    """Images that `assign` gives a role (train, val, trainval, test) in one of `folds`; of another role all. Their
+    near-duplicates are not known yet, so what is not the source's own split is about so many."""
     official = _official(annotations, task)
-    return len(official.test) if official is not None else len(_pool(annotations, task)) // max(folds, 1)
+    if official is not None:
+        test, learned, val = len(official.test), len(official.train) + len(official.val), len(official.val)
+    else:
+        pool = len(_pool(annotations, task))
+        test, val = pool // max(folds, 1), 0
+        learned = pool - test
+    val = val or round(VALIDATION_SHARE * learned)
+    return {"train": learned - val, "val": val, "trainval": learned, "test": test}.get(role, len(annotations))
 
 
 def assign(

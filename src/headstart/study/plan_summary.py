@@ -251,7 +251,7 @@ def foreseen(planner: Planner, store: Store | None, expansion: Expansion) -> tup
     results = Results(planner, store, expansion) if store else None
     tests, found = family_sizes(study), []
     for task in study.tasks:
-        images = sum(planner.sets.tested(name) for name in task.test)
+        images = sum(planner.sets.count(name) for name in task.test)
         weights = len(task.only or study.weights)
         measured = results and _measured(results, task, len(study.seeds))
         parts = measured or assumed(len(study.seeds), weights, images)

@@ -12,7 +12,7 @@ from headstart.config.data import data_name
 from headstart.config.sets import ORIGIN_STRIDE, FolderSet, TableSet, WorldSet
 from headstart.config.study import Study
 from headstart.data.annotations import Annotations
-from headstart.data.splits import num_tested
+from headstart.data.splits import num_of_role
 from headstart.errors import StudyError
 from headstart.places.paths import absolute
 from headstart.readers.place import DataPlace
@@ -136,16 +136,13 @@ class Sets:
         return self.place(settings) if isinstance(settings, FolderSet) else None
 
     def count(self, name: str) -> int:
-        """Images of a set, at most."""
+        """Images of a set, about so many."""
         settings = self.study.sets[name]
-        return settings.count if isinstance(settings, WorldSet) else settings.images or len(self.annotations(settings))
-
-    def tested(self, name: str) -> int:
-        """Images that a task with this test set is scored on; of folds about so many in each."""
-        settings = self.study.sets[name]
-        if not isinstance(settings, FolderSet) or settings.role != "test" or settings.images or settings.per_class:
-            return self.count(name)
-        return num_tested(self.annotations(settings), settings.task, settings.folds)
+        if isinstance(settings, WorldSet):
+            return settings.count
+        if settings.images or not isinstance(settings, FolderSet) or settings.per_class:
+            return settings.images or len(self.annotations(settings))
+        return num_of_role(self.annotations(settings), settings.task, settings.role, settings.folds)
 
     def classes(self, name: str) -> int:
         """Of a data set in a folder, those that its task tells apart; 0 of other sets."""

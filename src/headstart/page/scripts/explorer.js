@@ -77,7 +77,9 @@ class Explorer {
       this.controls.count.closest("label").hidden = true;
     }
     if (!this.images.boxes.some(flat => flat.length)) this.controls.truth.closest("label").hidden = true;
-    if (!classes.length) this.controls.class.closest("label").hidden = true;
+    this.alike = classes.length < 2;
+    if (this.alike) this.controls.class.closest("label").hidden = true;
+    if (this.pair.threshold !== null) this.controls.threshold.value = this.pair.threshold;
     for (const [name, control] of Object.entries(this.controls)) this.defaults[name] = this.value(control);
   }
 
@@ -307,7 +309,7 @@ class Explorer {
         if (same) button.classList.add("same");
         const image = this.picture(j).cloneNode();
         image.alt = `${this.images.ids[j]}, ${this.label(j) || "no class"}`;
-        button.append(image, element("span", `rank ${ranks[k][place]}${this.label(j) ? ": " + this.label(j) : ""}`));
+        button.append(image, element("span", `rank ${ranks[k][place]}${this.alike || !this.label(j) ? "" : ": " + this.label(j)}`));
         button.addEventListener("click", () => this.choose(j));
         item.append(button);
         list.append(item);

@@ -13,6 +13,8 @@ from headstart.report.why.images import cells
 MANY = 500
 """Images from which on fewer detections of each are kept."""
 DETECTIONS, FEWER = 30, 12
+STEP = 5
+"""Of the slider, hundredths."""
 
 
 def pair_data(run: RunDir, facts: dict[str, Any], ids: list[str]) -> dict[str, Any]:
@@ -22,12 +24,13 @@ def pair_data(run: RunDir, facts: dict[str, Any], ids: list[str]) -> dict[str, A
     image and their ranks for the other. `maps`, `cams`: energy and Grad-CAM of each arm, see `cells`. `counts`,
     `areas`, `labels`, `names`: number of objects, their mean share of the image, class and names of classes. `scores`:
     of each arm, fractions or null. `found`: of each arm and image x1, y1, x2, y2 in thousandths, class, score in
-    hundredths, one after the other.
+    hundredths, one after the other; `threshold`: what is shown of them at first.
     """
     n = len(ids)
     near = run.arrays(facts["pair_dir"], "neighbors.npz", ())
     maps = [run.arrays(job, "energy.npz", ("energy",)) or {} for job in facts["look_dirs"]]
     of = run.arrays(facts["contents_dir"], "contents.npz", ()) if facts.get("contents_dir") else None
+    found = [_found(of, r, n) for r in "ab"] if of and "found_a/index" in of else None
     return {
         "arms": [facts["a"], facts["b"]],
         "series": [run.series(facts["a"]), run.series(facts["b"])],
@@ -41,7 +44,8 @@ def pair_data(run: RunDir, facts: dict[str, Any], ids: list[str]) -> dict[str, A
         "labels": None if of is None else of["label"][:n].tolist(),
         "names": [] if of is None else [str(name) for name in of["classes"]],
         "scores": None if of is None else [_scores(of[f"score_{r}"][:, :n]) for r in "ab"],
-        "found": [_found(of, r, n) for r in "ab"] if of and "found_a/index" in of else None,
+        "found": found,
+        "threshold": _threshold(found, int(of["counts"][:n].sum())) if of and found else None,
     }
 
 
@@ -69,3 +73,13 @@ def _found(arrays: dict[str, np.ndarray], role: str, n: int) -> list[list[int]]:
         if index < n and len(rows[index]) < 6 * most:
             rows[index] += [*map(int, box), int(label), round(100 * float(score))]
     return rows
+
+
+def _threshold(found: list[list[list[int]]], objects: int) -> int:
+    """Hundredths, a step of the slider: from this score on, both arms together show at most as many boxes as there are
+    objects for each; with all that is found objects vanish behind boxes."""
+    scores = sorted((score for of_arm in found for row in of_arm for score in row[5::6]), reverse=True)
+    allowed = len(found) * objects
+    if len(scores) <= allowed:
+        return STEP
+    return min(95, STEP * (scores[allowed] // STEP + 1))
