@@ -2,9 +2,10 @@
 
     PYTHONPATH=tests python tests/support/reports/pictures.py docs/images report=runs/shapes/report.html
 
-writes `report-1440-light.png` and so on; with `#why` after a page the window begins at the element of that id.
-`make pictures` does so for `REPORTS`. Of each page that has an answer it also writes `report-numbered.png`: the first
-answer at the width of a laptop, with numbers beside what `docs/report.md` explains.
+writes `report-1440-light.png` and so on; with `#why` after a page the window begins at the element of that id, with
+`#.explorer` at the first of that class. `first-answer=PAGE#answer@1100x900` writes one window of that size, light,
+`first-answer.png`. `make pictures` does so for `REPORTS`. Of each page that has an answer it also writes
+`report-numbered.png`: the first answer at the width of a laptop, with numbers beside what `docs/report.md` explains.
 """
 
 from __future__ import annotations
@@ -54,11 +55,18 @@ def pictures(opened: Browser, page: Path, place: str = "") -> Iterator[tuple[str
     for width, height in WINDOWS:
         for dark in (False, True):
             opened.visit(page, width, height, dark)
-            top = f"document.getElementById({place!r}).getBoundingClientRect().top" if place else "0"
-            begin = int(opened.evaluate(top))
-            out = opened.screenshot(page.with_name(f".{page.stem}-picture.png"), top=begin, height=height)
-            yield f"{width}-{'dark' if dark else 'light'}", small(out.read_bytes())
-            out.unlink()
+            yield f"{width}-{'dark' if dark else 'light'}", window(opened, page, place, height)
+
+
+def window(opened: Browser, page: Path, place: str, height: int) -> bytes:
+    """PNG of the open page from `place` on."""
+    selector = place if place.startswith(".") else f"#{place}"
+    top = f"document.querySelector({selector!r}).getBoundingClientRect().top" if place else "0"
+    begin = int(opened.evaluate(top))
+    out = opened.screenshot(page.with_name(f".{page.stem}-picture.png"), top=begin, height=height)
+    picture = small(out.read_bytes())
+    out.unlink()
+    return picture
 
 
 def numbered(opened: Browser, page: Path) -> bytes | None:
@@ -83,12 +91,20 @@ def main() -> None:
         for one in named:
             name, _, page = one.partition("=")
             path, _, place = page.partition("#")
-            made = dict(pictures(opened, Path(path), place))
-            if not place and (marked := numbered(opened, Path(path))):
-                made["numbered"] = marked
+            place, _, size = place.partition("@")
+            if size:
+                width, height = map(int, size.split("x"))
+                opened.visit(Path(path), width, height)
+                made = {"": window(opened, Path(path), place, height)}
+            else:
+                made = {f"-{kind}": png for kind, png in pictures(opened, Path(path), place)}
+            if not place and not size and (marked := numbered(opened, Path(path))):
+                made["-numbered"] = marked
             for kind, png in made.items():
-                (Path(folder) / f"{name}-{kind}.png").write_bytes(png)
-                print(f"{folder}/{name}-{kind}.png: {len(png) / 1e3:.0f} kB")
+                out = Path(folder) / f"{name}{kind}.png"
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_bytes(png)
+                print(f"{out}: {len(png) / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":
