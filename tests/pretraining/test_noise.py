@@ -9,7 +9,7 @@ import pytest
 
 from headstart.batches.image_sets import ImageSet
 from headstart.batches.label_source import label_source
-from headstart.config.study import with_noise
+from headstart.config.noise import with_noise
 from headstart.data.annotate import annotate
 from headstart.data.columns import BoxColumns
 from headstart.errors import UsageError

@@ -143,7 +143,7 @@ def _with(
     all_needed: bool,
 ) -> Study:
     """The study with its data in their places, and with noise where it is asked for."""
-    from headstart.config.study import with_noise
+    from headstart.config.noise import with_noise
     from headstart.study.planning.given_data import with_data
 
     places = {name: Path(path) for name, path in (data or {}).items()}
