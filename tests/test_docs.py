@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import typer
 import headstart
 import headstart.api
 from headstart.cli.main import app
+from support.documents.commands import commands_of
 from support.documents.records import fault_of as differs
 from support.documents.records import file_of, parts_of, records_of
 
@@ -23,7 +23,6 @@ CODE = [*sorted(SOURCE.rglob("*.py")), *sorted(SOURCE.rglob("*.toml")), *sorted(
 
 DOTTED = re.compile(r"(?<![\w/.-])headstart(?:\.[A-Za-z_]\w*)+")
 PYTHON_FILE = re.compile(r"(?<![\w/.-])(?:[a-z_][\w-]*/)+[\w-]+\.py\b")
-COMMAND = re.compile(r"(?:^|[\s\"/=])headstart ((?:[^\s|]+ *)+)")
 RENEW = "If it was measured again, run: python tests/support/documents/records.py"
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -67,24 +66,6 @@ def is_there(dotted: str) -> bool:
         item = bound[part]
         bound = names_in(item.body) if isinstance(item, ast.ClassDef) else {}
     return True
-
-
-def code_of(page: Path) -> Iterator[str]:
-    """Pieces of code in a page: lines of indented or fenced blocks, joined where they go on, and spans in backticks.
-    In a source file the spans alone."""
-    text = page.read_text()
-    if page.suffix == ".md":
-        for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-            if line.startswith("    "):
-                yield line.strip()
-    yield from (" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text))
-
-
-def commands_of(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """(piece of code, words after `headstart`)."""
-    for piece in code_of(page):
-        for found in COMMAND.finditer(piece.partition("  # ")[0]):
-            yield piece, re.split(r"\s{2,}", found[1].strip())[0].split()
 
 
 def options_of(command: object) -> set[str]:
