@@ -52,7 +52,6 @@ MAKERS: dict[str, Callable[[Place, str], None]] = {
 MADE_THERE = {"runs/stopped"}
 """Not made once and copied: the page goes on with them, from the same place."""
 OF_PAGE: dict[str, dict[str, str]] = {
-    "benchmarks.md": {"voc_bccd": "DATA"},  # whose boxes without extent the command leaves in, and is refused
     "README.md": {
         "tv:ResNet50_Weights.IMAGENET1K_V2": "W1",
         "tv:FasterRCNN_ResNet50_FPN_Weights.COCO_V1": "W2",
