@@ -29,7 +29,11 @@ from support.pretrain_tiny import CHANGES, options
 from support.together import run_two
 
 PROGRAM = Path(__file__).parents[1] / "support" / "pretrain_tiny.py"
-ENVIRONMENT = os.environ | {"HEADSTART_SAVE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {
+    "HEADSTART_SAVE_SECONDS": "0",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(PROGRAM.parents[1]), os.environ.get("PYTHONPATH")])),
+}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headstart import api
 from headstart.recipes.pretraining import PretrainingOptions
+from support.together import group_threads
 
 CHANGES = ("epochs=4", "training.batch_size=4", "sampling.window=16", "checkpoint_epochs=2")
 
@@ -22,6 +23,7 @@ def main(data: Path, out: Path, loaders: int, *changes: str) -> None:
 
     asked = PretrainingOptions(out=out, seed=1, loaders=loaders, threads=1, device="cpu")
     api.pretrain(data, "shapes-chips", asked, changes=[*CHANGES, *changes], progress=progress)
+    assert not group_threads(), f"those of the group are still there: {group_threads()}"
 
 
 if __name__ == "__main__":

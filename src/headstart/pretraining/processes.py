@@ -18,7 +18,7 @@ from headstart.pretraining.settings import PretrainPlace
 from headstart.processes import SPAWNED, die_with_parent
 from headstart.progress import Progress, silent
 from headstart.train.devices import Seat, seat, take_seat
-from headstart.train.distributed import World, assigned_world
+from headstart.train.distributed import World, assigned_world, process_group
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def together(
         for member in members:
             member.start()
         try:
-            with _joined(meeting, 0, processes, here.device.type):
+            with process_group(here.device.type, init_method=meeting, rank=0, world_size=processes):
                 yield assigned_world()
             for member in members:
                 member.join()
@@ -77,16 +77,6 @@ def _said(members: Sequence[BaseProcess], fault: Exception | None) -> str:
     )
 
 
-@contextmanager
-def _joined(meeting: str, rank: int, size: int, kind: str) -> Iterator[None]:
-    backend = "nccl" if kind == "cuda" else "gloo"
-    distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
-
-
 def _member(
     parent: int,
     meeting: str,
@@ -100,5 +90,5 @@ def _member(
     die_with_parent(parent)
     take_seat(chair)
     torch.set_num_threads(threads)
-    with _joined(meeting, rank, size, chair.device.partition(":")[0]):
+    with process_group(chair.device.partition(":")[0], init_method=meeting, rank=rank, world_size=size):
         work(*arguments, silent)

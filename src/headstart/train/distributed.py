@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -120,8 +121,22 @@ def joined(device: str = "auto") -> Iterator[World]:
     if size == 1:
         yield World(device=here)
         return
-    distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
-    try:
+    with process_group(here.type):
         yield World(distributed.get_rank(), distributed.get_world_size(), here)
+
+
+@contextmanager
+def process_group(kind: str, **meeting: Any) -> Iterator[None]:
+    """Those that train together on devices of a kind, found as `init_process_group` says; left at the end.
+
+    Left means that the threads of the group are gone. `torch.distributed.nn` takes the group of the moment at which it
+    is imported as a default of its functions, so that an import later on, such as DistributedDataParallel's, would keep
+    the group until Python ends, and a thread of it that still gives a tensor back then ends a finished training with
+    SIGABRT ("terminate called without an active exception").
+    """
+    import_module("torch.distributed.nn.functional")
+    distributed.init_process_group("nccl" if kind == "cuda" else "gloo", **meeting)
+    try:
+        yield
     finally:
         distributed.destroy_process_group()
