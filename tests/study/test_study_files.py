@@ -160,6 +160,32 @@ def test_what_would_make_a_study_untrue_is_refused(tmp_path):
         assert said in faults(tmp_path, GOOD.replace(old, new)), said
 
 
+LEARNED = """\
+[sets]
+few = { world = "base", count = 4 }
+many = { world = "base", count = 8 }
+"""
+PRETRAINED = """
+[pretraining.a]
+images = "few"
+recipe = "shapes-labels"
+
+[pretraining.b]
+images = "many"
+recipe = "shapes-labels"
+"""
+
+
+def test_only_pretrainings_may_share_drawn_images(tmp_path):
+    """Few and many images of one world are two pre-trainings; one that a task uses, too, is no such set."""
+    text = GOOD.replace("[sets]\n", LEARNED) + PRETRAINED
+    (tmp_path / "s.toml").write_text(text)
+    assert len(load_study(str(tmp_path / "s.toml"))[0].sets) == 4
+    said = "sets.many: overlaps sets.few; both hold image 0 of the base world"
+    assert said in faults(tmp_path, text.replace('images = "many"', 'images = "few"'))
+    assert said in faults(tmp_path, text.replace('train = ["train"]', 'train = ["many"]'))
+
+
 def test_explanations_need_images_of_their_own(tmp_path):
     text = (builtin_studies_folder() / "shapes.toml").read_text()
     assert "must be other images" in faults(tmp_path, text.replace('statistics = "probe"', 'statistics = "test"'))

@@ -376,13 +376,18 @@ def _why_faults(study: Study) -> list[str]:
 
 
 def _overlap_faults(study: Study) -> list[str]:
-    """Drawn sets are slices of one endless world: two that share images would train on what is tested."""
+    """Drawn sets are slices of one endless world: two that share images would train on what is tested. Those that are
+    only pre-trained on may, such as more and fewer images."""
     drawn = [(name, s) for name, s in study.sets.items() if isinstance(s, WorldSet)]
+    tasks = {name for task in study.tasks for name in (*task.train, *task.val, *task.test)}
+    explained = {name for why in (study.explain, *study.why) if why for name in (why.images, why.statistics)}
+    only_pretraining = {wanted.images for wanted in study.pretraining.values()} - tasks - explained
     return [
         f"sets.{b}: overlaps sets.{a}; both hold image {max(x.first, y.first)} of the {x.world} world"
         for k, (a, x) in enumerate(drawn)
         for b, y in drawn[k + 1 :]
         if x.world == y.world and max(x.first, y.first) < min(x.first + x.count, y.first + y.count)
+        if not only_pretraining.issuperset((a, b))
     ]
 
 
