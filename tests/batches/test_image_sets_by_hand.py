@@ -31,7 +31,8 @@ def full() -> ImageSet:
     maps = {name: np.arange(48, dtype=np.uint8).reshape(2, 4, 6) + k for k, name in enumerate(MAPPED[1:])}
     labels = np.array([[1, 0, -1, 0, 0], [-1, 1, 0, 0, 1]], np.int8)
     segments, colors = np.array([5, 6, 7]), np.array([[1, 2, 3]], np.uint8)
-    return two(**maps, segment_ids=segments, mask_colors=colors, label_table=labels)
+    shown = np.array([[4, 3], [2, 6]], np.int32)
+    return two(**maps, segment_ids=segments, mask_colors=colors, label_table=labels, shown_hw=shown)
 
 
 # Faults
@@ -41,7 +42,7 @@ def full() -> ImageSet:
     ("name", "expected"),
     [
         *((name, 2) for name in ("images", "sizes_hw", "image_labels", "clusters", "mask_paths")),
-        *((name, 2) for name in ("label_table", "masks", "instances", "parts")),
+        *((name, 2) for name in ("label_table", "shown_hw", "masks", "instances", "parts")),
         *((name, 3) for name in ("boxes_xyxy", "boxes_source_xyxy", "box_flags", "segment_ids")),
     ],
 )

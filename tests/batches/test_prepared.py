@@ -150,7 +150,7 @@ def test_crop_drops_boxes_and_is_for_classification(annotations: Annotations, tm
         images.images.shape == (2, 7, 7, 3) and len(images.boxes_xyxy) == 0 and images.box_offsets.tolist() == [0, 0, 0]
     )
     assert images.image_labels.tolist() == [1, 0] and images.sizes_hw.tolist() == [[20, 40]] * 2
-    with pytest.raises(DataError, match=r'`crop` would cut boxes and masks\. Use `resize` = "stretch" for detect'):
+    with pytest.raises(DataError, match=r"`crop` would cut boxes and masks\. For detect use stretch or letterbox"):
         made(annotations, "detect", tmp_path / "other", resize="crop")
 
 

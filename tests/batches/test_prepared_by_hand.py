@@ -19,6 +19,7 @@ from headstart.data.columns import BoxColumns
 from headstart.data.flags import CROWD, IGNORED
 from headstart.data.views import as_crops
 from headstart.errors import DataError
+from headstart.places.fitting import FILLING
 from headstart.places.images import read_rgb, resize_rgb
 from headstart.progress import silent
 from headstart.readers.formats import open_dataset
@@ -118,6 +119,22 @@ def test_every_column_of_a_prepared_set_by_hand(tmp_path: Path) -> None:
     assert np.array_equal(images.masks[2], images.mask_lut[wanted])
     for k in range(3):
         assert np.array_equal(images.images[k], resize_rgb(read_rgb(source.image_path(k)), (8, 5)))
+
+
+def test_a_letterbox_keeps_the_aspect_and_fills_with_no_class(tmp_path: Path) -> None:
+    """16 x 20 in 8 x 5 pixels: a quarter of it, 4 x 5 in the upper left; boxes end where the image does."""
+    source = table(tmp_path / "data")
+    images = prepared(source, tmp_path / "out", task="segment", resize="letterbox")
+    assert images.shown_hw is not None and images.shown_hw.tolist() == [[4, 5]] * 3
+    assert images.scale_xy(1).tolist() == [0.25, 0.25] and images.canvases_hw.tolist() == [[32, 20]] * 3
+    assert images.boxes_xyxy.tolist() == [[0, 0.25, 2, 2.5], [1, 1, 5, 4], [0.75, 0.75, 1.25, 1.25]]
+    assert images.boxes_source_xyxy.tolist() == [list(box) for box in BOXES]
+    assert np.array_equal(images.images[2, :4], resize_rgb(read_rgb(source.image_path(2)), (4, 5)))
+    assert (images.images[:, 4:] == FILLING).all()
+    assert images.masks is not None and (images.masks[:, 4:] == IGNORED).all()
+    assert np.array_equal(images.masks[0, :4], images.mask_lut[np.tile([[1, 1, 2, 3]], (16, 5))[2::4, 2::4]])
+    assert ImageSet.open(tmp_path / "out").shown_hw is not None
+    assert prepared(source, tmp_path / "stretched").shown_hw is None
 
 
 @pytest.mark.parametrize("task", ["detect", "classify"])
@@ -248,10 +265,13 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path: Pat
         ({"task": "classify"}, f"{root}: image 'n1' has no annotation for classify. {choose}"),
         ({"task": "segment"}, f"{root}: image 'n1' has no annotation for segment. {choose}"),
         ({"indices": [], "clusters": []}, f"{root}: there are no images for detect. {choose}"),
-        ({"resize": "crop"}, f'{root}: `crop` would cut boxes and masks. Use `resize` = "stretch" for detect.'),
+        (
+            {"resize": "crop"},
+            f"{root}: `crop` would cut boxes and masks. For detect use stretch or letterbox.",
+        ),
         (
             {"resize": "crop", "task": "segment", "indices": [0], "clusters": [0]},
-            f'{root}: `crop` would cut boxes and masks. Use `resize` = "stretch" for segment.',
+            f"{root}: `crop` would cut boxes and masks. For segment use stretch or letterbox.",
         ),
     ):
         with pytest.raises(DataError) as fault:

@@ -8,7 +8,6 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,7 +18,7 @@ from headstart.errors import DataError, StudyError, UsageError, WeightsError
 from headstart.models.backbones.building import build_backbone
 from headstart.readers.formats import open_dataset
 from headstart.study import compare
-from headstart.study.compare import Effort, choose_tasks, comparison, input_size
+from headstart.study.compare import Effort, choose_tasks, comparison
 from headstart.study.files import load_study
 from headstart.tasks.table import trained_tasks
 from headstart.weights.cards import resolve
@@ -198,12 +197,6 @@ def test_search_is_the_same_for_every_candidate(tmp_path, card):
         assert task.recipe is not None and len(task.recipe.rates) >= 3 and task.only == () and task.val
         assert [w.name for w in study.weights] == ["pretrained", "random-shapes-resnet-1", "random-shapes-resnet-2"]
         assert [w.default for w in study.weights] == [True, False, False]
-
-
-def test_input_size_keeps_the_aspect_in_multiples_of_32():
-    sizes = np.array([[480, 640], [480, 640], [640, 480]])
-    assert input_size(sizes, 320 * 240) == (256, 320)
-    assert input_size(np.zeros((3, 2)), 128 * 128) == (128, 128)
 
 
 def test_faults_of_a_call_are_named(tmp_path, card):

@@ -47,6 +47,17 @@ def test_a_small_object_between_cells_is_out_of_reach():
     assert not best.any() and mean_iou([confusion(truth, best, 2)]).iou[1] == 0.0
 
 
+def test_of_a_letterbox_only_what_shows_the_image_is_enlarged():
+    """An image of 4 x 8 in a picture of 8 x 8: of 2 x 2 cells two are its own, whatever the lower ones say."""
+    logits = torch.zeros(2, 2, 2)
+    logits[0, 0, 0] = logits[1, 0, 1] = 1
+    logits[:, 1] = torch.tensor([[9.0, 0.0], [0.0, 9.0]])
+    found = _enlarged(logits, (4, 8), (8, 8))
+    assert found.shape == (4, 8) and (found == [[0] * 4 + [1] * 4] * 4).all()
+    truth = np.array([[0] * 6 + [1] * 2] * 4, np.uint8)
+    assert (reachable_classes(truth, 2, (4, 4), (8, 8)) == reachable_classes(truth, 2, (2, 4))).all()
+
+
 def test_scores_by_hand():
     truth, predicted = halves(8, 4), halves(8, 5)
     arrays = {

@@ -13,6 +13,7 @@ from headstart.api.paths import PathLike, as_path
 from headstart.api.proposing import Limits, proposed, require_within
 from headstart.api.screening import shortlist
 from headstart.api.studies import plan_study
+from headstart.places.fitting import Resize
 from headstart.report.finished import RunSummary, summarized
 from headstart.terminal import tell
 from headstart.train.devices import chosen_devices
@@ -42,6 +43,8 @@ def compare(
     full: bool = False,
     probes: bool = False,
     curve: bool = False,
+    size: tuple[int, int] | None = None,
+    resize: Literal["stretch", "crop", "letterbox"] | None = None,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> RunSummary:
@@ -60,14 +63,17 @@ def compare(
     "all" for all candidates, two by two. full: run every seed of every candidate, each with its own search of rates;
     else candidates that cannot win are dropped, and seeds run where they decide (docs/adaptive.md). probes: probe
     frozen features further, by SVM and k-NN, on every stage, on 1 to 16 images of each class (docs/probes.md).
-    curve: train on a quarter and a half of the data, too (docs/axes.md). out: default `runs/compare-DATA[-TASK]`.
+    curve: train on a quarter and a half of the data, too (docs/axes.md). size: height and width that images are brought
+    to, in place of what suits images, weights and budget (docs/data.md); resize: whatever the aspect ("stretch"), by
+    their center ("crop", classification only), or with their aspect kept ("letterbox"). out: default
+    `runs/compare-DATA[-TASK]`.
     format, read: as in `open_dataset` (read: its options). on_bad_image: "error" or "skip". extend, workers and all
     after it: as in `run_study`.
     """
     options = DataRunOptions(**how)
     if screen is not None:
         weights = shortlist(data, weights, screen, task=task, budget=budget, out=out, how=options)
-    length = _Length(budget, seeds, full=full, probes=probes, curve=curve)
+    length = _Length(budget, seeds, full=full, probes=probes, curve=curve, sizing=(size, resize))
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(
         data, weights, task, starts, length=length, explain=pairs if explain else "no", limits=limits, how=options
@@ -95,13 +101,15 @@ def plan_comparison(
     full: bool = False,
     probes: bool = False,
     curve: bool = False,
+    size: tuple[int, int] | None = None,
+    resize: Literal["stretch", "crop", "letterbox"] | None = None,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> Plan:
     """What `compare` would do with the same arguments: how many jobs and minutes, and which differences it could find.
     Runs nothing, and writes nothing into `out`. Raises UsageError and DataError as `compare` does before it starts."""
     options = DataRunOptions(**how)
-    length = _Length(budget, seeds, full=full, probes=probes, curve=curve)
+    length = _Length(budget, seeds, full=full, probes=probes, curve=curve, sizing=(size, resize))
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(
         data, weights, task, starts, length=length, explain=pairs if explain else "no", limits=limits, how=options
@@ -114,13 +122,14 @@ def plan_comparison(
 @dataclass(frozen=True)
 class _Length:
     """How long each training is, how many there are at most, whether all are run, and whether frozen features are
-    probed further, and whether parts of the data are trained on, too: as in `compare`."""
+    probed further, whether parts of the data are trained on, too, and how large images are: as in `compare`."""
 
     budget: Literal["quick", "normal"]
     seeds: int | None
     full: bool
     probes: bool
     curve: bool
+    sizing: tuple[tuple[int, int] | None, Resize | None]
 
 
 @dataclass(frozen=True)
@@ -146,6 +155,7 @@ def _made(
     """The arguments are those of `compare`. Says what is in the data and what is proposed, unless `how` is quiet."""
     from headstart.places.paths import absolute
     from headstart.study.compare import choose_tasks, comparison
+    from headstart.study.planning.sizing import Sizing
 
     if weights:
         with_starts(weights, starts)  # what is wrong there is said before the data are read
@@ -172,6 +182,7 @@ def _made(
             full=length.full,
             probes=length.probes,
             curve=length.curve,
+            sizing=Sizing(*length.sizing),
         )
         return _Made(study, candidates, Path("runs") / (study.name + (f"-{task}" if task else "")))
 

@@ -23,6 +23,7 @@ from headstart.data.boxes import impossible, to_edges
 from headstart.data.flags import Target
 from headstart.data.masks import class_mask, segment_classes
 from headstart.errors import DataError, StoreError
+from headstart.places.fitting import Resize, fitted_hw
 from headstart.places.images import read_mask, read_rgb, resize_mask, resize_rgb
 from headstart.places.paths import DataPath, Place
 from headstart.progress import Progress
@@ -31,7 +32,7 @@ from headstart.store.files import write_json
 
 MAPPED = ("images", "masks", "instances", "parts")
 NOT_STORED = ("mask_place",)
-OPTIONAL = ("segment_ids", "mask_colors", "label_table")
+OPTIONAL = ("segment_ids", "mask_colors", "label_table", "shown_hw")
 OF_BOXES = ("boxes_xyxy", "boxes_source_xyxy", "box_labels", "box_flags", "segment_ids")
 OF_CLASSES = ("box_classes", "image_classes", "mask_classes", "mask_lut", "mask_colors", "mask_place")
 REPORT_EVERY = 32
@@ -85,6 +86,8 @@ class ImageSet:
     label_table: NDArray[np.int8] | None = None
     """(n, K) where images may have several of the K `image_classes`: 1 present, 0 absent, -1 not known; `image_labels`
     are -1 then."""
+    shown_hw: NDArray[np.int32] | None = None
+    """(n, 2) rows and columns of the prepared image that show the original, of a letterbox; None: all."""
     instances: NDArray[np.uint8] | None = None
     """(n, h, w) 0 background, k: visible pixels of the image's k-th box, counted from 1."""
     parts: NDArray[np.uint8] | None = None
@@ -163,15 +166,22 @@ class ImageSet:
         return np.asarray(self.masks[i])
 
     def scale_xy(self, i: int) -> NDArray[np.float64]:
-        """(2,) prepared width and height over the original ones; for stretched images only."""
-        height, width = self.images.shape[1:3]
-        return np.array([width, height]) / self.sizes_hw[i, ::-1]
+        """(2,) prepared width and height over the original ones; for images that were not cropped."""
+        shown = self.images.shape[1:3] if self.shown_hw is None else self.shown_hw[i]
+        return np.asarray(shown, np.float64)[::-1] / self.sizes_hw[i, ::-1]
+
+    @property
+    def canvases_hw(self) -> NDArray[np.float64]:
+        """(n, 2) size of the whole prepared image in pixels of the original: `sizes_hw`, but for a letterbox."""
+        if self.shown_hw is None:
+            return self.sizes_hw.astype(np.float64)
+        return self.sizes_hw * np.array(self.images.shape[1:3]) / self.shown_hw
 
     def _fault(self) -> str:
         n, m = len(self.image_ids), len(self.box_labels)
-        per_image = ("images", "sizes_hw", "image_labels", "label_table", "clusters", "mask_paths", *MAPPED[1:])
+        per_image = ("images", "sizes_hw", "image_labels", "label_table", "clusters", "mask_paths", "shown_hw")
         for name, count in [
-            *((k, n) for k in per_image),
+            *((k, n) for k in (*per_image, *MAPPED[1:])),
             *((k, m) for k in ("boxes_xyxy", "boxes_source_xyxy", "box_flags", "segment_ids")),
         ]:
             array = getattr(self, name)
@@ -206,7 +216,7 @@ def make_image_set(
     task: Target,
     *,
     size_hw: tuple[int, int],
-    resize: Literal["stretch", "crop"],
+    resize: Resize,
     out: Path,
     progress: Progress,
     on_bad_image: Literal["error", "skip"] = "error",
@@ -214,7 +224,7 @@ def make_image_set(
 ) -> None:
     """Decode the k rows `indices` and write them as a prepared set into `out`.
 
-    clusters (k,): of these rows. Image labels always come along; boxes when images are stretched; masks for
+    clusters (k,): of these rows. Image labels always come along; boxes when images are not cropped; masks for
     `segment`. `crop` is for `classify` alone, and drops boxes. Image sizes that the reader did not know are filled in.
     labels: what the same table says about whole images, for `classify`; None: its image labels.
     Raises DataError with path for an image or mask that cannot be decoded or does not fit its annotation; with
@@ -245,7 +255,7 @@ def make_image_set(
             continue
         arrays["images"][len(kept)] = resize_rgb(image, size_hw, resize)
         if mask is not None:
-            arrays["masks"][len(kept)] = resize_mask(mask, size_hw)
+            arrays["masks"][len(kept)] = resize_mask(mask, size_hw, resize)
         kept.append(position)
         sizes.append((image.shape[0], image.shape[1]))
     for name, array in arrays.items():
@@ -273,7 +283,7 @@ def _require_usable(
     if len(groups) != len(rows):
         raise ValueError(f"clusters of {len(groups)} images for {len(rows)} rows")
     if resize == "crop" and task != "classify":
-        raise DataError(f'{annotations.root}: `crop` would cut boxes and masks. Use `resize` = "stretch" for {task}.')
+        raise DataError(f"{annotations.root}: `crop` would cut boxes and masks. For {task} use stretch or letterbox.")
     lacking = rows[~supported[rows]]
     if len(lacking) or not len(rows):
         what = (
@@ -334,15 +344,19 @@ def _records(
     else:
         labels, flags, offsets = kept.box_labels, kept.box_flags, kept.box_offsets
         boxes = to_edges(kept.boxes_source, kept.source_convention, np.repeat(sizes_hw, np.diff(offsets), axis=0))
-    scale = np.array([size_hw[1], size_hw[0]]) / sizes_hw[:, ::-1]
-    scaled = boxes * np.tile(np.repeat(scale, np.diff(offsets), axis=0), 2)
+    shown = np.full((len(sizes_hw), 2), size_hw, np.int32)
+    if resize == "letterbox":
+        shown = np.array([fitted_hw((h, w), size_hw) for h, w in sizes_hw.tolist()], np.int32)
+    scale, border = (np.repeat(v, np.diff(offsets), axis=0) for v in (shown / sizes_hw, shown))
+    scaled = boxes * np.tile(scale[:, ::-1], 2)
     # What is trained on ends at the image's border; what is scored (`boxes_source_xyxy`) is what the source says.
-    clipped = np.clip(scaled, 0, np.tile([size_hw[1], size_hw[0]], 2))
+    clipped = np.clip(scaled, 0, np.tile(border[:, ::-1], 2))
     masked = task == "segment"
     ids = kept.box_ids if masked and kept.mask_kind == "panoptic" else None
     return {
         **({} if ids is None else {"segment_ids": ids}),
         **({"mask_colors": np.array(kept.mask_colors, np.uint8)} if masked and kept.mask_colors else {}),
+        **({"shown_hw": shown} if resize == "letterbox" else {}),
         "image_ids": kept.image_ids,
         "sizes_hw": sizes_hw,
         "boxes_xyxy": clipped.astype(np.float32),

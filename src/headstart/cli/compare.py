@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headstart.cli.finish import finish
-from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Starts, words_of
+from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Size, Starts, size_hw, words_of
 from headstart.cli.groups import ReadingImages, Running, with_groups
 from headstart.errors import UsageError
 from headstart.tasks.table import trained_tasks
@@ -87,6 +87,11 @@ def compare(
             help="Label more, or change weights? Repeat trainings on a quarter and half of the data: thrice the work.",
         ),
     ] = False,
+    size: Size = None,
+    resize: Annotated[
+        Literal["stretch", "crop", "letterbox"] | None,
+        typer.Option(help="How: to any aspect, the center, or aspect kept. By default crop to classify, else stretch."),
+    ] = None,
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -106,6 +111,8 @@ def compare(
         "full": full,
         "probes": probes,
         "curve": curve,
+        "size": size_hw(size),
+        "resize": resize,
         "out": out,
         **reading.keywords(),
         **running.keywords(),

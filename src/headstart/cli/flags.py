@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from headstart.errors import UsageError
+
 OnBad = Literal["error", "skip"]
 """What happens to what is wrong in the data."""
 Budget = Literal["quick", "normal"]
@@ -99,6 +101,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; the same study continues there.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU; by default all CPUs are used.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never reach for the network; fail instead.")]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDE|HEIGHTxWIDTH",
+        help="Bring images to this size; by default as suits the images, the weights and the budget.",
+    ),
+]
 Starts = Annotated[
     str | None,
     typer.Option(
@@ -121,3 +130,13 @@ OnBadImage = Annotated[
 def words_of(listed: str | None) -> tuple[str, ...]:
     """Of an option with words between commas; none where it was not given."""
     return tuple(word.strip() for word in listed.split(",")) if listed else ()
+
+
+def size_hw(size: str | None) -> tuple[int, int] | None:
+    """`96` is 96 x 96, `96x128` 96 high and 128 wide."""
+    if size is None:
+        return None
+    words = size.lower().split("x")
+    if len(words) > 2 or not all(word.isdigit() and 32 <= int(word) <= 4096 for word in words):
+        raise UsageError(f"--size {size}: write a side such as 224, or HEIGHTxWIDTH such as 240x320, from 32 to 4096.")
+    return int(words[0]), int(words[-1])

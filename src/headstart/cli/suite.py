@@ -10,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from headstart.cli.finish import end_with_failures
-from headstart.cli.flags import AsJson, Budget, Extend, OnBadImage, Out, Starts, words_of
+from headstart.cli.flags import AsJson, Budget, Extend, OnBadImage, Out, Size, Starts, size_hw, words_of
 from headstart.cli.groups import Group, Running, with_groups
-from headstart.errors import UsageError
 from headstart.terminal import say
 
 
@@ -30,14 +29,11 @@ class Fixed(Group):
     protocol: Annotated[
         str | None, typer.Option(metavar="voc-area|coco|voc07-11pt", help="How detections are scored.")
     ] = None
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Bring images to this size; by default the budget's area."),
-    ] = None
+    size: Size = None
 
     def keywords(self) -> dict[str, Any]:
         """`size` as height and width. Raises UsageError."""
-        return super().keywords() | {"size": _size_hw(self.size)}
+        return super().keywords() | {"size": size_hw(self.size)}
 
 
 @with_groups
@@ -96,13 +92,3 @@ def suite(
     elif not running.quiet:
         say(found.text())
     end_with_failures(found.run.failed, found.run.exit_code)
-
-
-def _size_hw(size: str | None) -> tuple[int, int] | None:
-    """`96` is 96 x 96, `96x128` 96 high and 128 wide."""
-    if size is None:
-        return None
-    words = size.lower().split("x")
-    if len(words) > 2 or not all(word.isdigit() and 32 <= int(word) <= 4096 for word in words):
-        raise UsageError(f"--size {size}: write a side such as 224, or HEIGHTxWIDTH such as 240x320, from 32 to 4096.")
-    return int(words[0]), int(words[-1])

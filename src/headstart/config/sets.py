@@ -67,8 +67,9 @@ class FolderSet(Settings):
     """Options of the reader, such as `on_bad_box = "skip"` or `zero_based = true`."""
     on_bad_image: Literal["error", "skip"] = "error"
     """`skip`: images that cannot be decoded are left out, in training and evaluation alike, counted and listed."""
-    resize: Literal["stretch", "crop"] = "stretch"
-    """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center."""
+    resize: Literal["stretch", "crop", "letterbox"] = "stretch"
+    """`stretch`: to size_hw, whatever the aspect. `crop`: shorter side to 8/7 of size_hw, then the center. `letterbox`:
+    as large as they fit, aspect kept, in the upper left corner; the rest is gray, of no class in masks."""
 
     @model_validator(mode="after")
     def _one_split(self) -> FolderSet:

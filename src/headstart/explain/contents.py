@@ -46,9 +46,9 @@ def contents_of(images: ImageSet, most: int) -> Contents:
     n = min(len(images), most)
     offsets = np.asarray(images.box_offsets[: n + 1])
     boxes = np.asarray(images.boxes_xyxy[: offsets[-1]], np.float64)
-    height, width = images.images.shape[1:3]
+    shown = np.full((n, 2), images.images.shape[1:3]) if images.shown_hw is None else images.shown_hw[:n]
     owner = np.repeat(np.arange(n), np.diff(offsets))
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / shown.prod(1)[owner]
     counts = np.bincount(owner, minlength=n)
     mean_area = np.bincount(owner, areas, minlength=n) / np.maximum(counts, 1)
     labels = np.asarray(images.image_labels[:n], np.int64)
@@ -143,8 +143,10 @@ def mean_of_seeds(scores: np.ndarray) -> np.ndarray:
     return np.divide(total, present.sum(0), out=np.full(scores.shape[1], np.nan), where=present.any(0))
 
 
-def strongest(predictions: Arrays, sizes_hw: np.ndarray, most: int, least: float) -> Mapping[str, np.ndarray]:
+def strongest(predictions: Arrays, canvases_hw: np.ndarray, most: int, least: float) -> Mapping[str, np.ndarray]:
     """The surest detections of every image, at most `most` each with scores of at least `least`, for pictures.
+
+    canvases_hw (n, 2): size of the prepared images in pixels of the originals (`ImageSet.canvases_hw`).
 
     Returns `index` (d,), `boxes` (d, 4) uint16 in thousandths of width and height, `scores` (d,), `labels` (d,).
     """
@@ -153,7 +155,7 @@ def strongest(predictions: Arrays, sizes_hw: np.ndarray, most: int, least: float
     starts = np.searchsorted(index, index, side="left")
     kept = order[(np.arange(len(order)) - starts < most) & (predictions["scores"][order] >= least)]
     index = np.asarray(predictions["image_index"])[kept]
-    scale = np.asarray(sizes_hw, np.float64)[index][:, [1, 0, 1, 0]]
+    scale = np.asarray(canvases_hw, np.float64)[index][:, [1, 0, 1, 0]]
     boxes = np.clip(np.asarray(predictions["boxes_xyxy"], np.float64)[kept] / scale, 0, 1)
     return {
         "index": index.astype(np.int32),

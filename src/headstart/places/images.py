@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from PIL import Image
 
 from headstart.errors import DataError
 from headstart.places import decoding
+from headstart.places.fitting import FILLING, Resize, fitted_hw
 from headstart.places.limits import limit
 from headstart.places.paths import DataPath
 
@@ -127,16 +128,20 @@ def read_thumbnail(path: ImageFile, size_hw: tuple[int, int]) -> NDArray[np.uint
     return _decoded(path, "an image", lambda content: decoding.decode_thumbnail(content, size_hw))
 
 
-def resize_rgb(
-    image: NDArray[np.uint8], size_hw: tuple[int, int], mode: Literal["stretch", "crop"] = "stretch"
-) -> NDArray[np.uint8]:
+def resize_rgb(image: NDArray[np.uint8], size_hw: tuple[int, int], mode: Resize = "stretch") -> NDArray[np.uint8]:
     """uint8 (h, w, 3) to uint8 (*size_hw, 3): bilinear, antialiased when shrinking.
 
     `stretch`: whatever the aspect. `crop`: the image is brought to cover 8/7 of `size_hw` (224: shorter side 256), the
     longer side rounded down, and the center is cut out; sizes and offsets as torchvision's Resize and CenterCrop.
+    `letterbox`: see `headstart.places.fitting`.
     """
     source = Image.fromarray(image)
     height, width = size_hw
+    if mode == "letterbox":
+        rows, columns = fitted_hw((image.shape[0], image.shape[1]), size_hw)
+        picture = np.full((height, width, 3), FILLING, np.uint8)
+        picture[:rows, :columns] = np.asarray(source.resize((columns, rows), Image.Resampling.BILINEAR))
+        return picture
     if mode == "stretch":
         return np.asarray(source.resize((width, height), Image.Resampling.BILINEAR))
     cover_h, cover_w = round(8 * height / 7), round(8 * width / 7)
@@ -150,9 +155,14 @@ def resize_rgb(
     return np.asarray(whole.crop((left, top, left + width, top + height)))
 
 
-def resize_mask(mask: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """uint8 (h, w) of class numbers to uint8 `size_hw`: nearest, so that no new value appears."""
-    return np.asarray(Image.fromarray(mask).resize((size_hw[1], size_hw[0]), Image.Resampling.NEAREST))
+def resize_mask(
+    mask: NDArray[np.uint8], size_hw: tuple[int, int], mode: Resize = "stretch", filling: int = 255
+) -> NDArray[np.uint8]:
+    """uint8 (h, w) of class numbers to uint8 `size_hw`: nearest, so that no new value appears but a letterbox's
+    `filling`."""
+    rows, columns = fitted_hw((mask.shape[0], mask.shape[1]), size_hw) if mode == "letterbox" else size_hw
+    shown = np.asarray(Image.fromarray(mask).resize((columns, rows), Image.Resampling.NEAREST))
+    return np.pad(shown, ((0, size_hw[0] - rows), (0, size_hw[1] - columns)), constant_values=filling)
 
 
 def _decoded(path: ImageFile, what: str, decode: Callable[[bytes], Decoded]) -> Decoded:

@@ -19,6 +19,7 @@ from headstart.errors import UsageError
 from headstart.models.backbones.building import backbone_cost
 from headstart.models.backbones.features import stage_maps
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.places.fitting import Resize
 from headstart.progress import Progress, silent
 from headstart.screening import scores
 from headstart.weights.cards import WeightsSpec
@@ -49,7 +50,7 @@ def chosen_images(
     folder: Path,
     *,
     size_hw: tuple[int, int],
-    resize: Literal["stretch", "crop"],
+    resize: Resize,
     count: int,
     seed: int,
     on_bad_image: Literal["error", "skip"],

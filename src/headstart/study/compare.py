@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import numpy as np
-
 from headstart.config.axes import Axis
 from headstart.config.probes import FurtherProbes
 from headstart.config.screening import Screening
@@ -18,6 +16,8 @@ from headstart.config.study import Study, Task, WeightsEntry, Why
 from headstart.data.annotations import Annotations
 from headstart.data.splits import has_test
 from headstart.errors import UsageError
+from headstart.places.fitting import Resize
+from headstart.study.planning.sizing import AS_USUAL, Sizing
 from headstart.study.planning.whole_candidates import (
     WHOLE,
     others,
@@ -73,6 +73,7 @@ def comparison(
     full: bool = True,
     probes: bool = False,
     curve: bool = False,
+    sizing: Sizing = AS_USUAL,
 ) -> Study:
     """The study that `headstart compare` writes and runs. data: absolute path or URL. candidates: (uri with
     absolute paths, its facts).
@@ -84,16 +85,19 @@ def comparison(
     full: train every candidate with every seed, each fold with its own search; else the study is adaptive, the rate of
     a candidate is searched once, and trainings begin at half the updates (docs/adaptive.md). probes: frozen features
     are probed further (docs/probes.md). curve: every training is repeated on a quarter and a half of the data
-    (docs/axes.md). Raises UsageError where no task is classification.
+    (docs/axes.md). sizing: what images are brought to. Raises UsageError where no task is classification, and for a
+    `sizing` that does not fit a task.
     """
     effort, name = EFFORTS[budget], PurePosixPath(str(data)).name
     sets: dict[str, FolderSet] = {}
     made: list[Task] = []
-    for task in tasks:
-        made += _tasks_of(trained_task(task), data, annotations, budget, sets=sets, reading=reading or {}, full=full)
+    entries, specs = _entries(candidates, starts), [spec for _, spec in candidates]
+    for kind in tasks:
+        task = trained_task(kind)
+        sized = sizing.of(task, annotations, specs, effort.pixels)
+        made += _tasks_of(task, data, annotations, budget, sets=sets, reading=reading or {}, full=full, sized=sized)
     if probes:
         made = _probed_further(made)
-    entries, specs = _entries(candidates, starts), [spec for _, spec in candidates]
     wholes = whole_entries(entries, specs)
     require_detection(tasks, wholes)
     made = others(made, entries, wholes)
@@ -108,9 +112,9 @@ def comparison(
     )
     if wholes:
         detect = trained_task("detect")
-        size_hw = input_size(annotations.sizes_hw, pixels_of(specs))
+        sized = sizing.of(detect, annotations, specs, pixels_of(specs))
         *_, whole = _tasks_of(
-            detect, data, annotations, budget, sets=sets, reading=reading or {}, full=full, size_hw=size_hw, of=WHOLE
+            detect, data, annotations, budget, sets=sets, reading=reading or {}, full=full, sized=sized, of=WHOLE
         )
         assert whole.recipe
         made.append(whole.model_copy(update={"recipe": whole_recipe(whole.recipe), "only": wholes}))
@@ -149,7 +153,9 @@ def explanation(
     entries = _entries(candidates)
     pair = (entries[0].name, entries[1].name)
     for kind in tasks:
-        of_kind = _tasks_of(trained_task(kind), data, annotations, budget, sets=sets, reading=reading or {})
+        task = trained_task(kind)
+        sized = AS_USUAL.of(task, annotations, [spec for _, spec in candidates], EFFORTS[budget].pixels)
+        of_kind = _tasks_of(task, data, annotations, budget, sets=sets, reading=reading or {}, sized=sized)
         own = [t for t in of_kind if not t.recipe]
         trained = next(t for t in of_kind if t.recipe)
         images = explained_set(trained, sets)
@@ -181,8 +187,8 @@ def screening(
 ) -> Study:
     """The study that `headstart screen` writes and runs. data, candidates, reading: as in `comparison`."""
     task, name = trained_task(kind), PurePosixPath(str(data)).name
-    size_hw = task.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels)
-    seen = FolderSet(path=str(data), task=kind, role="trainval", size_hw=size_hw, resize=task.resize, **(reading or {}))
+    size_hw, resize = AS_USUAL.of(task, annotations, [spec for _, spec in candidates], EFFORTS[budget].pixels)
+    seen = FolderSet(path=str(data), task=kind, role="trainval", size_hw=size_hw, resize=resize, **(reading or {}))
     return Study(
         name=_clean(f"screen-{name}"),
         title=f"Weights for {name}, looked at",
@@ -265,15 +271,15 @@ def _tasks_of(
     *,
     sets: dict[str, FolderSet],
     reading: dict[str, Any],
+    sized: tuple[tuple[int, int], Resize],
     full: bool = True,
-    size_hw: tuple[int, int] | None = None,
     of: str = "",
 ) -> list[Task]:
-    """The task, and before it the probes of what it tells apart. size_hw: of its images, in place of the usual size;
-    of: the end of its name, and of those of its sets."""
+    """The task, and before it the probes of what it tells apart. sized: what its images are brought to, and how; of:
+    the end of its name, and of those of its sets."""
     probes = [p for p in TASKS.values() if not isinstance(p, TrainedTask) and p.target == task.target]
     folds = 0 if has_test(annotations, task.target) else FOLDS
-    size_hw = size_hw or task.size_hw or input_size(annotations.sizes_hw, EFFORTS[budget].pixels)
+    size_hw, resize = sized
     kind = f"{task.kind}-{of}" if of else task.kind
     names: dict[str, tuple[str, ...]] = {}
     for role in ("train", "val", "test", *(("trainval",) if probes else ())):
@@ -286,7 +292,7 @@ def _tasks_of(
                 fold=k if folds else None,
                 folds=folds,
                 size_hw=size_hw,
-                resize=task.resize,
+                resize=resize,
                 **reading,
             )
     updates = task.updates[budget]
@@ -313,14 +319,6 @@ def _tasks_of(
 def _used(tasks: Sequence[Task]) -> set[str]:
     """Names of their sets."""
     return {name for task in tasks for name in (*task.train, *task.val, *task.test)}
-
-
-def input_size(sizes_hw: np.ndarray, pixels: int) -> tuple[int, int]:
-    """Height and width of about `pixels` in all, of the images' median aspect, in multiples of 32."""
-    known = sizes_hw[(sizes_hw > 0).all(1)]
-    aspect = float(np.median(known[:, 0] / known[:, 1])) if len(known) else 1.0
-    height = (pixels * aspect) ** 0.5
-    return max(64, round(height / 32) * 32), max(64, round(height / aspect / 32) * 32)
 
 
 def _is_plain_classifier(spec: WeightsSpec) -> bool:

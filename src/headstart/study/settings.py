@@ -13,6 +13,7 @@ from typing import Literal
 
 from headstart.config.inference import MaskInference
 from headstart.config.probes import FurtherProbes
+from headstart.places.fitting import Resize
 from headstart.readers.place import DataPlace
 from headstart.recipes.schema import Recipe
 from headstart.weights.starts import CopySettings, StartPlace, StartSettings
@@ -67,7 +68,7 @@ class PrepareSettings:
     folds: int
     size_hw: tuple[int, int]
     on_bad_image: Literal["error", "skip"]
-    resize: Literal["stretch", "crop"]
+    resize: Resize
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class ScreenSettings:
     task: str
     most: int
     size_hw: tuple[int, int]
-    resize: Literal["stretch", "crop"]
+    resize: Resize
     on_bad_image: Literal["error", "skip"]
     seed: int
     threads: int

@@ -150,6 +150,7 @@ class Detect(MapsTask):
         self, trained: TaskModel, pixels: np.ndarray, threshold: float
     ) -> tuple[Image.Image, list[dict[str, Any]]]:
         """Boxes over the picture."""
+        from headstart.places.fitting import fitted_hw
         from headstart.places.images import resize_rgb
         from headstart.tasks.drawing import draw_boxes
         from headstart.tasks.inference import detected, picture
@@ -157,10 +158,9 @@ class Detect(MapsTask):
         if trained.scales:
             inputs = picture(pixels)
         else:
-            (height, width), (to_height, to_width) = pixels.shape[:2], trained.size_hw
-            inputs = picture(
-                resize_rgb(pixels, trained.size_hw, trained.resize), 0, (to_width / width, to_height / height)
-            )
+            (height, width), to = pixels.shape[:2], trained.size_hw
+            rows, columns = fitted_hw((height, width), to) if trained.resize == "letterbox" else to
+            inputs = picture(resize_rgb(pixels, to, trained.resize), 0, (columns / width, rows / height))
         (((_, boxes, labels, scores),),) = detected(trained.model, trained.preprocessing, [inputs], trained.scales)
         sure = scores >= threshold
         records = [

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from headstart.names import Metric
+from headstart.places.fitting import Resize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,7 @@ class TrainedTask(Task, Protocol):
 
     size_hw: tuple[int, int] | None = None
     """Size that `compare` brings images to; None: of their own aspect, as large as the budget allows."""
-    resize: Literal["stretch", "crop"] = "stretch"
+    resize: Resize = "stretch"
     """How `compare` brings them there, see `headstart.config.sets.FolderSet`."""
     updates: Mapping[Budget, int]
     """That `compare` trains it for."""

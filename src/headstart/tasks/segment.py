@@ -93,8 +93,9 @@ class Segment(MapsTask):
             first = pixels_of(images, slice(0, 1), next(model.parameters()).device)
             rows, columns = model(preprocessing.apply(first)).shape[2:]
         num_classes = len(self.classes_of(images))
-        truths = (images.true_mask(i) for i in range(len(images)))
-        return self._compared(images, ((t, reachable_classes(t, num_classes, (rows, columns))) for t in truths))
+        truths = ((images.true_mask(i), images.canvases_hw[i]) for i in range(len(images)))
+        grid = (rows, columns)
+        return self._compared(images, ((t, reachable_classes(t, num_classes, grid, c)) for t, c in truths))
 
     def _compared(self, images: ImageSet, masks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Arrays:
         """The arrays of `predict` from true and predicted masks."""
@@ -129,10 +130,13 @@ class Segment(MapsTask):
         self, trained: TaskModel, pixels: np.ndarray, threshold: float
     ) -> tuple[Image.Image, list[dict[str, Any]]]:
         """Classes blended over the picture; the record gives each class's share of the image."""
+        from headstart.places.fitting import canvas_hw
         from headstart.tasks.drawing import blend_classes, network_input
 
-        size_hw = pixels.shape[:2]
-        classes = trained.model.segment(network_input(trained, pixels), size_hw)[0].cpu().numpy()  # type: ignore[operator]
+        height, width = pixels.shape[:2]
+        canvas = canvas_hw((height, width), trained.size_hw, trained.resize)
+        found = trained.model.segment(network_input(trained, pixels), canvas)  # type: ignore[operator]
+        classes = found[0, :height, :width].cpu().numpy()
         share = {name: float((classes == k).mean()) for k, name in enumerate(trained.classes)}
         return blend_classes(pixels, classes), [{"share": {name: part for name, part in share.items() if part > 0}}]
 
@@ -171,12 +175,16 @@ def _segmented(
             logits = model(preprocessing.apply(pixels_of(images, part, device)))
         for i, logit in enumerate(logits, part.start):
             truth = images.true_mask(i)
-            yield truth, _enlarged(logit, truth.shape)
+            yield truth, _enlarged(logit, truth.shape, images.canvases_hw[i])
         progress(part.stop / len(images), f"image {part.stop}/{len(images)}")
 
 
-def reachable_classes(truth: np.ndarray, num_classes: int, grid_hw: tuple[int, int]) -> np.ndarray:
+def reachable_classes(
+    truth: np.ndarray, num_classes: int, grid_hw: tuple[int, int], canvas_hw: Sequence[float] | np.ndarray | None = None
+) -> np.ndarray:
     """What a network with this grid of outputs predicts when it knows the truth (h, w): (h, w) uint8.
+
+    canvas_hw: what the grid covers, where that is more than the truth (`headstart.batches.image_sets`).
 
     Its logits are the classes' shares of the pixels of each cell that have a class, enlarged as those of a network are.
     Logits that are still better may exist; those that a training looks for are the shares, or any function of them.
@@ -187,18 +195,26 @@ def reachable_classes(truth: np.ndarray, num_classes: int, grid_hw: tuple[int, i
 
     from headstart.models.segmentation import IGNORED
 
-    target = torch.from_numpy(np.where(truth == IGNORED, num_classes, truth).astype(np.int64))
-    known = F.one_hot(target, num_classes + 1)[..., :num_classes].permute(2, 0, 1).float()
-    return _enlarged(F.adaptive_avg_pool2d(known[None], grid_hw)[0], truth.shape)
+    (height, width), canvas = truth.shape, truth.shape if canvas_hw is None else canvas_hw
+    rows, columns = (round(float(side)) for side in canvas)
+    target = np.full((rows, columns), num_classes, np.int64)
+    target[:height, :width] = np.where(truth == IGNORED, num_classes, truth)
+    known = F.one_hot(torch.from_numpy(target), num_classes + 1)[..., :num_classes].permute(2, 0, 1).float()
+    return _enlarged(F.adaptive_avg_pool2d(known[None], grid_hw)[0], truth.shape, canvas)
 
 
-def _enlarged(logits: Tensor, size_hw: tuple[int, ...]) -> np.ndarray:
-    """Classes (h, w) uint8 of logits (K, rows, columns), enlarged bilinearly."""
+def _enlarged(
+    logits: Tensor, size_hw: tuple[int, ...], canvas_hw: Sequence[float] | np.ndarray | None = None
+) -> np.ndarray:
+    """Classes (h, w) uint8 of logits (K, rows, columns), enlarged bilinearly; with a canvas to that, of which the upper
+    left is kept."""
     import torch
     from torch.nn import functional as F
 
-    wide = F.interpolate(logits[None], size=size_hw, mode="bilinear", align_corners=False)
-    return wide[0].max(0).indices.to(torch.uint8).cpu().numpy()  # a tenth of the time of argmax on a CPU
+    canvas = [round(float(side)) for side in (size_hw if canvas_hw is None else canvas_hw)]
+    wide = F.interpolate(logits[None], size=canvas, mode="bilinear", align_corners=False)
+    shown = wide[0, :, : size_hw[0], : size_hw[1]]
+    return shown.max(0).indices.to(torch.uint8).cpu().numpy()  # a tenth of the time of argmax on a CPU
 
 
 TASK = Segment()

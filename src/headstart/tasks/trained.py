@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
 from headstart.batches.chips.scales import Scale
 from headstart.models.backbones.preprocessing import Preprocessing
+from headstart.places.fitting import Resize
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TaskModel:
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     size_hw: tuple[int, int]
-    resize: Literal["stretch", "crop"]
+    resize: Resize
     scales: tuple[Scale, ...] = ()
     """A detector's: images are not resized to `size_hw` but looked at whole, at these scales."""
     several: bool = False

@@ -186,7 +186,7 @@ def contents(
             for name, values in answers.errors(np.concatenate([(rows >= 0)[None], drawn]).astype(np.uint16)).items():
                 wrong.setdefault(f"{name}/{role}", []).append(values)
             if k == 0 and "boxes_xyxy" in said[0]:
-                parts = [strongest(p, s.sizes_hw, BOXES_SHOWN, LEAST_SCORE) for p, s in zip(said, sets, strict=True)]
+                parts = [strongest(p, s.canvases_hw, BOXES_SHOWN, LEAST_SCORE) for p, s in zip(said, sets, strict=True)]
                 starts = np.cumsum([0, *map(len, sets)])
                 index = np.concatenate([rows[p["index"] + first] for p, first in zip(parts, starts, strict=False)])
                 found = {name: np.concatenate([p[name] for p in parts])[index >= 0] for name in parts[0]}
