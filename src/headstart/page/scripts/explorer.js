@@ -63,6 +63,15 @@ class Explorer {
     return label >= 0 ? this.pair.names[label] : "";
   }
 
+  // What is in image k: its class; of objects of several classes how many of each, the most frequent first.
+  inside(k) {
+    const flat = this.images.boxes[k], counts = new Map();
+    for (let at = 4; at < flat.length; at += 5) counts.set(flat[at], (counts.get(flat[at]) ?? 0) + 1);
+    const whole = !this.pair.counts || this.pair.counts[k] * 5 === flat.length;  // of very many not all boxes are here
+    if (counts.size < 2 || !whole) return this.label(k);
+    return [...counts].sort((a, b) => b[1] - a[1]).map(([at, n]) => `${n} ${this.images.classes[at]}`).join(", ");
+  }
+
   // Options that the data decide: classes; what can be shown and sorted by.
   prepare() {
     const classes = [...new Set(this.images.ids.map((_, k) => this.label(k)).filter(Boolean))].sort();
@@ -221,7 +230,7 @@ class Explorer {
   }
 
   facts(k) {
-    const said = [this.label(k)];
+    const said = [this.inside(k)];
     if (this.pair.counts && this.pair.counts[k]) {
       said.push(`${this.pair.counts[k]} object${this.pair.counts[k] === 1 ? "" : "s"}, ${percent(this.pair.areas[k])} each`);
     }
@@ -308,8 +317,8 @@ class Explorer {
         const same = this.label(k) && this.label(j) === this.label(k);
         if (same) button.classList.add("same");
         const image = this.picture(j).cloneNode();
-        image.alt = `${this.images.ids[j]}, ${this.label(j) || "no class"}`;
-        button.append(image, element("span", `rank ${ranks[k][place]}${this.alike || !this.label(j) ? "" : ": " + this.label(j)}`));
+        image.alt = `${this.images.ids[j]}, ${this.inside(j) || "no class"}`;
+        button.append(image, element("span", `rank ${ranks[k][place]}${this.alike || !this.label(j) ? "" : ": " + this.inside(j)}`));
         button.addEventListener("click", () => this.choose(j));
         item.append(button);
         list.append(item);
