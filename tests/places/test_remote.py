@@ -216,6 +216,18 @@ class TestFetching:
             read_rgb(open_place(f"{server.url}/set") / "b.jpg")
         assert not isinstance(caught.value, DataError), "such an image must not be skipped as a bad one"
 
+    def test_a_server_that_went_away_takes_no_file_out_of_the_cache(self, server: Server) -> None:
+        """Its driver calls that "no such file", too; what was said before stays."""
+        image(server.root / "set/a.jpg")
+        table = open_place(f"{server.url}/set")
+        size = (table / "a.jpg").size()
+        later = open_place(f"{server.url}/set")
+        server.close()
+        with pytest.raises(FetchError, match=r"/set/a\.jpg: cannot be fetched \(.*does not have it, or does not answer"):
+            (later / "a.jpg").size()
+        with no_network(True):
+            assert (open_place(f"{server.url}/set") / "a.jpg").size() == size
+
     def test_the_cache_is_bounded(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         for k in range(8):
             (server.root / "set").mkdir(exist_ok=True)

@@ -153,6 +153,7 @@ def _made(
     how: DataRunOptions,
 ) -> _Made:
     """The arguments are those of `compare`. Says what is in the data and what is proposed, unless `how` is quiet."""
+    from headstart.places.network import no_network
     from headstart.places.paths import absolute
     from headstart.study.compare import choose_tasks, comparison
     from headstart.study.planning.sizing import Sizing
@@ -168,22 +169,23 @@ def _made(
         asked = with_starts(uris, starts)
         candidates = candidates_of([uri for uri, _ in asked], how.offline)
         chosen = [start for _, start in asked]
-        study = comparison(
-            absolute(data, Path.cwd()),
-            annotations,
-            candidates,
-            tasks,
-            budget=length.budget,
-            seeds=length.seeds,
-            reading=how.settings(),
-            explain=explain,
-            starts=chosen,
-            detector=common_detector_of(candidates, chosen, tasks, how.offline),
-            full=length.full,
-            probes=length.probes,
-            curve=length.curve,
-            sizing=Sizing(*length.sizing),
-        )
+        with no_network(how.offline):  # headers of images may be read
+            study = comparison(
+                absolute(data, Path.cwd()),
+                annotations,
+                candidates,
+                tasks,
+                budget=length.budget,
+                seeds=length.seeds,
+                reading=how.settings(),
+                explain=explain,
+                starts=chosen,
+                detector=common_detector_of(candidates, chosen, tasks, how.offline),
+                full=length.full,
+                probes=length.probes,
+                curve=length.curve,
+                sizing=Sizing(*length.sizing),
+            )
         return _Made(study, candidates, Path("runs") / (study.name + (f"-{task}" if task else "")))
 
     if not weights:

@@ -30,6 +30,7 @@ def explain_weights(
     a, b: weights URIs or cards. task: as in `compare`. budget: decides the size that images are brought to. out:
     default `runs/explain-DATA`. The rest as in `compare`.
     """
+    from headstart.places.network import no_network
     from headstart.places.paths import absolute
     from headstart.study.compare import choose_tasks, explanation
 
@@ -43,9 +44,10 @@ def explain_weights(
         raise UsageError(f"{data}: has no annotation for any task, and images are prepared for one. Annotate them.")
     if not options.quiet:
         tell("\n".join(annotations.summary()))
-    study = explanation(
-        absolute(data, Path.cwd()), annotations, candidates, tasks, budget=budget, reading=options.settings()
-    )
+    with no_network(options.offline):
+        study = explanation(
+            absolute(data, Path.cwd()), annotations, candidates, tasks, budget=budget, reading=options.settings()
+        )
     where = as_path(out) or Path("runs") / study.name
     told = f"Written by: headstart explain {a} {b} {data}\nTo go on: headstart run {where}"
     with written(study, where, told, candidates, trust_code=options.trust_code) as source:

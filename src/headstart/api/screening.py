@@ -38,6 +38,7 @@ def screen(
     as in `compare`. See docs/screening.md for what it is worth.
     Raises UsageError for fewer than eight weights, and where nothing can be said of any of them; `Interrupted`.
     """
+    from headstart.places.network import no_network
     from headstart.places.paths import absolute
     from headstart.screening.agreement import require_enough
     from headstart.store.files import write_json
@@ -52,15 +53,16 @@ def screen(
     kind: Literal["classify", "detect"] = "classify" if "classify" in able else "detect"
     if kind not in able:
         raise UsageError(f"{data}: a screen needs classes of images or of boxes, and these data have neither.")
-    study = screening(
-        absolute(data, Path.cwd()),
-        annotations,
-        candidates,
-        kind,
-        images=images,
-        budget=budget,
-        reading=options.settings(),
-    )
+    with no_network(options.offline):
+        study = screening(
+            absolute(data, Path.cwd()),
+            annotations,
+            candidates,
+            kind,
+            images=images,
+            budget=budget,
+            reading=options.settings(),
+        )
     where = as_path(out) or Path("runs") / study.name
     told, there = f"Written by: headstart screen {data}", _goes_on(study, where)
     with written(study, where, told, candidates, trust_code=options.trust_code, there=there) as source:

@@ -143,7 +143,7 @@ class Remote(Place):
             facts = listed.get(last)
             if listed and (facts is None or facts.is_folder or facts.version or not ask):
                 return facts
-            self._known[name] = self._ask("info", name, self._info, None)
+            self._known[name] = self._ask("info", name, self._info_of_listed if facts else self._info, None)
         return self._known[name]
 
     def _file(self, name: str) -> RemoteFacts:
@@ -196,6 +196,13 @@ class Remote(Place):
     def _info(self, filesystem: Any, path: str) -> RemoteFacts:
         info = filesystem.info(path)
         return RemoteFacts(info["type"] == "directory", info.get("size"), _version(info))
+
+    def _info_of_listed(self, filesystem: Any, path: str) -> RemoteFacts:
+        """Of a file that its folder lists: drivers say that it is missing, too, where a busy server refused them."""
+        try:
+            return self._info(filesystem, path)
+        except FileNotFoundError as fault:
+            raise ConnectionError("its folder lists it, but the server does not have it, or does not answer") from fault
 
     # Bytes
 
