@@ -53,7 +53,7 @@ def test_compare_keeps_the_most_promising_of_what_any_network_sees(colors: Path,
     assert all(row.scores["knn"] == 1.0 and not row.fault for row in found.rows)
     assert {row.scores["parameters"] for row in found.rows} == {307_536.0, 11_176_512.0}
     assert json.loads((run / "screen.json").read_text())["rows"][0]["scores"]["knn"] == 1.0
-    assert "20 images of 2 classes in 20 training images, 224 x 224 pixels" in found.lines()[0]
+    assert "20 images of 2 classes in 20 training images, 96 x 96 pixels" in found.lines()[0]
     page = api.build_report(run).read_text()
     assert "Looked at, not trained" in page and "20 images of 2 classes in 20 training images, 224 × 224 pixels" in page
     assert page.count('<tr><th scope="row">random-') >= 2 * len(EIGHT), "scores, and what was run"
