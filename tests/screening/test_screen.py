@@ -55,7 +55,7 @@ def test_compare_keeps_the_most_promising_of_what_any_network_sees(colors: Path,
     assert json.loads((run / "screen.json").read_text())["rows"][0]["scores"]["knn"] == 1.0
     assert "20 images of 2 classes in 20 training images, 96 x 96 pixels" in found.lines()[0]
     page = api.build_report(run).read_text()
-    assert "Looked at, not trained" in page and "20 images of 2 classes in 20 training images, 224 × 224 pixels" in page
+    assert "Looked at, not trained" in page and "20 images of 2 classes in 20 training images, 96 × 96 pixels" in page
     assert page.count('<tr><th scope="row">random-') >= 2 * len(EIGHT), "scores, and what was run"
     order = [row.uri for row in found.rows]
     assert kept[:2] == order[:2] and {*kept} == {*EIGHT}, "random values stay, whatever their place"
