@@ -131,6 +131,20 @@ def test_detections_of_a_prepared_set_are_in_pixels_of_the_original_images(
         assert found["labels"][mine].tolist() == of_image.labels.tolist()
 
 
+def test_detections_of_a_letterbox_end_with_the_image(table: Annotations, tmp_path: Path, model: FcosDetector) -> None:
+    """64 x 64 pixels in a picture of 64 x 96, a third of it gray: what lies there is no detection, of no size."""
+    make_image_set(
+        table, np.arange(8), np.arange(8), "detect", size_hw=(64, 96), resize="letterbox", out=tmp_path, progress=silent
+    )
+    letterbox = ImageSet.open(tmp_path)
+    found = DETECT.predict(model, Preprocessing(), letterbox, silent)
+    boxes = found["boxes_xyxy"]
+    everywhere = joined(next(iter(detected(model, Preprocessing(), [picture(np.asarray(letterbox.images[0]))]))))
+    assert (everywhere["boxes_xyxy"][:, 2] > 64).any(), "the network does find something in the gray"
+    assert len(boxes) and boxes.max() <= 64 and (boxes[:, :2] < boxes[:, 2:]).all()
+    assert len({len(found[name]) for name in COLUMNS}) == 1
+
+
 def test_whole_images_pass_alone_and_come_back_in_order(
     model: FcosDetector, table: Annotations, tmp_path: Path
 ) -> None:

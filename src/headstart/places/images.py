@@ -155,14 +155,12 @@ def resize_rgb(image: NDArray[np.uint8], size_hw: tuple[int, int], mode: Resize 
     return np.asarray(whole.crop((left, top, left + width, top + height)))
 
 
-def resize_mask(
-    mask: NDArray[np.uint8], size_hw: tuple[int, int], mode: Resize = "stretch", filling: int = 255
-) -> NDArray[np.uint8]:
-    """uint8 (h, w) of class numbers to uint8 `size_hw`: nearest, so that no new value appears but a letterbox's
-    `filling`."""
+def resize_mask(mask: NDArray[np.uint8], size_hw: tuple[int, int], mode: Resize = "stretch") -> NDArray[np.uint8]:
+    """uint8 (h, w) of class numbers to uint8 `size_hw`: nearest, so that no new value appears but 255 (ignored), which
+    fills a letterbox."""
     rows, columns = fitted_hw((mask.shape[0], mask.shape[1]), size_hw) if mode == "letterbox" else size_hw
     shown = np.asarray(Image.fromarray(mask).resize((columns, rows), Image.Resampling.NEAREST))
-    return np.pad(shown, ((0, size_hw[0] - rows), (0, size_hw[1] - columns)), constant_values=filling)
+    return np.pad(shown, ((0, size_hw[0] - rows), (0, size_hw[1] - columns)), constant_values=255)
 
 
 def _decoded(path: ImageFile, what: str, decode: Callable[[bytes], Decoded]) -> Decoded:

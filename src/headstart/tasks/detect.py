@@ -159,8 +159,9 @@ class Detect(MapsTask):
             inputs = picture(pixels)
         else:
             (height, width), to = pixels.shape[:2], trained.size_hw
-            rows, columns = fitted_hw((height, width), to) if trained.resize == "letterbox" else to
-            inputs = picture(resize_rgb(pixels, to, trained.resize), 0, (columns / width, rows / height))
+            shown = fitted_hw((height, width), to) if trained.resize == "letterbox" else None
+            rows, columns = shown or to
+            inputs = picture(resize_rgb(pixels, to, trained.resize), 0, (columns / width, rows / height), shown)
         (((_, boxes, labels, scores),),) = detected(trained.model, trained.preprocessing, [inputs], trained.scales)
         sure = scores >= threshold
         records = [

@@ -33,13 +33,16 @@ class Inputs:
     numbers: Sequence[int]
     scales_xy: NDArray[np.float64]
     """(B, 2) width and height of these pixels over those of the original images."""
+    shown_hw: NDArray[np.int32] | None = None
+    """(B, 2) rows and columns that show the originals, of letterboxes; None: all."""
 
 
 def prepared_images(images: ImageSet) -> Iterator[Inputs]:
     """A prepared set, in order, as it was resized."""
     for part in in_order(images, BATCH_SIZE):
         numbers = range(part.start, part.stop)
-        yield Inputs(pixels_of(images, part), numbers, np.stack([images.scale_xy(i) for i in numbers]))
+        shown = None if images.shown_hw is None else images.shown_hw[part]
+        yield Inputs(pixels_of(images, part), numbers, np.stack([images.scale_xy(i) for i in numbers]), shown)
 
 
 def whole_images(annotations: Annotations, rows: Iterable[int]) -> Iterator[Inputs]:
@@ -49,9 +52,15 @@ def whole_images(annotations: Annotations, rows: Iterable[int]) -> Iterator[Inpu
         yield picture(pixels, row)
 
 
-def picture(pixels: NDArray[np.uint8], number: int = 0, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Inputs:
+def picture(
+    pixels: NDArray[np.uint8],
+    number: int = 0,
+    scale_xy: tuple[float, float] = (1.0, 1.0),
+    shown_hw: tuple[int, int] | None = None,
+) -> Inputs:
     """One image (h, w, 3) RGB."""
-    return Inputs(torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), [number], np.array([scale_xy]))
+    shown = None if shown_hw is None else np.array([shown_hw], np.int32)
+    return Inputs(torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), [number], np.array([scale_xy]), shown)
 
 
 @torch.no_grad()
@@ -73,15 +82,29 @@ def detected(
     for batch in inputs:
         images = preprocessing.apply(batch.pixels.to(weight.device)).to(weight.dtype)
         detections = detect_scales(model, images, scales, most) if scales else model.detect(images)
-        yield [
+        found = [
             (
                 np.full(len(of_image.labels), number, np.int64),
-                of_image.boxes_xyxy.double().cpu().numpy() / np.tile(scale_xy, 2),
+                of_image.boxes_xyxy.double().cpu().numpy(),
                 of_image.labels.cpu().numpy().astype(np.int64),
                 of_image.scores.float().cpu().numpy(),
             )
-            for of_image, number, scale_xy in zip(detections, batch.numbers, batch.scales_xy, strict=True)
+            for of_image, number in zip(detections, batch.numbers, strict=True)
         ]
+        if batch.shown_hw is not None:
+            found = [_ending_at(columns, shown) for columns, shown in zip(found, batch.shown_hw, strict=True)]
+        yield [
+            (numbers, boxes / np.tile(scale_xy, 2), labels, scores)
+            for (numbers, boxes, labels, scores), scale_xy in zip(found, batch.scales_xy, strict=True)
+        ]
+
+
+def _ending_at(columns: ImageColumns, shown_hw: NDArray[np.int32]) -> ImageColumns:
+    """Boxes cut where a letterbox's image ends, as those of a whole picture are at its border; without those beyond."""
+    numbers, boxes, labels, scores = columns
+    boxes = np.minimum(boxes, np.tile(shown_hw[::-1], 2))
+    kept = (boxes[:, :2] < boxes[:, 2:]).all(1)
+    return numbers[kept], boxes[kept], labels[kept], scores[kept]
 
 
 def joined(images: Iterable[ImageColumns]) -> dict[str, NDArray[Any]]:
