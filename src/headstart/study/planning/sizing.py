@@ -38,7 +38,7 @@ class Sizing:
         if resize == "crop" and task.target != "classify":
             raise UsageError(
                 f"--resize crop: {task.words} needs whole images, since a crop would cut boxes and masks. "
-                "Choose stretch or letterbox, or --task classify."
+                "Choose stretch or letterbox."
             )
         if self.size_hw:
             return self.size_hw, resize
