@@ -54,12 +54,15 @@ def run_study(
     """
     from headstart.study.files import find_study, load_study, run_directory
     from headstart.study.miniature.in_small import in_small
+    from headstart.study.planning.given_data import left_out
 
     options = RunOptions(**how)
     settings, base = load_study(str(study))
     if miniature:
         settings = in_small(settings, _data_folder(settings.name), _silent if options.quiet else tell, write=True)
-    settings = _with(settings, noise, data, data_root, all_needed=True)
+    declared, settings = settings, _with(settings, noise, data, data_root, all_needed=True)
+    for line in () if options.quiet else left_out(declared, settings):
+        tell(line)
     source = find_study(str(study))
     with trusting(options.trust_code):
         where = run_directory(source, settings.name, as_path(out))

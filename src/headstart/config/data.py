@@ -27,6 +27,8 @@ class DataSource(Settings):
     """On the disk, unpacked, about."""
     licence: str = ""
     """Where something is to be said of it."""
+    optional: bool = False
+    """Where no place is given, tasks on it are left out. What pre-trainings or findings rest on is needed all the same."""
 
 
 class Origin(Settings):

@@ -150,6 +150,8 @@ class Explain(Settings):
     """Set whose images give the per-channel statistics (other images than `images`)."""
     probe: Name | None = None
     """Task (kind `probe`) whose log-loss the composition analysis reads; its test set must be `images`."""
+    new_classes: bool = False
+    """Its classes are of no pre-training, so it is evidence of F2b beside other probes, too."""
 
 
 class Why(Settings):

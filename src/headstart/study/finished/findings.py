@@ -68,8 +68,9 @@ class Findings:
     def _only_explains(self, task: Task) -> bool:
         """A probe on the classes of pre-training answers no finding where another probe asks for new classes: the
         labels arm was trained to tell just these apart. Composition reads it."""
+        explain = self.study.explain
         others = [t for t in self.study.tasks if t.kind == task.kind and t.name != task.name]
-        return self.study.explain is not None and task.name == self.study.explain.probe and bool(others)
+        return explain is not None and task.name == explain.probe and not explain.new_classes and bool(others)
 
     def _role(self, role: str, name: str, trials: list[Trial]) -> Measured:
         rows = []

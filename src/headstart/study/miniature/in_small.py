@@ -19,6 +19,8 @@ def in_small(study: Study, folder: Path, told: Callable[[str], None], *, write: 
     `write_miniatures` do.
     """
     small = miniature(study)
+    needed = {name: source.model_copy(update={"optional": False}) for name, source in small.data.items()}
+    small = small.model_copy(update={"data": needed})
     wanted = named(small)
     require_miniatures(wanted)
     images = ", ".join(f"{name} {IMAGES[name]}" for name in wanted if name in IMAGES)

@@ -41,8 +41,9 @@ def named(study: Study) -> list[str]:
 def with_data(study: Study, places: Mapping[str, Path], root: Path | None, *, all_needed: bool) -> Study:
     """The study with the places of its data sets: those that are said, else the folder of that name below `root`.
 
-    Raises UsageError for a name that the study does not have and a place that is not there; StudyError that names all
-    that have no place, and where to get them, where all are needed.
+    Tasks on optional data that have no place are left out (`tasks_without`). Raises UsageError for a name that the
+    study does not have and a place that is not there; StudyError that names all others that have no place, and where
+    to get them, where all are needed.
     """
     wanted = named(study)
     for name, path in places.items():
@@ -53,7 +54,8 @@ def with_data(study: Study, places: Mapping[str, Path], root: Path | None, *, al
         if not path.exists():
             raise UsageError(f"--data {name}={path}: there is nothing at that place.")
     found = {name: root / name for name in wanted if root and (root / name).exists()} | dict(places)
-    missing = [name for name in wanted if name not in found]
+    study = _without(study, [name for name in wanted if name not in found])
+    missing = [name for name in named(study) if name not in found]
     if missing and all_needed:
         lines = [f"  {missing_line(study, name)}" for name in missing]
         raise StudyError(
@@ -66,11 +68,51 @@ def with_data(study: Study, places: Mapping[str, Path], root: Path | None, *, al
     return study.model_copy(update={"sets": sets})
 
 
+def left_out(declared: Study, placed: Study) -> list[str]:
+    """A line for each optional data set whose tasks a placed study does not have."""
+    kept = {task.name for task in placed.tasks}
+    return [
+        f"left out, as no place is given for {name} (--data {name}=PATH): {', '.join(tasks)}"
+        for name in declared.data
+        if (tasks := tasks_without(declared, name)) and not kept & set(tasks)
+    ]
+
+
 def missing_line(study: Study, name: str) -> str:
     """What a data set is and where it is had from."""
     source = study.data[name]
     licence = f"; {source.licence}" if source.licence else ""
+    if without := tasks_without(study, name):
+        licence += f"; optional, for {', '.join(without)}"
     return f"{name}: {source.what}; {source.layout}; about {source.gigabytes:g} GB; {source.get}{licence}"
+
+
+def tasks_without(study: Study, name: str) -> tuple[str, ...]:
+    """Names of the tasks that are left out where the data set `name` has no place; none where it is needed."""
+    gone = _sets_of(study, name)
+    explained = {study.explain.images, study.explain.statistics} if study.explain else set()
+    if not study.data[name].optional or gone & (explained | {made.images for made in study.pretraining.values()}):
+        return ()
+    return tuple(task.name for task in study.tasks if gone & {*task.train, *task.val, *task.test})
+
+
+def _sets_of(study: Study, name: str) -> set[str]:
+    of = {key: data_name(s.path) for key, s in study.sets.items() if isinstance(s, FolderSet | TableSet)}
+    return {key for key, place in of.items() if place and place[0] == name}
+
+
+def _without(study: Study, names: Sequence[str]) -> Study:
+    """Without the tasks on those of these data sets that are optional, and without all that speaks of them."""
+    tasks = {task for name in names for task in tasks_without(study, name)}
+    sets = {key for name in names if tasks_without(study, name) for key in _sets_of(study, name)}
+    return study.model_copy(
+        update={
+            "sets": {key: images for key, images in study.sets.items() if key not in sets},
+            "tasks": tuple(task for task in study.tasks if task.name not in tasks),
+            "why": tuple(w for w in study.why if w.task not in tasks and not sets & {w.images, w.statistics}),
+            "published": tuple(number for number in study.published if number.task not in tasks),
+        }
+    )
 
 
 def _placed(images: object, found: Mapping[str, Path]) -> object:

@@ -33,7 +33,7 @@ def _of_data(declared: Study, placed: Study) -> list[str]:
     """What each data set is, and whether it is there."""
     there: dict[str, str] = {}
     for name, images in declared.sets.items():
-        now = placed.sets[name]
+        now = placed.sets.get(name)
         of = data_name(images.path) if isinstance(images, FolderSet | TableSet) else None
         if of and isinstance(now, FolderSet | TableSet) and not data_name(now.path):
             there[of[0]] = now.path.removesuffix(f"/{of[1]}") if of[1] else now.path

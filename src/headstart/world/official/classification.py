@@ -1,4 +1,4 @@
-"""Caltech-256, SUN-397 and Flowers-102 in their official layouts, in miniature: the novel world's main classes."""
+"""Caltech-256, SUN-397, Flowers-102, Flowers-17 in folders and Oxford-IIIT Pet in their official layouts, in miniature: the novel world's main classes."""
 
 from __future__ import annotations
 
@@ -49,3 +49,29 @@ def write_flowers102(root: Path) -> None:
         splits["trnid" if k % 12 < 4 else "valid" if k % 12 < 6 else "tstid"].append(k + 1)
     savemat(root / "imagelabels.mat", {"labels": np.array([labels], np.uint8)})
     savemat(root / "setid.mat", {name: np.array([numbers], np.uint16) for name, numbers in splits.items()})
+
+
+def write_flowers17(root: Path) -> None:
+    """Of each class eight images to train and four to test on, in folders."""
+    for k, picture in enumerate(by_class("novel", 18_000, 12)):
+        part = "train" if k % 12 < 8 else "test"
+        write_jpeg(picture, root / part / CLASSES[picture.label] / f"image_{k + 1:04d}.jpg")
+
+
+def write_oxford_pets(root: Path) -> None:
+    """Six images of each class as a breed, two of them to test on; its main object is the pet of a trimap."""
+    from PIL import Image
+
+    lists: dict[str, list[str]] = {"trainval": [], "test": []}
+    for k, picture in enumerate(by_class("novel", 24_000, 6)):
+        name = f"{CLASSES[picture.label]}_{k}"
+        lists["trainval" if k % 6 < 4 else "test"].append(f"{name} {picture.label + 1} 1 {picture.label + 1}")
+        write_jpeg(picture, root / f"images/{name}.jpg")
+        shown = [i + 1 for i in np.flatnonzero(picture.labels == picture.label)]
+        trimap = np.where(np.isin(picture.instances, shown), 1, 2).astype(np.uint8)
+        path = root / f"annotations/trimaps/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(trimap).save(path)
+    for part, lines in lists.items():
+        write_lines(root / f"annotations/{part}.txt", lines)
+    write_lines(root / "annotations/list.txt", [line for lines in lists.values() for line in lines])

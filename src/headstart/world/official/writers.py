@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from headstart.errors import UsageError
-from headstart.world.official.classification import write_caltech256, write_flowers102, write_sun397
+from headstart.world.official.classification import (
+    write_caltech256,
+    write_flowers17,
+    write_flowers102,
+    write_oxford_pets,
+    write_sun397,
+)
 from headstart.world.official.detection import write_coco, write_openimages, write_voc, write_voc_sbd
 from headstart.world.official.imagenet import (
     write_imagenet,
@@ -30,6 +36,8 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "caltech256": write_caltech256,
     "sun397": write_sun397,
     "flowers102": write_flowers102,
+    "flowers17": write_flowers17,
+    "oxford-pets": write_oxford_pets,
 }
 
 IMAGES = {
@@ -45,6 +53,8 @@ IMAGES = {
     "caltech256": 120,
     "sun397": 120,
     "flowers102": 120,
+    "flowers17": 120,
+    "oxford-pets": 60,
 }
 """How many each has, of `SIDE` x `SIDE` pixels."""
 
