@@ -28,7 +28,7 @@ class DataSource(Settings):
     licence: str = ""
     """Where something is to be said of it."""
     optional: bool = False
-    """Where no place is given, tasks on it are left out. What pre-trainings or findings rest on is needed all the same."""
+    """Where no place is given, tasks on it are left out; but what pre-trainings or findings rest on is needed."""
 
 
 class Origin(Settings):

@@ -84,9 +84,9 @@ class Task(Settings):
     """Train on so many images of each training set only, or below 1 on a share of them: a stratified part, another one
     for each seed, which holds the seed's part of every smaller limit (`headstart.batches.training_part`)."""
     most_updates: int | None = Field(default=None, gt=0)
-    """Training goes on, for as many updates again each time, while a candidate is still moving on held-out images with
-    the first seed, for so many updates at most; all candidates and seeds are trained for as long. None: the recipe's
-    updates are what there is."""
+    """Training goes on, for as many updates again each time, while a candidate is still moving on held-out images, for
+    so many updates at most; all candidates and seeds are trained for as long. All seeds are asked, or in an adaptive
+    study the first. None: the recipe's updates are what there is."""
     least_updates: int | None = Field(default=None, gt=0)
     """Training goes on for so many updates in any case, and a candidate is still moving, too, while its held-out score
     at the end gained more than a tenth of itself with the last doubling of its updates. Rates fall to 0 at the end of a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -15,9 +16,9 @@ from headstart.study.jobs import Job
 from headstart.study.lengths import Found, scores_of, still_falling
 from headstart.tasks.table import trained_task
 
-Transfers = Callable[[int], tuple[Job, ...] | None]
-"""Of a candidate with the first seed, one a fold, by how often they are doubled; None while their rate is searched,
-empty where that search failed."""
+Transfers = Callable[[int], tuple[tuple[Job, ...], ...] | None]
+"""Of a candidate with the seeds that are asked, one a fold, by how often they are doubled; None while their rate is
+searched, empty where that search failed."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Aside:
 @dataclass(frozen=True)
 class Duration:
     """doublings: how often all trainings of the task go on for as many updates again; None while that is not known.
-    jobs: those of the first seed that it is told from. aside: candidates that no longer count. near: while it is not
+    jobs: those that it is told from. aside: candidates that no longer count. near: while it is not
     known, those that are trained with further seeds in any case, as often doubled as `least`, at least."""
 
     doublings: int | None
@@ -51,9 +52,9 @@ def duration(
     lost: Callable[[Job], bool],
     ranked: Set[str] = frozenset(),
 ) -> Duration:
-    """While a candidate is still moving with the first seed (`headstart.stats.convergence`, by the metric that the task
-    is ranked by first), all are doubled, as long as they stay within the task's `most_updates`. So they are below its
-    `least_updates`; with these a candidate is moving, too, while it still gains with every doubling.
+    """While a candidate is still moving (`headstart.stats.convergence`, by the metric that the task is ranked by first),
+    all are doubled, as long as they stay within the task's `most_updates`. So they are below its `least_updates`; with
+    these a candidate is moving, too, while it still gains with every doubling.
 
     All candidates are asked at the same length, and one that needs longer makes it longer for all, but for those of
     `ranked` that are far behind. Where only such ones are moving, they go on alone: all are doubled if one comes near,
@@ -88,12 +89,12 @@ def duration(
 
 
 Curves = dict[str, np.ndarray]
-"""Candidate -> its scores (3, 1) with the first seed."""
+"""Candidate -> its scores (3, S) with the seeds that are asked."""
 
 
 @dataclass
 class _Asked:
-    """Looks at trainings of the first seed; remembers which (`seen`), and who was set aside."""
+    """Looks at trainings of the seeds asked; remembers which (`seen`), and who was set aside."""
 
     task: Task
     arms: Mapping[str, Transfers]
@@ -103,22 +104,23 @@ class _Asked:
     ranked: Set[str]
     seen: list[Job] = field(default_factory=list)
     aside: dict[str, Aside] = field(default_factory=dict)
-    falling: dict[tuple[str, int], bool] = field(default_factory=dict)
+    falling: dict[tuple[str, int], list[bool]] = field(default_factory=dict)
 
     def curves(self, doubled: int, names: Sequence[str]) -> Curves | None:
         """Of those that did not fail; None while one is not known."""
         metric = trained_task(self.task.kind).ranked_by(self.task.protocol)[0]
         jobs = {name: self.arms[name](doubled) for name in names}
-        known = {name: of_folds for name, of_folds in jobs.items() if of_folds and not any(map(self.lost, of_folds))}
-        self.seen += [job for of_folds in known.values() for job in of_folds]
-        if None in jobs.values() or any(self.found(job) is None for of_folds in known.values() for job in of_folds):
+        known = {name: of for name, of in jobs.items() if of and not any(map(self.lost, chain(*of)))}
+        named = [job for of_seeds in known.values() for job in chain(*of_seeds)]
+        self.seen += named
+        if None in jobs.values() or any(self.found(job) is None for job in named):
             return None
-        for name, of_folds in known.items():
-            self.falling[name, doubled] = still_falling(of_folds, self.found)
-        return {name: scores_of([of_folds], metric, self.found) for name, of_folds in known.items()}
+        for name, of_seeds in known.items():
+            self.falling[name, doubled] = [still_falling(of_folds, self.found) for of_folds in of_seeds]
+        return {name: scores_of(of_seeds, metric, self.found) for name, of_seeds in known.items()}
 
     def moving(self, curves: Curves, doubled: int) -> Mapping[str, str]:
-        return convergence(curves, {name: [self.falling[name, doubled]] for name in curves}, self.margin).moving
+        return convergence(curves, {name: self.falling[name, doubled] for name in curves}, self.margin).moving
 
     def gaining(self, curves: Curves, doubled: int) -> dict[str, str]:
         """Those whose last doubling still gained much, and why that is said of them."""

@@ -133,16 +133,20 @@ class Planner:
 
     def _length(self, task: Task, entries: list[WeightsEntry], lookup: Lookup, known: dict[str, Job]) -> Duration:
         """How often the trainings of a task go on for as many updates again, by its own rule and by `extended`; None
-        while the rule waits for the first seed. What it waits for goes into `known`."""
+        while the rule waits for the seeds that it asks. What it waits for goes into `known`."""
         if task.recipe is None:
             return Duration(0, ())
-        first = self.study.seeds[0]
 
-        def transfers(entry: WeightsEntry, doublings: int) -> tuple[Job, ...] | None:
-            rates, _ = self._rates(task, entry, first, lookup, known=known)
-            if rates is not None:
-                return self.jobs.transfers(task, entry, first, rates, doublings=doublings)
-            return () if self._lost_search(task, entry, first, lookup) else None
+        def transfers(entry: WeightsEntry, doublings: int) -> tuple[tuple[Job, ...], ...] | None:
+            found = []
+            for seed in self._asked(task):
+                searcher = self._searcher(seed)
+                rates, _ = self._rates(task, entry, searcher, lookup, known=known)
+                if rates is not None:
+                    found.append(self.jobs.transfers(task, entry, seed, rates, doublings=doublings))
+                elif self._lost_search(task, entry, searcher, lookup):
+                    return ()
+            return tuple(found) if len(found) == len(self._asked(task)) else None
 
         arms = {entry.name: partial(transfers, entry) for entry in entries}
         by_rule = partial(duration, task, arms, lookup, margin=self.study.margin, lost=self._lost)
@@ -156,6 +160,15 @@ class Planner:
         for job in found.jobs:
             collect(job, known)
         return found
+
+    def _asked(self, task: Task) -> tuple[int, ...]:
+        """Seeds whose trainings say how long a task is trained: all that are trained in any case, so the first alone
+        where others may not be."""
+        return self.study.seeds[:1] if is_adaptive(self.study, task) else self.study.seeds
+
+    def _searcher(self, seed: int) -> int:
+        """Whose rate a seed is trained at."""
+        return seed if self.study.search == "each" else self.study.seeds[0]
 
     def _lost(self, job: Job) -> bool:
         """Whether a job failed, or one that it needs."""
@@ -242,10 +255,10 @@ class Planner:
             ], 0
         trials, hidden = [], 0
         for seed in seeds:
-            searcher = seed if self.study.search == "each" else self.study.seeds[0]
+            searcher = self._searcher(seed)
             rates, edge = self._rates(task, entry, searcher, lookup, known=known)
             if rates is None or doublings is None:
-                hidden += 1 if seed == searcher else 2
+                hidden += 1 if seed == searcher or seed in self._asked(task) else 2
                 continue
             trials.append(self._trial(task, entry, seed, rates=rates, edge=edge, doublings=doublings))
         return trials, hidden

@@ -10,7 +10,7 @@ import pytest
 from headstart.config.study import Study
 from headstart.errors import StudyError, UsageError
 from headstart.study.files import load_study
-from headstart.study.planning.given_data import assigned, named, with_data
+from headstart.study.planning.given_data import assigned, left_out, named, tasks_without, with_data
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,34 @@ def test_what_does_not_fit_is_named(paper: Study, wrong: dict, said: str) -> Non
             entry.update(change)
     with pytest.raises(ValueError, match=re.escape(said)):
         Study.model_validate(values)
+
+
+def flowers(optional: bool = True, **changes: object) -> Study:
+    """The study of Tiny ImageNet, whose flowers are optional or not."""
+    study, _ = load_study("tiny-imagenet")
+    data = study.data | {"flowers17": study.data["flowers17"].model_copy(update={"optional": optional})}
+    return study.model_copy(update={"data": data} | changes)
+
+
+def test_tasks_on_optional_data_without_a_place_are_left_out(tmp_path: Path) -> None:
+    places = {name: tmp_path / name for name in ("tiny-imagenet", "tiny-imagenet-novel", "oxford-pets")}
+    for place in places.values():
+        place.mkdir()
+    study = flowers()
+    placed = with_data(study, places, None, all_needed=True)
+    assert {t.name for t in study.tasks} - {t.name for t in placed.tasks} == {"flowers", "flowers-probe"}
+    assert not {"flowers-train", "flowers-test"} & placed.sets.keys() and "breeds-train" in placed.sets
+    assert left_out(study, placed) == [
+        "left out, as no place is given for flowers17 (--data flowers17=PATH): flowers, flowers-probe"
+    ]
+    with pytest.raises(StudyError, match="1 of 4 data sets have no place:\n  flowers17: "):
+        with_data(flowers(optional=False), places, None, all_needed=True)
+
+
+def test_what_findings_and_pre_trainings_rest_on_is_not_optional() -> None:
+    study = flowers()
+    explain = study.explain.model_copy(update={"images": "flowers-test", "statistics": "flowers-train"})  # type: ignore[union-attr]
+    assert tasks_without(flowers(), "flowers17") == ("flowers", "flowers-probe")
+    assert tasks_without(flowers(explain=explain), "flowers17") == ()
+    made = study.pretraining["labels"].model_copy(update={"images": "flowers-train"})
+    assert tasks_without(flowers(pretraining={"labels": made}), "flowers17") == ()

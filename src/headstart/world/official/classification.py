@@ -1,4 +1,4 @@
-"""Caltech-256, SUN-397, Flowers-102, Flowers-17 in folders and Oxford-IIIT Pet in their official layouts, in miniature: the novel world's main classes."""
+"""Public data sets of classified images in their layouts, in miniature: main classes of the novel world."""
 
 from __future__ import annotations
 
