@@ -52,7 +52,7 @@ def duration(
     lost: Callable[[Job], bool],
     ranked: Set[str] = frozenset(),
 ) -> Duration:
-    """While a candidate is still moving (`headstart.stats.convergence`, by the metric that the task is ranked by first),
+    """While a candidate is still moving (`headstart.stats.convergence`, by the metric that tasks rank by first),
     all are doubled, as long as they stay within the task's `most_updates`. So they are below its `least_updates`; with
     these a candidate is moving, too, while it still gains with every doubling.
 
