@@ -42,20 +42,20 @@ def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_compare_keeps_the_most_promising_of_what_any_network_sees(colors: Path, tmp_path: Path) -> None:
     how = DataRunOptions(workers=1, device="cpu", quiet=True)
-    kept = shortlist(colors, EIGHT, 2, images=20, out=tmp_path / "compare", how=how)
+    kept = shortlist(colors, EIGHT, 2, images=20, size=(64, 96), out=tmp_path / "compare", how=how)
     run = tmp_path / "compare-screen"
     jobs = sorted((run / "store").iterdir())
     assert len(jobs) == 2, "alike weights are looked at once"
     made = [job.stat().st_mtime_ns for job in jobs]
-    found = api.screen(colors, EIGHT, images=20, out=run, quiet=True)
+    found = api.screen(colors, EIGHT, images=20, size=(64, 96), out=run, quiet=True)
     assert [job.stat().st_mtime_ns for job in sorted((run / "store").iterdir())] == made, "it was finished before"
     assert (found.task, found.images, found.samples, found.classes) == ("classify", 20, 20, 2)
     assert all(row.scores["knn"] == 1.0 and not row.fault for row in found.rows)
     assert {row.scores["parameters"] for row in found.rows} == {307_536.0, 11_176_512.0}
     assert json.loads((run / "screen.json").read_text())["rows"][0]["scores"]["knn"] == 1.0
-    assert "20 images of 2 classes in 20 training images, 96 x 96 pixels" in found.lines()[0]
+    assert "20 images of 2 classes in 20 training images, 96 x 64 pixels" in found.lines()[0]
     page = api.build_report(run).read_text()
-    assert "Looked at, not trained" in page and "20 images of 2 classes in 20 training images, 96 × 96 pixels" in page
+    assert "Looked at, not trained" in page and "20 images of 2 classes in 20 training images, 96 × 64 pixels" in page
     assert page.count('<tr><th scope="row">random-') >= 2 * len(EIGHT), "scores, and what was run"
     order = [row.uri for row in found.rows]
     assert kept[:2] == order[:2] and {*kept} == {*EIGHT}, "random values stay, whatever their place"

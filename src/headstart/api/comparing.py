@@ -72,7 +72,9 @@ def compare(
     """
     options = DataRunOptions(**how)
     if screen is not None:
-        weights = shortlist(data, weights, screen, task=task, budget=budget, out=out, how=options)
+        weights = shortlist(
+            data, weights, screen, task=task, budget=budget, size=size, resize=resize, out=out, how=options
+        )
     length = _Length(budget, seeds, full=full, probes=probes, curve=curve, sizing=(size, resize))
     limits = Limits(license, max_ms, max_hours, chosen_devices(options.device), options.workers)
     made = _made(

@@ -27,13 +27,16 @@ def screen(
     images: int = 400,
     *,
     budget: Literal["quick", "normal"] = "quick",
+    size: tuple[int, int] | None = None,
+    resize: Literal["stretch", "crop", "letterbox"] | None = None,
     out: PathLike | None = None,
     **how: Unpack[DataRunKeywords],
 ) -> Screen:
     """Which of many weights are worth fine-tuning on these data? Looks at their frozen features; trains nothing.
 
     weights: eight or more. task: detect or classify; None: what the data serve, classify first. images: training images
-    looked at; test images are never read. budget: decides the size that images are brought to. out: a run, with a job
+    looked at; test images are never read. budget: decides the size that images are brought to, where `size` (height and
+    width) does not; resize: how, as in `compare`. out: a run, with a job
     for each of the weights, and `screen.json`; default `runs/screen-DATA`. With more weights it goes on there. The rest
     as in `compare`. See docs/screening.md for what it is worth.
     Raises UsageError for fewer than eight weights, and where nothing can be said of any of them; `Interrupted`.
@@ -44,6 +47,7 @@ def screen(
     from headstart.store.files import write_json
     from headstart.study.compare import choose_tasks, screening
     from headstart.study.executors.warned import keep_warnings
+    from headstart.study.planning.sizing import Sizing
 
     options = DataRunOptions(**how)
     require_enough(len(weights))
@@ -62,6 +66,7 @@ def screen(
             images=images,
             budget=budget,
             reading=options.settings(),
+            sizing=Sizing(size, resize),
         )
     where = as_path(out) or Path("runs") / study.name
     told, there = f"Written by: headstart screen {data}", _goes_on(study, where)
@@ -107,13 +112,16 @@ def shortlist(
     task: str | None = None,
     images: int = 400,
     budget: Literal["quick", "normal"] = "quick",
+    size: tuple[int, int] | None = None,
+    resize: Literal["stretch", "crop", "letterbox"] | None = None,
     out: PathLike | None = None,
     how: DataRunOptions,
 ) -> list[str]:
     """The `keep` most promising of the weights, by `screen`, and those that others are compared with: the ImageNet
-    classifier and random values. Says which. out: of the comparison; the screen is beside it."""
+    classifier and random values. Says which. size, resize: as of the comparison. out: of the comparison; the screen is
+    beside it."""
     where = Path(f"{out}-screen") if out else None
-    found = screen(data, weights, task, images, budget=budget, out=where, **how.keywords())
+    found = screen(data, weights, task, images, budget=budget, size=size, resize=resize, out=where, **how.keywords())
     names = {row.uri: row.name for row in found.rows}
     kept = found.kept(keep)
     beside = [r.uri for r in found.rows if not r.fault and r.uri not in kept]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headstart.cli.finish import finish
-from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Size, Starts, size_hw, words_of
+from headstart.cli.flags import AsJson, Budget, DataArgument, Extend, Out, Resize, Size, Starts, size_hw, words_of
 from headstart.cli.groups import ReadingImages, Running, with_groups
 from headstart.errors import UsageError
 from headstart.tasks.table import trained_tasks
@@ -88,10 +88,7 @@ def compare(
         ),
     ] = False,
     size: Size = None,
-    resize: Annotated[
-        Literal["stretch", "crop", "letterbox"] | None,
-        typer.Option(help="How: to any aspect, the center, or aspect kept. By default crop to classify, else stretch."),
-    ] = None,
+    resize: Resize = None,
     out: Out = None,
     reading: ReadingImages,
     running: Running,

@@ -108,6 +108,10 @@ Size = Annotated[
         help="Bring images to this size; by default as suits the images, the weights and the budget.",
     ),
 ]
+Resize = Annotated[
+    Literal["stretch", "crop", "letterbox"] | None,
+    typer.Option(help="How: to any aspect, the center, or aspect kept. By default crop to classify, else stretch."),
+]
 Starts = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import AsJson, Budget, DataArgument, Out
+from headstart.cli.flags import AsJson, Budget, DataArgument, Out, Resize, Size, size_hw
 from headstart.cli.groups import ReadingImages, Running, with_groups
 from headstart.terminal import say
 
@@ -21,7 +21,11 @@ def screen(
     ],
     task: Annotated[str | None, typer.Option(metavar="detect|classify", help="By default what the data serve.")] = None,
     images: Annotated[int, typer.Option(min=20, help="Training images that are looked at.")] = 400,
-    budget: Annotated[Budget, typer.Option(help="Decides the size that images are brought to.")] = "quick",
+    budget: Annotated[
+        Budget, typer.Option(help="Decides the size that images are brought to, without --size.")
+    ] = "quick",
+    size: Size = None,
+    resize: Resize = None,
     out: Out = None,
     reading: ReadingImages,
     running: Running,
@@ -36,6 +40,8 @@ def screen(
         task,
         images,
         budget=budget,
+        size=size_hw(size),
+        resize=resize,
         out=out,
         **reading.keywords(),
         **running.keywords() | {"quiet": running.quiet or as_json},

@@ -184,10 +184,11 @@ def screening(
     images: int,
     budget: Budget,
     reading: dict[str, Any] | None = None,
+    sizing: Sizing = AS_USUAL,
 ) -> Study:
-    """The study that `headstart screen` writes and runs. data, candidates, reading: as in `comparison`."""
+    """The study that `headstart screen` writes and runs. data, candidates, reading, sizing: as in `comparison`."""
     task, name = trained_task(kind), PurePosixPath(str(data)).name
-    size_hw, resize = AS_USUAL.of(task, annotations, [spec for _, spec in candidates], EFFORTS[budget].pixels)
+    size_hw, resize = sizing.of(task, annotations, [spec for _, spec in candidates], EFFORTS[budget].pixels)
     seen = FolderSet(path=str(data), task=kind, role="trainval", size_hw=size_hw, resize=resize, **(reading or {}))
     return Study(
         name=_clean(f"screen-{name}"),
