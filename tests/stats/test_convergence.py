@@ -78,7 +78,30 @@ def test_a_change_within_the_noise_of_seeds_is_none():
     steady = np.array([[0.3] * 3, [0.26] * 3, [0.3] * 3])
     assert convergence({"b": steady}, {"b": [False] * 3}, MARGIN).moving  # .04 > a tenth of .3, without noise
     both = convergence({"a": ends, "b": steady}, {"a": [False] * 3, "b": [False] * 3}, MARGIN)
-    assert not both.moving  # 2.776 * .08 / sqrt(2) / sqrt(3) = .0907
+    assert not both.moving  # 3.495, for two arms at once, * .08 / sqrt(2) / sqrt(3) = .114
+
+
+def test_the_noise_is_that_of_all_arms_and_of_all_pairs_at_once():
+    """Changes spread by .01 in each of five arms, over three seeds: t(10) is 3.169 for five arms and 3.581 for ten pairs,
+    so a change of an arm is noise up to .0183, and of a gain up to .0292; a single one would be up to .0129 and .0182."""
+    spread = np.array([-0.01, 0.0, 0.01])
+
+    def arms(rise):
+        ends = [np.array([[0.1] * 3, 0.1 - spread, np.full(3, 0.1 + k * rise)]) for k in (1, 0, 0, 0, 0)]
+        return convergence(
+            {f"arm{k}": end for k, end in enumerate(ends)}, {f"arm{k}": STILL * 3 for k in range(5)}, 0.0
+        )
+
+    assert not arms(0.018).moving and set(arms(0.019).moving) == {"arm0"}
+    assert not arms(0.018).unsettled
+
+    def gains(rise):  # .9: a tenth of it is more than the rise
+        ends = [np.array([[0.9] * 3, 0.9 - spread, np.full(3, 0.9 + k * rise)]) for k in (1, 0, 0, 0, 0)]
+        return convergence(
+            {f"arm{k}": end for k, end in enumerate(ends)}, {f"arm{k}": STILL * 3 for k in range(5)}, 0.0
+        )
+
+    assert not gains(0.029).unsettled and len(gains(0.030).unsettled) == 4
 
 
 def simulated(rise: float, rng: np.random.Generator, arms: int = 3, seeds: int = 3) -> bool:
@@ -90,5 +113,6 @@ def simulated(rise: float, rng: np.random.Generator, arms: int = 3, seeds: int =
 
 def test_noise_is_seldom_taken_for_movement_and_movement_is_found():
     rng = np.random.default_rng(0)
-    assert np.mean([simulated(0.0, rng) for _ in range(400)]) < 0.2
+    assert np.mean([simulated(0.0, rng) for _ in range(400)]) < 0.1
+    assert np.mean([simulated(0.0, rng, arms=6) for _ in range(400)]) < 0.1
     assert np.mean([simulated(0.2, rng) for _ in range(400)]) > 0.95

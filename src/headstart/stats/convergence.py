@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.stats.intervals import critical
+from headstart.stats.intervals import LEVEL, critical
 
 ARM_SHARE = 0.1
 """Of its score at the end: an arm that moved by more over the last third of its updates is still moving."""
@@ -47,8 +47,9 @@ def convergence(scores: Mapping[str, ArrayLike], falling: Mapping[str, ArrayLike
     the training loss was still falling at the end (`headstart.train.loop.LossCurve.still_falling`). margin: the
     smallest difference that matters. All arms have the same seeds in the same order.
 
-    A change is noise unless it is larger than the half width of a 95 % interval of it over seeds, whose variance is
-    pooled over arms; with one seed nothing is known of the noise. A change does not matter unless it is larger than
+    A change is noise unless it is larger than the half width of an interval of it over seeds, whose variance is pooled
+    over arms; of 95 % for all arms at once (Bonferroni), and for all pairs: else one of many would seem to move where
+    none does. With one seed nothing is known of the noise. A change does not matter unless it is larger than
     `margin`. Of the changes that are neither:
 
     1. An arm is *moving* when its mean score changed by more than a tenth of itself between two thirds and the end, up
@@ -60,7 +61,8 @@ def convergence(scores: Mapping[str, ArrayLike], falling: Mapping[str, ArrayLike
        more than a quarter of itself between two thirds and the end.
     """
     curves = {name: np.asarray(values, np.float64) for name, values in scores.items()}
-    noise = _noise(list(curves.values()))
+    noise = _noise(list(curves.values()), len(curves))
+    of_pairs = math.sqrt(2) * _noise(list(curves.values()), math.comb(len(curves), 2))
     moving = {}
     for name, curve in curves.items():
         often = np.asarray(falling[name], bool).mean() > 0.5
@@ -70,7 +72,7 @@ def convergence(scores: Mapping[str, ArrayLike], falling: Mapping[str, ArrayLike
     for a, b in combinations(curves, 2):
         reasons = [moving[name] for name in (a, b) if name in moving]
         gain = (curves[a] - curves[b]).mean(1)
-        if abs(gain[2] - gain[1]) > max(margin, math.sqrt(2) * noise, GAIN_SHARE * abs(gain[2])):
+        if abs(gain[2] - gain[1]) > max(margin, of_pairs, GAIN_SHARE * abs(gain[2])):
             reasons.append(f"the gain of {a} over {b} still changes ({_shown(gain, '+')})")
         if reasons:
             unsettled[a, b] = "; ".join(reasons)
@@ -91,14 +93,16 @@ def _moves(mean: NDArray[np.float64], falling: bool, least: float) -> str:
     return ""
 
 
-def _noise(curves: list[NDArray[np.float64]]) -> float:
-    """Half width of the 95 % interval of an arm's mean change over the last third; 0 where it is not known."""
+def _noise(curves: list[NDArray[np.float64]], at_once: int) -> float:
+    """Half width of the interval of an arm's mean change over the last third, of 95 % for so many at once; 0 where it
+    is not known."""
     changes = np.array([curve[2] - curve[1] for curve in curves])
     known = changes[~np.isnan(changes).any(1)] if changes.ndim == 2 else changes
     if known.ndim < 2 or not len(known) or known.shape[1] < 2:
         return 0.0
     arms, seeds = known.shape
-    return critical(arms * (seeds - 1)) * math.sqrt(known.var(1, ddof=1).mean() / seeds)
+    level = 1 - (1 - LEVEL) / max(1, at_once)
+    return critical(arms * (seeds - 1), level) * math.sqrt(known.var(1, ddof=1).mean() / seeds)
 
 
 def _shown(values: NDArray[np.float64], sign: str = "") -> str:
