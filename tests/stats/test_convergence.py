@@ -82,8 +82,8 @@ def test_a_change_within_the_noise_of_seeds_is_none():
 
 
 def test_the_noise_is_that_of_all_arms_and_of_all_pairs_at_once():
-    """Changes spread by .01 in each of five arms, over three seeds: t(10) is 3.169 for five arms and 3.581 for ten pairs,
-    so a change of an arm is noise up to .0183, and of a gain up to .0292; a single one would be up to .0129 and .0182."""
+    """Changes spread by .01 in each of five arms, over three seeds: t(10) is 3.169 for five arms, 3.581 for ten pairs.
+    So a change of an arm is noise up to .0183, and of a gain up to .0292; of a single one up to .0129 and .0182."""
     spread = np.array([-0.01, 0.0, 0.01])
 
     def arms(rise):
