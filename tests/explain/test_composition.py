@@ -147,11 +147,31 @@ def test_exchanging_the_arms_exchanges_their_numbers():
 
 
 def test_nothing_to_tell_apart_gives_no_slope():
-    arms, classes, composition = world(20)
-    one_each = Composition(np.ones(20), composition.mean_area, composition.mean_area)
-    metrics, replicates, _ = measure(arms, classes, one_each, weights=np.ones((2, 20)))
+    arms, classes, _ = world(20)
+    alike = Composition(np.ones(20), np.full(20, 0.25), np.full(20, 0.25))
+    metrics, replicates, _ = measure(arms, classes, alike, weights=np.ones((2, 20)))
     assert metrics["boxes/odds/n_images"] == 0.0 and replicates == {}
     assert {name.rpartition("/")[2] for name in metrics} == {"n_images", "top1"}
+
+
+def test_of_one_object_an_image_the_area_is_told_alone():
+    """As it is by the images of one object among others of more."""
+    arms, classes, composition = world()
+    ones = composition.counts == 1
+    of_ones = {
+        arm: [Answers(a.correct[ones], a.log_loss[ones], a.train_images) for a in ladder]
+        for arm, ladder in arms.items()
+    }
+    single = Composition(composition.counts[ones], composition.mean_area[ones], composition.total_area[ones])
+    n = int(ones.sum())
+    weights = image_weights(np.arange(n), 50)
+    metrics, replicates, examples = measure(of_ones, classes[ones], single, weights=weights)
+    assert metrics["boxes/odds/n_images"] == n and examples["used"].all()
+    for arm in ("boxes", "labels"):
+        deviation = replicates[f"{arm}/odds/log_area"].std()
+        assert deviation < 0.15 and abs(metrics[f"{arm}/odds/log_area"] - 0.8) < 3 * deviation
+        assert f"{arm}/odds_matched/log_area" in metrics and f"{arm}/odds_p/log_area" in metrics
+    assert not [name for name in metrics if name.endswith("/count")]
 
 
 def test_an_arm_that_cannot_be_made_as_bad_has_no_matched_slope():

@@ -7,7 +7,8 @@ instances of the image's main class and of the log of their area (share of the i
 arms are compared by these slopes. At equal *total* area, does one more instance cost the boxes arm more (its slope on
 the count is lower, F4b)? At equal count, does a smaller instance (its slope on log area is higher, F4c)? Total area
 must be held fixed for the former: more instances of one size are more evidence. Images take part when their class has
-images of more than one count and of more than one area.
+images of more than one count and of more than one area; where there is no such class, as in data of one object an
+image, those of one count do, for F4c alone: at equal count they are.
 
 A constant number of log-odds is not all that an arm can lack: features with more noise flatten every slope. So each
 arm is measured a second time, `odds_matched`, with both equally often right: the probe of the arm that is right more
@@ -80,12 +81,12 @@ def visible_areas(instances: np.ndarray, box_offsets: np.ndarray) -> np.ndarray:
     return areas
 
 
-def usable_images(classes: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """(n,) bool: images with an object, of a class whose such images differ in count and in area."""
+def usable_images(classes: np.ndarray, counts: np.ndarray, areas: np.ndarray, *, counted: bool = True) -> np.ndarray:
+    """(n,) bool: images with an object, of a class whose such images differ in area, and if `counted` in count."""
     usable = (counts >= 1) & (areas > 0) & (classes >= 0)
     for label in np.unique(classes[usable]):
         members = usable & (classes == label)
-        if np.ptp(counts[members]) == 0 or np.ptp(areas[members]) == 0:
+        if (counted and np.ptp(counts[members]) == 0) or np.ptp(areas[members]) == 0:
             usable &= ~members
     return usable
 
@@ -120,6 +121,9 @@ def measure(
         raise DataError(f"composition: {n} classes but arrays of {sorted(lengths)} images. Use one set for all.")
     counts, classes = np.asarray(composition.counts, dtype=np.float64), np.asarray(classes)
     used = usable_images(classes, counts, composition.mean_area)
+    counted = bool(used.any())
+    if not counted:
+        used = usable_images(classes, counts, composition.mean_area, counted=False)
     target = min(share_right(ladder[0]) for ladder in arms.values())
     metrics: dict[str, float] = {}
     replicates: dict[str, np.ndarray] = {}
@@ -127,9 +131,10 @@ def measure(
         metrics |= {f"{arm}/odds/n_images": float(used.sum()), f"{arm}/odds/top1": share_right(ladder[0])}
         if not used.any():
             continue
-        one = _Slopes(classes[used], counts[used], composition, used, weights=weights[:, used])
+        one = _Slopes(classes[used], counts[used] if counted else None, composition, used, weights=weights[:, used])
         found = {"odds": one.of(ladder[0].correct)}
-        found["odds_same_size"] = {"count": one.at_same_size(ladder[0].correct)}
+        if counted:
+            found["odds_same_size"] = {"count": one.at_same_size(ladder[0].correct)}
         if parts := mixture(ladder, target):
             metrics[f"{arm}/odds_matched/top1"] = target
             metrics[f"{arm}/odds_matched/train_images"] = sum(share * a.train_images for share, a in parts)
@@ -141,7 +146,7 @@ def measure(
                     metrics[f"{arm}/{prefix}/{name}"] = float(point)
                     replicates[f"{arm}/{prefix}/{name}"] = drawn
     examples = _curves({arm: ladder[0] for arm, ladder in arms.items()}, counts, composition.mean_area)
-    if used.any() and len(arms) > 1:
+    if counted and len(arms) > 1:
         right = {arm: np.asarray(ladder[0].correct)[used] for arm, ladder in arms.items()}
         areas = composition.mean_area[used], composition.total_area[used]
         examples |= smooth(right, classes[used], counts[used], areas, weights=weights[:, used])
@@ -155,17 +160,20 @@ _Slope = tuple[float, np.ndarray]
 
 
 class _Slopes:
-    """Slopes of answers to the same images in use."""
+    """Slopes of answers to the same images in use. counts: None where they are the same within every class."""
 
     def __init__(
-        self, classes: np.ndarray, counts: np.ndarray, of: Composition, used: np.ndarray, *, weights: np.ndarray
+        self, classes: np.ndarray, counts: np.ndarray | None, of: Composition, used: np.ndarray, *, weights: np.ndarray
     ) -> None:
-        self.classes, self.weights, self.used = classes, weights, used
-        self.at_total = np.column_stack([counts, np.log(of.total_area[used])])
-        self.at_mean = np.column_stack([counts, np.log(of.mean_area[used])])
+        self.classes, self.weights, self.used, self.counted = classes, weights, used, counts is not None
+        by_count = [] if counts is None else [counts]
+        self.at_total = np.column_stack([*by_count, np.log(of.total_area[used])])
+        self.at_mean = np.column_stack([*by_count, np.log(of.mean_area[used])])
 
     def of(self, right: np.ndarray) -> dict[str, _Slope]:
-        """On the count at equal total area, and on log area at equal count."""
+        """On the count at equal total area, where it varies, and on log area at equal count."""
+        if not self.counted:
+            return {"log_area": self._slope(right, self.at_mean, 0)}
         return {"count": self._slope(right, self.at_total, 0), "log_area": self._slope(right, self.at_mean, 1)}
 
     def at_same_size(self, right: np.ndarray) -> _Slope:

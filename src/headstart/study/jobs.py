@@ -28,7 +28,7 @@ VERSIONS = {
     "probe": 5,
     "neighbors": 3,
     "activations": 1,
-    "composition": 4,
+    "composition": 5,
     "look": 4,
     "pair": 4,
     "contents": 3,
