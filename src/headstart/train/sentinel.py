@@ -27,6 +27,8 @@ from headstart.train.watch.steps import Movement, of_gradients
 
 FEWEST = 5
 """Updates that are watched at least."""
+LOOKS = 5
+"""Batches that are looked at before the first update, where the first one looks wrong."""
 GO_ON = (
     "If it is meant so, `sentinel = false` in the recipe goes on regardless, from the same state: in the study's file "
     "(study.toml of its run), or `headstart pretrain --set training.sentinel=false`."
@@ -50,17 +52,22 @@ def look_at_start(backbone: nn.Module, source: BatchSource, preprocessing: Prepr
     """Raise Alarm where loaded weights do not compute on the first images what their norms remember.
 
     Before norms are estimated anew, which would hide it. Images that cannot be read are left to the training to name.
+    A few images can be odd ones, so where the first ones look wrong, further batches have to, most of them.
     """
     if not recipe.sentinel or start.knows_nothing_at_all(backbone):
         return
     count = max(1, min(start.IMAGES, source.batch_size // recipe.accumulate))
-    try:
-        images = source.batch(0, slice(0, count)).images
-    except HeadstartError:
-        return
     device = next(backbone.parameters()).device
-    worst = _worst(start.of_start(backbone, images.to(device), preprocessing))
-    if worst is not None:
+
+    def look(t: int) -> Measure | None:
+        try:
+            images = source.batch(t, slice(0, count)).images
+        except HeadstartError:
+            return None
+        return _worst(start.of_start(backbone, images.to(device), preprocessing))
+
+    worst = look(0)
+    if worst is not None and sum(look(t) is not None for t in range(1, LOOKS)) >= LOOKS // 2:
         raise Alarm(f"before the first update: {_words(worst)} {GO_ON}", worst)
 
 
