@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from headstart.batches.batch import Batch
 from headstart.batches.image_sets import ImageSet
 from headstart.errors import Interrupted
+from headstart.models.backbones.preprocessing import IMAGENET
 from headstart.models.detection.fcos import FcosDetector
 from headstart.models.detection.targets import POSITIVES
 from headstart.study.jobs import as_json
 from headstart.train import saving
 from headstart.train.forward import NotFinite
-from headstart.train.sentinel import Alarm, Known, window_of
+from headstart.train.sentinel import Alarm, Known, look_at_start, window_of
 from headstart.train.state import model_tensors
 from headstart.train.watch import heads, truth
 from support.sentinel import runs
@@ -50,6 +53,36 @@ def test_a_fault_is_named(images: ImageSet, trained: nn.Module, tmp_path: Path, 
     said = str(alarm.value)
     assert alarm.value.measure.fault == fault and f"Likely cause: {fault}" in said
     assert "sentinel = false" in said and ("before the first update" in said or str(tmp_path / "run") in said)
+
+
+class Glaring:
+    """Batches of the images, some of which are of noise from black to white."""
+
+    batch_size = 16
+
+    def __init__(self, images: ImageSet, glaring: set[int]) -> None:
+        self.count, self.images, self.glaring, self.asked = len(images), images, glaring, list[int]()
+
+    def batch(self, t: int, part: slice) -> Batch:
+        self.asked.append(t)
+        shape = self.images.images[part].shape
+        noise = 255 * np.random.default_rng(t).integers(0, 2, shape, dtype=np.uint8)
+        pixels = torch.from_numpy(noise if t in self.glaring else np.array(self.images.images[part]))
+        none = torch.full((len(pixels),), -1)
+        return Batch(pixels.permute(0, 3, 1, 2), [], [], none, None, [""] * len(pixels))
+
+
+@pytest.mark.parametrize(
+    ("glaring", "asked", "alarm"),
+    [(set(), 1, False), ({0}, 5, False), ({0, 1}, 5, False), ({0, 1, 4}, 5, True), ({1, 2, 3, 4}, 1, False)],
+)
+def test_some_odd_images_are_no_fault_of_the_weights(
+    images: ImageSet, trained: nn.Module, glaring: set[int], asked: int, alarm: bool
+) -> None:
+    source, recipe = Glaring(images, glaring), runs.Run("linear", images, trained, False).recipe()
+    with pytest.raises(Alarm, match="batch norms get deviations") if alarm else nullcontext():
+        look_at_start(trained, source, IMAGENET, recipe)  # type: ignore[arg-type]
+    assert len(source.asked) == asked
 
 
 @pytest.mark.parametrize("head", runs.HEADS)
