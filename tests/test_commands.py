@@ -55,6 +55,8 @@ PLANNED = {
     "headstart run paper --miniature": f"{MINUTES}: tests/study/miniature/test_paper_in_small.py runs it",
     "headstart run tiny-imagenet --data tiny-imagenet=tiny-imagenet-200 "
     "--data tiny-imagenet-novel=tiny-imagenet-200": LONG,
+    "headstart run tiny-imagenet --data tiny-imagenet=tiny-imagenet-200 --data tiny-imagenet-novel=tiny-imagenet-200 "
+    "--data flowers17=flowers17 --data oxford-pets=oxford_pets3": LONG,
     "headstart run tiny-imagenet --miniature": MINUTES,
 }
 """Of these `plan` is given in place of `run`."""
