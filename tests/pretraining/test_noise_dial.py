@@ -1,5 +1,5 @@
-"""The noise dial: what boxes add to labels goes away as what is said of images is shuffled; at 1 intervals hold 0. An
-hour of two cores."""
+"""The noise dial: what boxes add to labels goes away as what is said of images is shuffled; at 1 intervals hold 0, as
+often as intervals of 95 % do. Three quarters of an hour of two cores."""
 
 from __future__ import annotations
 
@@ -117,4 +117,5 @@ def test_the_gain_goes_away_with_what_is_said_of_images(tmp_path: Path) -> None:
     print(means)
     assert means[0.0] > 1.5 and means[0.0] > means[0.5] > abs(means[1.0])
     shuffled = found[1.0]
-    assert ((shuffled[:, 1] <= 0) & (shuffled[:, 2] >= 0)).all()
+    held = int(((shuffled[:, 1] <= 0) & (shuffled[:, 2] >= 0)).sum())
+    assert held >= 17  # of 20; fewer would have a chance of 1.6 %
