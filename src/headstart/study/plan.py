@@ -258,7 +258,8 @@ class Planner:
             searcher = self._searcher(seed)
             rates, edge = self._rates(task, entry, searcher, lookup, known=known)
             if rates is None or doublings is None:
-                hidden += 1 if seed == searcher or seed in self._asked(task) else 2
+                named = seed == searcher or (rates is not None and seed in self._asked(task))  # its training is
+                hidden += 1 if named else 2
                 continue
             trials.append(self._trial(task, entry, seed, rates=rates, edge=edge, doublings=doublings))
         return trials, hidden
