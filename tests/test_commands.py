@@ -49,6 +49,7 @@ LONG = "takes hours"
 MINUTES = "takes minutes"
 PLANNED = {
     "headstart run shapes-full": LONG,
+    "headstart run shapes-factorial": MINUTES,
     "headstart run shapes-full --noise 0.5": LONG,
     "headstart run paper --data-root DIR": LONG,
     "headstart run paper --data voc=VOCdevkit --data coco=coco --data ...": LONG,
