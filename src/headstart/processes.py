@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT_BYTES = 1 << 30
 _stop, _looked = threading.Event(), threading.Event()
 
 
@@ -46,6 +48,29 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before we asked to be told
             os._exit(1)
+
+
+def keep_freed_memory() -> None:
+    """Let this process use memory that it has freed again, where it would give it back and ask for it anew.
+
+    A training allocates the same tensors in every update. By default glibc gives each back to the system, which has to
+    clear every page before it comes again: 5,000 pages an update of a small detector, a tenth to a fifth of its time.
+    At most `KEPT_BYTES` are kept; `give_back_memory` ends it. Other C libraries stay as they are.
+    """
+    if set_malloc := _of_libc("mallopt"):
+        set_malloc(M_TRIM_THRESHOLD, KEPT_BYTES)
+        set_malloc(M_MMAP_THRESHOLD, KEPT_BYTES)
+
+
+def give_back_memory() -> None:
+    """Give the system what this process has freed and kept."""
+    if trim := _of_libc("malloc_trim"):
+        trim(ctypes.c_size_t(0))
+
+
+def _of_libc(name: str) -> Callable[..., int] | None:
+    """A function of the C library, None where it has none of this name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import distributed
 
 from headstart.errors import TrainingError, UsageError
 from headstart.pretraining.settings import PretrainPlace
-from headstart.processes import SPAWNED, die_with_parent
+from headstart.processes import SPAWNED, die_with_parent, keep_freed_memory
 from headstart.progress import Progress, silent
 from headstart.train.devices import Seat, seat, take_seat
 from headstart.train.distributed import World, assigned_world, process_group
@@ -90,5 +90,6 @@ def _member(
     die_with_parent(parent)
     take_seat(chair)
     torch.set_num_threads(threads)
+    keep_freed_memory()
     with process_group(chair.device.partition(":")[0], init_method=meeting, rank=rank, world_size=size):
         work(*arguments, silent)

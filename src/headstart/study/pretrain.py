@@ -14,6 +14,7 @@ from headstart.config.sets import TableSet
 from headstart.config.study import Study
 from headstart.errors import StoreError, StudyError, TrainingError, UsageError
 from headstart.places.paths import absolute
+from headstart.processes import keep_freed_memory
 from headstart.recipes.pretraining import PretrainingOptions, PretrainingRecipe
 from headstart.store.files import read_json, write_json
 from headstart.store.lock import RunLock
@@ -103,6 +104,7 @@ def run_pretraining(
         if options.executor != "local" and not options.dry_run:
             return _on_cluster(study, recipe, options, out, on_event=on_event)
         torch.set_num_threads(study.threads)
+        keep_freed_memory()
         with joined(options.device) as world:
             told = on_event if world.leads else _silent
             return _here(study, recipe, options, out, on_event=told, world=world)

@@ -19,7 +19,7 @@ from typing import Any
 
 from headstart.data.summaries import NOTES
 from headstart.errors import HeadstartError
-from headstart.processes import ask_to_stop, die_with_parent
+from headstart.processes import ask_to_stop, die_with_parent, give_back_memory, keep_freed_memory
 from headstart.progress import Progress
 from headstart.store.files import UNWRITABLE, unwritable, write_json, write_text
 from headstart.store.sealing import begin_anew_if_damaged
@@ -169,6 +169,7 @@ def _printed_into(log: Path) -> Iterator[None]:
 
 def _executed(order: JobOrder) -> JobReport:
     began = time.perf_counter()
+    keep_freed_memory()
     try:
         begin_anew_if_damaged(order.out)
         run = _runner(order)
@@ -186,6 +187,7 @@ def _executed(order: JobOrder) -> JobReport:
         return JobReport(time.perf_counter() - began, _unexpected(fault), traceback.format_exc())
     finally:
         note_path(order.out).unlink(missing_ok=True)
+        give_back_memory()
     return JobReport(time.perf_counter() - began)
 
 

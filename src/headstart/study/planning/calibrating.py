@@ -21,6 +21,7 @@ import numpy as np
 from headstart.batches.image_sets import ImageSet
 from headstart.data.flags import IGNORED
 from headstart.places.speeds import Speed, keep
+from headstart.processes import keep_freed_memory
 from headstart.progress import silent
 from headstart.stats.bootstrap import image_weights
 from headstart.study.plan import Planner
@@ -52,6 +53,7 @@ def calibrate(planner: Planner, devices: Devices, *, again: bool = True) -> int:
     import torch
 
     torch.set_num_threads(planner.study.threads)
+    keep_freed_memory()
     take_seat(Seat(devices.names[0] if devices.names else "cpu"))
     asked = [training for training, speed in planner.speeds.asked.values() if again or not speed]
     for training in asked:
