@@ -2,7 +2,8 @@
 
 Every training is scored on held-out images at a third, at two thirds and at the end of its updates. Rates mostly fall
 to 0 towards the end, which raises every score in the last third whether or not a training has converged; so arms are
-compared with each other at equal lengths, and an arm's own rise must be large to count. Imports no torch. S: seeds.
+compared with each other at equal lengths, and an arm's own rise must be large to count. In a training that goes on the
+rate climbs again, and its score may fall in between; so a rise is one above both. Imports no torch. S: seeds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.stats.intervals import LEVEL, critical
 
 ARM_SHARE = 0.1
-"""Of its score at the end: an arm that moved by more over the last third of its updates is still moving."""
+"""Of its score at the end: an arm that ended by more above or below what it had reached is still moving."""
 GAIN_SHARE = 0.25
 """Of the gain at the end: a comparison that moved by more over the last third of the updates has not settled."""
 
@@ -52,9 +53,9 @@ def convergence(scores: Mapping[str, ArrayLike], falling: Mapping[str, ArrayLike
     none does. With one seed nothing is known of the noise. A change does not matter unless it is larger than
     `margin`. Of the changes that are neither:
 
-    1. An arm is *moving* when its mean score changed by more than a tenth of itself between two thirds and the end, up
-       or down, or ended as far below its score at a third.
-    2. So it is when in most seeds its training loss was still falling and its score was still rising at all. A loss
+    1. An arm is *moving* when its mean score ended more than a tenth of itself above or below the higher one of its
+       scores at a third and at two thirds.
+    2. So it is when in most seeds its training loss was still falling and its score ended above both at all. A loss
        that falls while the held-out score stands still is memorizing, which more updates do not change. Without scores
        the loss alone decides.
     3. A comparison is *not settled* when either arm is moving, or when the gain of one arm over the other changed by
@@ -83,12 +84,12 @@ def _moves(mean: NDArray[np.float64], falling: bool, least: float) -> str:
     """Why an arm with these mean scores (3,) is moving; empty where it is not. least: change that is no noise."""
     if np.isnan(mean).any():
         return "was still losing training loss" if falling else ""
-    rise, large = mean[2] - mean[1], max(least, ARM_SHARE * abs(mean[2]))
+    rise, large = mean[2] - mean[:2].max(), max(least, ARM_SHARE * abs(mean[2]))
     if rise > large:
         return f"still rises on held-out images ({_shown(mean)})"
     if falling and rise > least:
         return f"still rises on held-out images ({_shown(mean)}) while its training loss falls"
-    if mean[2] < mean[:2].max() - large:
+    if rise < -large:
         return f"is past its best on held-out images ({_shown(mean)})"
     return ""
 
