@@ -30,6 +30,10 @@ def test_csv_has_every_digit(run: Path) -> None:
     for row, told in zip(answer, ranking["rows"], strict=False):
         assert row["weights"] == told["weights"] and float(row["mean"]) == told["mean"]
         assert row["best set"] == "best" if row["weights"] == ranking["best"] else row["to best"] != ""
+        updates = {c["task"]: str(c["updates"]) for c in metrics["convergence"]}.get(row["task"], "")
+        settled = "no" if told["not_converged"] or told.get("unsettled") else "yes"
+        assert (row["updates"], row["converged"]) == (updates, settled if updates else "")
+    assert {row["converged"] for row in answer} == {"yes", "no", ""}
     trials = list(csv.DictReader(io.StringIO(api.report_table(run, "csv", "trials"))))
     assert len(trials) == len(metrics["trials"]) and "run" not in trials[0]
     by_key = {(t["task"], t["weights"], str(t["seed"])): t["metrics"] for t in metrics["trials"]}

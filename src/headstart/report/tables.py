@@ -20,10 +20,10 @@ ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasc
 def table(runs: Sequence[RunDir], which: Which, format: TextFormat) -> str:
     """One table of all runs, one after the other; which run is the first column where there are several.
 
-    `answer`: every ranking's candidates, differences to the best with simultaneous intervals. `trials`: every trial
-    with its headline metrics. Markdown and LaTeX have points with one decimal (fractions times 100); CSV has the
-    fractions as they were measured, all digits. Empty where there is no value. Candidates of different runs are listed,
-    not compared.
+    `answer`: every ranking's candidates, differences to the best with simultaneous intervals; the updates of trainings, and
+    whether what is said of a candidate has converged. `trials`: every trial with its headline metrics. Markdown and
+    LaTeX have points with one decimal (fractions times 100); CSV has the fractions as they were measured, all digits.
+    Empty where there is no value. Candidates of different runs are listed, not compared.
     """
     rows = [
         ({"run": run.path.resolve().name} if len(runs) > 1 else {}) | row
@@ -47,11 +47,23 @@ def _answer(run: RunDir) -> list[Row]:
                 | {f"to best{end}": finite((to_best or {}).get(key)) for key, end in _ENDS}
                 | {"p": _Plain((to_best or {}).get("p_adjusted")), "best set": _said(ranking, row["weights"])}
                 | {"test images": ranking.get("test_images"), "seeds": row.get("seeds", len(run.seeds))}
+                | _trained(run, ranking, row)
             )
     return rows
 
 
 _ENDS = (("effect", ""), ("lo", " lo"), ("hi", " hi"))
+
+
+def _trained(run: RunDir, ranking: Row, row: Row) -> Row:
+    """For how many updates, and whether that was enough for what is said of it; nothing where nothing is trained."""
+    told = [c for c in run.metrics.get("convergence") or [] if c["task"] == ranking["task"]]
+    if not told:
+        return {}
+    return {
+        "updates": told[0]["updates"],
+        "converged": "no" if row.get("not_converged") or row.get("unsettled") else "yes",
+    }
 
 
 def _said(ranking: Row, name: str) -> str:
