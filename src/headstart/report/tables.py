@@ -20,8 +20,8 @@ ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasc
 def table(runs: Sequence[RunDir], which: Which, format: TextFormat) -> str:
     """One table of all runs, one after the other; which run is the first column where there are several.
 
-    `answer`: every ranking's candidates, differences to the best with simultaneous intervals; the updates of trainings, and
-    whether what is said of a candidate has converged. `trials`: every trial with its headline metrics. Markdown and
+    `answer`: every ranking's candidates, differences to the best with simultaneous intervals; the updates of trainings,
+    and whether what is said of a candidate has converged. `trials`: every trial with its headline metrics. Markdown and
     LaTeX have points with one decimal (fractions times 100); CSV has the fractions as they were measured, all digits.
     Empty where there is no value. Candidates of different runs are listed, not compared.
     """
