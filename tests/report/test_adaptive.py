@@ -58,6 +58,14 @@ def test_a_ranking_of_all_seeds_says_nothing_of_it(tmp_path: Path) -> None:
     assert spent_lines(ranking) == [] and "looked at" not in " ".join(ranking_lines(ranking))
 
 
+def test_where_nothing_was_learned_nothing_is_recommended(tmp_path: Path) -> None:
+    ranking = adaptive(tmp_path / "run") | {"at_floor": True, "cheapest_adequate": None}
+    ranking["rows"][0]["mean"] = 0.004
+    said = " ".join(" ".join(ranking_lines(ranking)).split())
+    assert "nothing was learned to speak of: coco-detector has 0.4 points, so this says nothing about the weights" in said
+    assert "best: coco-detector; not distinguishable from it: imagenet, dino" in said and "cheapest" not in said
+
+
 def test_who_was_set_aside_has_no_verdict_and_that_is_said(tmp_path: Path) -> None:
     ranking = adaptive(tmp_path / "run")
     facts = json.loads((tmp_path / "run/metrics.json").read_text())

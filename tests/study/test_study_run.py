@@ -88,6 +88,10 @@ def test_a_run_writes_what_it_promises(folder):
     ]
     assert {r["task"] for r in summary["rankings"]} == {"detect", "probe"}
     assert {r["margin"] for r in summary["rankings"]} == {0.07}, "the study's own margin decides what is adequate"
+    for ranking in summary["rankings"]:  # three updates find next to no object
+        low = ranking["rows"][0]["mean"] <= ranking["margin"]
+        assert low == (ranking["task"] == "detect") == ("at_floor" in ranking)
+        assert not low or ranking["cheapest_adequate"] is None
     text = (run / "metrics.json").read_text()
     assert str(folder) not in text and "seconds" not in text
     pretrainings = [p.name for p in (run / "store").iterdir() if p.name.startswith("pretrain-")]

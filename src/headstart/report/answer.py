@@ -13,7 +13,7 @@ from headstart.report import change, differs
 from headstart.report.run_dir import RunDir
 from headstart.report.section import Section, render
 from headstart.report.words import capital, each_once, metric_words, task_words
-from headstart.study.answer import aside_lines, spent_lines
+from headstart.study.answer import aside_lines, floor_line, spent_lines
 from headstart.study.planning.whole_candidates import NOT_PRETRAINING, PRODUCT
 
 
@@ -105,6 +105,8 @@ def sentence(ranking: dict[str, Any], task: str) -> Markup:
             "For {}, one seed ranks nothing: {} has the highest score, of these trained models only. "
             "Three seeds or more could tell weights apart."
         ).format(task, _name(best))
+    if ranking.get("at_floor"):
+        return Markup("For {}, {}.").format(task, floor_line(ranking))
     if tied and len(tied) == len(ranking["rows"]) - 1:
         text = Markup(
             "For {}, this study cannot tell its candidates apart: {} has the best mean, but {} {} not "

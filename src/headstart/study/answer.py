@@ -142,6 +142,8 @@ def _conclusions(ranking: dict[str, Any]) -> list[str]:
     others = [n for n in ranking["best_set"] if n != ranking["best"]]
     tail = f"; not distinguishable from it: {', '.join(others)}" if others else ""
     margin = f"{100 * ranking['margin']:g} points"
+    if ranking.get("at_floor"):
+        return [floor_line(ranking), f"best: {ranking['best']}{tail}"]
     if ranking["cheapest_adequate"]:
         choice = f"cheapest adequate choice: {ranking['cheapest_adequate']}"
     else:
@@ -152,6 +154,15 @@ def _conclusions(ranking: dict[str, Any]) -> list[str]:
         points = _points(ranking["overstated"])
         lines.append(f"its score is expected to be {points} points too high: the best is also the luckiest")
     return lines
+
+
+def floor_line(ranking: dict[str, Any]) -> str:
+    """What a ranking is worth whose best candidate hardly scores: one that finds nothing is within the margin of it."""
+    score = _points(next(row["mean"] for row in ranking["rows"] if row["weights"] == ranking["best"]))
+    return (
+        f"nothing was learned to speak of: {ranking['best']} has {score} points, so this says nothing about the weights. "
+        "Train longer, label more images, or leave out rare classes"
+    )
 
 
 def aside_lines(ranking: dict[str, Any]) -> list[str]:

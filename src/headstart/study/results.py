@@ -169,6 +169,9 @@ class Results:
         )
         if sequential:
             ranked["sequential"] |= self._saved(task, wanted)
+        if ranked["rows"][0]["mean"] is not None and ranked["rows"][0]["mean"] <= self.study.margin:
+            # One that finds nothing at all would be as adequate as the best.
+            ranked |= {"at_floor": True, "cheapest_adequate": None}
         if metric == TASKS[task.kind].ranked_by(task.protocol)[0]:
             ranked["change"] = change({n: values[n] for n in names}, {n: replicates[n] for n in names}, ranked)
         for row in ranked["rows"]:
