@@ -160,8 +160,8 @@ def floor_line(ranking: dict[str, Any]) -> str:
     """What a ranking is worth whose best candidate hardly scores: one that finds nothing is within the margin of it."""
     score = _points(next(row["mean"] for row in ranking["rows"] if row["weights"] == ranking["best"]))
     return (
-        f"nothing was learned to speak of: {ranking['best']} has {score} points, so this says nothing about the weights. "
-        "Train longer, label more images, or leave out rare classes"
+        f"nothing was learned to speak of: {ranking['best']} has {score} points, so this says nothing about the "
+        "weights. Train longer, label more images, or leave out rare classes"
     )
 
 
