@@ -139,8 +139,8 @@ def test_sentence_names_ties_and_the_cheapest():
     )
     low = two | {"at_floor": True, "rows": [{"weights": "a", "mean": 0.003}, {"weights": "b", "mean": 0.001}]}
     assert sentence(low, "x") == (
-        "For x, nothing was learned to speak of: a has 0.3 points, so this says nothing about the weights. Train longer, "
-        "label more images, or leave out rare classes."
+        "For x, nothing was learned to speak of: a has 0.3 points, so this says nothing about the weights. Train "
+        "longer, label more images, or leave out rare classes."
     )
     one = usual | {"best_set": ["a"], "cheapest_adequate": "a", "rows": rows[:1]}
     assert sentence(one, "x") == "For x, start from <strong>a</strong>: nothing else was tried."
