@@ -62,9 +62,7 @@ def test_where_nothing_was_learned_nothing_is_recommended(tmp_path: Path) -> Non
     ranking = adaptive(tmp_path / "run") | {"at_floor": True, "cheapest_adequate": None}
     ranking["rows"][0]["mean"] = 0.004
     said = " ".join(" ".join(ranking_lines(ranking)).split())
-    assert (
-        "nothing was learned to speak of: coco-detector has 0.4 points, so this says nothing" in said
-    )
+    assert "nothing was learned to speak of: coco-detector has 0.4 points, so this says nothing" in said
     assert "best: coco-detector; not distinguishable from it: imagenet, dino" in said and "cheapest" not in said
 
 
