@@ -4,7 +4,7 @@
     python benchmarks/real_pair.py DATA --out RUNS --tables   only prints them, from the runs' metrics.json
 
 DATA holds the folders that are named in `TASKS`; `headstart compare --full --seeds 5 --budget quick` is run on each,
-and again with --extend where its fine-tuning has not converged. Two hours on two cores; stopped, the same command goes on.
+and again with --extend where its fine-tuning has not converged. Two hours on two cores; the same command goes on.
 """
 
 from __future__ import annotations
